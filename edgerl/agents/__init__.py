@@ -1,0 +1,40 @@
+"""Agents by name, behind one protocol. Importing this package imports torch."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from edgerl.agents.rainbow import Rainbow
+from edgerl.config import Config
+from edgerl.types import Array, Batch, Update
+
+ALGORITHMS = ("rainbow",)
+
+
+class Agent(Protocol):
+    """What the trainer and the freeze need of an agent. It sees neither environment nor replay."""
+
+    cut: str | None
+
+    def act(self, observation: Array, *, explore: bool) -> int: ...
+
+    def update(self, batch: Batch) -> Update: ...
+
+    def stem(self, cut: str) -> torch.nn.Module: ...
+
+    def freeze(self, cut: str) -> None: ...
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]: ...
+
+    def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None: ...
+
+    def nbytes(self) -> dict[str, int]: ...
+
+
+def make(
+    config: Config, window: tuple[int, ...], actions: int, rng: np.random.Generator, *, threads: int | None = None
+) -> Agent:
+    """The agent that `config` names, for windows of this shape; sets torch's thread count (default: the run's)."""
+    torch.set_num_threads(threads or config.run.threads)
+    return Rainbow(window, actions, config.agent, rng)

@@ -1,0 +1,175 @@
+"""Data-efficient Rainbow (van Hasselt et al. 2019): C51, double Q, dueling noisy heads, n-step, prioritized replay."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgerl import architectures, encoders
+from edgerl.agents.adam import Adam
+from edgerl.agents.noisy import NoisyLinear, Weights, draw
+from edgerl.architectures import Shape
+from edgerl.config import RainbowConfig
+from edgerl.types import Array, Batch, Update
+
+
+class DuelingHead(nn.Module):
+    """Value and advantage streams, one hidden layer each, over features [B, L]."""
+
+    def __init__(self, features: int, actions: int, config: RainbowConfig) -> None:
+        super().__init__()
+        self.atoms = config.atoms
+        for stream, outputs in (("value", config.atoms), ("advantage", config.atoms * actions)):
+            setattr(self, f"{stream}_hidden", NoisyLinear(features, config.hidden, config.sigma0))
+            setattr(self, f"{stream}_out", NoisyLinear(config.hidden, outputs, config.sigma0))
+
+    def layers(self) -> list[NoisyLinear]:
+        return [module for module in self.children() if isinstance(module, NoisyLinear)]
+
+    def noise(self, rng: np.random.Generator) -> Tensor:
+        """One draw for all layers."""
+        return draw(sum(layer.noise_size for layer in self.layers()), rng)
+
+    def weights(self, noise: Tensor | None) -> list[Weights]:
+        """Every layer's (weight, bias) under one draw, to be used for as many batches as share it."""
+        layers = self.layers()
+        parts = [None] * len(layers) if noise is None else noise.split([layer.noise_size for layer in layers])
+        return [layer.weights(part) for layer, part in zip(layers, parts, strict=True)]
+
+    def forward(self, features: Tensor, weights: list[Weights]) -> Tensor:
+        """Logits [B, actions, atoms] of the return distributions; V + A - mean A."""
+        value_hidden, value_out, advantage_hidden, advantage_out = weights
+        value = functional.linear(functional.relu(functional.linear(features, *value_hidden)), *value_out)
+        advantage = functional.linear(functional.relu(functional.linear(features, *advantage_hidden)), *advantage_out)
+        advantage = advantage.view(len(features), -1, self.atoms)
+        return value[:, None] + advantage - advantage.mean(dim=1, keepdim=True)
+
+
+class Network(nn.Module):
+    """An encoder and a head. After a freeze the encoder is what is left right of the cut."""
+
+    def __init__(self, encoder: encoders.Encoder, head: DuelingHead) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+
+def project(probabilities: Tensor, returns: Tensor, discount: Tensor, support: Tensor) -> Tensor:
+    """The distribution of return + discount * z, z ~ probabilities [B, atoms], back on the support (C51, eq. 7)."""
+    v_min, v_max, atoms = support[0], support[-1], len(support)
+    z = (returns[:, None] + discount[:, None] * support).clamp(v_min, v_max)
+    position = (z - v_min) / ((v_max - v_min) / (atoms - 1))
+    lower = position.floor().clamp_(0, atoms - 2)
+    above = position - lower
+    index = lower.long()
+    target = torch.zeros_like(probabilities)
+    target.scatter_add_(1, index, probabilities * (1 - above))
+    target.scatter_add_(1, index + 1, probabilities * above)
+    return target
+
+
+class Rainbow:
+    """The agent. `rng` draws weights and noise; `observation`: the window's shape [h, H, W]."""
+
+    def __init__(self, observation: Shape, actions: int, config: RainbowConfig, rng: np.random.Generator) -> None:
+        self.config, self.actions, self.rng = config, actions, rng
+        self.cut: str | None = None
+        torch.manual_seed(int(rng.integers(2**63)))
+        self.online = self._network(observation)
+        self.target = self._network(observation).requires_grad_(False)
+        self.target.load_state_dict(self.online.state_dict())
+        self.support = torch.linspace(config.v_min, config.v_max, config.atoms)
+        self.optimizer = Adam(
+            self.online.named_parameters(), config.learning_rate, eps=config.adam_eps, clip_norm=config.clip_norm
+        )
+        self._noise = self.online.head.noise(rng)
+        self.updates = 0
+
+    def _network(self, observation: Shape) -> Network:
+        name = self.config.encoder
+        last = architectures.last_layer(name)
+        features = architectures.latent_shape(name, observation, last)[0]
+        return Network(encoders.build(name, observation), DuelingHead(features, self.actions, self.config))
+
+    @torch.no_grad()
+    def act(self, observation: Array, *, explore: bool) -> int:
+        """The greedy action for one observation: under fresh noise to explore, else under none."""
+        if explore:
+            self._noise = self.online.head.noise(self.rng)
+        features = self.online.encoder(torch.from_numpy(observation[None]))
+        weights = self.online.head.weights(self._noise if explore else None)
+        return int(self._greedy(self.online.head(features, weights)))
+
+    def _greedy(self, logits: Tensor) -> Tensor:
+        return (logits.softmax(dim=2) @ self.support).argmax(dim=1)
+
+    def update(self, batch: Batch) -> Update:
+        """One gradient step on the KL loss (online noise as last acted with, target noise fresh); target copies."""
+        obs, next_obs = torch.from_numpy(batch.obs), torch.from_numpy(batch.next_obs)
+        rows = torch.arange(len(obs))
+        online, target = self.online, self.target
+        weights = online.head.weights(self._noise)
+        logits = online.head(online.encoder(obs), weights)[rows, torch.from_numpy(batch.action).long()]
+        with torch.no_grad():
+            best = self._greedy(online.head(online.encoder(next_obs), weights))
+            target_logits = target.head(target.encoder(next_obs), target.head.weights(target.head.noise(self.rng)))
+            wanted = project(
+                target_logits[rows, best].softmax(dim=1),
+                torch.from_numpy(batch.reward),
+                torch.from_numpy(batch.discount),
+                self.support,
+            )
+        losses = -(wanted * logits.log_softmax(dim=1)).sum(dim=1)
+        loss = (torch.from_numpy(batch.weight) * losses).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = self.optimizer.step()
+        self.updates += 1
+        if self.updates % self.config.target_every == 0:
+            self.target.load_state_dict(online.state_dict())
+        priority = losses.detach().numpy()
+        return Update({"loss": float(loss.detach()), "gradient_norm": norm}, priority)
+
+    def stem(self, cut: str) -> nn.Module:
+        """What lies left of `cut`, as it is now; the agent stays whole."""
+        return self.online.encoder.split(cut)[0]
+
+    def freeze(self, cut: str) -> None:
+        """Keep what lies right of `cut` (paper section 4.1); observations are latents from now on.
+
+        The target shares the online stem, so both stems go, and with them their gradients and optimizer moments.
+        """
+        stem, self.online.encoder = self.online.encoder.split(cut)
+        _, self.target.encoder = self.target.encoder.split(cut)
+        self.cut = cut
+        self.optimizer.drop(stem.parameters())
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Everything that training changes: arrays by name (views, not copies), and plain values."""
+        arrays = {}
+        for part in ("online", "target"):
+            for name, tensor in getattr(self, part).state_dict().items():
+                arrays[f"{part}.{name}"] = tensor.numpy()
+        arrays |= {f"optimizer.{name}": array for name, array in self.optimizer.state().items()}
+        return arrays, {"cut": self.cut, "updates": self.updates, "rng": self.rng.bit_generator.state}
+
+    def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+        """Take over what `state` gave, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
+        if values["cut"] is not None and self.cut is None:
+            self.freeze(values["cut"])
+        for part, load in (
+            ("online.", self.online.load_state_dict),
+            ("target.", self.target.load_state_dict),
+        ):
+            load({name: torch.from_numpy(array) for name, array in _within(arrays, part).items()})
+        self.optimizer.load(_within(arrays, "optimizer."))
+        self.updates, self.rng.bit_generator.state = values["updates"], values["rng"]
+
+    def nbytes(self) -> dict[str, int]:
+        """Bytes held, by line of the ledger: parameters of both networks, and the optimizer's moments."""
+        networks = sum(p.nbytes for net in (self.online, self.target) for p in net.parameters())
+        return {"networks": networks, "optimizer": self.optimizer.nbytes}
+
+
+def _within(arrays: dict[str, Array], part: str) -> dict[str, Array]:
+    return {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}

@@ -1,0 +1,64 @@
+"""Encoders as data: the torch modules, the FLOP counts and the plan all read these (so that a plan needs no torch)."""
+
+from dataclasses import dataclass
+from math import prod
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """An unpadded convolution with its ReLU: `channels` out, square `kernel`, `stride`."""
+
+    channels: int
+    kernel: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer with what it does to a shape: multiply-adds of a forward pass, and how many of them are weights."""
+
+    name: str
+    spec: Conv
+    inputs: Shape
+    outputs: Shape
+    flops: int
+    parameters: int
+
+
+ENCODERS: dict[str, tuple[Conv, ...]] = {
+    "data_efficient": (Conv(32, 5, 5), Conv(64, 5, 5)),  # van Hasselt et al. 2019
+    "canonical": (Conv(32, 8, 4), Conv(64, 4, 2), Conv(64, 3, 1)),  # Mnih et al. 2015
+}
+
+
+def layers(encoder: str, inputs: Shape) -> list[Layer]:
+    """The encoder's layers for inputs of shape (channels, H, W), named conv1, conv2, ...
+
+    Multiply-adds as in appendix B: one each, a convolution's bias not counted.
+    """
+    found = []
+    for number, spec in enumerate(ENCODERS[encoder], start=1):
+        sides = tuple((side - spec.kernel) // spec.stride + 1 for side in inputs[1:])
+        weights = spec.channels * inputs[0] * spec.kernel**2
+        outputs = (spec.channels, *sides)
+        found.append(
+            Layer(f"conv{number}", spec, inputs, outputs, weights * prod(sides), weights + spec.channels)
+        )
+        inputs = outputs
+    return found
+
+
+def last_layer(encoder: str) -> str:
+    """The deepest cut: the name of the last layer, whose flat output the heads read."""
+    return f"conv{len(ENCODERS[encoder])}"
+
+
+def latent_shape(encoder: str, inputs: Shape, cut: str) -> Shape:
+    """What crosses the cut after layer `cut`: flat after the last layer, a feature map before.
+
+    Raises KeyError for a layer the encoder does not have.
+    """
+    outputs = {layer.name: layer.outputs for layer in layers(encoder, inputs)}[cut]
+    return (prod(outputs),) if cut == last_layer(encoder) else outputs

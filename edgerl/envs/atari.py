@@ -1,0 +1,95 @@
+"""Atari 2600 games through ale-py, as data-efficient Rainbow plays them (no sticky actions, repeat 4, 84x84 gray)."""
+
+import difflib
+
+import numpy as np
+
+from edgerl.envs import EnvError
+from edgerl.types import Array, TimeStep
+
+try:
+    import ale_py
+    import cv2
+    from ale_py import roms
+except ImportError as error:
+    raise EnvError(f"--env: atari needs the package {error.name}: pip install -c constraints.txt -e '.[atari]'") from error
+
+HISTORY, SIDE, REPEAT, NOOPS, EPISODE_FRAMES = 4, 84, 4, 30, 108_000
+
+
+def rom_id(game: str) -> str:
+    """ale-py's name of a game written as qbert, crazy_climber or CrazyClimber; raises EnvError for an unknown one."""
+    known = {name.replace("_", ""): name for name in roms.get_all_rom_ids()}
+    wanted = game.lower().replace("_", "").replace("-", "")
+    if wanted in known:
+        return known[wanted]
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
+    hint = f", perhaps atari/{known[near[0]]}" if near else ""
+    raise EnvError(f"--env: unknown game 'atari/{game}'{hint}; ale-py has {len(known)} games, such as atari/qbert")
+
+
+class Atari:
+    """One game. In training a lost life is terminal: the emulator goes on, the stored history is blanked."""
+
+    def __init__(self, game: str, rng: np.random.Generator, *, training: bool) -> None:
+        self.name = f"atari/{rom_id(game)}"
+        self.frame, self.history, self.repeat = (SIDE, SIDE), HISTORY, REPEAT
+        self.training, self.rng = training, rng
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+        self.ale = ale_py.ALEInterface()
+        self.ale.setInt("random_seed", int(rng.integers(2**31)))
+        self.ale.setInt("max_num_frames_per_episode", EPISODE_FRAMES)
+        self.ale.setFloat("repeat_action_probability", 0.0)
+        self.ale.loadROM(roms.get_rom_path(rom_id(game)))
+        self._actions = self.ale.getMinimalActionSet()
+        self.actions = len(self._actions)
+        height, width = self.ale.getScreenDims()
+        self._screen = np.empty((height, width), np.uint8)
+        self._frames = np.zeros((2, SIDE, SIDE), np.uint8)
+        self._window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
+        self._lives = 0
+        self._over = True
+
+    def reset(self) -> TimeStep:
+        """The first window of a game (after up to 30 no-ops), or of the next life."""
+        if self._over:
+            self.ale.reset_game()
+            for _ in range(self.rng.integers(NOOPS + 1)):
+                self.ale.act(0)
+                if self.ale.game_over(with_truncation=True):
+                    self.ale.reset_game()
+        else:
+            self.ale.act(0)  # the step after a lost life
+        self._over = self.ale.game_over(with_truncation=True)
+        self._lives = self.ale.lives()
+        self._window[:] = 0
+        self._look(self._window[-1])
+        return TimeStep(self._window, 0.0, False, False, False)
+
+    def step(self, action: int) -> TimeStep:
+        """Repeat an action 4 times; the new frame is the maximum of the last two screens."""
+        reward = 0.0
+        self._frames[:] = 0
+        for repeat in range(REPEAT):
+            reward += self.ale.act(self._actions[action])
+            if repeat >= REPEAT - 2:
+                self._look(self._frames[repeat - (REPEAT - 2)])
+            if self.ale.game_over(with_truncation=True):
+                break
+        self._window[:-1] = self._window[1:]
+        np.maximum(self._frames[0], self._frames[1], out=self._window[-1])
+        truncated = self.ale.game_truncated()
+        game_over = self.ale.game_over(with_truncation=False)
+        lives = self.ale.lives()
+        life_lost = self.training and 0 < lives < self._lives
+        self._lives = lives
+        self._over = game_over or truncated
+        return TimeStep(self._window, reward, game_over or life_lost, truncated and not game_over, self._over)
+
+    def render(self) -> Array:
+        screen: Array = self.ale.getScreenRGB()
+        return screen
+
+    def _look(self, into: Array) -> None:
+        self.ale.getScreenGrayscale(self._screen)
+        cv2.resize(self._screen, (SIDE, SIDE), dst=into, interpolation=cv2.INTER_LINEAR)

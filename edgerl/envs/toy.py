@@ -1,0 +1,45 @@
+"""toy/catch: a falling block and a paddle, 84x84 pixels; small enough to be learned in a minute."""
+
+import numpy as np
+
+from edgerl.types import Array, TimeStep
+
+SIDE, CELL = 84, 12
+CELLS = SIDE // CELL
+HISTORY = 4
+
+
+class Catch:
+    """Move left, stay or move right until the block reaches the bottom row; reward 1 if caught, -1 if not."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.name = "toy/catch"
+        self.frame, self.history, self.actions, self.repeat = (SIDE, SIDE), HISTORY, 3, 1
+        self.rng = rng
+        self._window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
+        self._row = self._column = self._paddle = 0
+
+    def reset(self) -> TimeStep:
+        self._row, self._paddle = 0, CELLS // 2
+        self._column = int(self.rng.integers(CELLS))
+        self._window[:] = 0
+        self._draw()
+        return TimeStep(self._window, 0.0, False, False, False)
+
+    def step(self, action: int) -> TimeStep:
+        self._row += 1
+        self._paddle = min(max(self._paddle + action - 1, 0), CELLS - 1)
+        self._window[:-1] = self._window[1:]
+        self._draw()
+        done = self._row == CELLS - 1
+        reward = (1.0 if self._paddle == self._column else -1.0) if done else 0.0
+        return TimeStep(self._window, reward, done, False, done)
+
+    def render(self) -> Array:
+        return np.repeat(self._window[-1][:, :, None], 3, axis=2)
+
+    def _draw(self) -> None:
+        frame = self._window[-1]
+        frame[:] = 0
+        for row, column, gray in ((self._row, self._column, 255), (CELLS - 1, self._paddle, 160)):
+            frame[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = gray

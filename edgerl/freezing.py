@@ -1,0 +1,59 @@
+"""The paper's event (section 4): the encoder is frozen, pixels become latents in the same bytes, the replay grows."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgerl.agents import Agent
+from edgerl.replay import CHUNK, Replay
+from edgerl.representation import Latents
+from edgerl.types import Array
+from memory_budget.malloc import returning_blocks, trim
+from memory_budget.peak import PeakMeter
+from runtime import Session
+from runtime.export import export, parity
+
+TOLERANCE = 1e-4  # ONNX Runtime against torch, float32
+LARGE_BLOCK = 256 * 1024  # bytes; what converting a chunk takes in blocks above this leaves the process at once
+
+
+class FreezeError(RuntimeError):
+    """ONNX Runtime's latents are not torch's; nothing was changed."""
+
+
+def freeze(agent: Agent, replay: Replay, pending: Array, cut: str, path: Path) -> dict[str, Any]:
+    """Move the cut from the input to behind layer `cut`; the stem goes to `path`, ONNX Runtime runs it from now on.
+
+    `pending`: the window [h, H, W] about to be acted on; parity is checked on it and on the newest rows. Returns what
+    the summary says of the freeze, the step aside. Raises FreezeError, and leaves all as it was, where parity fails.
+    """
+    meter, started, rows = PeakMeter(), time.perf_counter(), len(replay)
+    with returning_blocks(above=LARGE_BLOCK):
+        trim()
+        stem = agent.stem(cut)
+        path.write_bytes(export(stem, pending.shape))
+        encode = Session(path)
+        newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - replay.representation.history)) - 1
+        difference = parity(stem, encode, pending[None])
+        if len(newest):
+            difference = max(difference, parity(stem, encode, replay.observations(newest)))
+        if not difference <= TOLERANCE:
+            raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
+        agent.freeze(cut)
+        replay.transcode(Latents(encode, encode.shape))
+    return {
+        "seconds": time.perf_counter() - started,
+        "rows_before": rows,
+        "rows_after": len(replay),
+        "parity_max_abs_diff": difference,
+        "onnx_file": path.name,
+        "peak_extra_bytes": meter.extra_bytes(),
+        "child_peak_bytes": None,
+    }
+
+
+def rehearse(agent: Agent, window: tuple[int, ...], cut: str) -> None:
+    """Export and run the stem once, for nothing: what would fail at T_f fails now, and its libraries are in memory."""
+    Session(export(agent.stem(cut), window))(np.zeros((1, *window), np.uint8))

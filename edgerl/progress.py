@@ -1,0 +1,53 @@
+"""What a run shows while it works: a bar on a terminal, a line now and then elsewhere. All of it goes to stderr."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+class Reporter:
+    """Shows steps, steps/s, the last score, replay rows and resident memory; `say` prints a line of its own."""
+
+    def __init__(self, steps: int, *, quiet: bool) -> None:
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._steps, self._quiet = steps, quiet
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("pixels", total=steps, note="")
+        self._due, self._marks = 0.0, 0
+
+    def step(self, done: int, phase: str, note: str) -> None:
+        """`done` steps so far, in `phase` (pixels or latents)."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, description=phase, note=note)
+        elif not self._quiet and done * 10 // self._steps > self._marks:
+            self._marks = done * 10 // self._steps
+            self._console.print(f"{done * 100 // self._steps:3d}%  step {done:,} of {self._steps:,}  {phase}  {note}")
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for another `step` (twice a second on a terminal)."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + 0.5
+        return True
+
+    def say(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False)
+
+    def __enter__(self) -> "Reporter":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()

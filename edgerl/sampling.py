@@ -1,0 +1,105 @@
+"""Which rows a batch is drawn from. A sampler's arrays lie in the bytes the ring gives it."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgerl.types import Array
+
+FAN = 64  # children per tree node: few levels, and 8.13 bytes a row where a binary tree takes 16
+_BLOCKS = np.int64(FAN)
+
+
+def _levels(capacity: int) -> list[int]:
+    """Node counts from the leaves up, each a whole number of blocks; the last level is one block."""
+    counts = [max(1, -(-capacity // FAN)) * FAN]
+    while counts[-1] > FAN:
+        counts.append(-(-(counts[-1] // FAN) // FAN) * FAN)
+    return counts
+
+
+class Prioritized:
+    """Proportional prioritized sampling (Schaul et al. 2016) over the ring's slots.
+
+    A sum tree with 64 children a node, float64, rebuilt from its children at every change, so that no rounding error
+    builds up. Row probability is priority / total; a priority is loss ** omega; new rows get the largest seen.
+    """
+
+    @staticmethod
+    def index_bytes(capacity: int) -> int:
+        """Bytes the tree takes for `capacity` rows."""
+        return 8 * sum(_levels(capacity))
+
+    def __init__(self, index: Array, capacity: int, omega: float, rng: np.random.Generator) -> None:
+        self.omega, self.rng = omega, rng
+        self.largest = 1.0
+        self.place(index, capacity, None)
+
+    def place(self, index: Array, capacity: int, priorities: Array | None) -> None:
+        """Lay the tree into `index` (uint8 [index_bytes]) for `capacity` slots, the first ones with these priorities."""
+        self.capacity = capacity
+        self.levels: list[Array] = []
+        start = 0
+        for count in _levels(capacity):
+            self.levels.append(index[start : start + 8 * count].view(np.float64).reshape(-1, FAN))
+            start += 8 * count
+        index[:] = 0
+        if priorities is not None:
+            self.levels[0].reshape(-1)[: len(priorities)] = priorities
+            for below, above in zip(self.levels, self.levels[1:], strict=False):
+                above.reshape(-1)[: len(below)] = below.sum(axis=1)
+
+    @property
+    def total(self) -> float:
+        return float(self.levels[-1].sum())
+
+    def priorities(self) -> Array:
+        """Every slot's priority: a float64 view [capacity]."""
+        return self.levels[0].reshape(-1)[: self.capacity]
+
+    def add(self, slot: int, *, startable: bool = True) -> None:
+        """A new row in `slot`: the largest priority seen, or 0 for a row that must never start a window."""
+        self.set(np.array([slot]), self.largest if startable else 0.0)
+
+    def set(self, slots: Array, priorities: Array | float) -> None:
+        """Give slots [n] these priorities [n]."""
+        self.levels[0].reshape(-1)[slots] = priorities
+        blocks = slots
+        for below, above in zip(self.levels, self.levels[1:], strict=False):
+            blocks = blocks // _BLOCKS
+            above.reshape(-1)[blocks] = below[blocks].sum(axis=1)
+
+    def update(self, slots: Array, losses: Array) -> None:
+        """New priorities loss ** omega for the slots of a batch, both [n]."""
+        priorities = losses.astype(np.float64) ** self.omega
+        self.set(slots, priorities)
+        self.largest = max(self.largest, float(priorities.max()))
+
+    def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """`count` slots, one from each of `count` equal shares of the total, and their importance weights.
+
+        Slots for which `valid` says no are drawn again. Weights are (size * probability) ** -beta over their
+        maximum, float32 [count]. Raises RuntimeError where no valid row can be found.
+        """
+        total = self.total
+        slots = self._find((np.arange(count) + self.rng.random(count)) * (total / count))
+        for _ in range(10_000):
+            bad = ~valid(slots) | (self.priorities()[slots] <= 0)
+            if not bad.any():
+                break
+            slots[bad] = self._find(self.rng.random(int(bad.sum())) * total)
+        else:
+            raise RuntimeError("no row of the replay can start a window")
+        weights = (size / total * self.priorities()[slots]) ** -beta
+        return slots, (weights / weights.max()).astype(np.float32)
+
+    def _find(self, mass: Array) -> Array:
+        """The slots at which the running sum of priorities passes each value of `mass`."""
+        nodes = np.zeros(len(mass), np.int64)
+        for level in reversed(self.levels):
+            sums = level[nodes].cumsum(axis=1)
+            children = np.minimum((sums <= mass[:, None]).sum(axis=1), FAN - 1)
+            before = children > 0
+            mass = mass - np.where(before, sums[np.arange(len(mass)), children - 1], 0.0)
+            nodes = nodes * FAN + children
+        return np.minimum(nodes, self.capacity - 1)

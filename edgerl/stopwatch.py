@@ -1,0 +1,43 @@
+"""Steps per second before and after the freeze, without evaluations, checkpoints and the first steps of each phase."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SETTLE = 200  # steps left out after learning starts and after the freeze; and the fewest that give a figure
+
+
+class Stopwatch:
+    """Times single steps. `before` and `after`: steps/s of updating steps, None for fewer than 200 of them."""
+
+    def __init__(self) -> None:
+        self._seconds = {False: 0.0, True: 0.0}
+        self._steps = {False: 0, True: 0}
+        self._recent = 0.0
+
+    @contextmanager
+    def step(self, step: int, learn_start: int, frozen_at: int | None) -> Iterator[None]:
+        """Time one step, number `step` counted from 0; `frozen_at`: the step of the freeze, if it has been."""
+        started = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - started
+        self._recent = seconds if self._recent == 0 else 0.98 * self._recent + 0.02 * seconds
+        if step >= max(learn_start, frozen_at or 0) + SETTLE:
+            self._seconds[frozen_at is not None] += seconds
+            self._steps[frozen_at is not None] += 1
+
+    @property
+    def recent(self) -> float:
+        """Steps/s over about the last 50 steps."""
+        return 1 / self._recent if self._recent else 0.0
+
+    @property
+    def before(self) -> float | None:
+        return self._rate(frozen=False)
+
+    @property
+    def after(self) -> float | None:
+        return self._rate(frozen=True)
+
+    def _rate(self, *, frozen: bool) -> float | None:
+        return self._steps[frozen] / self._seconds[frozen] if self._steps[frozen] >= SETTLE else None

@@ -1,0 +1,164 @@
+"""summary.json, a contract that other programs read, and the same for people."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from edgerl.plan import Plan
+from edgerl.trainer import Trainer
+from memory_budget import Ledger, format_bytes, rss_bytes
+
+FREEZE_KEYS = (
+    "step",
+    "seconds",
+    "rows_before",
+    "rows_after",
+    "parity_max_abs_diff",
+    "onnx_file",
+    "peak_extra_bytes",
+    "child_peak_bytes",
+)
+
+
+def collect(trainer: Trainer, plan: Plan, status: str, baseline: int) -> dict[str, Any]:
+    """The summary of a run that has ended as `status`; all keys are always there. Sizes in bytes."""
+    run, replay, flops = trainer.config.run, trainer.replay, trainer.flops
+    around = trainer.rss_around_freeze or (None, None)
+    return {
+        "status": status,
+        "env": trainer.env.name,
+        "algo": run.algo,
+        "seed": run.seed,
+        "device": run.device,
+        "steps": trainer.step,
+        "store": "pixels" if trainer.freeze_report is None else "latents",
+        "codec": "raw" if trainer.freeze_report is None else "float32",
+        "checkpoint": None if trainer.checkpoint is None else str(trainer.checkpoint.relative_to(trainer.folder)),
+        "budget": {
+            "requested_bytes": run.budget,
+            "replay_bytes_peak": replay.ring.arena.nbytes,
+            "ledger": ledger(trainer, plan, baseline).lines,
+        },
+        "capacity": {
+            "initial": plan.initial,
+            "after_freeze": plan.after_freeze,
+            "paper_initial": plan.paper_initial,
+            "paper_after_freeze": plan.paper_after_freeze,
+        },
+        "replay": {
+            "rows": len(replay),
+            "bytes_per_row": replay.ring.rows.itemsize,
+            "projected_rows": replay.capacity,
+        },
+        "freeze": trainer.freeze_report or dict.fromkeys(FREEZE_KEYS),
+        "memory": {
+            "rss_baseline": baseline,
+            "rss_before_freeze": around[0],
+            "rss_after_freeze": around[1],
+            "rss_peak": trainer.watchdog.peak,
+            "limit_bytes": trainer.watchdog.limit_bytes,
+        },
+        "throughput": {
+            "steps_per_s_before": trainer.stopwatch.before,
+            "steps_per_s_after": trainer.stopwatch.after,
+        },
+        "flops": {
+            "total": trainer.flops_total,
+            "per_update_before": flops.per_update(frozen=False),
+            "per_update_after": flops.per_update(frozen=True),
+            "exact_total": trainer.flops_exact,
+            "exact_per_update_before": flops.exact_per_update(frozen=False),
+            "exact_per_update_after": flops.exact_per_update(frozen=True),
+        },
+        "returns": trainer.returns,
+    }
+
+
+def ledger(trainer: Trainer, plan: Plan, baseline: int) -> Ledger:
+    """Planned against measured bytes, now."""
+    found = Ledger()
+    found.measure("interpreter and libraries", baseline)
+    for name, nbytes in plan.ledger.items():
+        found.plan(name, nbytes)
+    for name, nbytes in trainer.agent.nbytes().items():
+        found.measure(name, nbytes)
+    found.measure("replay", trainer.replay.ring.arena.nbytes)
+    found.balance(rss_bytes())
+    return found
+
+
+def write(trainer: Trainer, plan: Plan, status: str, baseline: int) -> dict[str, Any]:
+    """Collect the summary and write it to the run folder, whole or not at all."""
+    found = collect(trainer, plan, status, baseline)
+    part, place = trainer.folder / ".summary.json.part", trainer.folder / "summary.json"
+    with part.open("w") as stream:
+        json.dump(found, stream, indent=1)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.rename(place)
+    return found
+
+
+def show(found: dict[str, Any], folder: Path, console: Console) -> None:
+    """Print a summary for people."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column()
+    for name, text in rows(found):
+        table.add_row(name, text)
+    console.print()
+    console.print(table)
+    console.print(f"\nsummary.json, metrics.jsonl and checkpoints are in {folder}", soft_wrap=True)
+
+
+def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The summary as (name, text) lines."""
+    budget, capacity, freeze = found["budget"], found["capacity"], found["freeze"]
+    memory, speed, flops = found["memory"], found["throughput"], found["flops"]
+    limit = f" of {format_bytes(memory['limit_bytes'])} allowed" if memory["limit_bytes"] else ""
+    lines = [
+        ("status", f"{found['status']} after {found['steps']:,} steps of {found['env']} (seed {found['seed']})"),
+        (
+            "replay",
+            f"{format_bytes(budget['replay_bytes_peak'])} of {format_bytes(budget['requested_bytes'])}: "
+            f"{found['replay']['rows']:,} rows of {found['replay']['bytes_per_row']:,} B ({found['store']})",
+        ),
+    ]
+    if freeze["step"] is None:
+        lines.append(("freeze", f"none; capacity {capacity['initial']:,} rows"))
+    else:
+        extra = f", peak extra {format_bytes(freeze['peak_extra_bytes'])}" if freeze["peak_extra_bytes"] else ""
+        lines += [
+            (
+                "freeze",
+                f"at step {freeze['step']:,} in {freeze['seconds']:.2f} s{extra}; all {freeze['rows_after']:,} rows kept",
+            ),
+            (
+                "capacity",
+                f"{capacity['initial']:,} rows of pixels to {capacity['after_freeze']:,} of latents, "
+                f"{capacity['after_freeze'] / capacity['initial']:.2f}x",
+            ),
+            ("parity", f"{freeze['parity_max_abs_diff']:.1e} between ONNX Runtime and torch ({freeze['onnx_file']})"),
+        ]
+    rates = [
+        f"{speed[key]:.0f} steps/s {word}"
+        for key, word in (("steps_per_s_before", "before the freeze"), ("steps_per_s_after", "after it"))
+        if speed[key]
+    ]
+    lines += [
+        ("speed", ", ".join(rates) or "too short to tell"),
+        ("memory", f"{format_bytes(memory['rss_peak'])} at most{limit}, {format_bytes(memory['rss_baseline'])} of it libraries"),
+        ("flops", f"{flops['total']:.3g} ({flops['per_update_before']:.3g} an update before a freeze, "
+                  f"{flops['per_update_after']:.3g} after)"),
+    ]
+    if found["returns"]:
+        last = found["returns"][-1]
+        lines.append(
+            ("score", f"{last['mean']:,.1f} +- {last['std']:,.1f} over {last['episodes']} games at step {last['step']:,}")
+        )
+    return lines

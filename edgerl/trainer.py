@@ -1,0 +1,234 @@
+"""The training loop: environment, replay, agent; at T_f the paper's event; now and then an evaluation or a checkpoint."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgerl import checkpoint
+from edgerl.agents import Agent
+from edgerl.config import Config
+from edgerl.envs import Environment
+from edgerl.flops import Flops
+from edgerl.freezing import freeze
+from edgerl.metrics import Metrics
+from edgerl.progress import Reporter
+from edgerl.replay import Replay
+from edgerl.representation import Representation
+from edgerl.stopwatch import Stopwatch
+from edgerl.types import TimeStep
+from memory_budget import Watchdog, format_bytes, rss_bytes
+
+LOG_EVERY = 500  # agent steps
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message is one line."""
+
+
+class Trainer:
+    """Runs one configuration from built parts. `step` counts agent steps done; `stop` may be set from a signal."""
+
+    def __init__(
+        self,
+        config: Config,
+        env: Environment,
+        agent: Agent,
+        replay: Replay,
+        folder: Path,
+        metrics: Metrics,
+        watchdog: Watchdog,
+        reporter: Reporter,
+        flops: Flops,
+        make_eval_env: Callable[[np.random.Generator], Environment],
+    ) -> None:
+        self.config, self.env, self.agent, self.replay = config, env, agent, replay
+        self.folder, self.metrics, self.watchdog, self.reporter = folder, metrics, watchdog, reporter
+        self.flops, self.make_eval_env = flops, make_eval_env
+        self.step = 0
+        self.stop: str | None = None
+        self.freeze_report: dict[str, Any] | None = None
+        self.rss_around_freeze: tuple[int, int] | None = None
+        self.returns: list[dict[str, Any]] = []
+        self.flops_total = self.flops_exact = 0
+        self.checkpoint: Path | None = None
+        self.stopwatch = Stopwatch()
+        self._score, self._losses = 0.0, [0.0, 0]
+
+    def run(self) -> str:
+        """Train to the last step, or until `stop` or the memory limit; returns the summary's status."""
+        run = self.config.run
+        self.save()
+        timestep = self.env.reset()
+        while self.step < run.steps and not self.stopping:
+            if self.step == run.freeze_at:
+                self.freeze(timestep)
+            with self.stopwatch.step(self.step, self.config.replay.learn_start, self.frozen_at):
+                timestep = self.interact(timestep)
+                self.step += 1
+                if self.step > self.config.replay.learn_start:
+                    self.learn()
+                else:
+                    self.flops_exact += self.flops.acting
+            self.report()
+            if due(self.step, run.eval_every, run.steps) and not self.stopping:
+                self.evaluate()
+            if due(self.step, run.checkpoint_every, run.steps):
+                self.save()
+        self.save()
+        return self.stopping or "finished"
+
+    @property
+    def stopping(self) -> str | None:
+        return "memory-limit" if self.watchdog.exceeded else self.stop
+
+    @property
+    def frozen_at(self) -> int | None:
+        return None if self.freeze_report is None else int(self.freeze_report["step"])
+
+    def interact(self, timestep: TimeStep) -> TimeStep:
+        """Act on a window, store what it brought; the window to act on next."""
+        observation, stored = self.replay.representation.observe(timestep.window)
+        action = self.agent.act(observation, explore=True)
+        timestep = self.env.step(action)
+        self._score += timestep.reward
+        clip = self.config.replay.reward_clip
+        reward = min(max(timestep.reward, -clip), clip)
+        self.replay.append(stored, action, reward, terminated=timestep.terminated)
+        if timestep.truncated:
+            self.replay.truncate(self.replay.representation.observe(timestep.window)[1])
+        if timestep.over:
+            self.metrics.write(self.step + 1, {"train/score": self._score})
+            self._score = 0.0
+        return self.env.reset() if timestep.terminated or timestep.truncated else timestep
+
+    def learn(self) -> None:
+        """One update on one batch, and its priorities."""
+        replay, frozen = self.config.replay, self.freeze_report is not None
+        progress = (self.step - replay.learn_start) / max(1, self.config.run.steps - replay.learn_start)
+        beta = replay.beta_start + (replay.beta_end - replay.beta_start) * progress
+        batch = self.replay.sample(replay.batch_size, beta)
+        update = self.agent.update(batch)
+        if not math.isfinite(update.metrics["loss"]):
+            raise TrainingError(f"the loss is {update.metrics['loss']} at step {self.step}")
+        self.replay.prioritize(batch.index, update.priority)
+        self._losses[0] += update.metrics["loss"]
+        self._losses[1] += 1
+        self.flops_total += self.flops.per_update(frozen=frozen)
+        self.flops_exact += self.flops.exact_per_update(frozen=frozen)
+
+    def freeze(self, timestep: TimeStep) -> None:
+        """The paper's event, between two steps: the observation pending at T_f is the first one the stem encodes."""
+        before = rss_bytes()
+        path = self.folder / "encoder.onnx"
+        found = freeze(self.agent, self.replay, timestep.window, self.config.agent.cut, path)
+        self.freeze_report = {"step": self.step, **found}
+        self.rss_around_freeze = before, rss_bytes()
+        for count in ("flops_total", "flops_exact"):
+            setattr(self, count, getattr(self, count) + self.flops.conversion(found["rows_before"]))
+        extra = found["peak_extra_bytes"]
+        self.reporter.say(
+            f"step {self.step:,}: frozen in {found['seconds']:.2f} s; {found['rows_after']:,} rows kept, "
+            f"capacity {self.replay.capacity:,}; parity {found['parity_max_abs_diff']:.1e}"
+            + (f"; peak extra {format_bytes(extra)}" if extra is not None else "")
+        )
+        self.metrics.write(self.step, {"freeze/seconds": found["seconds"], "replay/capacity": self.replay.capacity})
+
+    def evaluate(self) -> None:
+        """Play whole games without exploration, on an environment and a generator of their own."""
+        run = self.config.run
+        rng = np.random.default_rng([run.seed, self.step, 1])
+        scores = evaluate(
+            self.agent,
+            self.replay.representation,
+            self.make_eval_env(rng),
+            episodes=run.eval_episodes,
+            epsilon=run.eval_epsilon,
+            rng=rng,
+            stopping=lambda: self.stopping is not None,
+        )
+        if len(scores) < run.eval_episodes:  # stopped on the way: no result
+            return
+        found = statistics(scores)
+        env_steps = self.step * self.env.repeat
+        self.returns.append({"step": self.step, "env_steps": env_steps, "flops": self.flops_total, **found})
+        self.metrics.write(self.step, {f"eval/{name}": found[name] for name in ("mean", "std", "min", "max")})
+        self.reporter.say(
+            f"step {self.step:,}: {found['episodes']} games, score {found['mean']:,.1f} +- {found['std']:,.1f} "
+            f"({found['min']:,.0f} to {found['max']:,.0f})"
+        )
+
+    def report(self) -> None:
+        """Metrics every LOG_EVERY steps; the progress bar whenever it is due."""
+        speed = self.stopwatch.recent
+        if self.step % LOG_EVERY == 0:
+            values = {
+                "replay/rows": len(self.replay),
+                "memory/rss_bytes": rss_bytes(),
+                "memory/tree_peak_bytes": self.watchdog.peak,
+                "flops/total": self.flops_total,
+                "throughput/steps_per_s": speed,
+            }
+            if self._losses[1]:
+                values["train/loss"] = self._losses[0] / self._losses[1]
+                self._losses = [0.0, 0]
+            self.metrics.write(self.step, values)
+        if self.reporter.due:
+            score = f"score {self.returns[-1]['mean']:,.0f}  " if self.returns else ""
+            phase = "pixels" if self.freeze_report is None else "latents"
+            note = f"{speed:.0f} steps/s  {score}{len(self.replay):,} rows  {format_bytes(self.watchdog.peak)}"
+            self.reporter.step(self.step, phase, note)
+
+    def save(self) -> None:
+        """Write a checkpoint of the agent at this step."""
+        arrays, values = self.agent.state()
+        self.checkpoint = checkpoint.save(self.folder / "checkpoint", self.step, arrays, {"agent": values})
+
+
+def due(step: int, every: int, last: int) -> bool:
+    """Whether something done every `every` steps (0: never) and at the last step is due after `step`."""
+    return every > 0 and (step % every == 0 or step == last)
+
+
+def evaluate(
+    agent: Agent,
+    representation: Representation,
+    env: Environment,
+    *,
+    episodes: int,
+    epsilon: float,
+    rng: np.random.Generator,
+    stopping: Callable[[], bool] = lambda: False,
+) -> list[float]:
+    """Scores of `episodes` whole games: unclipped, no exploration but `epsilon` random actions."""
+    scores: list[float] = []
+    while len(scores) < episodes:
+        timestep, score = env.reset(), 0.0
+        while True:
+            if stopping():
+                return scores
+            if rng.random() < epsilon:
+                action = int(rng.integers(env.actions))
+            else:
+                action = agent.act(representation.observe(timestep.window)[0], explore=False)
+            timestep = env.step(action)
+            score += timestep.reward
+            if timestep.terminated or timestep.truncated:
+                break
+        scores.append(score)
+    return scores
+
+
+def statistics(scores: list[float]) -> dict[str, Any]:
+    """Mean, standard deviation (of these games), extremes, and the scores themselves."""
+    return {
+        "episodes": len(scores),
+        "mean": float(np.mean(scores)),
+        "std": float(np.std(scores)),
+        "min": float(np.min(scores)),
+        "max": float(np.max(scores)),
+        "scores": scores,
+    }
+

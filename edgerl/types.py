@@ -1,0 +1,46 @@
+"""The few values that pass between environment, replay and agent."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class TimeStep(NamedTuple):
+    """What the environment shows after a reset or a step.
+
+    `window`: uint8 [history, H, W], newest frame last, valid until the next step. `reward`: unclipped. `terminated`:
+    nothing follows, do not bootstrap. `truncated`: cut off, bootstrap. `over`: the whole game ended (a life loss is
+    terminated but not over).
+    """
+
+    window: Array
+    reward: float
+    terminated: bool
+    truncated: bool
+    over: bool
+
+
+class Batch(NamedTuple):
+    """A sampled batch. `obs`, `next_obs`: [B, ...] as the representation stores them; `action`: [B].
+
+    `reward`: the n-step return, `discount`: gamma^k for a window of k steps, 0 where the episode terminated in it,
+    `weight`: importance weights, each float32 [B]; `index`: slots, int64 [B].
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    discount: Array
+    next_obs: Array
+    weight: Array
+    index: Array
+
+
+class Update(NamedTuple):
+    """What an agent's update gives back: `metrics` by name, and `priority`: the loss of each row, float32 [B]."""
+
+    metrics: dict[str, float]
+    priority: Array

@@ -1,0 +1,39 @@
+"""How many rows fit a byte budget, and the ledger of planned against measured bytes."""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+class BudgetError(ValueError):
+    """A budget that cannot be kept or cannot be used; the message is one line for the user."""
+
+
+def fit_rows(budget: int, row_bytes: int, index_bytes: Callable[[int], int]) -> int:
+    """The largest number of rows C with C * row_bytes + index_bytes(C) <= budget (all in bytes).
+
+    `index_bytes` must not fall as C grows.
+    """
+    return bisect_right(range(budget // row_bytes + 1), budget, key=lambda c: c * row_bytes + index_bytes(c)) - 1
+
+
+@dataclass
+class Ledger:
+    """Bytes by line, planned and measured; None where a number is not known."""
+
+    lines: dict[str, dict[str, int | None]] = field(default_factory=dict)
+
+    def plan(self, name: str, nbytes: int) -> None:
+        self._line(name)["planned"] = int(nbytes)
+
+    def measure(self, name: str, nbytes: int) -> None:
+        self._line(name)["measured"] = int(nbytes)
+
+    def balance(self, resident: int) -> None:
+        """Enter what the measured lines leave of `resident` bytes as "unaccounted" (may be negative)."""
+        self.lines.pop("unaccounted", None)
+        known = sum(line["measured"] or 0 for line in self.lines.values())
+        self.measure("unaccounted", resident - known)
+
+    def _line(self, name: str) -> dict[str, int | None]:
+        return self.lines.setdefault(name, {"planned": None, "measured": None})

@@ -1,0 +1,105 @@
+"""The replay's bytes: one arena, rows at its front, an index at its back.
+
+    |row 0|row 1| ... |row C-1|   unused   |index (the sampler's)|
+    0                                                        budget
+
+A row is a NumPy structured dtype padded to 8 bytes. Rows are numbered in the order they were written;
+row number i lies in slot i mod C.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from memory_budget.budget import fit_rows
+
+Array = np.ndarray
+IndexBytes = Callable[[int], int]
+
+
+def padded(fields: list[tuple[str, object, tuple[int, ...]]]) -> np.dtype:
+    """A structured dtype of these (name, type, shape) fields, its size rounded up to 8 bytes."""
+    packed = np.dtype(fields)
+    offsets = [packed.fields[name][1] for name in packed.names]
+    return np.dtype(
+        {
+            "names": list(packed.names),
+            "formats": [packed.fields[name][0] for name in packed.names],
+            "offsets": offsets,
+            "itemsize": -(-packed.itemsize // 8) * 8,
+        }
+    )
+
+
+class Ring:
+    """A ring of rows in exactly `budget` bytes, whose row dtype can change in place.
+
+    Attributes: `rows`, a structured array [capacity] over the arena's front; `index`, the `index_bytes(capacity)`
+    bytes at its back (uint8); `head`, the number of the next row; `size`, how many rows are present; numbers
+    `oldest` to `head - 1` are present.
+    """
+
+    def __init__(self, budget: int, row: np.dtype, index_bytes: IndexBytes) -> None:
+        self.arena: Array = np.empty(budget, np.uint8)
+        self.arena.fill(0)  # touches every page: a machine that cannot give the bytes says so now
+        self.index_bytes = index_bytes
+        self.head = self.size = 0
+        self._lay(row)
+
+    def _lay(self, row: np.dtype) -> None:
+        budget = self.arena.nbytes
+        self.capacity = fit_rows(budget, row.itemsize, self.index_bytes)
+        back = (budget - self.index_bytes(self.capacity)) // 8 * 8
+        self.rows: Array = self.arena[: self.capacity * row.itemsize].view(row)
+        self.index: Array = self.arena[back : back + self.index_bytes(self.capacity)]
+
+    @property
+    def oldest(self) -> int:
+        return self.head - self.size
+
+    @property
+    def wrapped(self) -> bool:
+        """Whether rows have been overwritten."""
+        return self.head > self.capacity
+
+    def advance(self) -> int:
+        """Make room for one row, over the oldest where the ring is full; returns its slot."""
+        slot = self.head % self.capacity
+        self.head += 1
+        self.size = min(self.size + 1, self.capacity)
+        return slot
+
+    def transcode(self, row: np.dtype, convert: Callable[[Array], Array], chunk: int) -> None:
+        """Rewrite every row as dtype `row`, in place, `chunk` rows at a time; the capacity grows to what then fits.
+
+        `convert` receives copies of the old rows in slot order and returns the new ones. New row i ends before old
+        row i+1 begins, so walking forward never overwrites a row that is still to be read. Afterwards the oldest row
+        is number 0 in slot 0, and `index` lies elsewhere, holding nothing of use.
+        Raises ValueError where a new row is larger than an old one.
+        """
+        old, turn = self.rows, self.head % self.capacity if self.wrapped else 0
+        if row.itemsize > old.dtype.itemsize:
+            raise ValueError(f"a row of {row.itemsize} bytes does not fit in place of one of {old.dtype.itemsize}")
+        self._lay(row)
+        for start in range(0, self.size, chunk):
+            stop = min(start + chunk, self.size)
+            self.rows[start:stop] = convert(old[start:stop].copy())
+        rotate(self.rows[: self.size], turn, chunk)
+        self.head = self.size
+
+
+def rotate(rows: Array, turn: int, chunk: int) -> None:
+    """Move rows[turn:] to the front and rows[:turn] behind them, in place, with `chunk` spare rows (three reversals)."""
+    if turn:
+        for part in (rows[:turn], rows[turn:], rows):
+            _reverse(part, chunk)
+
+
+def _reverse(rows: Array, chunk: int) -> None:
+    half = len(rows) // 2
+    for start in range(0, half, chunk):
+        stop = min(start + chunk, half)
+        front, back = rows[start:stop], rows[len(rows) - stop : len(rows) - start]
+        kept = front.copy()
+        front[:] = back[::-1]
+        back[:] = kept[::-1]

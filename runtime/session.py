@@ -1,0 +1,32 @@
+"""A frozen stem as an ONNX Runtime session."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+
+class Session:
+    """Encodes windows without torch: call it with [B, ...] as the model's input dtype, get float32 [B, *shape].
+
+    `shape` is what one window becomes. The arena of ONNX Runtime is off and idle threads sleep, so that memory and
+    cores belong to the training. Raises onnxruntime's error for a file that is no model.
+    """
+
+    def __init__(self, model: Path | bytes, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.enable_cpu_mem_arena = False
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+        self.shape = tuple(self._session.get_outputs()[0].shape[1:])
+
+    def __call__(self, windows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        latents: npt.NDArray[np.float32] = self._session.run(None, {self._input: windows})[0]
+        return latents
