@@ -132,11 +132,7 @@ def parse(name: str, table: object) -> DeviceProfile:
         cores=int(cores.value),
         application=_number(where("application"), entries["application"], units=_MEMORY),
         power_modes=None if modes is None else _sourced_text(where("power_modes"), modes),
-        **{
-            key: _number(where(key), entries[key], units)
-            for key, units in _OPTIONAL_NUMBERS.items()
-            if key in entries
-        },
+        **{key: _number(where(key), entries[key], units) for key, units in _OPTIONAL_NUMBERS.items() if key in entries},
     )
 
 
@@ -163,9 +159,7 @@ def _origin(where: str, entries: Mapping[str, object]) -> tuple[str, str]:
     return _text(f"{where}.source", entries["source"]), _one_of(f"{where}.kind", entries["kind"], KINDS)
 
 
-def _entries(
-    where: str, table: object, required: tuple[str, ...], known: tuple[str, ...]
-) -> Mapping[str, object]:
+def _entries(where: str, table: object, required: tuple[str, ...], known: tuple[str, ...]) -> Mapping[str, object]:
     if not isinstance(table, Mapping):
         raise ProfileError(f"{where}: must be a table, not {table!r}")
     for key in required:

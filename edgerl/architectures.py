@@ -43,9 +43,7 @@ def layers(encoder: str, inputs: Shape) -> list[Layer]:
         sides = tuple((side - spec.kernel) // spec.stride + 1 for side in inputs[1:])
         weights = spec.channels * inputs[0] * spec.kernel**2
         outputs = (spec.channels, *sides)
-        found.append(
-            Layer(f"conv{number}", spec, inputs, outputs, weights * prod(sides), weights + spec.channels)
-        )
+        found.append(Layer(f"conv{number}", spec, inputs, outputs, weights * prod(sides), weights + spec.channels))
         inputs = outputs
     return found
 

@@ -53,7 +53,7 @@ def newest(folder: Path) -> tuple[Path, dict[str, Array], dict[str, Any], list[s
 
     Raises CheckpointError where there is none.
     """
-    passed = []
+    passed: list[str] = []
     for place in reversed(_steps(folder)):
         try:
             return place, *_read(place), passed

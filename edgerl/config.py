@@ -79,7 +79,10 @@ class Config:
 def preset(env: str) -> dict[str, dict[str, Any]]:
     """The settings of `suite/task` by table (run, replay, agent); empty for a suite without a preset."""
     data = tomllib.loads(resources.files("edgerl").joinpath("presets.toml").read_text())
-    found: dict[str, dict[str, Any]] = {name: dict(table) for name, table in data.get(env.partition("/")[0], {}).items()}
+    suite = data.get(env.partition("/")[0], {})
+    found: dict[str, dict[str, Any]] = {name: dict(table) for name, table in suite.items()}
+        name: dict(table) for name, table in data.get(env.partition("/")[0], {}).items()
+    }
     for name, table in data["task"].get(env, {}).items():
         found[name] |= table
     return found

@@ -4,15 +4,16 @@ from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgerl.architectures import Shape, layers
 
 
-class Scale(nn.Module):
-    """uint8 pixels to float32 in [0, 1]."""
+class PixelConv(nn.Conv2d):
+    """A convolution over uint8 pixels taken as [0, 1]: its few weights are divided by 255 instead of every pixel."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return pixels.to(torch.float32) / 255
+        return functional.conv2d(pixels.to(torch.float32), self.weight * (1 / 255), self.bias, self.stride)
 
 
 class Encoder(nn.Sequential):
@@ -30,15 +31,15 @@ class Encoder(nn.Sequential):
         if names[end:] == ["flatten"]:  # nothing trained is left: what is stored is what the heads read
             end += 1
         modules = list(self._modules.items())
-        return Encoder(OrderedDict(modules[:end])), Encoder(OrderedDict(modules[end:]))  # type: ignore[arg-type]
+        return Encoder(OrderedDict(modules[:end])), Encoder(OrderedDict(modules[end:]))
 
 
 def build(name: str, inputs: Shape) -> Encoder:
     """The encoder `name` for windows of shape (channels, H, W), with torch's default initialisation."""
-    modules: OrderedDict[str, nn.Module] = OrderedDict(scale=Scale())
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
     for layer in layers(name, inputs):
-        spec = layer.spec
-        modules[layer.name] = nn.Conv2d(layer.inputs[0], spec.channels, spec.kernel, spec.stride)
+        spec, conv = layer.spec, nn.Conv2d if modules else PixelConv
+        modules[layer.name] = conv(layer.inputs[0], spec.channels, spec.kernel, spec.stride)
         modules[layer.name.replace("conv", "relu")] = nn.ReLU()
     modules["flatten"] = nn.Flatten()
     return Encoder(modules)

@@ -1,8 +1,8 @@
 """Multiply-adds of a run, layer by layer: the paper's convention (appendix B) and an exact count beside it.
 
-Paper: forward E + M per sample, F forward and B backward passes of 2 (E + M) an update, acting not counted; after the
-freeze E only for the one new latent a step. Exact: every multiply-add that runs, acting too, and no gradient with respect
-to what is not trained: the first trained layer needs none for its input.
+Paper: forward E + M per sample, F forward and B backward passes of 2 (E + M) an update, acting not counted; after
+the freeze E only for the one new latent a step. Exact: every multiply-add that runs, acting too, and no gradient with
+respect to what is not trained: the first trained layer needs none for its input.
 """
 
 from dataclasses import dataclass

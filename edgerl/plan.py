@@ -39,16 +39,14 @@ def make(config: Config, frame: tuple[int, ...], history: int, actions: int) -> 
     latent = architectures.latent_shape(agent.encoder, window, agent.cut)
     pixels = row_dtype(pixel_field(frame), ACTION).itemsize
     latents = row_dtype(latent_field(latent), ACTION).itemsize
-    counts = flops.rainbow(
-        agent.encoder, window, actions, agent.hidden, agent.atoms, replay.batch_size, agent.cut
-    )
+    counts = flops.rainbow(agent.encoder, window, actions, agent.hidden, agent.atoms, replay.batch_size, agent.cut)
     needed = replay.batch_size + replay.n_step + history
     smallest = max(needed * row + Prioritized.index_bytes(needed) for row in (pixels, latents))
     initial, after = (fit_rows(run.budget, row, Prioritized.index_bytes) for row in (pixels, latents))
     if min(initial, after) < needed:
         raise ConfigError(
-            f"--budget: {format_bytes(run.budget)} holds {max(initial, 0)} rows; one batch of {replay.batch_size} and its "
-            f"{replay.n_step}-step windows need {needed}: at least {smallest / 1e9:.6f}GB"
+            f"--budget: {format_bytes(run.budget)} holds {max(initial, 0)} rows; one batch of {replay.batch_size} "
+            f"and its {replay.n_step}-step windows need {needed}: at least {smallest}B"
         )
     convs = sum(layer.parameters for layer in architectures.layers(agent.encoder, window))
     heads = sum(count for name, count in counts.layers.items() if not name.startswith("conv"))
@@ -64,4 +62,3 @@ def make(config: Config, frame: tuple[int, ...], history: int, actions: int) -> 
         ledger={"networks": 2 * network, "optimizer": 2 * network, "replay": run.budget},
         flops=counts,
     )
-

@@ -1,6 +1,7 @@
 """What a run shows while it works: a bar on a terminal, a line now and then elsewhere. All of it goes to stderr."""
 
 import time
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -45,7 +46,7 @@ class Reporter:
     def say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, markup=False)
 
-    def __enter__(self) -> "Reporter":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 

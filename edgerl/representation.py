@@ -5,13 +5,13 @@ Left of the paper's cut nothing is trained, so `Latents` runs it once a step; `P
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from edgerl.types import Array
 
-Field = tuple[str, object, tuple[int, ...]]
+Field = tuple[str, Any, tuple[int, ...]]
 
 
 def pixel_field(frame: tuple[int, ...]) -> Field:

@@ -36,7 +36,7 @@ class Prioritized:
         self.place(index, capacity, None)
 
     def place(self, index: Array, capacity: int, priorities: Array | None) -> None:
-        """Lay the tree into `index` (uint8 [index_bytes]) for `capacity` slots, the first ones with these priorities."""
+        """Lay the tree into `index` (uint8 [index_bytes]) for `capacity` slots, the first with these priorities."""
         self.capacity = capacity
         self.levels: list[Array] = []
         start = 0

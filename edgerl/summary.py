@@ -136,7 +136,7 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         lines += [
             (
                 "freeze",
-                f"at step {freeze['step']:,} in {freeze['seconds']:.2f} s{extra}; all {freeze['rows_after']:,} rows kept",
+                f"at step {freeze['step']:,} in {freeze['seconds']:.2f} s{extra}; {freeze['rows_after']:,} rows kept",
             ),
             (
                 "capacity",
@@ -152,13 +152,22 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     lines += [
         ("speed", ", ".join(rates) or "too short to tell"),
-        ("memory", f"{format_bytes(memory['rss_peak'])} at most{limit}, {format_bytes(memory['rss_baseline'])} of it libraries"),
-        ("flops", f"{flops['total']:.3g} ({flops['per_update_before']:.3g} an update before a freeze, "
-                  f"{flops['per_update_after']:.3g} after)"),
+        (
+            "memory",
+            f"{format_bytes(memory['rss_peak'])} at most{limit}; {format_bytes(memory['rss_baseline'])} is libraries",
+        ),
+        (
+            "flops",
+            f"{flops['total']:.3g} ({flops['per_update_before']:.3g} an update before a freeze, "
+            f"{flops['per_update_after']:.3g} after)",
+        ),
     ]
     if found["returns"]:
         last = found["returns"][-1]
         lines.append(
-            ("score", f"{last['mean']:,.1f} +- {last['std']:,.1f} over {last['episodes']} games at step {last['step']:,}")
+            (
+                "score",
+                f"{last['mean']:,.1f} +- {last['std']:,.1f} over {last['episodes']} games at step {last['step']:,}",
+            )
         )
     return lines

@@ -1,4 +1,4 @@
-"""The training loop: environment, replay, agent; at T_f the paper's event; now and then an evaluation or a checkpoint."""
+"""The training loop: environment, replay, agent; at T_f the paper's event; evaluations and checkpoints."""
 
 import math
 from collections.abc import Callable
@@ -231,4 +231,3 @@ def statistics(scores: list[float]) -> dict[str, Any]:
         "max": float(np.max(scores)),
         "scores": scores,
     }
-

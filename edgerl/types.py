@@ -1,8 +1,8 @@
 """The few values that pass between environment, replay and agent."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -23,7 +23,8 @@ class TimeStep(NamedTuple):
     over: bool
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """A sampled batch. `obs`, `next_obs`: [B, ...] as the representation stores them; `action`: [B].
 
     `reward`: the n-step return, `discount`: gamma^k for a window of k steps, 0 where the episode terminated in it,

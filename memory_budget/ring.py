@@ -8,25 +8,28 @@ row number i lies in slot i mod C.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from memory_budget.budget import fit_rows
 
-Array = np.ndarray
+Array = npt.NDArray[Any]
+Dtype = np.dtype[Any]
 IndexBytes = Callable[[int], int]
 
 
-def padded(fields: list[tuple[str, object, tuple[int, ...]]]) -> np.dtype:
+def padded(fields: list[tuple[str, Any, tuple[int, ...]]]) -> Dtype:
     """A structured dtype of these (name, type, shape) fields, its size rounded up to 8 bytes."""
-    packed = np.dtype(fields)
-    offsets = [packed.fields[name][1] for name in packed.names]
+    formats = [np.dtype((kind, shape)) for _, kind, shape in fields]
+    ends = np.cumsum([each.itemsize for each in formats])
     return np.dtype(
         {
-            "names": list(packed.names),
-            "formats": [packed.fields[name][0] for name in packed.names],
-            "offsets": offsets,
-            "itemsize": -(-packed.itemsize // 8) * 8,
+            "names": [name for name, _, _ in fields],
+            "formats": formats,
+            "offsets": [0, *ends[:-1].tolist()],
+            "itemsize": -(-int(ends[-1]) // 8) * 8,
         }
     )
 
@@ -39,14 +42,14 @@ class Ring:
     `oldest` to `head - 1` are present.
     """
 
-    def __init__(self, budget: int, row: np.dtype, index_bytes: IndexBytes) -> None:
+    def __init__(self, budget: int, row: Dtype, index_bytes: IndexBytes) -> None:
         self.arena: Array = np.empty(budget, np.uint8)
         self.arena.fill(0)  # touches every page: a machine that cannot give the bytes says so now
         self.index_bytes = index_bytes
         self.head = self.size = 0
         self._lay(row)
 
-    def _lay(self, row: np.dtype) -> None:
+    def _lay(self, row: Dtype) -> None:
         budget = self.arena.nbytes
         self.capacity = fit_rows(budget, row.itemsize, self.index_bytes)
         back = (budget - self.index_bytes(self.capacity)) // 8 * 8
@@ -69,7 +72,7 @@ class Ring:
         self.size = min(self.size + 1, self.capacity)
         return slot
 
-    def transcode(self, row: np.dtype, convert: Callable[[Array], Array], chunk: int) -> None:
+    def transcode(self, row: Dtype, convert: Callable[[Array], Array], chunk: int) -> None:
         """Rewrite every row as dtype `row`, in place, `chunk` rows at a time; the capacity grows to what then fits.
 
         `convert` receives copies of the old rows in slot order and returns the new ones. New row i ends before old
@@ -89,7 +92,7 @@ class Ring:
 
 
 def rotate(rows: Array, turn: int, chunk: int) -> None:
-    """Move rows[turn:] to the front and rows[:turn] behind them, in place, with `chunk` spare rows (three reversals)."""
+    """Move rows[turn:] to the front and rows[:turn] behind them, in place: three reversals, `chunk` rows at a time."""
     if turn:
         for part in (rows[:turn], rows[turn:], rows):
             _reverse(part, chunk)

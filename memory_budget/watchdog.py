@@ -1,6 +1,7 @@
 """Resident memory of this process and its children, read with psutil, and a thread that watches it."""
 
 import threading
+from typing import Self
 
 import psutil
 
@@ -50,7 +51,7 @@ class Watchdog:
         while not self._stop.wait(self._period):
             self.check()
 
-    def __enter__(self) -> "Watchdog":
+    def __enter__(self) -> Self:
         self.check()
         self._thread.start()
         return self

@@ -46,21 +46,25 @@ class _Graph:
         return self.weight(np.float32(thing))
 
 
-def _conv(graph: _Graph, x: str, module: Any) -> str:
-    inputs = [x, graph.weight(module.weight.detach().numpy())]
-    if module.bias is not None:
-        inputs.append(graph.weight(module.bias.detach().numpy()))
-    return graph.add("Conv", inputs, strides=list(module.stride), pads=list(module.padding) * 2)
+def _conv(graph: _Graph, inputs: list[str], stride: Any) -> str:
+    return graph.add("Conv", inputs, strides=list(stride))
+
+
+def _conv_module(graph: _Graph, x: str, module: Any) -> str:
+    if any(module.padding) or module.bias is None:
+        raise ExportError("cannot export a padded convolution, or one without bias, to ONNX")
+    return _conv(graph, [x, *(graph.weight(p.detach().numpy()) for p in (module.weight, module.bias))], module.stride)
 
 
 _MODULES: dict[type[nn.Module], Callable[[_Graph, str, Any], str]] = {
-    nn.Conv2d: _conv,
+    nn.Conv2d: _conv_module,
     nn.ReLU: lambda graph, x, module: graph.add("Relu", [x]),
     nn.Flatten: lambda graph, x, module: graph.add("Flatten", [x]),
 }
-_FUNCTIONS: dict[Any, Callable[[_Graph, fx.Node], str]] = {
-    operator.truediv: lambda graph, node: graph.add("Div", [graph.operand(arg) for arg in node.args]),
-    "to": lambda graph, node: graph.add("Cast", [graph.operand(node.args[0])], to=TensorProto.FLOAT),
+_FUNCTIONS: dict[Any, Callable[[_Graph, list[Any]], str]] = {
+    operator.mul: lambda graph, args: graph.add("Mul", [graph.operand(arg) for arg in args]),
+    torch.conv2d: lambda graph, args: _conv(graph, [graph.operand(arg) for arg in args[:3]], args[3]),
+    "to": lambda graph, args: graph.add("Cast", [graph.operand(args[0])], to=TensorProto.FLOAT),
 }
 
 
@@ -76,13 +80,15 @@ def export(stem: nn.Module, shape: tuple[int, ...]) -> bytes:
             graph.value[node] = "windows"
         elif node.op == "output":
             output = graph.value[node.args[0]]
+        elif node.op == "get_attr":
+            graph.value[node] = graph.weight(operator.attrgetter(str(node.target))(traced).detach().numpy())
         elif node.op == "call_module":
             module = traced.get_submodule(str(node.target))
             if type(module) not in _MODULES:
                 raise ExportError(f"cannot export the layer {node.target} ({type(module).__name__}) to ONNX")
             graph.value[node] = _MODULES[type(module)](graph, graph.operand(node.args[0]), module)
         elif node.target in _FUNCTIONS:
-            graph.value[node] = _FUNCTIONS[node.target](graph, node)
+            graph.value[node] = _FUNCTIONS[node.target](graph, list(node.args))
         else:
             raise ExportError(f"cannot export the operation {node.target} to ONNX")
     with torch.no_grad():

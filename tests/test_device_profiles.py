@@ -145,7 +145,8 @@ def test_a_minimal_table_is_enough() -> None:
     profile = parse("my_board", changed("power", remove=True))
     assert (profile.title, profile.cpu, profile.cores) == ("A board", "2 x A53", 2)
     assert profile.application_bytes == 2_000_000_000
-    assert profile.power is None and profile.power_modes is None
+    assert profile.power is None
+    assert profile.power_modes is None
 
 
 @pytest.mark.parametrize("key", ["title", "cpu", "cores", "application"])

@@ -76,7 +76,9 @@ class Adam:
     def state(self) -> dict[str, Array]:
         """Moments and step counts by `<parameter>.<exp_avg|exp_avg_sq|step>`: views, not copies."""
         kinds = ("exp_avg", "exp_avg_sq", "step")
-        return {f"{n}.{kind}": t.numpy() for n, held in self.moments.items() for kind, t in zip(kinds, held, strict=True)}
+        return {
+            f"{n}.{kind}": t.numpy() for n, held in self.moments.items() for kind, t in zip(kinds, held, strict=True)
+        }
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over what `state` gave. Raises KeyError where a parameter's moments are missing."""
@@ -86,4 +88,3 @@ class Adam:
     @property
     def nbytes(self) -> int:
         return sum(int(tensor.nbytes) for held in self.moments.values() for tensor in held)
-

@@ -28,7 +28,7 @@ class NoisyLinear(nn.Module):
         """(weight, bias) under one draw f(x) of `noise_size` values, or their means where `noise` is None."""
         if noise is None:
             return self.weight_mu, self.bias_mu
-        outputs, inputs = self.weight_mu.shape
+        outputs = len(self.weight_mu)
         out, into = noise[:outputs], noise[outputs:]
         return (
             torch.addcmul(self.weight_mu, self.weight_sigma, torch.outer(out, into)),

@@ -35,7 +35,7 @@ class DuelingHead(nn.Module):
     def weights(self, noise: Tensor | None) -> list[Weights]:
         """Every layer's (weight, bias) under one draw, to be used for as many batches as share it."""
         layers = self.layers()
-        parts = [None] * len(layers) if noise is None else noise.split([layer.noise_size for layer in layers])
+        parts = [None] * len(layers) if noise is None else torch.split(noise, [layer.noise_size for layer in layers])
         return [layer.weights(part) for layer, part in zip(layers, parts, strict=True)]
 
     def forward(self, features: Tensor, weights: list[Weights]) -> Tensor:
@@ -106,7 +106,7 @@ class Rainbow:
 
     def update(self, batch: Batch) -> Update:
         """One gradient step on the KL loss (online noise as last acted with, target noise fresh); target copies."""
-        obs, next_obs = torch.from_numpy(batch.obs), torch.from_numpy(batch.next_obs)
+        obs, next_obs = (torch.from_numpy(part).to(torch.float32) for part in (batch.obs, batch.next_obs))
         rows = torch.arange(len(obs))
         online, target = self.online, self.target
         weights = online.head.weights(self._noise)
@@ -122,7 +122,7 @@ class Rainbow:
             )
         losses = -(wanted * logits.log_softmax(dim=1)).sum(dim=1)
         loss = (torch.from_numpy(batch.weight) * losses).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = self.optimizer.step()
         self.updates += 1
         if self.updates % self.config.target_every == 0:

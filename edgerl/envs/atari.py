@@ -12,7 +12,9 @@ try:
     import cv2
     from ale_py import roms
 except ImportError as error:
-    raise EnvError(f"--env: atari needs the package {error.name}: pip install -c constraints.txt -e '.[atari]'") from error
+    raise EnvError(
+        f"--env: atari needs the package {error.name}: pip install -c constraints.txt -e '.[atari]'"
+    ) from error
 
 HISTORY, SIDE, REPEAT, NOOPS, EPISODE_FRAMES = 4, 84, 4, 30, 108_000
 
@@ -40,7 +42,7 @@ class Atari:
         self.ale.setInt("random_seed", int(rng.integers(2**31)))
         self.ale.setInt("max_num_frames_per_episode", EPISODE_FRAMES)
         self.ale.setFloat("repeat_action_probability", 0.0)
-        self.ale.loadROM(roms.get_rom_path(rom_id(game)))
+        self.ale.loadROM(str(roms.get_rom_path(rom_id(game))))
         self._actions = self.ale.getMinimalActionSet()
         self.actions = len(self._actions)
         height, width = self.ale.getScreenDims()

@@ -1,0 +1,35 @@
+# make train, make test: from a bare machine with Python 3.11. The other targets: install, check, bench.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: train test check bench install clean
+
+train: $(STAMP)
+	$(BIN)/edgerl train --env atari/qbert --budget 0.07GB --device jetson_nano --steps 6000 --freeze-at 3000
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/train_throughput.py
+	$(BIN)/python benchmarks/freeze_memory.py
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt tools/system_libraries.sh
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "edgerl needs Python 3.11 or newer; $(PYTHON) is older (make PYTHON=python3.11 ...)" >&2; exit 1; }
+	@sh tools/system_libraries.sh
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[atari,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
