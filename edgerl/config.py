@@ -72,7 +72,9 @@ class Config:
     agent: RainbowConfig
 
     def to_toml(self) -> str:
-        tables = {name: {k: v for k, v in table.items() if v is not None} for name, table in asdict(self).items()}
+        tables = asdict(self)
+        tables["run"] = {k: v for k, v in tables["run"].items() if v is not None}
+        tables["run"].setdefault("freeze_at", "never")  # TOML has no null
         return tomli_w.dumps(tables)
 
 
@@ -81,8 +83,6 @@ def preset(env: str) -> dict[str, dict[str, Any]]:
     data = tomllib.loads(resources.files("edgerl").joinpath("presets.toml").read_text())
     suite = data.get(env.partition("/")[0], {})
     found: dict[str, dict[str, Any]] = {name: dict(table) for name, table in suite.items()}
-        name: dict(table) for name, table in data.get(env.partition("/")[0], {}).items()
-    }
     for name, table in data["task"].get(env, {}).items():
         found[name] |= table
     return found
@@ -96,7 +96,8 @@ def build(tables: Mapping[str, Mapping[str, Any]]) -> Config:
         missing = [name for name in known if name not in table and name not in ("device", "freeze_at")]
         if missing:
             raise ConfigError(f"the configuration lacks {', '.join(missing)}")
-        return kind(**{name: table.get(name) for name in known})
+        values = {name: table.get(name) for name in known}
+        return kind(**{name: None if value == "never" else value for name, value in values.items()})
 
     return Config(
         make(RunConfig, tables["run"]), make(ReplayConfig, tables["replay"]), make(RainbowConfig, tables["agent"])
@@ -104,7 +105,7 @@ def build(tables: Mapping[str, Mapping[str, Any]]) -> Config:
 
 
 def load(path: Path) -> Config:
-    """The configuration of a run folder's config.toml. Raises ConfigError, naming the file, where it is no such file."""
+    """The configuration in a run folder's config.toml; raises ConfigError, naming the file, where it is none."""
     try:
         return build(tomllib.loads(path.read_text()))
     except FileNotFoundError:
