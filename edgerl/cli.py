@@ -49,8 +49,8 @@ def _configuration(
     for name, value in settings.items():
         if value is not None:
             run[name] = value
-    if algo is not None and algo != "rainbow":
-        raise ConfigError(f"--algo: unknown algorithm {algo!r}; {env} has rainbow")
+    if algo is not None and algo not in configs.ALGORITHMS:
+        raise ConfigError(f"--algo: unknown algorithm {algo!r}; there is {', '.join(configs.ALGORITHMS)}")
     try:
         run["budget"] = parse_bytes(budget)
     except ValueError as error:
@@ -171,11 +171,9 @@ def _complain(message: str) -> None:
 def main() -> None:
     """The `edgerl` program: errors a user can cause are one line on stderr and exit code 2."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False))
     except (ConfigError, BudgetError) as error:
         _leave(str(error), 2)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
     except TyperException as error:
         _leave(error.format_message().replace("\n", " "), 2)
     except (KeyboardInterrupt, typer.Abort):
@@ -183,8 +181,9 @@ def main() -> None:
     except OSError as error:
         _leave(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
     except Exception as error:
-        if type(error).__name__ in ("EnvError", "CheckpointError"):
-            _leave(str(error), 2)
+        code = {"EnvError": 2, "CheckpointError": 2, "TrainingError": 1, "FreezeError": 1, "ExportError": 1}
+        if type(error).__name__ in code:  # by name: importing them here would import torch
+            _leave(str(error), code[type(error).__name__])
         raise
 
 

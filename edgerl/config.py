@@ -10,6 +10,9 @@ from typing import Any
 import tomli_w
 
 
+ALGORITHMS = ("rainbow",)
+
+
 class ConfigError(ValueError):
     """A setting the user must change; the message is one line that names it."""
 

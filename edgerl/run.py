@@ -41,11 +41,12 @@ def train(config: Config, out: Path | None, *, limit_bytes: int | None = None, q
     (folder / "config.toml").write_text(config.to_toml())
 
     keep_blocks(SCRATCH_BLOCK)
+    baseline = rss_bytes()
     window = (env.history, *env.frame)
     agent = agents.make(config, window, env.actions, agent_rng)
     rehearse(agent, window, config.agent.cut)
     metrics = Metrics(folder)
-    baseline = rss_bytes()
+    libraries = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
     replay = Replay(
         run.budget,
         Pixels(env.frame, env.history),
@@ -75,7 +76,7 @@ def train(config: Config, out: Path | None, *, limit_bytes: int | None = None, q
                 status = trainer.run()
         finally:
             metrics.close()
-            found = summary.write(trainer, planned, status, baseline)
+            found = summary.write(trainer, planned, status, baseline, libraries)
     return found
 
 

@@ -24,8 +24,11 @@ FREEZE_KEYS = (
 )
 
 
-def collect(trainer: Trainer, plan: Plan, status: str, baseline: int) -> dict[str, Any]:
-    """The summary of a run that has ended as `status`; all keys are always there. Sizes in bytes."""
+def collect(trainer: Trainer, plan: Plan, status: str, baseline: int, libraries: int) -> dict[str, Any]:
+    """The summary of a run that has ended as `status`; all keys are always there. Sizes in bytes.
+
+    `baseline`: resident after imports; `libraries`: once all have been used, without the agent.
+    """
     run, replay, flops = trainer.config.run, trainer.replay, trainer.flops
     around = trainer.rss_around_freeze or (None, None)
     return {
@@ -41,7 +44,7 @@ def collect(trainer: Trainer, plan: Plan, status: str, baseline: int) -> dict[st
         "budget": {
             "requested_bytes": run.budget,
             "replay_bytes_peak": replay.ring.arena.nbytes,
-            "ledger": ledger(trainer, plan, baseline).lines,
+            "ledger": ledger(trainer, plan, libraries).lines,
         },
         "capacity": {
             "initial": plan.initial,
@@ -78,10 +81,10 @@ def collect(trainer: Trainer, plan: Plan, status: str, baseline: int) -> dict[st
     }
 
 
-def ledger(trainer: Trainer, plan: Plan, baseline: int) -> Ledger:
+def ledger(trainer: Trainer, plan: Plan, libraries: int) -> Ledger:
     """Planned against measured bytes, now."""
     found = Ledger()
-    found.measure("interpreter and libraries", baseline)
+    found.measure("interpreter and libraries", libraries)
     for name, nbytes in plan.ledger.items():
         found.plan(name, nbytes)
     for name, nbytes in trainer.agent.nbytes().items():
@@ -91,9 +94,9 @@ def ledger(trainer: Trainer, plan: Plan, baseline: int) -> Ledger:
     return found
 
 
-def write(trainer: Trainer, plan: Plan, status: str, baseline: int) -> dict[str, Any]:
+def write(trainer: Trainer, plan: Plan, status: str, baseline: int, libraries: int) -> dict[str, Any]:
     """Collect the summary and write it to the run folder, whole or not at all."""
-    found = collect(trainer, plan, status, baseline)
+    found = collect(trainer, plan, status, baseline, libraries)
     part, place = trainer.folder / ".summary.json.part", trainer.folder / "summary.json"
     with part.open("w") as stream:
         json.dump(found, stream, indent=1)

@@ -55,7 +55,9 @@ class Trainer:
         self.flops_total = self.flops_exact = 0
         self.checkpoint: Path | None = None
         self.stopwatch = Stopwatch()
-        self._score, self._losses = 0.0, [0.0, 0]
+        self._score = 0.0
+        self._sums: dict[str, float] = {}  # of the updates' metrics since they were last logged
+        self._updates = 0
 
     def run(self) -> str:
         """Train to the last step, or until `stop` or the memory limit; returns the summary's status."""
@@ -114,8 +116,9 @@ class Trainer:
         if not math.isfinite(update.metrics["loss"]):
             raise TrainingError(f"the loss is {update.metrics['loss']} at step {self.step}")
         self.replay.prioritize(batch.index, update.priority)
-        self._losses[0] += update.metrics["loss"]
-        self._losses[1] += 1
+        for name, value in update.metrics.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._updates += 1
         self.flops_total += self.flops.per_update(frozen=frozen)
         self.flops_exact += self.flops.exact_per_update(frozen=frozen)
 
@@ -171,9 +174,8 @@ class Trainer:
                 "flops/total": self.flops_total,
                 "throughput/steps_per_s": speed,
             }
-            if self._losses[1]:
-                values["train/loss"] = self._losses[0] / self._losses[1]
-                self._losses = [0.0, 0]
+            values |= {f"train/{name}": total / self._updates for name, total in self._sums.items()}
+            self._sums, self._updates = {}, 0
             self.metrics.write(self.step, values)
         if self.reporter.due:
             score = f"score {self.returns[-1]['mean']:,.0f}  " if self.returns else ""

@@ -9,8 +9,6 @@ from edgerl.agents.rainbow import Rainbow
 from edgerl.config import Config
 from edgerl.types import Array, Batch, Update
 
-ALGORITHMS = ("rainbow",)
-
 
 class Agent(Protocol):
     """What the trainer and the freeze need of an agent. It sees neither environment nor replay."""

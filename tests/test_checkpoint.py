@@ -1,0 +1,261 @@
+"""Checkpoints are written whole or not at all, and a damaged one is passed over by name."""
+
+import errno
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from edgerl import checkpoint
+from edgerl.checkpoint import CheckpointError, newest, save
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
+VALUES = {"agent": {"cut": "conv2", "updates": 7, "rng": np.random.default_rng(0).bit_generator.state}}
+
+
+def arrays_of(step):
+    """A network's worth of dtypes and shapes, different at every step."""
+    rng = np.random.default_rng(step)
+    return {
+        "online.head.weight": rng.standard_normal((5, 3), dtype=np.float32),
+        "optimizer.step": np.array(float(step), np.float32),
+        "pixels": rng.integers(0, 256, (2, 4, 4), np.uint8),
+        "count": np.array([step], np.int64),
+        "empty": np.zeros((0, 3), np.float32),
+    }
+
+
+def same(found, expected):
+    """Whether two dicts hold the same arrays: names, dtypes, shapes, values."""
+    return found.keys() == expected.keys() and all(
+        found[name].dtype == array.dtype and found[name].shape == array.shape and np.array_equal(found[name], array)
+        for name, array in expected.items()
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Whole checkpoints of steps 1 and 2."""
+    folder = tmp_path / "checkpoint"
+    for step in (1, 2):
+        save(folder, step, arrays_of(step), VALUES)
+    return folder
+
+
+def test_what_is_saved_is_found_again(tmp_path):
+    folder = tmp_path / "checkpoint"
+    place = save(folder, 123_456, arrays_of(5), VALUES)
+    assert place == folder / "000123456"
+    found, arrays, values, passed = newest(folder)
+    assert (found, passed) == (place, [])
+    assert same(arrays, arrays_of(5))
+    assert values["agent"] == VALUES["agent"]
+    assert values["step"] == 123_456
+    assert sorted(file.name for file in place.iterdir()) == ["state.json", "weights.safetensors"]
+    assert same(safetensors.numpy.load_file(place / "weights.safetensors"), arrays_of(5))  # others can read it too
+
+
+def test_a_view_is_saved_as_it_is_seen(tmp_path):
+    whole = np.arange(24, dtype=np.float32).reshape(4, 6)
+    save(tmp_path, 0, {"part": np.ascontiguousarray(whole[1:3]), "rows": whole[1:3]}, {})
+    arrays = newest(tmp_path)[1]
+    assert np.array_equal(arrays["part"], whole[1:3])
+    assert np.array_equal(arrays["rows"], whole[1:3])
+
+
+def test_the_two_newest_are_kept(tmp_path):
+    for step in (0, 10, 9, 1000):
+        save(tmp_path, step, arrays_of(step), {})
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["000000010", "000001000"]
+    assert same(newest(tmp_path)[1], arrays_of(1000))
+
+
+def test_a_step_is_saved_once(folder):
+    before = (folder / "000000002" / "weights.safetensors").stat().st_mtime_ns
+    assert save(folder, 2, arrays_of(9), {}) == folder / "000000002"
+    assert (folder / "000000002" / "weights.safetensors").stat().st_mtime_ns == before
+    assert same(newest(folder)[1], arrays_of(2))
+
+
+def weights(change):
+    """Damage that rewrites the bytes of the weights."""
+
+    def damage(place):
+        file = place / "weights.safetensors"
+        file.write_bytes(change(file.read_bytes()))
+
+    return damage
+
+
+def flipped(data, position):
+    return data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :]
+
+
+def manifest(text):
+    """Damage that writes this manifest."""
+    return lambda place: (place / "state.json").write_bytes(text)
+
+
+DAMAGE = {
+    "empty weights": weights(lambda data: b""),
+    "one byte of weights": weights(lambda data: data[:1]),
+    "weights cut in the length": weights(lambda data: data[:7]),
+    "weights cut after the length": weights(lambda data: data[:8]),
+    "weights cut in the header": weights(lambda data: data[:60]),
+    "half of the weights": weights(lambda data: data[: len(data) // 2]),
+    "weights without the last byte": weights(lambda data: data[:-1]),
+    "weights and a byte more": weights(lambda data: data + b"\0"),
+    "a flipped bit in the length": weights(lambda data: flipped(data, 0)),
+    "a flipped bit in the header": weights(lambda data: flipped(data, 30)),
+    "a flipped bit in the middle": weights(lambda data: flipped(data, len(data) - 40)),
+    "a flipped bit at the end": weights(lambda data: flipped(data, len(data) - 1)),
+    "no weights": lambda place: (place / "weights.safetensors").unlink(),
+    "no manifest": lambda place: (place / "state.json").unlink(),
+    "an empty folder": lambda place: [file.unlink() for file in place.iterdir()],
+    "an empty manifest": manifest(b""),
+    "a cut manifest": lambda place: (place / "state.json").write_text((place / "state.json").read_text()[:200]),
+    "a manifest that is no JSON": manifest(b"{]"),
+    "a manifest that is no text": manifest(b"\xff\xfe\x00"),
+    "a manifest that is a list": manifest(b"[]"),
+    "a manifest that is null": manifest(b"null"),
+    "a manifest without checksums": manifest(b'{"format": 1}'),
+    "a manifest whose checksums are a list": manifest(b'{"format": 1, "sha256": []}'),
+    "a manifest of another format": manifest(b'{"format": 999, "sha256": {}}'),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_checkpoint_is_passed_over_by_name(folder, name):
+    DAMAGE[name](folder / "000000002")
+    place, arrays, values, passed = newest(folder)
+    assert place == folder / "000000001"
+    assert same(arrays, arrays_of(1))
+    assert values["agent"] == VALUES["agent"]
+    assert len(passed) == 1
+    assert "000000002" in passed[0]
+    assert len(passed[0].splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_where_all_are_damaged_the_error_is_one_line_that_names_one(folder, name):
+    for place in folder.iterdir():
+        DAMAGE[name](place)
+    with pytest.raises(CheckpointError, match="00000000[12]") as caught:
+        newest(folder)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_no_flipped_bit_of_a_manifest_goes_unnoticed(folder):
+    file = folder / "000000002" / "state.json"
+    whole, unnoticed = file.read_bytes(), []
+    expected = json.loads(whole)
+    for position in range(len(whole)):
+        data = bytearray(whole)
+        data[position] ^= 1 << position % 8
+        file.write_bytes(data)
+        place, _, values, _ = newest(folder)
+        if place.name == "000000002" and values != expected:
+            unnoticed.append(position)
+    assert not unnoticed
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_no_checkpoint_is_an_error_in_one_line_that_names_the_folder(tmp_path, there):
+    folder = tmp_path / "checkpoint"
+    if there:
+        folder.mkdir()
+        (folder / "notes").mkdir()
+    with pytest.raises(CheckpointError, match="holds no checkpoint") as caught:
+        newest(folder)
+    assert str(folder) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def disk_full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def failing_call(number, real):
+    """`real`, whose call `number` (from 0) finds the disk full."""
+    calls = iter(range(100))
+    return lambda *arguments: disk_full() if next(calls) == number else real(*arguments)
+
+
+def untouched(folder):
+    """Steps 1 and 2 are as they were written, and nothing half-written lies beside them."""
+    assert not [place for place in folder.iterdir() if not re.fullmatch(r"\d{9}", place.name)]
+    for step in (1, 2):
+        alone = folder.parent / f"only-{step}"
+        shutil.copytree(folder / f"{step:09d}", alone / f"{step:09d}", dirs_exist_ok=True)
+        assert same(newest(alone)[1], arrays_of(step))
+
+
+@pytest.mark.parametrize("step", [3, 4])
+def test_weights_that_cannot_be_written_leave_the_older_checkpoints_whole(folder, monkeypatch, step):
+    def write_half(arrays, file):
+        Path(file).write_bytes(b"half")
+        disk_full()
+
+    monkeypatch.setattr(safetensors.numpy, "save_file", write_half)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        save(folder, step, arrays_of(step), VALUES)
+    untouched(folder)
+    assert len(list(folder.iterdir())) == 2
+    monkeypatch.undo()
+    save(folder, step, arrays_of(step), VALUES)  # and with space again it works
+    assert same(newest(folder)[1], arrays_of(step))
+
+
+@pytest.mark.parametrize("call", range(4))
+def test_a_sync_that_fails_leaves_the_older_checkpoints_whole(folder, monkeypatch, call):
+    monkeypatch.setattr(os, "fsync", failing_call(call, os.fsync))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        save(folder, 3, arrays_of(3), VALUES)
+    untouched(folder)
+    found = newest(folder)
+    assert same(found[1], arrays_of(found[2]["step"]))
+
+
+def test_weights_and_manifest_are_synced_before_they_are_renamed(tmp_path, monkeypatch):
+    done, fsync, rename = [], os.fsync, Path.rename
+
+    def note_sync(descriptor):
+        done.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    def note_rename(path, target):
+        done.append("rename")
+        return rename(path, target)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("this system does not tell which file is synced")
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    save(tmp_path / "checkpoint", 3, arrays_of(3), VALUES)
+    before, after = done[: done.index("rename")], done[done.index("rename") + 1 :]
+    assert sorted(before) == [".000000003.part", "state.json", "weights.safetensors"]
+    assert after == ["checkpoint"]
+
+
+def test_what_a_crash_left_half_written_is_ignored_and_replaced(folder):
+    part = folder / ".000000003.part"
+    part.mkdir()
+    (part / "weights.safetensors").write_bytes(b"half")
+    assert newest(folder)[0].name == "000000002"
+    save(folder, 3, arrays_of(3), VALUES)
+    assert not part.exists()
+    assert same(newest(folder)[1], arrays_of(3))
+
+
+def test_no_source_pickles_anything():
+    sources = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    assert len(sources) > 20
+    forbidden = re.compile(r"pickle|torch\.load|torch\.save|\bshelve\b|\bjoblib\b|np\.save|np\.load", re.IGNORECASE)
+    assert [str(file) for file in sources if forbidden.search(file.read_text(encoding="utf-8"))] == []
+    assert checkpoint.__file__ in {str(file) for file in sources}

@@ -1,0 +1,161 @@
+"""The command line as users meet it: bad input, interruption, the memory limit, eval and devices."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+TRAIN = (
+    "train",
+    "--env",
+    "toy/catch",
+    "--budget",
+    "3MB",
+    "--steps",
+    "300",
+    "--eval-every",
+    "0",
+    "--threads",
+    "1",
+    "--quiet",
+)
+
+BAD = {
+    "a budget without a unit": (["--budget", "70"], "--budget", "no unit"),
+    "a zero budget": (["--budget", "0GB"], "--budget", "not above zero"),
+    "a negative budget": (["--budget", "-1GB"], "--budget", "not above zero"),
+    "a NaN budget": (["--budget", "nanGB"], "--budget", "not a number"),
+    "a budget below one batch": (["--budget", "200kB"], "--budget", "at least"),
+    "a budget above the machine": (["--budget", "900000GB"], "--budget", "larger than this machine"),
+    "an unknown game": (["--env", "atari/qbrt"], "--env", "perhaps atari/qbert"),
+    "an unknown suite": (["--env", "atary/qbert"], "--env", "perhaps atari/qbert"),
+    "an unknown toy": (["--env", "toy/ctch"], "--env", "toy/catch"),
+    "an unknown device": (["--device", "jetson_nona"], "--device", "jetson_nano"),
+    "an unknown algorithm": (["--algo", "ppo"], "--algo", "rainbow"),
+    "an unknown option": (["--bugdet", "1GB"], "--bugdet", "No such option"),
+    "a freeze after the run": (["--freeze-at", "300"], "--freeze-at", "0 to 299"),
+    "a negative freeze": (["--freeze-at", "-1"], "--freeze-at", "never"),
+    "a freeze in words": (["--freeze-at", "soon"], "--freeze-at", "never"),
+    "no steps": (["--steps", "0"], "--steps", "below 1"),
+    "steps in words": (["--steps", "many"], "--steps", "integer"),
+    "no threads": (["--threads", "0"], "--threads", "1 to"),
+    "a negative seed": (["--seed", "-3"], "--seed", "below 0"),
+    "no evaluation games": (["--eval-episodes", "0"], "--eval-episodes", "below 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: case)
+def test_bad_input_is_one_line_that_names_the_option(case, edgerl, tmp_path):
+    arguments, option, says = BAD[case]
+    out = tmp_path / "run"
+    ended = edgerl(*TRAIN, *arguments, "--out", out)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stderr.startswith("edgerl: ")
+    assert option in ended.stderr
+    assert says in ended.stderr
+    assert not out.exists()
+
+
+def test_an_out_folder_that_is_not_empty_is_refused_and_kept(edgerl, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    ended = edgerl(*TRAIN, "--out", tmp_path)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert "--out" in ended.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_out_folder_that_cannot_be_written_is_refused(edgerl, tmp_path):
+    (tmp_path / "file").write_text("")
+    ended = edgerl(*TRAIN, "--out", tmp_path / "file" / "run")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert "--out" in ended.stderr
+
+
+def test_train_then_eval(edgerl, tmp_path):
+    out = tmp_path / "deep" / "run"
+    ended = edgerl(*TRAIN, "--device", "jetson_nano", "--freeze-at", "250", "--out", out)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["device"] == "jetson_nano"
+    assert summary["memory"]["limit_bytes"] == int(3.4 * 2**30)
+    assert summary["memory"]["rss_peak"] < summary["memory"]["limit_bytes"]
+    assert {file.name for file in out.iterdir()} >= {"config.toml", "metrics.jsonl", "encoder.onnx", "checkpoint"}
+    played = edgerl("eval", out, "--episodes", "3")
+    assert played.returncode == 0
+    assert "toy/catch at step 300: 3 games" in played.stdout
+
+
+def test_eval_of_what_is_no_run(edgerl, tmp_path):
+    ended = edgerl("eval", tmp_path)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert "config.toml" in ended.stderr
+
+
+def test_a_preset_freeze_beyond_the_run_is_a_note(edgerl, tmp_path):
+    arguments = [word for word in TRAIN if word != "--quiet"]
+    ended = edgerl(*arguments, "--out", tmp_path / "run")
+    assert ended.returncode == 0
+    assert "no freeze" in ended.stderr
+    assert json.loads((tmp_path / "run/summary.json").read_text())["freeze"]["step"] is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_saves_a_checkpoint_and_exits_130(number, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "edgerl.cli", *TRAIN, "--steps", "100000", "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(out / "checkpoint" / "000000000")
+    time.sleep(1)
+    process.send_signal(number)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert len(errors.splitlines()) == 1
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert summary["steps"] > 0
+    assert (out / summary["checkpoint"] / "state.json").exists()
+    assert summary["checkpoint"] == f"checkpoint/{summary['steps']:09d}"
+
+
+def test_the_memory_limit_saves_a_checkpoint_and_exits_3(edgerl, tmp_path):
+    """Torch alone is near this board's 345 MB: a replay of 200 MB takes the process over it."""
+    arguments = [word for word in TRAIN if word not in ("3MB", "--budget")]
+    out = tmp_path / "run"
+    ended = edgerl(*arguments, "--budget", "200MB", "--device", "pi_zero_2_w", "--steps", "100000", "--out", out)
+    assert ended.returncode == 3
+    assert len(ended.stderr.splitlines()) == 1
+    assert "limit" in ended.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["status"] == "memory-limit"
+    assert (out / summary["checkpoint"] / "weights.safetensors").exists()
+
+
+def test_devices_lists_the_catalogue(edgerl):
+    listed = edgerl("devices")
+    assert listed.returncode == 0
+    for name in ("jetson_nano", "orin_nano_8gb", "raspberry_pi_4", "pi_zero_2_w", "pixel_6"):
+        assert name in listed.stdout
+
+
+def wait_for(path, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
+
+
+def test_threads_never_exceed_the_machine_unless_asked(edgerl, tmp_path):
+    unset = [word for word in TRAIN if word not in ("--threads", "1")]
+    for arguments, expected in (
+        (["--device", "orin_nano_8gb"], min(6, len(os.sched_getaffinity(0)))),
+        (["--threads", "3"], 3),
+    ):
+        out = tmp_path / str(expected)
+        assert edgerl(*unset, "--steps", "1", *arguments, "--out", out).returncode == 0
+        assert f"threads = {expected}\n" in (out / "config.toml").read_text()

@@ -1,0 +1,84 @@
+"""Who imports whom: the four packages' one direction, and where torch may be."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
+MODULES = sorted(file.relative_to(ROOT).as_posix() for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+TORCH = ("edgerl/agents/", "edgerl/encoders.py", "runtime/export.py")
+
+
+def imported(module):
+    """Top-level names of all that a module imports, at its head or anywhere within."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.partition(".")[0] if node.level == 0 else module.partition("/")[0])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("__import__", "importlib.import_module"):
+            found.add(str(ast.literal_eval(node.args[0])).partition(".")[0])
+    return found
+
+
+def loaded(program, *names):
+    """Which of these modules a fresh process has loaded after a program."""
+    program += f"\nimport sys, json; print(json.dumps([name for name in {names!r} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_there_is_something_to_look_at():
+    assert len(MODULES) > 20
+    assert imported("runtime/export.py") >= {"torch", "onnx"}
+    assert imported("edgerl/cli.py") >= {"typer", "edgerl", "memory_budget"}  # some of them within functions
+
+
+@pytest.mark.parametrize("package", ["device_profiles", "memory_budget", "runtime"])
+def test_the_three_lower_packages_know_nothing_of_the_others(package):
+    others = set(PACKAGES) - {package}
+    for module in MODULES:
+        if module.startswith(f"{package}/"):
+            assert not imported(module) & others, module
+
+
+@pytest.mark.parametrize("package", ["device_profiles", "memory_budget", "runtime"])
+def test_edgerl_uses_each_of_the_three(package):
+    assert any(package in imported(module) for module in MODULES if module.startswith("edgerl/"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_torch_is_imported_only_where_it_may_be(module):
+    assert "torch" not in imported(module) or module.startswith(TORCH)
+
+
+def test_nothing_imports_tests_or_benchmarks():
+    for module in MODULES:
+        assert not imported(module) & {"tests", "benchmarks", "pytest", "hypothesis"}, module
+
+
+def test_plan_devices_and_the_command_line_start_light():
+    program = "import edgerl.cli, edgerl.plan, edgerl.config, device_profiles"
+    assert loaded(program, "torch", "onnxruntime", "onnx", "cv2", "tensorboard", "edgerl.plan") == ["edgerl.plan"]
+
+
+def test_an_agent_trains_without_what_torch_loads_for_its_compiler():
+    program = """
+import numpy as np
+from edgerl import agents, config
+from edgerl.types import Batch
+tables = config.preset("toy/catch")
+tables["run"] |= {"env": "toy/catch", "budget": 1, "seed": 0, "threads": 1}
+agent = agents.make(config.build(tables), (4, 84, 84), 3, np.random.default_rng(0))
+obs, ones = np.zeros((2, 4, 84, 84), np.uint8), np.ones(2, np.float32)
+agent.act(obs[0], explore=True)
+agent.update(Batch(obs, np.zeros(2, np.uint8), ones, ones, obs, ones, np.arange(2)))
+"""
+    assert loaded(program, "torch", "torch._dynamo", "sympy", "torch._inductor") == ["torch"]

@@ -1,0 +1,182 @@
+"""The 64-ary sum tree against plain NumPy, and what is drawn from it."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from edgerl.sampling import FAN, Prioritized
+
+SPECIAL = [1, 63, 64, 65, 4096, 4097, 5000]
+CAPACITIES = st.sampled_from(SPECIAL) | st.integers(1, 300)
+SLOTS = st.lists(st.integers(0, 2**16), min_size=1, max_size=40)
+OPERATIONS = st.lists(
+    st.tuples(st.sampled_from(["set", "add", "forbid", "update", "place"]), SLOTS, st.integers(0, 2**32 - 1)),
+    max_size=12,
+)
+
+
+def build(capacity, omega=0.5, seed=0):
+    """A sampler over bytes that hold something already, as those behind a transcoded ring's rows do."""
+    index = np.full(Prioritized.index_bytes(capacity), 0xA5, np.uint8)
+    return Prioritized(index, capacity, omega, np.random.default_rng(seed)), index
+
+
+def holding(priorities, seed=0):
+    sampler, _ = build(len(priorities), seed=seed)
+    sampler.set(np.arange(len(priorities)), np.asarray(priorities, np.float64))
+    return sampler
+
+
+def everywhere(slots):
+    return np.ones(len(slots), bool)
+
+
+def check(sampler, expected):
+    """Leaves as expected, zeros behind them, and every node exactly the sum of its 64 children."""
+    assert np.array_equal(sampler.priorities(), expected)
+    assert not sampler.levels[0].reshape(-1)[len(expected) :].any()
+    for below, above in zip(sampler.levels, sampler.levels[1:], strict=False):
+        sums = above.reshape(-1)
+        assert np.array_equal(sums[: len(below)], below.sum(axis=1))
+        assert not sums[len(below) :].any()
+    assert len(sampler.levels[-1]) == 1
+    assert sampler.total == pytest.approx(math.fsum(expected), rel=1e-12)
+
+
+@given(CAPACITIES, OPERATIONS, st.sampled_from([0.5, 0.7, 1.0]))
+@settings(max_examples=120, deadline=None)
+def test_any_sequence_of_changes_leaves_what_plain_numpy_has(capacity, operations, omega):
+    sampler, _ = build(capacity, omega)
+    expected, largest = np.zeros(capacity), 1.0
+    for kind, numbers, seed in operations:
+        values = np.random.default_rng(seed).exponential(size=len(numbers))
+        slots = np.array(numbers) % capacity
+        if kind == "set":
+            sampler.set(slots, values)
+        elif kind == "update":
+            sampler.update(slots, values.astype(np.float32))
+            values = values.astype(np.float32).astype(np.float64) ** omega
+            largest = max(largest, values.max())
+        elif kind == "place":  # elsewhere, for more rows, as at a freeze
+            grown = capacity + len(numbers)
+            sampler.place(np.full(Prioritized.index_bytes(grown), 0xA5, np.uint8), grown, expected)
+            expected, capacity = np.append(expected, np.zeros(grown - capacity)), grown
+            continue
+        else:
+            sampler.add(int(slots[0]), startable=kind == "add")
+            slots, values = slots[:1], [largest if kind == "add" else 0.0]
+        for slot, value in zip(slots, values, strict=True):  # of a slot given twice, the last value stands
+            expected[slot] = value
+    assert sampler.largest == largest
+    check(sampler, expected)
+
+
+@pytest.mark.parametrize("capacity", SPECIAL)
+def test_changing_one_slot_after_another_is_setting_all_at_once(capacity):
+    one, _ = build(capacity)
+    values = np.random.default_rng(1).random(capacity)
+    for slot in range(0, capacity, 7):
+        one.set(np.array([slot]), values[slot])
+    expected = np.where(np.arange(capacity) % 7 == 0, values, 0.0)
+    check(one, expected)
+    check(holding(expected), expected)
+
+
+@given(CAPACITIES, st.integers(0, 2**32 - 1), st.floats(0, 0.95))
+@settings(max_examples=80, deadline=None)
+def test_find_is_searchsorted_over_the_running_sum(capacity, seed, zeros):
+    rng = np.random.default_rng(seed)
+    priorities = rng.integers(1, 9, capacity) * (rng.random(capacity) >= zeros)  # whole numbers: sums are exact
+    priorities[rng.integers(capacity)] = 5
+    sums = priorities.cumsum()
+    mass = np.concatenate([[0.0, sums[-1] - 0.5], sums[:-1][-50:], rng.integers(0, 2 * sums[-1], 200) / 2])
+    mass = mass[mass < sums[-1]]
+    found = holding(priorities)._find(mass)
+    assert np.array_equal(found, np.searchsorted(sums, mass, side="right"))
+    assert (priorities[found] > 0).all()
+
+
+@pytest.mark.parametrize("capacity", SPECIAL)
+def test_mass_that_rounding_puts_at_the_total_still_gives_a_slot(capacity):
+    found = holding(np.ones(capacity))._find(np.array([capacity, np.nextafter(capacity, np.inf)]))
+    assert ((found >= 0) & (found < capacity)).all()
+
+
+@given(CAPACITIES, st.integers(1, 40), st.floats(0, 1), st.integers(0, 2**32 - 1))
+@settings(max_examples=80, deadline=None)
+def test_draws_are_valid_and_weighted_by_the_formula(capacity, count, beta, seed):
+    rng = np.random.default_rng(seed)
+    priorities = 10.0 ** rng.uniform(-6, 3, capacity) * (rng.random(capacity) < 0.5)
+    allowed = rng.random(capacity) < 0.7
+    sure = rng.integers(capacity)  # at least this one can be drawn, and not too seldom
+    priorities[sure], allowed[sure] = max(1.0, priorities.max()), True
+    size = int(rng.integers(1, capacity + 1))
+    slots, weights = holding(priorities, seed).draw(count, size, beta, lambda found: allowed[found])
+    assert slots.shape == weights.shape == (count,)
+    assert allowed[slots].all()
+    assert (priorities[slots] > 0).all()
+    expected = (size * priorities[slots] / priorities.sum()) ** -beta
+    np.testing.assert_allclose(weights, expected / expected.max(), rtol=1e-5)
+    assert weights.dtype == np.float32
+
+
+@pytest.mark.parametrize(("draws", "count"), [(3200, 1), (200, 32)])
+def test_frequencies_are_proportional_to_priorities(draws, count):
+    priorities = np.random.default_rng(3).integers(1, 10, 70).astype(float)
+    priorities[5:60:9] = 0
+    allowed = np.arange(70) % 11 != 0
+    sampler = holding(priorities, seed=4)
+    drawn = [sampler.draw(count, 70, 0.5, lambda found: allowed[found])[0] for _ in range(draws)]
+    seen = np.bincount(np.concatenate(drawn), minlength=70)
+    wanted = priorities * allowed
+    assert seen[wanted == 0].sum() == 0
+    wanted = wanted[wanted > 0] / wanted.sum()
+    assert stats.chisquare(seen[seen > 0], wanted * seen.sum()).pvalue > 1e-3
+
+
+def test_a_batch_takes_one_row_from_each_equal_share():
+    drawn, _ = holding(np.ones(320)).draw(32, 320, 0.5, everywhere)
+    assert (drawn // 10).tolist() == list(range(32))
+
+
+def test_drawing_where_no_row_can_start_a_window_is_an_error():
+    sampler = holding([0.0, 1.0])  # the first has no priority, the second is not valid
+    with pytest.raises(RuntimeError, match="no row of the replay"):
+        sampler.draw(1, 2, 0.5, lambda slots: slots == 0)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 64), (64, 65), (100, 100), (4096, 4097), (1500, 5000)])
+def test_place_restores_priorities_for_more_rows(before, after):
+    sampler, _ = build(before)
+    priorities = np.random.default_rng(0).random(before)
+    sampler.largest = 3.0
+    sampler.place(np.full(Prioritized.index_bytes(after), 0xFF, np.uint8), after, priorities)
+    check(sampler, np.append(priorities, np.zeros(after - before)))
+    sampler.add(after - 1)
+    assert sampler.priorities()[after - 1] == 3.0
+
+
+@given(CAPACITIES)
+def test_the_tree_is_index_bytes_of_views_end_to_end(capacity):
+    sampler, index = build(capacity)
+    assert index.nbytes == Prioritized.index_bytes(capacity)
+    end = index.__array_interface__["data"][0]
+    for level in sampler.levels:
+        assert level.__array_interface__["data"][0] == end
+        assert level.flags.c_contiguous
+        assert level.shape[1] == FAN
+        assert np.shares_memory(level, index)
+        end += level.nbytes
+    assert end == index.__array_interface__["data"][0] + index.nbytes
+    assert sampler.priorities().shape == (capacity,)
+    assert np.shares_memory(sampler.priorities(), index)
+
+
+def test_index_bytes_never_fall_and_stay_near_eight_a_row():
+    sizes = [Prioritized.index_bytes(capacity) for capacity in range(1, 10_000)]
+    assert sizes == sorted(sizes)
+    assert 8 * 10**6 <= Prioritized.index_bytes(10**6) <= 8.13 * 10**6

@@ -1,0 +1,180 @@
+"""Memory as the system counts it: blocks that are really taken, in this process and in a child."""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memory_budget import Watchdog, rss_bytes, tree_bytes
+from memory_budget.peak import PeakMeter
+
+ROOT = Path(__file__).parents[1]
+MB = 10**6
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back on request")
+
+
+def take(count):
+    """A block of `count` bytes, every page of it touched."""
+    return np.ones(count, np.uint8)
+
+
+def within(seconds, happened):
+    """Whether it happens within this time."""
+    end = time.monotonic() + seconds
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.01)
+    return happened()
+
+
+def hold(count):
+    """A child process that holds this many bytes until its stdin closes."""
+    program = f"import sys; block = b'x' * {count}; print('ready', flush=True); sys.stdin.read()"
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout.readline().strip() == b"ready"
+    return child
+
+
+def run(program):
+    """What a fresh process prints as JSON: its allocator has seen nothing yet."""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_resident_bytes_follow_a_block():
+    before = rss_bytes()
+    block = take(60 * MB)
+    assert 55 * MB < rss_bytes() - before < 80 * MB
+    assert tree_bytes() >= rss_bytes() - MB
+    del block
+    assert rss_bytes() - before < 30 * MB
+
+
+def test_the_watchdog_notices_a_block_of_this_process():
+    with Watchdog(tree_bytes() + 30 * MB, hertz=50) as watchdog:
+        time.sleep(0.1)
+        assert not watchdog.exceeded
+        assert 0 < watchdog.peak < watchdog.limit_bytes
+        block = take(60 * MB)
+        assert within(10, lambda: watchdog.exceeded)
+        assert watchdog.peak >= watchdog.limit_bytes
+        del block
+    assert watchdog.exceeded  # and it stays so
+
+
+def test_the_watchdog_notices_a_block_of_a_child():
+    own, before = rss_bytes(), tree_bytes()
+    with Watchdog(before + 50 * MB, hertz=50) as watchdog:
+        with hold(60 * MB) as child:
+            assert within(10, lambda: watchdog.exceeded)
+            assert tree_bytes() - before > 60 * MB
+            assert rss_bytes() - own < 30 * MB  # none of it is this process's
+            child.stdin.close()
+        assert tree_bytes() - before < 30 * MB
+    assert watchdog.peak - before > 50 * MB
+
+
+def test_exceeded_flips_at_the_limit_and_not_below():
+    block = take(MB)
+    below = Watchdog(tree_bytes() + 20 * MB)
+    assert below.check() < below.limit_bytes
+    assert not below.exceeded
+    block = take(25 * MB)
+    assert below.check() >= below.limit_bytes
+    assert below.exceeded
+    at = Watchdog(None)
+    at.limit_bytes = at.check()  # exactly what is resident now
+    while at.check() < at.limit_bytes:  # should the system have taken a page back in between
+        at.limit_bytes = at.check()
+    assert at.exceeded
+    del block
+
+
+def test_without_a_limit_only_the_peak_is_kept():
+    with Watchdog(None, hertz=50) as watchdog:
+        start = watchdog.peak
+        block = take(60 * MB)
+        assert within(10, lambda: watchdog.peak - start > 55 * MB)
+        del block
+        assert watchdog.check() < watchdog.peak
+    assert not watchdog.exceeded
+
+
+def test_readings_are_also_taken_on_entering_and_on_leaving():
+    with Watchdog(None, hertz=0.01) as watchdog:
+        start = watchdog.peak
+        assert start > 0
+        block = take(60 * MB)
+    assert watchdog.peak - start > 55 * MB
+    assert block.nbytes == 60 * MB
+
+
+def test_the_peak_meter_sees_a_block_that_is_gone():
+    meter = PeakMeter()
+    if meter.extra_bytes() is None:
+        pytest.skip("this kernel does not tell the highest resident memory")
+    assert meter.extra_bytes() < 10 * MB
+    block = take(40 * MB)
+    del block
+    assert 36 * MB < meter.extra_bytes() < 60 * MB
+    assert PeakMeter().extra_bytes() < 10 * MB  # a new meter starts anew
+
+
+@glibc
+def test_trim_gives_freed_heap_pages_back():
+    held, given_back = run(
+        "import json\n"
+        "from memory_budget import rss_bytes\n"
+        "from memory_budget.malloc import trim\n"
+        "blocks, start = [], rss_bytes()\n"
+        "for _ in range(40_000): blocks.append(bytes(1000))\n"
+        "last = bytes(1000)\n"  # lies above the others, so that the heap cannot shrink by itself
+        "blocks = None\n"
+        "held = rss_bytes()\n"
+        "trim()\n"
+        "print(json.dumps([held - start, held - rss_bytes()]))"
+    )
+    assert held > 30 * MB, "the heap kept nothing: this test proves nothing here"
+    assert given_back > 30 * MB
+
+
+@glibc
+def test_returning_blocks_gives_each_block_back_as_it_is_freed():
+    outside, inside = run(
+        "import json\n"
+        "import numpy as np\n"
+        "from memory_budget import rss_bytes\n"
+        "from memory_budget.malloc import keep_blocks, returning_blocks\n"
+        "large = np.ones(16_000_000, np.uint8); del large\n"  # glibc now keeps blocks of up to 16 MB
+        "def freed():\n"
+        "    blocks = [np.ones(1_000_000, np.uint8) for _ in range(40)]\n"
+        "    last, full = b'x' * 200_000, rss_bytes()\n"
+        "    del blocks\n"
+        "    return full - rss_bytes()\n"
+        "with returning_blocks(above=256 * 1024): inside = freed()\n"
+        "keep_blocks(32 * 2**20)\n"
+        "outside = freed()\n"
+        "print(json.dumps([outside, inside]))"
+    )
+    assert inside > 36 * MB
+    assert outside < 20 * MB, "blocks left by themselves: this test proves nothing here"
+
+
+@glibc
+def test_leaving_returning_blocks_gives_small_blocks_back_too():
+    left = run(
+        "import json\n"
+        "from memory_budget import rss_bytes\n"
+        "from memory_budget.malloc import returning_blocks\n"
+        "start = rss_bytes()\n"
+        "with returning_blocks(above=256 * 1024):\n"
+        "    blocks = [bytes(1000) for _ in range(40_000)]\n"
+        "    last = bytes(1000)\n"
+        "    del blocks\n"
+        "print(json.dumps(rss_bytes() - start))"
+    )
+    assert left < 10 * MB
