@@ -9,7 +9,6 @@ from typing import Any
 
 import tomli_w
 
-
 ALGORITHMS = ("rainbow",)
 
 

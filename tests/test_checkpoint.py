@@ -146,7 +146,7 @@ def test_a_damaged_checkpoint_is_passed_over_by_name(folder, name):
 def test_where_all_are_damaged_the_error_is_one_line_that_names_one(folder, name):
     for place in folder.iterdir():
         DAMAGE[name](place)
-    with pytest.raises(CheckpointError, match="00000000[12]") as caught:
+    with pytest.raises(CheckpointError, match=r"00000000[12]") as caught:
         newest(folder)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -1,15 +1,21 @@
 """Multiply-adds against the paper's numbers, against torch's modules, and against a count of every pass."""
 
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from edgerl import architectures, encoders, flops
-from edgerl.agents.rainbow import DuelingHead
-from edgerl.config import build, preset
+from edgerl.agents.rainbow import DuelingHead, Rainbow
+from edgerl.config import RainbowConfig, preset
+from edgerl.types import Batch
 
 WINDOW = (4, 84, 84)
 HEADS = {6: 387_173, 10: 439_601, 18: 544_457}
 FEATURES = {"data_efficient": 576, "canonical": 3136}
+AGENT = RainbowConfig(**preset("atari/qbert")["agent"])
 
 
 def rainbow(actions=6, cut="conv2", batch=32, encoder="data_efficient", hidden=256, window=WINDOW):
@@ -65,17 +71,12 @@ def test_layers_are_those_of_the_torch_modules(encoder, window):
 
 @pytest.mark.parametrize(("actions", "hidden"), [(6, 256), (18, 512)])
 def test_heads_are_those_of_the_torch_module(actions, hidden):
-    config = build(preset("atari/qbert") | {"run": filled_run()}).agent
-    head = DuelingHead(576, actions, type(config)(**{**vars(config), "hidden": hidden}))
+    head = DuelingHead(576, actions, replace(AGENT, hidden=hidden))
     expected = {
         name: layer.weight_mu.numel() + layer.bias_mu.numel()  # a linear layer is counted with its bias
         for name, layer in head.named_children()
     }
     assert dict(rainbow(actions, hidden=hidden).tail) == expected
-
-
-def filled_run():
-    return preset("atari/qbert")["run"] | {"env": "atari/qbert", "budget": 70_000_000, "seed": 0, "threads": 1}
 
 
 @pytest.mark.parametrize(("encoder", "features"), FEATURES.items())
@@ -125,3 +126,26 @@ def test_exact_counts_are_a_count_of_every_pass(encoder, cut, first_frozen, batc
             total += passes * counts.layers[name]
         assert counts.exact_per_update(frozen=frozen) == total
     assert counts.acting == sum(counts.layers.values())
+
+
+def test_an_update_runs_the_forward_passes_that_are_counted():
+    agent, samples = Rainbow(WINDOW, 3, replace(AGENT, hidden=16), np.random.default_rng(0)), Counter()
+    for network in (agent.online, agent.target):
+        for part in ("encoder", "head"):
+            getattr(network, part).register_forward_hook(
+                lambda module, inputs, output, part=part: samples.update({part: len(output)})
+            )
+    ones = np.ones(4, np.float32)
+
+    def batch(obs):
+        return Batch(obs, np.zeros(4, np.uint8), ones, ones, obs, ones, np.arange(4))
+
+    windows = np.zeros((4, *WINDOW), np.uint8)
+    agent.act(windows[0], explore=True)
+    assert samples == {"encoder": 1, "head": 1}
+    agent.update(batch(windows))
+    assert samples == {"encoder": 1 + rainbow().forwards * 4, "head": 1 + rainbow().forwards * 4}
+    agent.freeze("conv2")
+    samples.clear()
+    agent.update(batch(np.zeros((4, 576), np.float32)))
+    assert samples["head"] == rainbow().forwards * 4
