@@ -1,12 +1,19 @@
-"""Checkpoints: `checkpoint/<9-digit step>/` with weights.safetensors and state.json, written whole or not at all."""
+"""Checkpoints: `checkpoint/<9-digit step>/`, written whole or not at all.
+
+weights.safetensors holds the named arrays, each `<name>.raw` the bytes of one large array, state.json everything else
+and the checksums of all.
+"""
 
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
@@ -19,8 +26,12 @@ class CheckpointError(ValueError):
     """No checkpoint that can be read; the message is one line."""
 
 
-def save(folder: Path, step: int, arrays: dict[str, Array], values: dict[str, Any]) -> Path:
-    """Write a checkpoint of `arrays` and JSON `values`; returns its folder. The two newest are kept.
+def save(
+    folder: Path, step: int, arrays: dict[str, Array], values: dict[str, Any], raw: Mapping[str, Array] | None = None
+) -> Path:
+    """Write a checkpoint of `arrays`, JSON `values` and large `raw` arrays (no copies); returns its folder.
+
+    The two newest are kept.
 
     Everything is written beside its place, synced, and then renamed: a crash leaves the older ones whole.
     """
@@ -34,8 +45,11 @@ def save(folder: Path, step: int, arrays: dict[str, Array], values: dict[str, An
         writing.mkdir()
         weights = writing / "weights.safetensors"
         safetensors.numpy.save_file(arrays, weights)
-        manifest = {"format": FORMAT, "step": step, "sha256": {weights.name: _digest(weights)}, **values}
-        (writing / "state.json").write_text(json.dumps(manifest, indent=1))
+        for name, array in (raw or {}).items():
+            (writing / f"{name}.raw").write_bytes(array.view(np.uint8).data)
+        digests = {file.name: _digest(file) for file in sorted(writing.iterdir())}
+        manifest = {"format": FORMAT, "step": step, "sha256": digests, **values}
+        (writing / "state.json").write_text(json.dumps({"checksum": _checksum(manifest), **manifest}, indent=1))
         for file in (*writing.iterdir(), writing):
             _sync(file)
         writing.rename(place)
@@ -48,15 +62,32 @@ def save(folder: Path, step: int, arrays: dict[str, Array], values: dict[str, An
     return place
 
 
-def newest(folder: Path) -> tuple[Path, dict[str, Array], dict[str, Any], list[str]]:
-    """The newest whole checkpoint: its folder, arrays, values, and a line for each damaged one passed over.
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint as it was read: its folder, arrays and values; `passed`: a line for each damaged newer one."""
 
-    Raises CheckpointError where there is none.
-    """
+    place: Path
+    arrays: dict[str, Array]
+    values: dict[str, Any]
+    passed: list[str]
+
+    def read_raw(self, name: str, into: Array) -> None:
+        """Read a raw array straight into `into`, bytes for bytes; raises CheckpointError where the size is another."""
+        target, file = into.view(np.uint8).data, self.place / f"{name}.raw"
+        with file.open("rb", buffering=0) as stream:
+            done = 0
+            while done < len(target) and (count := stream.readinto(target[done:])):
+                done += count
+            if done < len(target) or stream.read(1):
+                raise CheckpointError(f"{file} does not hold {len(target)} bytes")
+
+
+def newest(folder: Path) -> Saved:
+    """The newest whole checkpoint of a run's checkpoint folder; raises CheckpointError where there is none."""
     passed: list[str] = []
     for place in reversed(_steps(folder)):
         try:
-            return place, *_read(place), passed
+            return Saved(place, *_read(place), passed)
         except CheckpointError as error:
             passed.append(str(error))
     if passed:
@@ -64,9 +95,33 @@ def newest(folder: Path) -> tuple[Path, dict[str, Array], dict[str, Any], list[s
     raise CheckpointError(f"{folder} holds no checkpoint")
 
 
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one: beside its place, synced, renamed."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_bytes(data)
+        _sync(part)
+        part.rename(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync(file.parent)
+
+
+def discard_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of later steps: damaged ones, which a resumed run will write anew."""
+    for place in _steps(folder):
+        if int(place.name) > step:
+            shutil.rmtree(place)
+
+
 def _read(place: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         values: dict[str, Any] = json.loads((place / "state.json").read_text())
+        if not isinstance(values, dict):
+            raise CheckpointError(f"{place / 'state.json'} is damaged: it holds no table")
+        if values.pop("checksum") != _checksum(values):
+            raise CheckpointError(f"{place / 'state.json'} is damaged: its checksum differs")
         if values["format"] != FORMAT:
             raise CheckpointError(f"{place} has format {values['format']}, this edgerl reads {FORMAT}")
         for name, digest in values["sha256"].items():
@@ -81,6 +136,10 @@ def _read(place: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 
 def _steps(folder: Path) -> list[Path]:
     return sorted(place for place in folder.glob("[0-9]" * 9) if place.is_dir())
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(file: Path) -> str:

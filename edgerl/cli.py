@@ -1,18 +1,16 @@
 """The command line. torch and the rest of training are imported by the commands that need them."""
 
 import contextlib
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-import device_profiles
-from edgerl import config as configs
-from edgerl.config import Config, ConfigError
-from memory_budget import BudgetError, parse_bytes
+from edgerl import options
+from edgerl.config import ConfigError
+from memory_budget import BudgetError
 
 EXIT = {"finished": 0, "memory-limit": 3, "interrupted": 130, "failed": 1}
 app = typer.Typer(
@@ -24,70 +22,9 @@ app = typer.Typer(
 )
 
 
-def _freeze_at(text: str) -> int | None:
-    if text == "never":
-        return None
-    if not text.isdecimal():
-        raise ConfigError(f"--freeze-at: {text!r} is neither a number of steps nor never")
-    return int(text)
-
-
-def _configuration(
-    env: str,
-    algo: str | None,
-    budget: str,
-    device: str | None,
-    freeze_at: str | None,
-    settings: dict[str, Any],
-) -> tuple[Config, int | None, list[str]]:
-    """The run's Config, the device's process limit in bytes, and notes for the user."""
-    from edgerl.envs import canonical_name
-
-    env = canonical_name(env)
-    tables = configs.preset(env)
-    run, notes = tables["run"], []
-    for name, value in settings.items():
-        if value is not None:
-            run[name] = value
-    if algo is not None and algo not in configs.ALGORITHMS:
-        raise ConfigError(f"--algo: unknown algorithm {algo!r}; there is {', '.join(configs.ALGORITHMS)}")
-    try:
-        run["budget"] = parse_bytes(budget)
-    except ValueError as error:
-        raise ConfigError(f"--budget: {error}") from None
-    for name, least in (("steps", 1), ("seed", 0), ("eval_every", 0), ("eval_episodes", 1), ("checkpoint_every", 0)):
-        if run[name] < least:
-            raise ConfigError(f"--{name.replace('_', '-')}: {run[name]} is below {least}")
-    if freeze_at is not None:
-        run["freeze_at"] = _freeze_at(freeze_at)
-        if run["freeze_at"] is not None and run["freeze_at"] >= run["steps"]:
-            raise ConfigError(
-                f"--freeze-at: {run['freeze_at']} is not within the run; give 0 to {run['steps'] - 1}, or never"
-            )
-    elif run["freeze_at"] >= run["steps"]:
-        notes.append(
-            f"no freeze: the preset's step {run['freeze_at']:,} lies beyond --steps {run['steps']:,}; "
-            f"--freeze-at chooses another"
-        )
-        run["freeze_at"] = None
-    limit = None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = cores
-    if device is not None:
-        try:
-            profile = device_profiles.load(device)
-        except ValueError as error:
-            raise ConfigError(f"--device: {error}") from None
-        limit, threads = profile.application_bytes, min(profile.threads, cores)
-    if settings["threads"] is None:
-        run["threads"] = threads
-    elif not 1 <= settings["threads"] <= 1024:
-        raise ConfigError(f"--threads: {settings['threads']} is not from 1 to 1024")
-    return configs.build({**tables, "run": {**run, "env": env, "device": device}}), limit, notes
-
-
 @app.command()
 def train(
+    ctx: typer.Context,
     env: Annotated[str, typer.Option(help="atari/<game> or toy/catch")] = "atari/qbert",
     algo: Annotated[str | None, typer.Option(help="the algorithm (default: the preset's)")] = None,
     budget: Annotated[str, typer.Option(help="bytes the replay holds, with a unit, such as 0.07GB")] = "0.07GB",
@@ -102,6 +39,7 @@ def train(
     eval_episodes: Annotated[int | None, typer.Option(help="whole games an evaluation plays")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="agent steps between checkpoints; 0: ends only")] = None,
     out: Annotated[Path | None, typer.Option(help="run folder (default: runs/<env>__<algo>__<seed>__<time>)")] = None,
+    resume: Annotated[Path | None, typer.Option(help="go on with the run in this folder", metavar="RUN")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
 ) -> None:
     """Train an agent; the encoder freezes at T_f and the replay turns from pixels to latents in the same bytes."""
@@ -113,15 +51,20 @@ def train(
         "eval_episodes": eval_episodes,
         "checkpoint_every": checkpoint_every,
     }
-    config, limit, notes = _configuration(env, algo, budget, device, freeze_at, settings)
+    if resume is not None:
+        given = [name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")]
+        config, limit = options.resumed(resume, given, settings)
+        notes: list[str] = []
+    else:
+        config, limit, notes = options.started(env, algo, budget, device, freeze_at, settings)
     from rich.console import Console
 
     from edgerl import run, summary
 
     for note in notes if not quiet else []:
         print(f"edgerl: {note}", file=sys.stderr)
-    folder = out or run.default_folder(config)
-    found = run.train(config, folder, limit_bytes=limit, quiet=quiet)
+    folder = resume or out or run.default_folder(config)
+    found = run.train(config, folder, resume=resume is not None, limit_bytes=limit, quiet=quiet)
     if not quiet:
         summary.show(found, folder, Console(highlight=False))
     if found["status"] == "memory-limit":

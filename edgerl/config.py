@@ -112,5 +112,5 @@ def load(path: Path) -> Config:
         return build(tomllib.loads(path.read_text()))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist") from None
-    except (tomllib.TOMLDecodeError, KeyError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise ConfigError(f"{path} is not a run's configuration: {error}") from None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents import Agent
+from edgerl.checkpoint import write_whole
 from edgerl.replay import CHUNK, Replay
 from edgerl.representation import Latents
 from edgerl.types import Array
@@ -15,6 +16,7 @@ from memory_budget.peak import PeakMeter
 from runtime import Session
 from runtime.export import export, parity
 
+ONNX_FILE = "encoder.onnx"
 TOLERANCE = 1e-4  # ONNX Runtime against torch, float32
 LARGE_BLOCK = 256 * 1024  # bytes; what converting a chunk takes in blocks above this leaves the process at once
 
@@ -23,8 +25,8 @@ class FreezeError(RuntimeError):
     """ONNX Runtime's latents are not torch's; nothing was changed."""
 
 
-def freeze(agent: Agent, replay: Replay, pending: Array, cut: str, path: Path) -> dict[str, Any]:
-    """Move the cut from the input to behind layer `cut`; the stem goes to `path`, ONNX Runtime runs it from now on.
+def freeze(agent: Agent, replay: Replay, pending: Array, cut: str, folder: Path) -> dict[str, Any]:
+    """Move the cut from the input to behind layer `cut`; ONNX Runtime runs the stem, from `folder`, from now on.
 
     `pending`: the window [h, H, W] about to be acted on; parity is checked on it and on the newest rows. Returns what
     the summary says of the freeze, the step aside. Raises FreezeError, and leaves all as it was, where parity fails.
@@ -33,25 +35,31 @@ def freeze(agent: Agent, replay: Replay, pending: Array, cut: str, path: Path) -
     with returning_blocks(above=LARGE_BLOCK):
         trim()
         stem = agent.stem(cut)
-        path.write_bytes(export(stem, pending.shape))
-        encode = Session(path)
+        write_whole(folder / ONNX_FILE, export(stem, pending.shape))
+        latents = frozen(folder)
         newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - replay.representation.history)) - 1
-        difference = parity(stem, encode, pending[None])
+        difference = parity(stem, latents.encode, pending[None])
         if len(newest):
-            difference = max(difference, parity(stem, encode, replay.observations(newest)))
+            difference = max(difference, parity(stem, latents.encode, replay.observations(newest)))
         if not difference <= TOLERANCE:
             raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
         agent.freeze(cut)
-        replay.transcode(Latents(encode, encode.shape))
+        replay.transcode(latents)
     return {
         "seconds": time.perf_counter() - started,
         "rows_before": rows,
         "rows_after": len(replay),
         "parity_max_abs_diff": difference,
-        "onnx_file": path.name,
+        "onnx_file": ONNX_FILE,
         "peak_extra_bytes": meter.extra_bytes(),
         "child_peak_bytes": None,
     }
+
+
+def frozen(folder: Path) -> Latents:
+    """The representation of a run that was frozen: the stem it left in its folder."""
+    encode = Session(folder / ONNX_FILE)
+    return Latents(encode, encode.shape)
 
 
 def rehearse(agent: Agent, window: tuple[int, ...], cut: str) -> None:

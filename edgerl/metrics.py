@@ -1,11 +1,12 @@
 """Metrics of a run, the same names in metrics.jsonl and in TensorBoard events. docs/metrics.md lists them."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
@@ -24,6 +25,18 @@ class Metrics:
         self._lines.flush()
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
         self._events.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def sync(self) -> int:
+        """Bring all lines to the disk; returns how many bytes there are."""
+        self._lines.flush()
+        os.fsync(self._lines.fileno())
+        return self._lines.tell()
+
+    def cut(self, nbytes: int, step: int) -> None:
+        """Forget what was logged after a checkpoint at `step`, when the file had `nbytes`."""
+        if nbytes < self._lines.tell():
+            self._lines.truncate(nbytes)
+        self._events.add_event(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def close(self) -> None:
         self._lines.close()

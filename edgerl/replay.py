@@ -4,6 +4,7 @@ Row t holds (o_t, a_t, r_{t+1}, whether the episode terminated there); o_{t+1} i
 that is truncated adds one row with its last observation only. Every array here is a view into the ring's arena.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,25 @@ class Replay:
         slots = (numbers[:, None] - np.arange(history - 1, -1, -1)) % self.capacity
         present = _present((self.ring.rows["flags"][slots] & FIRST) != 0)
         return self.representation.read(self.ring.rows["obs"], slots, present)
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The rows present and their priorities (views of the arena), and plain values."""
+        size = self.ring.size
+        raw = {"rows": self.ring.rows[:size], "priorities": self.sampler.priorities()[:size]}
+        values: dict[str, Any] = {"head": self.ring.head, "starting": self._starting, "floor": self._floor}
+        values |= {"size": size, "largest": self.sampler.largest, "rng": self.sampler.rng.bit_generator.state}
+        return raw, values
+
+    def restore(self, values: dict[str, Any], read: Callable[[str, Array], None]) -> None:
+        """Take over what `state` gave; `read` fills an array of the arena from the saved one of that name."""
+        ring = self.ring
+        ring.head, ring.size = values["head"], values["size"]
+        self._starting, self._floor = values["starting"], values["floor"]
+        self.sampler.largest, self.sampler.rng.bit_generator.state = values["largest"], values["rng"]
+        raw = self.state()[0]
+        read("rows", raw["rows"])
+        read("priorities", raw["priorities"])
+        self.sampler.sum()
 
     def transcode(self, representation: Representation) -> None:
         """Turn every row into `representation`'s, in place; order, episodes and priorities stay (DESIGN: the freeze).

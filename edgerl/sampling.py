@@ -46,8 +46,12 @@ class Prioritized:
         index[:] = 0
         if priorities is not None:
             self.levels[0].reshape(-1)[: len(priorities)] = priorities
-            for below, above in zip(self.levels, self.levels[1:], strict=False):
-                above.reshape(-1)[: len(below)] = below.sum(axis=1)
+            self.sum()
+
+    def sum(self) -> None:
+        """Compute every node above the leaves anew."""
+        for below, above in zip(self.levels, self.levels[1:], strict=False):
+            above.reshape(-1)[: len(below)] = below.sum(axis=1)
 
     @property
     def total(self) -> float:
@@ -98,7 +102,8 @@ class Prioritized:
         nodes = np.zeros(len(mass), np.int64)
         for level in reversed(self.levels):
             sums = level[nodes].cumsum(axis=1)
-            children = np.minimum((sums <= mass[:, None]).sum(axis=1), FAN - 1)
+            last = (sums < sums[:, -1:]).sum(axis=1)  # the last child that holds anything: rounding may pass it
+            children = np.minimum((sums <= mass[:, None]).sum(axis=1), last)
             before = children > 0
             mass = mass - np.where(before, sums[np.arange(len(mass)), children - 1], 0.0)
             nodes = nodes * FAN + children

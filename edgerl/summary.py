@@ -1,13 +1,13 @@
 """summary.json, a contract that other programs read, and the same for people."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from edgerl.checkpoint import write_whole
 from edgerl.plan import Plan
 from edgerl.trainer import Trainer
 from memory_budget import Ledger, format_bytes, rss_bytes
@@ -97,13 +97,7 @@ def ledger(trainer: Trainer, plan: Plan, libraries: int) -> Ledger:
 def write(trainer: Trainer, plan: Plan, status: str, baseline: int, libraries: int) -> dict[str, Any]:
     """Collect the summary and write it to the run folder, whole or not at all."""
     found = collect(trainer, plan, status, baseline, libraries)
-    part, place = trainer.folder / ".summary.json.part", trainer.folder / "summary.json"
-    with part.open("w") as stream:
-        json.dump(found, stream, indent=1)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.rename(place)
+    write_whole(trainer.folder / "summary.json", (json.dumps(found, indent=1) + "\n").encode())
     return found
 
 

@@ -12,16 +12,26 @@ from edgerl.agents import Agent
 from edgerl.config import Config
 from edgerl.envs import Environment
 from edgerl.flops import Flops
-from edgerl.freezing import freeze
+from edgerl.freezing import freeze, frozen
 from edgerl.metrics import Metrics
 from edgerl.progress import Reporter
 from edgerl.replay import Replay
 from edgerl.representation import Representation
 from edgerl.stopwatch import Stopwatch
-from edgerl.types import TimeStep
 from memory_budget import Watchdog, format_bytes, rss_bytes
 
 LOG_EVERY = 500  # agent steps
+KEPT = (  # what a checkpoint keeps of the trainer
+    "step",
+    "score",
+    "flops_total",
+    "flops_exact",
+    "returns",
+    "freeze_report",
+    "rss_around_freeze",
+    "sums",
+    "updates",
+)
 
 
 class TrainingError(RuntimeError):
@@ -55,32 +65,40 @@ class Trainer:
         self.flops_total = self.flops_exact = 0
         self.checkpoint: Path | None = None
         self.stopwatch = Stopwatch()
-        self._score = 0.0
-        self._sums: dict[str, float] = {}  # of the updates' metrics since they were last logged
-        self._updates = 0
+        self.score = 0.0
+        self.sums: dict[str, float] = {}  # of the updates' metrics since they were last logged
+        self.updates = 0
 
     def run(self) -> str:
-        """Train to the last step, or until `stop` or the memory limit; returns the summary's status."""
+        """Train to the last step, or until `stop` or the memory limit; returns the summary's status.
+
+        The environment must have been reset, or restored together with this trainer.
+        """
         run = self.config.run
-        self.save()
-        timestep = self.env.reset()
-        while self.step < run.steps and not self.stopping:
-            if self.step == run.freeze_at:
-                self.freeze(timestep)
+        while True:
+            if due(self.step, run.eval_every, run.steps) and not self.evaluated:
+                self.evaluate()
+            if self.stopping or self.step >= run.steps:
+                break
+            if self.step == 0 or due(self.step, run.checkpoint_every, run.steps):
+                self.save(needed=self.step == 0)
+            if self.step == run.freeze_at and self.freeze_report is None:
+                self.freeze()
             with self.stopwatch.step(self.step, self.config.replay.learn_start, self.frozen_at):
-                timestep = self.interact(timestep)
+                self.interact()
                 self.step += 1
                 if self.step > self.config.replay.learn_start:
                     self.learn()
                 else:
                     self.flops_exact += self.flops.acting
             self.report()
-            if due(self.step, run.eval_every, run.steps) and not self.stopping:
-                self.evaluate()
-            if due(self.step, run.checkpoint_every, run.steps):
-                self.save()
-        self.save()
+        self.save(needed=True)
         return self.stopping or "finished"
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether this step's evaluation has been played."""
+        return bool(self.returns) and bool(self.returns[-1]["step"] == self.step)
 
     @property
     def stopping(self) -> str | None:
@@ -90,21 +108,22 @@ class Trainer:
     def frozen_at(self) -> int | None:
         return None if self.freeze_report is None else int(self.freeze_report["step"])
 
-    def interact(self, timestep: TimeStep) -> TimeStep:
-        """Act on a window, store what it brought; the window to act on next."""
-        observation, stored = self.replay.representation.observe(timestep.window)
+    def interact(self) -> None:
+        """Act on the pending window, and store what that brought."""
+        observation, stored = self.replay.representation.observe(self.env.window)
         action = self.agent.act(observation, explore=True)
         timestep = self.env.step(action)
-        self._score += timestep.reward
+        self.score += timestep.reward
         clip = self.config.replay.reward_clip
         reward = min(max(timestep.reward, -clip), clip)
         self.replay.append(stored, action, reward, terminated=timestep.terminated)
         if timestep.truncated:
             self.replay.truncate(self.replay.representation.observe(timestep.window)[1])
         if timestep.over:
-            self.metrics.write(self.step + 1, {"train/score": self._score})
-            self._score = 0.0
-        return self.env.reset() if timestep.terminated or timestep.truncated else timestep
+            self.metrics.write(self.step + 1, {"train/score": self.score})
+            self.score = 0.0
+        if timestep.terminated or timestep.truncated:
+            self.env.reset()
 
     def learn(self) -> None:
         """One update on one batch, and its priorities."""
@@ -117,16 +136,15 @@ class Trainer:
             raise TrainingError(f"the loss is {update.metrics['loss']} at step {self.step}")
         self.replay.prioritize(batch.index, update.priority)
         for name, value in update.metrics.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._updates += 1
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.updates += 1
         self.flops_total += self.flops.per_update(frozen=frozen)
         self.flops_exact += self.flops.exact_per_update(frozen=frozen)
 
-    def freeze(self, timestep: TimeStep) -> None:
+    def freeze(self) -> None:
         """The paper's event, between two steps: the observation pending at T_f is the first one the stem encodes."""
         before = rss_bytes()
-        path = self.folder / "encoder.onnx"
-        found = freeze(self.agent, self.replay, timestep.window, self.config.agent.cut, path)
+        found = freeze(self.agent, self.replay, self.env.window, self.config.agent.cut, self.folder)
         self.freeze_report = {"step": self.step, **found}
         self.rss_around_freeze = before, rss_bytes()
         for count in ("flops_total", "flops_exact"):
@@ -174,8 +192,8 @@ class Trainer:
                 "flops/total": self.flops_total,
                 "throughput/steps_per_s": speed,
             }
-            values |= {f"train/{name}": total / self._updates for name, total in self._sums.items()}
-            self._sums, self._updates = {}, 0
+            values |= {f"train/{name}": total / self.updates for name, total in self.sums.items()}
+            self.sums, self.updates = {}, 0
             self.metrics.write(self.step, values)
         if self.reporter.due:
             score = f"score {self.returns[-1]['mean']:,.0f}  " if self.returns else ""
@@ -183,10 +201,44 @@ class Trainer:
             note = f"{speed:.0f} steps/s  {score}{len(self.replay):,} rows  {format_bytes(self.watchdog.peak)}"
             self.reporter.step(self.step, phase, note)
 
-    def save(self) -> None:
-        """Write a checkpoint of the agent at this step."""
-        arrays, values = self.agent.state()
-        self.checkpoint = checkpoint.save(self.folder / "checkpoint", self.step, arrays, {"agent": values})
+    def save(self, *, needed: bool) -> None:
+        """Write a checkpoint of everything that a resumed run goes on from.
+
+        Where the disk refuses one that is not `needed`, the run says so and goes on; the older ones stay whole.
+        """
+        arrays, agent = self.agent.state()
+        env_arrays, env = self.env.state()
+        raw, replay = self.replay.state()
+        arrays |= {f"env.{name}": array for name, array in env_arrays.items()}
+        values = {
+            "trainer": {name: getattr(self, name) for name in KEPT},
+            "agent": agent,
+            "env": env,
+            "replay": replay,
+            "metrics_bytes": self.metrics.sync(),
+        }
+        try:
+            self.checkpoint = checkpoint.save(self.folder / "checkpoint", self.step, arrays, values, raw)
+        except OSError as error:
+            if needed:
+                raise
+            self.reporter.say(f"step {self.step:,}: no checkpoint: {error.strerror}; going on")
+            return
+        written = sum(file.stat().st_size for file in self.checkpoint.iterdir())
+        self.metrics.write(self.step, {"checkpoint/bytes": written})
+
+    def restore(self, saved: checkpoint.Saved) -> None:
+        """Go on from a checkpoint. Raises RuntimeError, KeyError or ValueError where it is another run's."""
+        values, env = saved.values, {n[4:]: a for n, a in saved.arrays.items() if n.startswith("env.")}
+        self.agent.load({n: a for n, a in saved.arrays.items() if not n.startswith("env.")}, values["agent"])
+        if self.agent.cut is not None:
+            self.replay.transcode(frozen(self.folder))
+        self.replay.restore(values["replay"], saved.read_raw)
+        self.env.restore(env, values["env"])
+        for name in KEPT:
+            setattr(self, name, values["trainer"][name])
+        self.metrics.cut(values["metrics_bytes"], self.step)
+        self.checkpoint = saved.place
 
 
 def due(step: int, every: int, last: int) -> bool:

@@ -1,7 +1,7 @@
 """Byte counts as people write them. GB is 10^9 bytes, GiB is 2^30, everywhere in this project."""
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 UNITS = {
     "B": 1,
@@ -30,7 +30,10 @@ def parse_bytes(text: str) -> int:
         raise ValueError(f"{text!r} has no unit; {allowed}")
     if unit not in UNITS:
         raise ValueError(f"{text!r} has an unknown unit {unit!r}; the units are {', '.join(UNITS)}")
-    amount = Decimal(number)
+    try:
+        amount = Decimal(number)
+    except InvalidOperation:  # an exponent beyond what Decimal holds
+        raise ValueError(f"{text!r} is not a number of bytes; {allowed}") from None
     if amount.adjusted() > 15:  # keeps 1e999999GB from becoming a number of a million digits
         raise ValueError(f"{text!r} is larger than any machine; {allowed}")
     count = int(amount * UNITS[unit])  # Decimal: 0.07 * 10^9 is 70,000,000 and not 70,000,000.000001

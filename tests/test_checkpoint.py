@@ -52,7 +52,8 @@ def test_what_is_saved_is_found_again(tmp_path):
     folder = tmp_path / "checkpoint"
     place = save(folder, 123_456, arrays_of(5), VALUES)
     assert place == folder / "000123456"
-    found, arrays, values, passed = newest(folder)
+    saved = newest(folder)
+    found, arrays, values, passed = saved.place, saved.arrays, saved.values, saved.passed
     assert (found, passed) == (place, [])
     assert same(arrays, arrays_of(5))
     assert values["agent"] == VALUES["agent"]
@@ -64,7 +65,7 @@ def test_what_is_saved_is_found_again(tmp_path):
 def test_a_view_is_saved_as_it_is_seen(tmp_path):
     whole = np.arange(24, dtype=np.float32).reshape(4, 6)
     save(tmp_path, 0, {"part": np.ascontiguousarray(whole[1:3]), "rows": whole[1:3]}, {})
-    arrays = newest(tmp_path)[1]
+    arrays = newest(tmp_path).arrays
     assert np.array_equal(arrays["part"], whole[1:3])
     assert np.array_equal(arrays["rows"], whole[1:3])
 
@@ -73,14 +74,14 @@ def test_the_two_newest_are_kept(tmp_path):
     for step in (0, 10, 9, 1000):
         save(tmp_path, step, arrays_of(step), {})
     assert sorted(place.name for place in tmp_path.iterdir()) == ["000000010", "000001000"]
-    assert same(newest(tmp_path)[1], arrays_of(1000))
+    assert same(newest(tmp_path).arrays, arrays_of(1000))
 
 
 def test_a_step_is_saved_once(folder):
     before = (folder / "000000002" / "weights.safetensors").stat().st_mtime_ns
     assert save(folder, 2, arrays_of(9), {}) == folder / "000000002"
     assert (folder / "000000002" / "weights.safetensors").stat().st_mtime_ns == before
-    assert same(newest(folder)[1], arrays_of(2))
+    assert same(newest(folder).arrays, arrays_of(2))
 
 
 def weights(change):
@@ -133,7 +134,8 @@ DAMAGE = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_checkpoint_is_passed_over_by_name(folder, name):
     DAMAGE[name](folder / "000000002")
-    place, arrays, values, passed = newest(folder)
+    saved = newest(folder)
+    place, arrays, values, passed = saved.place, saved.arrays, saved.values, saved.passed
     assert place == folder / "000000001"
     assert same(arrays, arrays_of(1))
     assert values["agent"] == VALUES["agent"]
@@ -159,7 +161,8 @@ def test_no_flipped_bit_of_a_manifest_goes_unnoticed(folder):
         data = bytearray(whole)
         data[position] ^= 1 << position % 8
         file.write_bytes(data)
-        place, _, values, _ = newest(folder)
+        saved = newest(folder)
+        place, values = saved.place, saved.values
         if place.name == "000000002" and values != expected:
             unnoticed.append(position)
     assert not unnoticed
@@ -193,7 +196,7 @@ def untouched(folder):
     for step in (1, 2):
         alone = folder.parent / f"only-{step}"
         shutil.copytree(folder / f"{step:09d}", alone / f"{step:09d}", dirs_exist_ok=True)
-        assert same(newest(alone)[1], arrays_of(step))
+        assert same(newest(alone).arrays, arrays_of(step))
 
 
 @pytest.mark.parametrize("step", [3, 4])
@@ -209,7 +212,7 @@ def test_weights_that_cannot_be_written_leave_the_older_checkpoints_whole(folder
     assert len(list(folder.iterdir())) == 2
     monkeypatch.undo()
     save(folder, step, arrays_of(step), VALUES)  # and with space again it works
-    assert same(newest(folder)[1], arrays_of(step))
+    assert same(newest(folder).arrays, arrays_of(step))
 
 
 @pytest.mark.parametrize("call", range(4))
@@ -219,7 +222,7 @@ def test_a_sync_that_fails_leaves_the_older_checkpoints_whole(folder, monkeypatc
         save(folder, 3, arrays_of(3), VALUES)
     untouched(folder)
     found = newest(folder)
-    assert same(found[1], arrays_of(found[2]["step"]))
+    assert same(found.arrays, arrays_of(found.values["step"]))
 
 
 def test_weights_and_manifest_are_synced_before_they_are_renamed(tmp_path, monkeypatch):
@@ -247,10 +250,10 @@ def test_what_a_crash_left_half_written_is_ignored_and_replaced(folder):
     part = folder / ".000000003.part"
     part.mkdir()
     (part / "weights.safetensors").write_bytes(b"half")
-    assert newest(folder)[0].name == "000000002"
+    assert newest(folder).place.name == "000000002"
     save(folder, 3, arrays_of(3), VALUES)
     assert not part.exists()
-    assert same(newest(folder)[1], arrays_of(3))
+    assert same(newest(folder).arrays, arrays_of(3))
 
 
 def test_no_source_pickles_anything():

@@ -42,7 +42,7 @@ BAD = {
     "a freeze in words": (["--freeze-at", "soon"], "--freeze-at", "never"),
     "no steps": (["--steps", "0"], "--steps", "below 1"),
     "steps in words": (["--steps", "many"], "--steps", "integer"),
-    "no threads": (["--threads", "0"], "--threads", "1 to"),
+    "no threads": (["--threads", "0"], "--threads", "below 1"),
     "a negative seed": (["--seed", "-3"], "--seed", "below 0"),
     "no evaluation games": (["--eval-episodes", "0"], "--eval-episodes", "below 1"),
 }

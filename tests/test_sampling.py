@@ -1,6 +1,7 @@
 """The 64-ary sum tree against plain NumPy, and what is drawn from it."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,10 +101,13 @@ def test_find_is_searchsorted_over_the_running_sum(capacity, seed, zeros):
     assert (priorities[found] > 0).all()
 
 
-@pytest.mark.parametrize("capacity", SPECIAL)
-def test_mass_that_rounding_puts_at_the_total_still_gives_a_slot(capacity):
-    found = holding(np.ones(capacity))._find(np.array([capacity, np.nextafter(capacity, np.inf)]))
-    assert ((found >= 0) & (found < capacity)).all()
+@pytest.mark.parametrize("capacity", SPECIAL[1:])
+def test_the_largest_random_number_draws_a_row_with_priority(capacity):
+    sampler = holding(np.arange(capacity) < capacity - 1)  # the last has none
+    numbers = iter([np.nextafter(1, 0), *[0.5] * 100])  # 31 and the largest number below 1 round to 32: all shares
+    sampler.rng = SimpleNamespace(random=lambda count: np.full(count, next(numbers)))
+    slots, _ = sampler.draw(32, capacity, 0.5, everywhere)
+    assert ((slots >= 0) & (slots < capacity - 1)).all()
 
 
 @given(CAPACITIES, st.integers(1, 40), st.floats(0, 1), st.integers(0, 2**32 - 1))

@@ -76,8 +76,8 @@ REFUSED = {
     "1e16GB": "larger than any machine",
     "1e999999GB": "larger than any machine",
     "9" * 5000 + "GB": "larger than any machine",
-    "1e999999999999999999999GB": "larger than any machine",
-    "1e-999999999999999999999GB": "not above zero",
+    "1e999999999999999999999GB": "not a number of bytes",
+    "1e-999999999999999999999GB": "not a number of bytes",
 }
 
 

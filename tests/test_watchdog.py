@@ -80,10 +80,10 @@ def test_the_watchdog_notices_a_block_of_a_child():
 
 def test_exceeded_flips_at_the_limit_and_not_below():
     block = take(MB)
-    below = Watchdog(tree_bytes() + 20 * MB)
+    below = Watchdog(tree_bytes() + 40 * MB)
     assert below.check() < below.limit_bytes
     assert not below.exceeded
-    block = take(25 * MB)
+    block = take(60 * MB)
     assert below.check() >= below.limit_bytes
     assert below.exceeded
     at = Watchdog(None)

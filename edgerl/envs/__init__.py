@@ -1,7 +1,7 @@
 """Environments by name: `atari/<game>` and `toy/catch`."""
 
 import difflib
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,16 @@ class Environment(Protocol):
     def reset(self) -> TimeStep: ...
 
     def step(self, action: int) -> TimeStep: ...
+
+    @property
+    def window(self) -> Array:
+        """The window to act on now, as the last reset or step showed it."""
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Everything that determines what follows: arrays and JSON values."""
+
+    def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
 
     def render(self) -> Array:
         """The screen as people see it, uint8 [H, W, 3]."""

@@ -1,6 +1,7 @@
 """Atari 2600 games through ale-py, as data-efficient Rainbow plays them (no sticky actions, repeat 4, 84x84 gray)."""
 
 import difflib
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Atari:
         height, width = self.ale.getScreenDims()
         self._screen = np.empty((height, width), np.uint8)
         self._frames = np.zeros((2, SIDE, SIDE), np.uint8)
-        self._window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
+        self.window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
         self._lives = 0
         self._over = True
 
@@ -64,9 +65,9 @@ class Atari:
             self.ale.act(0)  # the step after a lost life
         self._over = self.ale.game_over(with_truncation=True)
         self._lives = self.ale.lives()
-        self._window[:] = 0
-        self._look(self._window[-1])
-        return TimeStep(self._window, 0.0, False, False, False)
+        self.window[:] = 0
+        self._look(self.window[-1])
+        return TimeStep(self.window, 0.0, False, False, False)
 
     def step(self, action: int) -> TimeStep:
         """Repeat an action 4 times; the new frame is the maximum of the last two screens."""
@@ -78,15 +79,28 @@ class Atari:
                 self._look(self._frames[repeat - (REPEAT - 2)])
             if self.ale.game_over(with_truncation=True):
                 break
-        self._window[:-1] = self._window[1:]
-        np.maximum(self._frames[0], self._frames[1], out=self._window[-1])
+        self.window[:-1] = self.window[1:]
+        np.maximum(self._frames[0], self._frames[1], out=self.window[-1])
         truncated = self.ale.game_truncated()
         game_over = self.ale.game_over(with_truncation=False)
         lives = self.ale.lives()
         life_lost = self.training and 0 < lives < self._lives
         self._lives = lives
         self._over = game_over or truncated
-        return TimeStep(self._window, reward, game_over or life_lost, truncated and not game_over, self._over)
+        return TimeStep(self.window, reward, game_over or life_lost, truncated and not game_over, self._over)
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """The emulator's own state, the window, and this environment's bookkeeping."""
+        emulator = np.frombuffer(self.ale.cloneState(include_rng=True).serialize(), np.uint8)
+        values = {"lives": self._lives, "over": self._over, "rng": self.rng.bit_generator.state}
+        return {"emulator": emulator, "window": self.window}, values
+
+    def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+        self.ale.reset_game()
+        self.ale.act(0)  # one that never acted restores to something slightly else (seen on Qbert)
+        self.ale.restoreState(ale_py.ALEState(arrays["emulator"].tobytes()))
+        self.window[:] = arrays["window"]
+        self._lives, self._over, self.rng.bit_generator.state = values["lives"], values["over"], values["rng"]
 
     def render(self) -> Array:
         screen: Array = self.ale.getScreenRGB()

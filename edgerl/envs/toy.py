@@ -1,5 +1,7 @@
 """toy/catch: a falling block and a paddle, 84x84 pixels; small enough to be learned in a minute."""
 
+from typing import Any
+
 import numpy as np
 
 from edgerl.types import Array, TimeStep
@@ -16,30 +18,39 @@ class Catch:
         self.name = "toy/catch"
         self.frame, self.history, self.actions, self.repeat = (SIDE, SIDE), HISTORY, 3, 1
         self.rng = rng
-        self._window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
+        self.window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
         self._row = self._column = self._paddle = 0
 
     def reset(self) -> TimeStep:
         self._row, self._paddle = 0, CELLS // 2
         self._column = int(self.rng.integers(CELLS))
-        self._window[:] = 0
+        self.window[:] = 0
         self._draw()
-        return TimeStep(self._window, 0.0, False, False, False)
+        return TimeStep(self.window, 0.0, False, False, False)
 
     def step(self, action: int) -> TimeStep:
         self._row += 1
         self._paddle = min(max(self._paddle + action - 1, 0), CELLS - 1)
-        self._window[:-1] = self._window[1:]
+        self.window[:-1] = self.window[1:]
         self._draw()
         done = self._row == CELLS - 1
         reward = (1.0 if self._paddle == self._column else -1.0) if done else 0.0
-        return TimeStep(self._window, reward, done, False, done)
+        return TimeStep(self.window, reward, done, False, done)
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        values = {"row": self._row, "column": self._column, "paddle": self._paddle}
+        return {"window": self.window}, values | {"rng": self.rng.bit_generator.state}
+
+    def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+        self.window[:] = arrays["window"]
+        self._row, self._column, self._paddle = values["row"], values["column"], values["paddle"]
+        self.rng.bit_generator.state = values["rng"]
 
     def render(self) -> Array:
-        return np.repeat(self._window[-1][:, :, None], 3, axis=2)
+        return np.repeat(self.window[-1][:, :, None], 3, axis=2)
 
     def _draw(self) -> None:
-        frame = self._window[-1]
+        frame = self.window[-1]
         frame[:] = 0
         for row, column, gray in ((self._row, self._column, 255), (CELLS - 1, self._paddle, 160)):
             frame[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = gray

@@ -1,0 +1,168 @@
+"""A run that is stopped and resumed is the uninterrupted run, bit for bit."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from edgerl import run
+from edgerl.config import ConfigError
+from edgerl.plan import ACTION
+from edgerl.replay import row_dtype
+from edgerl.representation import latent_field, pixel_field
+from edgerl.trainer import Trainer
+
+TIMED = {
+    "time",
+    "freeze/seconds",
+    "throughput/steps_per_s",
+    "memory/rss_bytes",
+    "memory/tree_peak_bytes",
+    "checkpoint/bytes",
+}
+
+
+def final(folder, step):
+    """All that a finished run leaves: weights, moments, environment, replay bytes, and the rest of its state."""
+    place = folder / "checkpoint" / f"{step:09d}"
+    arrays = safetensors.numpy.load_file(place / "weights.safetensors")
+    state = json.loads((place / "state.json").read_text())
+    for entry in ("checksum", "metrics_bytes"):
+        state.pop(entry)
+    state.pop("sha256")
+    state["trainer"].pop("rss_around_freeze")
+    for name in ("seconds", "peak_extra_bytes"):
+        (state["trainer"]["freeze_report"] or {}).pop(name, None)
+    field = pixel_field((84, 84)) if state["agent"]["cut"] is None else latent_field((576,))
+    rows = np.fromfile(place / "rows.raw", row_dtype(field, ACTION))
+    fields = {name: rows[name].tobytes() for name in rows.dtype.names}  # the padding between rows may differ
+    return arrays, state, fields | {"priorities": (place / "priorities.raw").read_bytes()}
+
+
+def logged(folder):
+    """The metrics of a run that are not timings, checkpoints aside."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    kept = [{name: value for name, value in line.items() if name not in TIMED} for line in lines]
+    return [line for line in kept if line.keys() != {"step"}]
+
+
+def stopping_at(step):
+    """Trainer.learn and .report as they are, but a Ctrl-C arrives after this step."""
+    report = Trainer.report
+
+    def stop(trainer):
+        report(trainer)
+        if trainer.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return stop
+
+
+CATCH = [("toy/catch", stops) for stops in ([1], [230], [299, 300], [301], [250, 350])]
+
+
+@pytest.mark.parametrize(("env", "stops"), [*CATCH, ("atari/qbert", [250, 350])], ids=str)
+def test_a_resumed_run_is_the_uninterrupted_one(env, stops, small, tmp_path, monkeypatch):
+    """Stopped before learning, on pixels, around the freeze at 300, and on latents."""
+    config = small(
+        env,
+        run={"budget": 1_500_000, "eval_every": 200, "eval_episodes": 1},
+        replay={"learn_start": 220},
+    )
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run.train(config, whole, quiet=True)
+    for number, step in enumerate(stops):
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "report", stopping_at(step))
+            stopped = run.train(config, parts, resume=number > 0, quiet=True)
+        assert (stopped["status"], stopped["steps"]) == ("interrupted", step)
+    finished = run.train(config, parts, resume=True, quiet=True)
+    assert (finished["status"], finished["steps"]) == ("finished", 400)
+    (arrays, state, raw), (again, state_again, raw_again) = final(whole, 400), final(parts, 400)
+    assert arrays.keys() == again.keys()
+    assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
+    assert state == state_again
+    assert raw == raw_again
+    assert logged(whole) == logged(parts)
+
+
+def test_a_run_killed_without_warning_resumes_from_its_last_checkpoint(small, edgerl, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = [
+        "train",
+        "--env",
+        "toy/catch",
+        "--budget",
+        "2MB",
+        "--steps",
+        "500",
+        "--freeze-at",
+        "300",
+        "--threads",
+        "1",
+    ]
+    options += ["--eval-every", "0", "--checkpoint-every", "50", "--quiet"]
+    assert edgerl(*options, "--out", whole).returncode == 0
+    command = [sys.executable, "-m", "edgerl.cli", *options, "--out", str(killed)]
+    for wait in ("000000100", "000000300"):
+        process = subprocess.Popen(command)
+        deadline = time.monotonic() + 60
+        while not list((killed / "checkpoint").glob(wait)):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        command = [sys.executable, "-m", "edgerl.cli", "train", "--resume", str(killed), "--quiet"]
+    assert subprocess.run(command, check=False).returncode == 0
+    (arrays, state, raw), (again, state_again, raw_again) = final(whole, 500), final(killed, 500)
+    assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
+    assert (state, raw) == (state_again, raw_again)
+    assert logged(whole) == logged(killed)
+
+
+def test_a_damaged_checkpoint_is_passed_over_by_name(small, edgerl, tmp_path):
+    run.train(small(run={"checkpoint_every": 100, "steps": 300, "freeze_at": None}), tmp_path / "run", quiet=True)
+    rows = tmp_path / "run/checkpoint/000000300/rows.raw"
+    data = bytearray(rows.read_bytes())
+    data[len(data) // 2] ^= 1
+    rows.write_bytes(data)
+    ended = edgerl("train", "--resume", tmp_path / "run", "--steps", "320")
+    assert ended.returncode == 0
+    assert "rows.raw is damaged" in ended.stderr
+    assert re.search("resumed at step 200", ended.stderr)
+    assert json.loads((tmp_path / "run/summary.json").read_text())["steps"] == 320
+
+
+def test_a_run_that_is_under_way_is_not_resumed_by_another_process(small, tmp_path):
+    run.train(small(run={"steps": 50, "freeze_at": None}), tmp_path / "run", quiet=True)
+    with run.locked(tmp_path / "run"), pytest.raises(ConfigError, match="another process"):
+        run.train(small(run={"freeze_at": None}), tmp_path / "run", resume=True, quiet=True)
+
+
+REFUSED = {
+    "another environment": (["--env", "atari/qbert"], "--env"),
+    "another budget": (["--budget", "1GB"], "--budget"),
+    "another seed": (["--seed", "1"], "--seed"),
+    "another freeze": (["--freeze-at", "never"], "--freeze-at"),
+    "another folder": (["--out", "x"], "--out"),
+    "fewer steps than were done": (["--steps", "10"], "--steps"),
+}
+
+
+def test_what_may_not_change_at_resume_is_refused_by_name(small, edgerl, tmp_path):
+    run.train(small(run={"steps": 50, "freeze_at": None}), tmp_path / "run", quiet=True)
+    before = (tmp_path / "run/config.toml").read_text()
+    for arguments, option in REFUSED.values():
+        ended = edgerl("train", "--resume", tmp_path / "run", *arguments)
+        assert ended.returncode == 2
+        assert len(ended.stderr.splitlines()) == 1
+        assert option in ended.stderr
+    assert (tmp_path / "run/config.toml").read_text() == before
