@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 
 from edgerl import options
 from edgerl.config import ConfigError
+from edgerl.scores import human_normalised
 from memory_budget import BudgetError
 
 EXIT = {"finished": 0, "memory-limit": 3, "interrupted": 130, "failed": 1}
@@ -24,47 +25,56 @@ app = typer.Typer(
 
 @app.command()
 def train(
-    ctx: typer.Context,
-    env: Annotated[str, typer.Option(help="atari/<game> or toy/catch")] = "atari/qbert",
+    env: Annotated[str | None, typer.Option(help="atari/<game> or toy/catch (default: atari/qbert)")] = None,
     algo: Annotated[str | None, typer.Option(help="the algorithm (default: the preset's)")] = None,
-    budget: Annotated[str, typer.Option(help="bytes the replay holds, with a unit, such as 0.07GB")] = "0.07GB",
+    budget: Annotated[
+        str | None, typer.Option(help="bytes the replay holds, such as 0.07GB (the default), or unbounded")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="a device profile (see edgerl devices)")] = None,
+    process_limit: Annotated[
+        str | None, typer.Option(help="bytes the process tree may hold (default: what the device leaves)")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="agent steps (default: the preset's)")] = None,
+    stop_at_flops: Annotated[float | None, typer.Option(help="end at this many multiply-adds, such as 45e12")] = None,
     freeze_at: Annotated[
         str | None, typer.Option(help="T_f in agent steps, or never (default: the preset's)", metavar="N|never")
     ] = None,
-    seed: Annotated[int, typer.Option(help="seeds environment, replay and agent")] = 0,
+    batch_size: Annotated[int | None, typer.Option(help="rows a batch holds (default: the preset's)")] = None,
+    seed: Annotated[int | None, typer.Option(help="seeds environment, replay and agent (default: 0)")] = None,
     threads: Annotated[int | None, typer.Option(help="compute threads (default: the device's, or all cores)")] = None,
+    sticky_actions: Annotated[
+        float | None, typer.Option(help="probability that Atari repeats the last action (default: 0)")
+    ] = None,
+    full_action_set: Annotated[
+        bool | None, typer.Option("--full-action-set", help="all 18 Atari actions, not the game's own")
+    ] = None,
     eval_every: Annotated[int | None, typer.Option(help="agent steps between evaluations; 0: none")] = None,
     eval_episodes: Annotated[int | None, typer.Option(help="whole games an evaluation plays")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="agent steps between checkpoints; 0: ends only")] = None,
+    config: Annotated[Path | None, typer.Option(help="a TOML file of settings, such as a run's config.toml")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="any setting: replay.n_step=10", metavar="KEY=VALUE")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="run folder (default: runs/<env>__<algo>__<seed>__<time>)")] = None,
     resume: Annotated[Path | None, typer.Option(help="go on with the run in this folder", metavar="RUN")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
 ) -> None:
     """Train an agent; the encoder freezes at T_f and the replay turns from pixels to latents in the same bytes."""
-    settings = {
-        "steps": steps,
-        "seed": seed,
-        "threads": threads,
-        "eval_every": eval_every,
-        "eval_episodes": eval_episodes,
-        "checkpoint_every": checkpoint_every,
-    }
+    settings = {name: value for name, value in locals().items() if name not in ("config", "set_", "out", "resume")}
+    settings.pop("quiet")
     if resume is not None:
-        given = [name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")]
-        config, limit = options.resumed(resume, given, settings)
+        chosen = options.resumed(resume, settings | {"out": out, "config": config, "set": set_})
         notes: list[str] = []
     else:
-        config, limit, notes = options.started(env, algo, budget, device, freeze_at, settings)
+        chosen, notes = options.started(settings, config, set_ or [])
     from rich.console import Console
 
     from edgerl import run, summary
 
     for note in notes if not quiet else []:
-        print(f"edgerl: {note}", file=sys.stderr)
-    folder = resume or out or run.default_folder(config)
-    found = run.train(config, folder, resume=resume is not None, limit_bytes=limit, quiet=quiet)
+        _complain(note)
+    folder = resume or out or run.default_folder(chosen)
+    found = run.train(chosen, folder, resume=resume is not None, quiet=quiet)
     if not quiet:
         summary.show(found, folder, Console(highlight=False))
     if found["status"] == "memory-limit":
@@ -95,16 +105,54 @@ def evaluate(
     found = run.evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=_complain)
     print(f"{found['env']} at step {found['step']:,}: {found['episodes']} games")
     print(f"score {found['mean']:,.1f} +- {found['std']:,.1f} ({found['min']:,.0f} to {found['max']:,.0f})")
+    normalised = human_normalised(found["env"], found["mean"])
+    if normalised is not None:
+        print(f"human-normalised {normalised:.3f} (0: random play, 1: a human tester; Wang et al. 2016)")
 
 
 @app.command()
-def devices() -> None:
+def plan(
+    env: Annotated[str | None, typer.Option(help="atari/<game> or toy/catch (default: atari/qbert)")] = None,
+    budget: Annotated[str | None, typer.Option(help="bytes the replay holds (default: 0.07GB), or unbounded")] = None,
+    device: Annotated[list[str] | None, typer.Option(help="a device profile; may be given several times")] = None,
+    process_limit: Annotated[str | None, typer.Option(help="bytes the process tree may hold")] = None,
+    steps: Annotated[int | None, typer.Option(help="agent steps (default: the preset's)")] = None,
+    freeze_at: Annotated[str | None, typer.Option(help="T_f in agent steps, or never", metavar="N|never")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="rows a batch holds (default: the preset's)")] = None,
+    full_action_set: Annotated[bool | None, typer.Option("--full-action-set", help="all 18 Atari actions")] = None,
+    config: Annotated[Path | None, typer.Option(help="a TOML file of settings")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="any setting", metavar="KEY=VALUE")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print JSON: an object, or a list for several devices")] = False,
+) -> None:
+    """Say what a run will take, before anything is allocated: rows, bytes, multiply-adds, and whether it fits."""
+    settings = {k: v for k, v in locals().items() if k not in ("config", "set_", "device", "json")}
+    chosen, notes = options.started(settings, config, set_ or [])
+    from edgerl import envs, planning
+
+    spec = envs.describe(chosen.run.env, full_action_set=chosen.run.full_action_set)
+    reports = [planning.report(chosen, spec, name) for name in device or (chosen.run.device,)]
+    if json:
+        from json import dumps
+
+        print(dumps(reports if len(reports) > 1 else reports[0], indent=1))
+        return
+    from rich.console import Console
+
+    for note in notes:
+        _complain(note)
+    planning.show(chosen, reports, Console(highlight=False))
+
+
+@app.command()
+def devices(
+    sources: Annotated[bool, typer.Option("--sources", help="every number with where it comes from")] = False,
+) -> None:
     """List the device profiles."""
     from rich.console import Console
 
-    from edgerl.devices import table
+    from edgerl import devices as tables
 
-    Console(highlight=False).print(table())
+    Console(highlight=False).print(tables.sources() if sources else tables.table())
 
 
 def _complain(message: str) -> None:

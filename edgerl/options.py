@@ -1,6 +1,7 @@
 """What the command line's options come to: a run's configuration, or the changes to one that is resumed."""
 
 import os
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,90 +12,63 @@ from edgerl import config as configs
 from edgerl.config import Config, ConfigError
 from memory_budget import parse_bytes
 
-LEAST = {"steps": 1, "seed": 0, "threads": 1, "eval_every": 0, "eval_episodes": 1, "checkpoint_every": 0}
-MOST_THREADS = 1024
-MAY_CHANGE = ("steps", "threads", "eval_every", "eval_episodes", "checkpoint_every", "quiet", "resume")
+DEFAULTS: dict[str, Any] = {"env": "atari/qbert", "budget": "0.07GB", "seed": 0}
+BYTES = ("budget", "process_limit")
+MAY_CHANGE = (
+    "steps",
+    "threads",
+    "eval_every",
+    "eval_episodes",
+    "checkpoint_every",
+    "process_limit",
+    "stop_at_flops",
+    "quiet",
+)
 
 
-def _freeze_at(text: str) -> int | None:
-    if text == "never":
-        return None
-    if not text.isdecimal():
-        raise ConfigError(f"--freeze-at: {text!r} is neither a number of steps nor never")
-    return int(text)
+def started(options: dict[str, Any], file: Path | None, assignments: list[str]) -> tuple[Config, list[str]]:
+    """A new run's Config, and notes for the user. What is said later beats what is said earlier:
 
-
-def started(
-    env: str,
-    algo: str | None,
-    budget: str,
-    device: str | None,
-    freeze_at: str | None,
-    settings: dict[str, Any],
-) -> tuple[Config, int | None, list[str]]:
-    """A new run's Config, the device's process limit in bytes, and notes for the user.
-
+    the preset of the environment, the `--config` file, `--set` assignments, `options` (None: not given).
     Raises ConfigError, naming the option, for what is not allowed.
     """
     from edgerl.envs import canonical_name
 
-    env = canonical_name(env)
+    said: configs.Tables = {name: {} for name in configs.TYPES}
+    for layer in (_file(file), _assigned(assignments), _given(options)):
+        for name, table in layer.items():
+            said[name] |= table
+    run = DEFAULTS | said["run"]
+    env = canonical_name(run["env"])
     tables = configs.preset(env)
-    run, notes = tables["run"], []
-    for name, value in settings.items():
-        if value is not None:
-            run[name] = value
-    if algo is not None and algo not in configs.ALGORITHMS:
-        raise ConfigError(f"--algo: unknown algorithm {algo!r}; there is {', '.join(configs.ALGORITHMS)}")
-    try:
-        run["budget"] = parse_bytes(budget)
-    except ValueError as error:
-        raise ConfigError(f"--budget: {error}") from None
-    profile = load_device(device)
-    if settings["threads"] is None:
+    if run["budget"] == "unbounded" and "freeze_at_unbounded" in tables["run"]:
+        tables["run"]["freeze_at"] = tables["run"]["freeze_at_unbounded"]
+    for name in tables:
+        tables[name] |= run if name == "run" else said[name]
+    tables["run"] |= {"env": env, "budget": _bytes("--budget", run["budget"])}
+    if tables["run"]["algo"] not in configs.ALGORITHMS:
+        known = ", ".join(configs.ALGORITHMS)
+        raise ConfigError(f"--algo: unknown algorithm {tables['run']['algo']!r}; there is {known}")
+    profile = load_device(tables["run"].get("device"))
+    if tables["run"].get("threads") is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        run["threads"] = min(profile.threads, cores) if profile else cores
-    check(run)
-    limit = profile.application_bytes if profile else None
-    if freeze_at is not None:
-        run["freeze_at"] = _freeze_at(freeze_at)
-        if run["freeze_at"] is not None and run["freeze_at"] >= run["steps"]:
-            raise ConfigError(
-                f"--freeze-at: {run['freeze_at']} is not within the run; give 0 to {run['steps'] - 1}, or never"
-            )
-    elif run["freeze_at"] >= run["steps"]:
-        notes.append(
-            f"no freeze: the preset's step {run['freeze_at']:,} lies beyond --steps {run['steps']:,}; "
-            f"--freeze-at chooses another"
-        )
-        run["freeze_at"] = None
-    return configs.build({**tables, "run": {**run, "env": env, "device": device}}), limit, notes
+        tables["run"]["threads"] = min(profile.threads, cores) if profile else cores
+    notes = _settle_freeze(tables["run"], given="freeze_at" in said["run"])
+    return configs.build(tables), notes
 
 
-def resumed(folder: Path, given: list[str], settings: dict[str, Any]) -> tuple[Config, int | None]:
-    """The Config of the run in `folder` with what may change, and its device's process limit in bytes.
+def resumed(folder: Path, options: dict[str, Any]) -> Config:
+    """The Config of the run in `folder` with what may change changed.
 
-    `given`: the options on the command line. Raises ConfigError, naming the option, for one that may not change.
+    Raises ConfigError, naming the option, for one that may not change.
     """
-    for name in given:
-        if name not in MAY_CHANGE:
-            allowed = ", ".join(f"--{each.replace('_', '-')}" for each in MAY_CHANGE[:-1])
-            raise ConfigError(f"--{name.replace('_', '-')}: cannot change at --resume; what can: {allowed}")
+    for name, value in options.items():
+        if value not in (None, []) and name not in MAY_CHANGE:
+            allowed = ", ".join(map(_option, MAY_CHANGE))
+            raise ConfigError(f"{_option(name)}: cannot change at --resume; what can: {allowed}")
     config = configs.load(folder / "config.toml")
-    changes = {name: settings[name] for name in given if settings.get(name) is not None}
-    check(changes)
-    profile = load_device(config.run.device)
-    return replace(config, run=replace(config.run, **changes)), profile.application_bytes if profile else None
-
-
-def check(settings: dict[str, Any]) -> None:
-    """Raise ConfigError, naming the option, for a number out of its range."""
-    for name, least in LEAST.items():
-        value = settings.get(name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name.replace('_', '-')}: {value} is below {least}")
-    if (settings.get("threads") or 1) > MOST_THREADS:
-        raise ConfigError(f"--threads: {settings['threads']} is not from 1 to {MOST_THREADS}")
+    changes = _given({name: options.get(name) for name in MAY_CHANGE if name != "quiet"})["run"]
+    return replace(config, run=replace(config.run, **changes))
 
 
 def load_device(name: str | None) -> DeviceProfile | None:
@@ -105,3 +79,77 @@ def load_device(name: str | None) -> DeviceProfile | None:
         return device_profiles.load(name)
     except ValueError as error:
         raise ConfigError(f"--device: {error}") from None
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _given(options: dict[str, Any]) -> configs.Tables:
+    """The options that were given, by table, checked; messages name the option."""
+    found: configs.Tables = {name: {} for name in configs.TYPES}
+    for name, value in options.items():
+        if value is None:
+            continue
+        table, key = configs.find(name)
+        if key in BYTES:
+            value = _bytes(_option(key), value)
+        if key == "freeze_at" and value != "never":
+            if not value.isdecimal():
+                raise ConfigError(f"--freeze-at: {value!r} is neither a number of steps nor never")
+            value = int(value)
+        try:
+            found[table][key] = configs.check(key, value)
+        except ConfigError as error:
+            raise ConfigError(f"{_option(key)}: {str(error).removeprefix(f'{key} = ')}") from None
+    return found
+
+
+def _file(file: Path | None) -> configs.Tables:
+    if file is None:
+        return {}
+    try:
+        return configs.read(file)
+    except ConfigError as error:
+        raise ConfigError(f"--config: {error}") from None
+
+
+def _assigned(assignments: list[str]) -> configs.Tables:
+    """`key=value` texts by table; a value is TOML, or else text."""
+    found: configs.Tables = {}
+    for text in assignments:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise ConfigError(f"--set: {text!r} is not key=value, such as replay.n_step=10")
+        try:
+            table, name = configs.find(key)
+            try:
+                parsed = tomllib.loads(f"value = {value}")["value"]
+            except tomllib.TOMLDecodeError:
+                parsed = value
+            if name in BYTES:
+                parsed = _bytes("--set", value)
+            found.setdefault(table, {})[name] = configs.check(f"{table}.{name}", parsed)
+        except ConfigError as error:
+            raise ConfigError(f"--set: {str(error).removeprefix('--set: ')}") from None
+    return found
+
+
+def _bytes(option: str, value: Any) -> Any:
+    if isinstance(value, int) or (option == "--budget" and value == "unbounded"):
+        return value
+    try:
+        return parse_bytes(str(value))
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+def _settle_freeze(run: dict[str, Any], *, given: bool) -> list[str]:
+    """Hold T_f against the run's length: an explicit one must lie within it, a preset's is left out with a note."""
+    freeze_at, steps = run["freeze_at"], run["steps"]
+    if freeze_at == "never" or freeze_at < steps:
+        return []
+    if given:
+        raise ConfigError(f"--freeze-at: {freeze_at} is not within the run; give 0 to {steps - 1}, or never")
+    run["freeze_at"] = "never"
+    return [f"no freeze: the preset's step {freeze_at:,} lies beyond --steps {steps:,}; --freeze-at chooses another"]

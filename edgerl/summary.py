@@ -42,7 +42,7 @@ def collect(trainer: Trainer, plan: Plan, status: str, baseline: int, libraries:
         "codec": "raw" if trainer.freeze_report is None else "float32",
         "checkpoint": None if trainer.checkpoint is None else str(trainer.checkpoint.relative_to(trainer.folder)),
         "budget": {
-            "requested_bytes": run.budget,
+            "requested_bytes": plan.budget,
             "replay_bytes_peak": replay.ring.arena.nbytes,
             "ledger": ledger(trainer, plan, libraries).lines,
         },

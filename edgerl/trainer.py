@@ -173,7 +173,7 @@ class Trainer:
         if len(scores) < run.eval_episodes:  # stopped on the way: no result
             return
         found = statistics(scores)
-        env_steps = self.step * self.env.repeat
+        env_steps = self.step * self.env.spec.repeat
         self.returns.append({"step": self.step, "env_steps": env_steps, "flops": self.flops_total, **found})
         self.metrics.write(self.step, {f"eval/{name}": found[name] for name in ("mean", "std", "min", "max")})
         self.reporter.say(
@@ -243,7 +243,7 @@ class Trainer:
 
 def due(step: int, every: int, last: int) -> bool:
     """Whether something done every `every` steps (0: never) and at the last step is due after `step`."""
-    return every > 0 and (step % every == 0 or step == last)
+    return every > 0 and step > 0 and (step % every == 0 or step == last)
 
 
 def evaluate(

@@ -29,7 +29,7 @@ BAD = {
     "a zero budget": (["--budget", "0GB"], "--budget", "not above zero"),
     "a negative budget": (["--budget", "-1GB"], "--budget", "not above zero"),
     "a NaN budget": (["--budget", "nanGB"], "--budget", "not a number"),
-    "a budget below one batch": (["--budget", "200kB"], "--budget", "at least"),
+    "a budget below one batch": (["--budget", "100kB"], "--budget", "at least"),
     "a budget above the machine": (["--budget", "900000GB"], "--budget", "larger than this machine"),
     "an unknown game": (["--env", "atari/qbrt"], "--env", "perhaps atari/qbert"),
     "an unknown suite": (["--env", "atary/qbert"], "--env", "perhaps atari/qbert"),
@@ -123,17 +123,56 @@ def test_interruption_saves_a_checkpoint_and_exits_130(number, tmp_path):
     assert summary["checkpoint"] == f"checkpoint/{summary['steps']:09d}"
 
 
-def test_the_memory_limit_saves_a_checkpoint_and_exits_3(edgerl, tmp_path):
-    """Torch alone is near this board's 345 MB: a replay of 200 MB takes the process over it."""
-    arguments = [word for word in TRAIN if word not in ("3MB", "--budget")]
+HOG = """
+import sys
+from edgerl.trainer import Trainer
+from edgerl.cli import main
+report, held = Trainer.report, []
+def hungry(trainer):
+    report(trainer)
+    if trainer.step > 150:
+        held.append(bytearray(b"x" * 4_000_000))  # 4 MB a step, written to
+Trainer.report = hungry
+main()
+"""
+
+
+def test_the_memory_limit_saves_a_checkpoint_and_exits_3(tmp_path):
+    """A leak inside the process: the watchdog sees it, and the run leaves in order."""
     out = tmp_path / "run"
-    ended = edgerl(*arguments, "--budget", "200MB", "--device", "pi_zero_2_w", "--steps", "100000", "--out", out)
+    arguments = [*TRAIN, "--steps", "100000", "--process-limit", "700MB", "--out", str(out)]
+    command = [sys.executable, "-c", HOG, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 3
     assert len(ended.stderr.splitlines()) == 1
-    assert "limit" in ended.stderr
+    assert "reached its limit of 700,000,000 bytes" in ended.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert summary["status"] == "memory-limit"
+    assert summary["memory"]["limit_bytes"] == 700_000_000
+    assert summary["memory"]["rss_peak"] < 800_000_000
     assert (out / summary["checkpoint"] / "weights.safetensors").exists()
+
+
+def test_a_limit_below_what_the_run_needs_is_refused_with_the_ledger(edgerl, tmp_path):
+    out = tmp_path / "run"
+    for arguments in (["--process-limit", "300MB"], ["--device", "pi_zero_2_w"]):
+        ended = edgerl(*TRAIN, "--budget", "40MB", *arguments, "--out", out)
+        assert ended.returncode == 2
+        assert len(ended.stderr.splitlines()) == 1
+        assert arguments[0] in ended.stderr
+        for line in ("libraries", "networks", "optimizer", "replay 40.0 MB", "scratch"):
+            assert line in ended.stderr
+        assert not out.exists()
+
+
+def test_a_limit_5_percent_above_steady_state_finishes(edgerl, tmp_path):
+    """What a free run holds at most, and 5% more, is enough to run again."""
+    free, bound = tmp_path / "free", tmp_path / "bound"
+    options = (*TRAIN, "--budget", "60MB", "--freeze-at", "250")
+    assert edgerl(*options, "--out", free).returncode == 0
+    peak = json.loads((free / "summary.json").read_text())["memory"]["rss_peak"]
+    ended = edgerl(*options, "--process-limit", f"{int(peak * 1.05)}B", "--out", bound)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_devices_lists_the_catalogue(edgerl):

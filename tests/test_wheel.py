@@ -14,7 +14,8 @@ pytest.importorskip("setuptools")
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
-DATA = ("device_profiles/catalog.toml", "edgerl/presets.toml", *(f"{package}/py.typed" for package in PACKAGES))
+TABLES = ("device_profiles/catalog.toml", "edgerl/human_scores.toml", "edgerl/presets.toml")
+DATA = (*TABLES, *(f"{package}/py.typed" for package in PACKAGES))
 
 
 def tracked():

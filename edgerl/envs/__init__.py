@@ -1,7 +1,7 @@
 """Environments by name: `atari/<game>` and `toy/catch`."""
 
 import difflib
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,14 +12,21 @@ class EnvError(ValueError):
     """An environment that does not exist or cannot start; the message is one line for the user."""
 
 
+class EnvSpec(NamedTuple):
+    """What a plan needs of an environment: frame shape [H, W], frames a window, actions, env steps an agent step."""
+
+    frame: tuple[int, int]
+    history: int
+    actions: int
+    repeat: int
+
+
 class Environment(Protocol):
     """A pixel environment with discrete actions 0 to `actions` - 1 and windows uint8 [history, *frame]."""
 
     name: str
-    frame: tuple[int, int]
-    history: int
+    spec: EnvSpec
     actions: int
-    repeat: int  # environment steps in one agent step
 
     def reset(self) -> TimeStep: ...
 
@@ -55,8 +62,29 @@ def canonical_name(name: str) -> str:
     raise EnvError(f"--env: unknown suite in {name!r}{hint}; environments are atari/<game> and toy/catch")
 
 
-def make(name: str, rng: np.random.Generator, *, training: bool) -> Environment:
+def describe(name: str, *, full_action_set: bool = False) -> EnvSpec:
+    """The spec of an environment, without making it ready to run; raises EnvError as `make` does."""
+    suite, _, task = canonical_name(name).partition("/")
+    if suite == "atari":
+        from edgerl.envs import atari
+
+        return atari.describe(task, full_action_set=full_action_set)
+    from edgerl.envs.toy import SPEC
+
+    return SPEC
+
+
+def make(
+    name: str,
+    rng: np.random.Generator,
+    *,
+    training: bool,
+    sticky_actions: float = 0.0,
+    full_action_set: bool = False,
+) -> Environment:
     """The environment `suite/task`. With `training`, losing a life ends an Atari episode; scores need it off.
+
+    `sticky_actions`: the probability that an Atari game repeats the last action; `full_action_set`: all 18 actions.
 
     Raises EnvError, in one line, for an unknown suite or task, or one whose packages are not installed.
     """
@@ -64,7 +92,9 @@ def make(name: str, rng: np.random.Generator, *, training: bool) -> Environment:
     if suite == "atari":
         from edgerl.envs.atari import Atari
 
-        return Atari(task, rng, training=training)
+        return Atari(task, rng, training=training, sticky_actions=sticky_actions, full_action_set=full_action_set)
+    if sticky_actions or full_action_set:
+        raise EnvError(f"--sticky-actions and --full-action-set are of Atari games; {name} has neither")
     from edgerl.envs.toy import Catch
 
     return Catch(rng)

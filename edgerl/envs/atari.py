@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs import EnvError
+from edgerl.envs import EnvError, EnvSpec
 from edgerl.types import Array, TimeStep
 
 try:
     import ale_py
-    import cv2
     from ale_py import roms
 except ImportError as error:
     raise EnvError(
@@ -18,6 +17,7 @@ except ImportError as error:
     ) from error
 
 HISTORY, SIDE, REPEAT, NOOPS, EPISODE_FRAMES = 4, 84, 4, 30, 108_000
+INTER_LINEAR = 1  # cv2.INTER_LINEAR
 
 
 def rom_id(game: str) -> str:
@@ -31,20 +31,46 @@ def rom_id(game: str) -> str:
     raise EnvError(f"--env: unknown game 'atari/{game}'{hint}; ale-py has {len(known)} games, such as atari/qbert")
 
 
+def describe(game: str, *, full_action_set: bool) -> EnvSpec:
+    """The spec of one game; raises EnvError for an unknown one."""
+    return _spec(_emulator(game, 0, 0.0), full_action_set=full_action_set)
+
+
+def _emulator(game: str, seed: int, sticky_actions: float) -> ale_py.ALEInterface:
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    ale = ale_py.ALEInterface()
+    ale.setInt("random_seed", seed)
+    ale.setInt("max_num_frames_per_episode", EPISODE_FRAMES)
+    ale.setFloat("repeat_action_probability", sticky_actions)
+    ale.loadROM(str(roms.get_rom_path(rom_id(game))))
+    return ale
+
+
+def _spec(ale: ale_py.ALEInterface, *, full_action_set: bool) -> EnvSpec:
+    actions = ale.getLegalActionSet() if full_action_set else ale.getMinimalActionSet()
+    return EnvSpec((SIDE, SIDE), HISTORY, len(actions), REPEAT)
+
+
 class Atari:
     """One game. In training a lost life is terminal: the emulator goes on, the stored history is blanked."""
 
-    def __init__(self, game: str, rng: np.random.Generator, *, training: bool) -> None:
+    def __init__(
+        self,
+        game: str,
+        rng: np.random.Generator,
+        *,
+        training: bool,
+        sticky_actions: float = 0.0,
+        full_action_set: bool = False,
+    ) -> None:
+        import cv2  # here and not above: a plan needs none of its 17 MB
+
+        self._resize = cv2.resize
         self.name = f"atari/{rom_id(game)}"
-        self.frame, self.history, self.repeat = (SIDE, SIDE), HISTORY, REPEAT
         self.training, self.rng = training, rng
-        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-        self.ale = ale_py.ALEInterface()
-        self.ale.setInt("random_seed", int(rng.integers(2**31)))
-        self.ale.setInt("max_num_frames_per_episode", EPISODE_FRAMES)
-        self.ale.setFloat("repeat_action_probability", 0.0)
-        self.ale.loadROM(str(roms.get_rom_path(rom_id(game))))
-        self._actions = self.ale.getMinimalActionSet()
+        self.ale = _emulator(game, int(rng.integers(2**31)), sticky_actions)
+        self.spec = _spec(self.ale, full_action_set=full_action_set)
+        self._actions = self.ale.getLegalActionSet() if full_action_set else self.ale.getMinimalActionSet()
         self.actions = len(self._actions)
         height, width = self.ale.getScreenDims()
         self._screen = np.empty((height, width), np.uint8)
@@ -108,4 +134,4 @@ class Atari:
 
     def _look(self, into: Array) -> None:
         self.ale.getScreenGrayscale(self._screen)
-        cv2.resize(self._screen, (SIDE, SIDE), dst=into, interpolation=cv2.INTER_LINEAR)
+        self._resize(self._screen, (SIDE, SIDE), dst=into, interpolation=INTER_LINEAR)

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from edgerl.envs import EnvSpec
 from edgerl.types import Array, TimeStep
 
 SIDE, CELL = 84, 12
 CELLS = SIDE // CELL
 HISTORY = 4
+SPEC = EnvSpec((SIDE, SIDE), HISTORY, actions=3, repeat=1)
 
 
 class Catch:
@@ -16,7 +18,7 @@ class Catch:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.name = "toy/catch"
-        self.frame, self.history, self.actions, self.repeat = (SIDE, SIDE), HISTORY, 3, 1
+        self.spec, self.actions = SPEC, SPEC.actions
         self.rng = rng
         self.window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
         self._row = self._column = self._paddle = 0

@@ -1,0 +1,110 @@
+"""What is checked before a run starts, so that it says at second 0 what it could only say at hour 5."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from edgerl.config import Config, ConfigError
+from edgerl.options import load_device
+from edgerl.plan import Plan
+from memory_budget import format_bytes
+from memory_budget.limits import cgroup_bytes, smallest
+
+LIMIT_NAMES = {"given": "--process-limit", "device": "--device", "cgroup": "the control group's memory limit"}
+
+
+def process_limit(config: Config) -> tuple[int | None, str]:
+    """What the process tree may hold, in bytes, and where that comes from: the smallest limit rules."""
+    profile = load_device(config.run.device)
+    limit, name = smallest(
+        given=config.run.process_limit,
+        device=profile.application_bytes if profile else None,
+        cgroup=cgroup_bytes(),
+    )
+    return limit, LIMIT_NAMES.get(name, "")
+
+
+def check_budget(budget: int, limit: int | None, source: str) -> None:
+    """Raise ConfigError where the replay alone is more than the machine, or the limit, can give now."""
+    available = psutil.virtual_memory().available
+    if budget > available:
+        raise ConfigError(
+            f"--budget: {format_bytes(budget)} is larger than this machine: {format_bytes(available)} are available"
+        )
+    if limit is not None and budget > limit:
+        raise ConfigError(
+            f"--budget: {format_bytes(budget)} is larger than what {source} leaves the process, {format_bytes(limit)}"
+        )
+
+
+def check_fit(plan: Plan, libraries: int, limit: int | None, source: str) -> None:
+    """Raise ConfigError, with the ledger, where the run as planned is more than the limit.
+
+    `libraries`: bytes resident before networks and replay are made.
+    """
+    lines = {"libraries": libraries, **plan.ledger}
+    needed = sum(lines.values())
+    if limit is not None and needed > limit:
+        parts = ", ".join(f"{name} {format_bytes(nbytes)}" for name, nbytes in lines.items())
+        raise ConfigError(
+            f"{source}: {format_bytes(limit)} is less than the {format_bytes(needed)} that this run needs ({parts})"
+        )
+
+
+def default_folder(config: Config) -> Path:
+    """runs/<env>__<algo>__<seed>__<time>, the environment's slash as a dash."""
+    run = config.run
+    return Path("runs") / f"{run.env.replace('/', '-')}__{run.algo}__{run.seed}__{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError where a run folder is there already and not empty, or is no folder; creates nothing."""
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(f"--out: {folder} is not empty; name a new folder or an empty one")
+    except OSError as error:
+        raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Create the run folder with its parents; raises ConfigError where it cannot be written."""
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder against other processes; raises ConfigError where one trains in it."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{folder}: another process trains in this folder") from None
+        yield
+
+
+def introduction(config: Config, plan: Plan, limit: int | None, source: str, folder: Path) -> str:
+    """The lines a run starts with: what will be done, in which bytes, and where it goes."""
+    run = config.run
+    rows = f"{plan.initial:,} rows of {plan.pixel_row:,} B (pixels)"
+    if run.freeze_at is not None:
+        rows += f", from step {run.freeze_at:,} {plan.after_freeze:,} rows of {plan.latent_row:,} B (latents)"
+    device = f"{run.device}: " if run.device else ""
+    threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
+    bound = f"; process limit {format_bytes(limit)} ({source})" if limit is not None else ""
+    return (
+        f"{run.env}, {run.algo}, {run.steps:,} steps, seed {run.seed}\n"
+        f"replay  {format_bytes(plan.budget)}: {rows}\n"
+        f"machine {device}{threads}{bound}\n"
+        f"folder  {folder}"
+    )

@@ -1,0 +1,44 @@
+"""What a process may hold: the smallest of a limit given, the device's, and the control group's (Linux)."""
+
+from pathlib import Path
+
+_ROOT = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def cgroup_bytes() -> int | None:
+    """The tightest memory limit of this process's control groups (v2 memory.max and memory.high, v1), or None."""
+    found = []
+    try:
+        lines = _MEMBERSHIP.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        base = _ROOT / "memory" if controllers else _ROOT
+        group = base / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(base):
+                break
+            for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
+                found.append(_read(folder / name))
+    limits = [value for value in found if value is not None and value < 2**60]
+    return min(limits, default=None)
+
+
+def _read(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):  # not there, or "max"
+        return None
+
+
+def smallest(**limits: int | None) -> tuple[int | None, str]:
+    """The smallest of these limits in bytes and its name; (None, "") where there is none."""
+    known = {name: value for name, value in limits.items() if value is not None}
+    if not known:
+        return None, ""
+    name = min(known, key=lambda each: known[each])
+    return known[name], name

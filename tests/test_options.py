@@ -1,0 +1,81 @@
+"""Settings by preset, file, --set and option; what is wrong is named, and so is what was meant."""
+
+import pytest
+
+from edgerl import options
+from edgerl.config import ConfigError
+
+
+def started(file=None, assignments=(), **given):
+    return options.started(given, file, list(assignments))[0]
+
+
+def test_later_beats_earlier(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('[run]\nenv = "toy/catch"\nsteps = 1000\nseed = 3\n[replay]\nn_step = 2\nbatch_size = 8\n')
+    found = started(file, ["replay.n_step=4", "hidden=32", "budget=2MB"], env="toy/catch", seed=5)
+    assert (found.run.steps, found.run.seed, found.run.budget) == (1000, 5, 2_000_000)
+    assert (found.replay.n_step, found.replay.batch_size, found.agent.hidden) == (4, 8, 32)
+    assert found.replay.gamma == 0.99  # the preset's
+
+
+def test_a_runs_own_file_gives_the_same_run(tmp_path):
+    first = started(env="toy/catch", steps=500, freeze_at="never", budget="2MB", device="jetson_nano", threads=1)
+    file = tmp_path / "config.toml"
+    file.write_text(first.to_toml())
+    assert started(file) == first
+
+
+def test_unbounded_takes_the_papers_other_freeze():
+    assert started(env="atari/seaquest", budget="unbounded").run.freeze_at == 50_000
+    assert started(env="atari/seaquest").run.freeze_at == 150_000
+
+
+BAD_SET = {
+    "replay.nstep=3": "nearest is replay.n_step",
+    "gama=0.9": "nearest is gamma",
+    "n_step": "key=value",
+    "n_step=lots": "whole number",
+    "n_step=0": "below 1",
+    "gamma=nan": "not from 0 to 1",
+    "learning_rate=inf": "not from 0",
+    "learning_rate=true": "a number",
+    "full_action_set=1": "true or false",
+    "budget=3": "no unit",
+    "atoms=1": "below 2",
+}
+
+
+@pytest.mark.parametrize("text", BAD_SET)
+def test_a_bad_assignment_is_one_line_that_says_why(text):
+    with pytest.raises(ConfigError, match=r"^--set: ") as caught:
+        started(assignments=[text], env="toy/catch")
+    assert BAD_SET[text] in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+BAD_FILE = {
+    "[run]\nstep = 3": "nearest is run.steps",
+    "[replai]\nn_step = 3": "nearest is replay",
+    "steps = 3": "not a table",
+    "[run]\nsteps = 'many'": "whole number",
+    "[run]\nsteps = nan": "whole number",
+    "[replay]\ngamma = nan": "not from",
+    "[run": "not a run's configuration",
+}
+
+
+@pytest.mark.parametrize("text", BAD_FILE)
+def test_a_bad_file_is_one_line_that_names_it(text, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"^--config: ") as caught:
+        started(file, env="toy/catch")
+    assert str(file) in str(caught.value)
+    assert BAD_FILE[text] in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
+        started(tmp_path / "nowhere.toml")
