@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ class Metrics:
         self._lines = (folder / "metrics.jsonl").open("a")
         self._events = EventFileWriter(str(folder))
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+    def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log `values` by name at agent step `step`."""
         line: dict[str, Any] = {"step": step, "time": round(time.time(), 3), **values}
         self._lines.write(json.dumps(line) + "\n")

@@ -10,13 +10,14 @@ import numpy as np
 
 from edgerl import agents, checkpoint, envs, plan, preflight, summary
 from edgerl.config import Config, ConfigError, load
+from edgerl.evaluation import evaluate, statistics
 from edgerl.freezing import frozen, rehearse
 from edgerl.metrics import Metrics
 from edgerl.preflight import default_folder, locked
 from edgerl.progress import Reporter
 from edgerl.replay import Replay
 from edgerl.representation import Pixels, Representation
-from edgerl.trainer import Trainer, evaluate, statistics
+from edgerl.trainer import Trainer
 from memory_budget import Watchdog, rss_bytes
 from memory_budget.malloc import keep_blocks
 
@@ -79,7 +80,8 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
                 metrics,
                 watchdog,
                 reporter,
-                planned.flops,
+                planned,
+                libraries,
                 lambda rng: make_env(config, rng, training=False),
             )
             status = "failed"
@@ -91,8 +93,8 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
                 try:
                     status = trainer.run()
                 finally:
+                    found = summary.write(trainer, status, baseline)
                     metrics.close()
-                    found = summary.write(trainer, planned, status, baseline, libraries)
     return found
 
 

@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from edgerl.checkpoint import write_whole
-from edgerl.plan import Plan
 from edgerl.trainer import Trainer
-from memory_budget import Ledger, format_bytes, rss_bytes
+from memory_budget import format_bytes
 
 FREEZE_KEYS = (
     "step",
@@ -24,12 +23,13 @@ FREEZE_KEYS = (
 )
 
 
-def collect(trainer: Trainer, plan: Plan, status: str, baseline: int, libraries: int) -> dict[str, Any]:
+def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
     """The summary of a run that has ended as `status`; all keys are always there. Sizes in bytes.
 
-    `baseline`: resident after imports; `libraries`: once all have been used, without the agent.
+    `baseline`: resident after imports.
     """
-    run, replay, flops = trainer.config.run, trainer.replay, trainer.flops
+    run, replay, plan = trainer.config.run, trainer.replay, trainer.plan
+    flops = plan.flops
     around = trainer.rss_around_freeze or (None, None)
     return {
         "status": status,
@@ -44,7 +44,7 @@ def collect(trainer: Trainer, plan: Plan, status: str, baseline: int, libraries:
         "budget": {
             "requested_bytes": plan.budget,
             "replay_bytes_peak": replay.ring.arena.nbytes,
-            "ledger": ledger(trainer, plan, libraries).lines,
+            "ledger": trainer.accounts().lines,
         },
         "capacity": {
             "initial": plan.initial,
@@ -81,22 +81,9 @@ def collect(trainer: Trainer, plan: Plan, status: str, baseline: int, libraries:
     }
 
 
-def ledger(trainer: Trainer, plan: Plan, libraries: int) -> Ledger:
-    """Planned against measured bytes, now."""
-    found = Ledger()
-    found.measure("interpreter and libraries", libraries)
-    for name, nbytes in plan.ledger.items():
-        found.plan(name, nbytes)
-    for name, nbytes in trainer.agent.nbytes().items():
-        found.measure(name, nbytes)
-    found.measure("replay", trainer.replay.ring.arena.nbytes)
-    found.balance(rss_bytes())
-    return found
-
-
-def write(trainer: Trainer, plan: Plan, status: str, baseline: int, libraries: int) -> dict[str, Any]:
+def write(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
     """Collect the summary and write it to the run folder, whole or not at all."""
-    found = collect(trainer, plan, status, baseline, libraries)
+    found = collect(trainer, status, baseline)
     write_whole(trainer.folder / "summary.json", (json.dumps(found, indent=1) + "\n").encode())
     return found
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import checkpoint
+from edgerl import accounts, checkpoint
 from edgerl.agents import Agent
 from edgerl.config import Config
 from edgerl.envs import Environment
-from edgerl.flops import Flops
+from edgerl.evaluation import evaluate, statistics
 from edgerl.freezing import freeze, frozen
 from edgerl.metrics import Metrics
+from edgerl.plan import Plan
 from edgerl.progress import Reporter
 from edgerl.replay import Replay
-from edgerl.representation import Representation
 from edgerl.stopwatch import Stopwatch
-from memory_budget import Watchdog, format_bytes, rss_bytes
+from memory_budget import Ledger, Watchdog, format_bytes, rss_bytes
 
 LOG_EVERY = 500  # agent steps
 KEPT = (  # what a checkpoint keeps of the trainer
@@ -51,12 +51,13 @@ class Trainer:
         metrics: Metrics,
         watchdog: Watchdog,
         reporter: Reporter,
-        flops: Flops,
+        plan: Plan,
+        libraries: int,
         make_eval_env: Callable[[np.random.Generator], Environment],
     ) -> None:
         self.config, self.env, self.agent, self.replay = config, env, agent, replay
         self.folder, self.metrics, self.watchdog, self.reporter = folder, metrics, watchdog, reporter
-        self.flops, self.make_eval_env = flops, make_eval_env
+        self.plan, self.flops, self.libraries, self.make_eval_env = plan, plan.flops, libraries, make_eval_env
         self.step = 0
         self.stop: str | None = None
         self.freeze_report: dict[str, Any] | None = None
@@ -75,12 +76,13 @@ class Trainer:
         The environment must have been reset, or restored together with this trainer.
         """
         run = self.config.run
+        self.account("at the start")
         while True:
-            if due(self.step, run.eval_every, run.steps) and not self.evaluated:
+            if due(self.step, run.eval_every, done=self.done) and not self.evaluated:
                 self.evaluate()
-            if self.stopping or self.step >= run.steps:
+            if self.stopping or self.done:
                 break
-            if self.step == 0 or due(self.step, run.checkpoint_every, run.steps):
+            if self.step == 0 or due(self.step, run.checkpoint_every, done=False):
                 self.save(needed=self.step == 0)
             if self.step == run.freeze_at and self.freeze_report is None:
                 self.freeze()
@@ -93,7 +95,14 @@ class Trainer:
                     self.flops_exact += self.flops.acting
             self.report()
         self.save(needed=True)
+        self.account("at the end")
         return self.stopping or "finished"
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are done, or all multiply-adds."""
+        run = self.config.run
+        return self.step >= run.steps or self.flops_total >= (run.stop_at_flops or math.inf)
 
     @property
     def evaluated(self) -> bool:
@@ -143,6 +152,7 @@ class Trainer:
 
     def freeze(self) -> None:
         """The paper's event, between two steps: the observation pending at T_f is the first one the stem encodes."""
+        self.account("before the freeze")
         before = rss_bytes()
         found = freeze(self.agent, self.replay, self.env.window, self.config.agent.cut, self.folder)
         self.freeze_report = {"step": self.step, **found}
@@ -156,6 +166,7 @@ class Trainer:
             + (f"; peak extra {format_bytes(extra)}" if extra is not None else "")
         )
         self.metrics.write(self.step, {"freeze/seconds": found["seconds"], "replay/capacity": self.replay.capacity})
+        self.account("after the freeze")
 
     def evaluate(self) -> None:
         """Play whole games without exploration, on an environment and a generator of their own."""
@@ -201,6 +212,19 @@ class Trainer:
             note = f"{speed:.0f} steps/s  {score}{len(self.replay):,} rows  {format_bytes(self.watchdog.peak)}"
             self.reporter.step(self.step, phase, note)
 
+    def accounts(self) -> Ledger:
+        """The ledger now."""
+        return accounts.take(self.plan, self.libraries, self.agent, self.replay)
+
+    def account(self, when: str) -> None:
+        """Show and log the ledger, with a warning where too much of it is unaccounted for."""
+        ledger = self.accounts()
+        self.reporter.say(f"memory {when}: {accounts.line(ledger)}")
+        if (warning := accounts.warning(ledger)) is not None:
+            self.reporter.say(warning)
+        measured = {f"ledger/{name}": each["measured"] or 0 for name, each in ledger.lines.items()}
+        self.metrics.write(self.step, measured)
+
     def save(self, *, needed: bool) -> None:
         """Write a checkpoint of everything that a resumed run goes on from.
 
@@ -241,47 +265,6 @@ class Trainer:
         self.checkpoint = saved.place
 
 
-def due(step: int, every: int, last: int) -> bool:
-    """Whether something done every `every` steps (0: never) and at the last step is due after `step`."""
-    return every > 0 and step > 0 and (step % every == 0 or step == last)
-
-
-def evaluate(
-    agent: Agent,
-    representation: Representation,
-    env: Environment,
-    *,
-    episodes: int,
-    epsilon: float,
-    rng: np.random.Generator,
-    stopping: Callable[[], bool] = lambda: False,
-) -> list[float]:
-    """Scores of `episodes` whole games: unclipped, no exploration but `epsilon` random actions."""
-    scores: list[float] = []
-    while len(scores) < episodes:
-        timestep, score = env.reset(), 0.0
-        while True:
-            if stopping():
-                return scores
-            if rng.random() < epsilon:
-                action = int(rng.integers(env.actions))
-            else:
-                action = agent.act(representation.observe(timestep.window)[0], explore=False)
-            timestep = env.step(action)
-            score += timestep.reward
-            if timestep.terminated or timestep.truncated:
-                break
-        scores.append(score)
-    return scores
-
-
-def statistics(scores: list[float]) -> dict[str, Any]:
-    """Mean, standard deviation (of these games), extremes, and the scores themselves."""
-    return {
-        "episodes": len(scores),
-        "mean": float(np.mean(scores)),
-        "std": float(np.std(scores)),
-        "min": float(np.min(scores)),
-        "max": float(np.max(scores)),
-        "scores": scores,
-    }
+def due(step: int, every: int, *, done: bool) -> bool:
+    """Whether something done every `every` steps (0: never) and when the run is done is due after `step`."""
+    return every > 0 and step > 0 and (step % every == 0 or done)

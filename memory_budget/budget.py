@@ -29,11 +29,12 @@ class Ledger:
     def measure(self, name: str, nbytes: int) -> None:
         self._line(name)["measured"] = int(nbytes)
 
-    def balance(self, resident: int) -> None:
-        """Enter what the measured lines leave of `resident` bytes as "unaccounted" (may be negative)."""
-        self.lines.pop("unaccounted", None)
-        known = sum(line["measured"] or 0 for line in self.lines.values())
-        self.measure("unaccounted", resident - known)
+    def balance(self, resident: int, into: str) -> None:
+        """Enter what the measured lines leave of `resident` bytes: under `into` up to its plan, then "unaccounted"."""
+        rest = resident - sum(line["measured"] or 0 for line in self.lines.values())
+        expected = min(max(rest, 0), self._line(into)["planned"] or 0)
+        self.measure(into, expected)
+        self.measure("unaccounted", rest - expected)
 
     def _line(self, name: str) -> dict[str, int | None]:
         return self.lines.setdefault(name, {"planned": None, "measured": None})

@@ -111,5 +111,5 @@ def test_training_through_the_freeze_keeps_the_contract(small, tmp_path):
     assert [entry["step"] for entry in found["returns"]] == [800]
     assert found["returns"][0]["env_steps"] == 3200
     assert set(found["budget"]["ledger"]) == {
-        "interpreter and libraries", "networks", "optimizer", "replay", "unaccounted",
+        "libraries", "networks", "optimizer", "replay", "scratch", "unaccounted",
     }  # fmt: skip

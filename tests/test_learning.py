@@ -37,7 +37,10 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(small, tmp_pa
         for text in ((tmp_path / name / "metrics.jsonl").read_text() for name in "ab")
     ]
     timed = ("throughput/steps_per_s", "memory/rss_bytes", "memory/tree_peak_bytes")
-    strip = [[{k: v for k, v in line.items() if k not in timed} for line in run_lines] for run_lines in lines]
+    strip = [
+        [{k: v for k, v in line.items() if k not in timed and not k.startswith("ledger/")} for line in run_lines]
+        for run_lines in lines
+    ]
     assert strip[0] == strip[1]
 
 
@@ -56,3 +59,13 @@ def test_a_freeze_before_anything_is_stored_trains_on_latents_from_the_start(sma
     assert (found["freeze"]["step"], found["freeze"]["rows_before"]) == (0, 0)
     assert found["freeze"]["parity_max_abs_diff"] <= 1e-4
     assert found["replay"]["rows"] == 400
+
+
+def test_a_run_ends_at_its_multiply_adds(small, tmp_path):
+    """100 updates of toy/catch on pixels, and the evaluation that belongs at the end."""
+    per_update = 16 * 5 * (1_280_000 + 97_363)
+    config = small(run={"stop_at_flops": 99.5 * per_update, "eval_every": 1000, "eval_episodes": 2, "freeze_at": None})
+    found = run.train(config, tmp_path / "run", quiet=True)
+    assert (found["status"], found["steps"]) == ("finished", 300)
+    assert found["flops"]["total"] == 100 * per_update
+    assert [entry["step"] for entry in found["returns"]] == [300]

@@ -49,7 +49,7 @@ def final(folder, step):
 def logged(folder):
     """The metrics of a run that are not timings, checkpoints aside."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    kept = [{name: value for name, value in line.items() if name not in TIMED} for line in lines]
+    kept = [{n: v for n, v in line.items() if n not in TIMED and not n.startswith("ledger/")} for line in lines]
     return [line for line in kept if line.keys() != {"step"}]
 
 

@@ -1,0 +1,51 @@
+"""Scores: whole games without learning or exploration."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgerl.agents import Agent
+from edgerl.envs import Environment
+from edgerl.representation import Representation
+
+
+def evaluate(
+    agent: Agent,
+    representation: Representation,
+    env: Environment,
+    *,
+    episodes: int,
+    epsilon: float,
+    rng: np.random.Generator,
+    stopping: Callable[[], bool] = lambda: False,
+) -> list[float]:
+    """Scores of `episodes` whole games: unclipped, no exploration but `epsilon` random actions."""
+    scores: list[float] = []
+    while len(scores) < episodes:
+        timestep, score = env.reset(), 0.0
+        while True:
+            if stopping():
+                return scores
+            if rng.random() < epsilon:
+                action = int(rng.integers(env.actions))
+            else:
+                action = agent.act(representation.observe(timestep.window)[0], explore=False)
+            timestep = env.step(action)
+            score += timestep.reward
+            if timestep.terminated or timestep.truncated:
+                break
+        scores.append(score)
+    return scores
+
+
+def statistics(scores: list[float]) -> dict[str, Any]:
+    """Mean, standard deviation (of these games), extremes, and the scores themselves."""
+    return {
+        "episodes": len(scores),
+        "mean": float(np.mean(scores)),
+        "std": float(np.std(scores)),
+        "min": float(np.min(scores)),
+        "max": float(np.max(scores)),
+        "scores": scores,
+    }
