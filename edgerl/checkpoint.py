@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from edgerl.types import Array
 
 FORMAT, KEPT = 1, 2
+ENV = "env."  # what the names of the environment's arrays begin with
 
 
 class CheckpointError(ValueError):
@@ -70,6 +71,20 @@ class Saved:
     arrays: dict[str, Array]
     values: dict[str, Any]
     passed: list[str]
+
+    @property
+    def agent_arrays(self) -> dict[str, Array]:
+        return {name: array for name, array in self.arrays.items() if not name.startswith(ENV)}
+
+    @property
+    def env_arrays(self) -> dict[str, Array]:
+        return {name.removeprefix(ENV): array for name, array in self.arrays.items() if name.startswith(ENV)}
+
+    def of_another_run(self, error: Exception) -> CheckpointError:
+        """The error to raise where this checkpoint does not fit its folder's configuration, for this reason."""
+        if isinstance(error, CheckpointError):
+            return error
+        return CheckpointError(f"{self.place} is of another run: {error}".splitlines()[0])
 
     def read_raw(self, name: str, into: Array) -> None:
         """Read a raw array straight into `into`, bytes for bytes; raises CheckpointError where the size is another."""

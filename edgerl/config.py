@@ -130,7 +130,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 def preset(env: str) -> Tables:
     """The settings of `suite/task` by table (run, replay, agent), as presets.toml has them."""
     data = tomllib.loads(resources.files("edgerl").joinpath("presets.toml").read_text())
-    suite = data.get(env.partition("/")[0], {})
+    suite = data["custom"] if ":" in env else data.get(env.partition("/")[0], {})
     found: Tables = {name: dict(table) for name, table in suite.items()}
     for name, table in data["task"].get(env, {}).items():
         found[name] |= table

@@ -32,10 +32,23 @@ def started(options: dict[str, Any], file: Path | None, assignments: list[str]) 
     the preset of the environment, the `--config` file, `--set` assignments, `options` (None: not given).
     Raises ConfigError, naming the option, for what is not allowed.
     """
+    return _settled(_file(file), _assigned(assignments), _given(options))
+
+
+def configured(settings: dict[str, Any]) -> Config:
+    """The Config of a script: the preset of its `env` and these settings, by name; raises ConfigError, naming one."""
+    said: configs.Tables = {}
+    for name, value in settings.items():
+        table, key = configs.find(name)
+        said.setdefault(table, {})[key] = configs.check(key, _bytes(name, value) if key in BYTES else value)
+    return _settled(said)[0]
+
+
+def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
     from edgerl.envs import canonical_name
 
     said: configs.Tables = {name: {} for name in configs.TYPES}
-    for layer in (_file(file), _assigned(assignments), _given(options)):
+    for layer in layers:
         for name, table in layer.items():
             said[name] |= table
     run = DEFAULTS | said["run"]
@@ -136,7 +149,7 @@ def _assigned(assignments: list[str]) -> configs.Tables:
 
 
 def _bytes(option: str, value: Any) -> Any:
-    if isinstance(value, int) or (option == "--budget" and value == "unbounded"):
+    if isinstance(value, int) or (option in ("--budget", "budget") and value == "unbounded"):
         return value
     try:
         return parse_bytes(str(value))

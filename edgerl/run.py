@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from edgerl import agents, checkpoint, envs, plan, preflight, summary
-from edgerl.config import Config, ConfigError, load
+from edgerl.config import Config, ConfigError
 from edgerl.evaluation import evaluate, statistics
-from edgerl.freezing import frozen, rehearse
+from edgerl.freezing import rehearse
 from edgerl.metrics import Metrics
+from edgerl.policy import Policy
 from edgerl.preflight import default_folder, locked
 from edgerl.progress import Reporter
 from edgerl.replay import Replay
-from edgerl.representation import Pixels, Representation
+from edgerl.representation import Pixels
 from edgerl.trainer import Trainer
 from memory_budget import Watchdog, rss_bytes
 from memory_budget.malloc import keep_blocks
@@ -113,16 +114,9 @@ def go_on(trainer: Trainer, saved: checkpoint.Saved) -> None:
     try:
         trainer.restore(saved)
     except (RuntimeError, KeyError, ValueError) as error:
-        raise other_run(saved, error) from None
+        raise saved.of_another_run(error) from None
     checkpoint.discard_after(trainer.folder / "checkpoint", trainer.step)
     trainer.reporter.say(f"resumed at step {trainer.step:,} from {saved.place}")
-
-
-def other_run(saved: checkpoint.Saved, error: Exception) -> checkpoint.CheckpointError:
-    """The error to raise for a checkpoint that does not fit its folder's configuration."""
-    if isinstance(error, checkpoint.CheckpointError):
-        return error
-    return checkpoint.CheckpointError(f"{saved.place} is of another run: {error}".splitlines()[0])
 
 
 @contextmanager
@@ -146,21 +140,16 @@ def evaluate_run(folder: Path, *, episodes: int, seed: int, threads: int, say: C
 
     Raises ConfigError or CheckpointError, in one line, where the folder holds no run that can be read.
     """
-    config = load(folder / "config.toml")
-    saved = checkpoint.newest(folder / "checkpoint")
-    for line in saved.passed:
+    policy = Policy(folder, threads=threads)
+    for line in policy.passed:
         say(f"passed over: {line}")
-    rng = np.random.default_rng(seed)
-    env = make_env(config, rng, training=False)
-    agent = agents.make(config, (env.spec.history, *env.spec.frame), env.actions, rng, threads=threads)
-    try:
-        agent.load({n: a for n, a in saved.arrays.items() if not n.startswith("env.")}, saved.values["agent"])
-    except (RuntimeError, KeyError) as error:
-        raise other_run(saved, error) from None
-    representation: Representation = Pixels(env.spec.frame, env.spec.history)
-    if agent.cut is not None:
-        representation = frozen(folder)
+    run = policy.config.run
     scores = evaluate(
-        agent, representation, env, episodes=episodes, epsilon=config.run.eval_epsilon, rng=np.random.default_rng(seed)
+        policy.agent,
+        policy.representation,
+        make_env(policy.config, np.random.default_rng(seed), training=False),
+        episodes=episodes,
+        epsilon=run.eval_epsilon,
+        rng=np.random.default_rng(seed),
     )
-    return {"env": config.run.env, "step": saved.values["step"], **statistics(scores)}
+    return {"env": run.env, "step": policy.step, **statistics(scores)}

@@ -233,7 +233,7 @@ class Trainer:
         arrays, agent = self.agent.state()
         env_arrays, env = self.env.state()
         raw, replay = self.replay.state()
-        arrays |= {f"env.{name}": array for name, array in env_arrays.items()}
+        arrays |= {f"{checkpoint.ENV}{name}": array for name, array in env_arrays.items()}
         values = {
             "trainer": {name: getattr(self, name) for name in KEPT},
             "agent": agent,
@@ -253,12 +253,12 @@ class Trainer:
 
     def restore(self, saved: checkpoint.Saved) -> None:
         """Go on from a checkpoint. Raises RuntimeError, KeyError or ValueError where it is another run's."""
-        values, env = saved.values, {n[4:]: a for n, a in saved.arrays.items() if n.startswith("env.")}
-        self.agent.load({n: a for n, a in saved.arrays.items() if not n.startswith("env.")}, values["agent"])
+        values = saved.values
+        self.agent.load(saved.agent_arrays, values["agent"])
         if self.agent.cut is not None:
             self.replay.transcode(frozen(self.folder))
         self.replay.restore(values["replay"], saved.read_raw)
-        self.env.restore(env, values["env"])
+        self.env.restore(saved.env_arrays, values["env"])
         for name in KEPT:
             setattr(self, name, values["trainer"][name])
         self.metrics.cut(values["metrics_bytes"], self.step)

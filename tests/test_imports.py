@@ -23,6 +23,8 @@ def imported(module):
         elif isinstance(node, ast.ImportFrom):
             found.add(node.module.partition(".")[0] if node.level == 0 else module.partition("/")[0])
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("__import__", "importlib.import_module"):
+            if isinstance(node.args[0], ast.Name):  # a name that is the user's: module:callable
+                continue
             found.add(str(ast.literal_eval(node.args[0])).partition(".")[0])
     return found
 

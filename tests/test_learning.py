@@ -63,7 +63,7 @@ def test_a_freeze_before_anything_is_stored_trains_on_latents_from_the_start(sma
 
 def test_a_run_ends_at_its_multiply_adds(small, tmp_path):
     """100 updates of toy/catch on pixels, and the evaluation that belongs at the end."""
-    per_update = 16 * 5 * (1_280_000 + 97_363)
+    per_update = 16 * 5 * (1_280_000 + 87_116)
     config = small(run={"stop_at_flops": 99.5 * per_update, "eval_every": 1000, "eval_episodes": 2, "freeze_at": None})
     found = run.train(config, tmp_path / "run", quiet=True)
     assert (found["status"], found["steps"]) == ("finished", 300)

@@ -1,6 +1,8 @@
 """Environments by name: `atari/<game>` and `toy/catch`."""
 
 import difflib
+import importlib
+import sys
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -48,6 +50,8 @@ class Environment(Protocol):
 
 def canonical_name(name: str) -> str:
     """`suite/task` as presets write it: atari/CrazyClimber is atari/crazy_climber. Raises EnvError for unknown ones."""
+    if ":" in name:
+        return name
     suite, _, task = name.partition("/")
     if suite == "atari":
         from edgerl.envs.atari import rom_id
@@ -59,11 +63,31 @@ def canonical_name(name: str) -> str:
         raise EnvError(f"--env: unknown task {name!r}; the suite toy has toy/catch")
     near = difflib.get_close_matches(suite, ["atari", "toy"], n=1)
     hint = f", perhaps {near[0]}/{task or '...'}" if near else ""
-    raise EnvError(f"--env: unknown suite in {name!r}{hint}; environments are atari/<game> and toy/catch")
+    raise EnvError(
+        f"--env: unknown suite in {name!r}{hint}; environments are atari/<game>, toy/catch and module:callable"
+    )
+
+
+def _custom(name: str, rng: np.random.Generator) -> Environment:
+    """The environment that `module:callable` makes, called with its Generator; raises EnvError where it does not."""
+    module, _, attribute = name.partition(":")
+    sys.path.insert(0, "")  # as `python` itself does, so that a module beside the user is found
+    try:
+        made: Environment = getattr(importlib.import_module(module), attribute)(rng)
+    except (ImportError, AttributeError) as error:
+        raise EnvError(f"--env: {name!r} cannot be loaded: {error}") from None
+    finally:
+        sys.path.remove("")
+    missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]
+    if missing:
+        raise EnvError(f"--env: what {name!r} makes lacks {', '.join(missing)}")
+    return made
 
 
 def describe(name: str, *, full_action_set: bool = False) -> EnvSpec:
     """The spec of an environment, without making it ready to run; raises EnvError as `make` does."""
+    if ":" in name:
+        return _custom(name, np.random.default_rng(0)).spec
     suite, _, task = canonical_name(name).partition("/")
     if suite == "atari":
         from edgerl.envs import atari
@@ -95,6 +119,8 @@ def make(
         return Atari(task, rng, training=training, sticky_actions=sticky_actions, full_action_set=full_action_set)
     if sticky_actions or full_action_set:
         raise EnvError(f"--sticky-actions and --full-action-set are of Atari games; {name} has neither")
+    if ":" in name:
+        return _custom(name, rng)
     from edgerl.envs.toy import Catch
 
     return Catch(rng)

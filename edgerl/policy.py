@@ -1,0 +1,42 @@
+"""A trained agent, ready to act: what `edgerl eval` plays with and `edgerl.load` returns."""
+
+from pathlib import Path
+
+import numpy as np
+
+from edgerl import agents, checkpoint, envs
+from edgerl.config import load
+from edgerl.freezing import frozen
+from edgerl.representation import Pixels, Representation
+from edgerl.types import Array
+
+
+class Policy:
+    """The newest checkpoint of a run. `config`: the run's; `step`: agent steps it was trained for; `spec`: the
+    environment's; `passed`: a line for each damaged newer checkpoint. Raises ConfigError or CheckpointError.
+    """
+
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        self.config = load(folder / "config.toml")
+        saved = checkpoint.newest(folder / "checkpoint")
+        run = self.config.run
+        self.step, self.passed = int(saved.values["step"]), saved.passed
+        self.spec = envs.describe(run.env, full_action_set=run.full_action_set)
+        window = (self.spec.history, *self.spec.frame)
+        rng = np.random.default_rng(run.seed)
+        self.agent = agents.make(self.config, window, self.spec.actions, rng, threads=threads)
+        try:
+            self.agent.load(saved.agent_arrays, saved.values["agent"])
+        except (RuntimeError, KeyError) as error:
+            raise saved.of_another_run(error) from None
+        self.representation: Representation = Pixels(self.spec.frame, self.spec.history)
+        if self.agent.cut is not None:
+            self.representation = frozen(folder)
+
+    def act(self, observation: Array) -> int:
+        """The greedy action for one window, uint8 [history, H, W], newest frame last. Raises ValueError for others."""
+        window = np.asarray(observation)
+        expected = (self.spec.history, *self.spec.frame)
+        if window.shape != expected or window.dtype != np.uint8:
+            raise ValueError(f"an observation is uint8 {list(expected)}, not {window.dtype} {list(window.shape)}")
+        return self.agent.act(self.representation.observe(window)[0], explore=False)
