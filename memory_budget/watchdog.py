@@ -1,5 +1,6 @@
 """Resident memory of this process and its children, read with psutil, and a thread that watches it."""
 
+import contextlib
 import threading
 from typing import Self
 
@@ -11,16 +12,36 @@ def rss_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def tree_bytes(process: psutil.Process | None = None) -> int:
-    """Resident bytes of a process (default: this one) and of all its children."""
-    process = process or psutil.Process()
-    total = int(process.memory_info().rss)
-    for child in process.children(recursive=True):
-        try:
-            total += int(child.memory_info().rss)
-        except psutil.Error:  # it ended between the listing and the reading
-            continue
-    return total
+def tree_bytes() -> int:
+    """Resident bytes of this process, and what each of its children adds (proportional where the system tells)."""
+    return _Tree().read()
+
+
+class _Tree:
+    """This process and its children; finding the children reads all of /proc, so that is done now and then only."""
+
+    RESCAN = 10  # readings
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._children: list[psutil.Process] = []
+        self._readings = 0
+
+    def read(self) -> int:
+        if self._readings % self.RESCAN == 0:
+            self._children = self._process.children(recursive=True)
+        self._readings += 1
+        return int(self._process.memory_info().rss) + sum(map(_own_bytes, self._children))
+
+
+def _own_bytes(child: psutil.Process) -> int:
+    """A child's resident bytes, pages that it shares counted in part (PSS); 0 where it has ended."""
+    try:
+        return int(child.memory_full_info().pss)
+    except (psutil.Error, AttributeError, OSError):
+        with contextlib.suppress(psutil.Error):
+            return int(child.memory_info().rss)
+        return 0
 
 
 class Watchdog:
@@ -34,14 +55,14 @@ class Watchdog:
         self.limit_bytes = limit_bytes
         self.peak = 0
         self.exceeded = False
-        self._process = psutil.Process()
+        self._tree = _Tree()
         self._period = 1.0 / hertz
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="edgerl-watchdog", daemon=True)
 
     def check(self) -> int:
         """One reading now, in bytes; also called by hand before a large allocation."""
-        resident = tree_bytes(self._process)
+        resident = self._tree.read()
         self.peak = max(self.peak, resident)
         if self.limit_bytes is not None and resident >= self.limit_bytes:
             self.exceeded = True
