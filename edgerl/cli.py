@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(short_help="train an agent, through the freeze")
 def train(
     env: Annotated[str | None, typer.Option(help="atari/<game> or toy/catch (default: atari/qbert)")] = None,
     algo: Annotated[str | None, typer.Option(help="the algorithm (default: the preset's)")] = None,
@@ -87,7 +87,7 @@ def train(
     raise typer.Exit(EXIT[found["status"]])
 
 
-@app.command("eval")
+@app.command("eval", short_help="play whole games with a trained agent")
 def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
     episodes: Annotated[int, typer.Option(help="whole games to play")] = 10,
@@ -110,7 +110,7 @@ def evaluate(
         print(f"human-normalised {normalised:.3f} (0: random play, 1: a human tester; Wang et al. 2016)")
 
 
-@app.command()
+@app.command(short_help="what a run will take, and whether it fits")
 def plan(
     env: Annotated[str | None, typer.Option(help="atari/<game> or toy/catch (default: atari/qbert)")] = None,
     budget: Annotated[str | None, typer.Option(help="bytes the replay holds (default: 0.07GB), or unbounded")] = None,
@@ -143,7 +143,7 @@ def plan(
     planning.show(chosen, reports, Console(highlight=False))
 
 
-@app.command()
+@app.command(short_help="the boards and phones that --device knows")
 def devices(
     sources: Annotated[bool, typer.Option("--sources", help="every number with where it comes from")] = False,
 ) -> None:

@@ -19,10 +19,15 @@ def evaluate(
     epsilon: float,
     rng: np.random.Generator,
     stopping: Callable[[], bool] = lambda: False,
+    playing: Callable[[int], None] = lambda done: None,
 ) -> list[float]:
-    """Scores of `episodes` whole games: unclipped, no exploration but `epsilon` random actions."""
+    """Scores of `episodes` whole games: unclipped, no exploration but `epsilon` random actions.
+
+    `stopping` ends it early; `playing` is told the games done before each one.
+    """
     scores: list[float] = []
     while len(scores) < episodes:
+        playing(len(scores))
         timestep, score = env.reset(), 0.0
         while True:
             if stopping():

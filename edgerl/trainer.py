@@ -180,6 +180,7 @@ class Trainer:
             epsilon=run.eval_epsilon,
             rng=rng,
             stopping=lambda: self.stopping is not None,
+            playing=lambda done: self.show(f"evaluating, game {done + 1} of {run.eval_episodes}"),
         )
         if len(scores) < run.eval_episodes:  # stopped on the way: no result
             return
@@ -206,11 +207,13 @@ class Trainer:
             values |= {f"train/{name}": total / self.updates for name, total in self.sums.items()}
             self.sums, self.updates = {}, 0
             self.metrics.write(self.step, values)
-        if self.reporter.due:
+        if self.reporter.due or self.done:
             score = f"score {self.returns[-1]['mean']:,.0f}  " if self.returns else ""
-            phase = "pixels" if self.freeze_report is None else "latents"
-            note = f"{speed:.0f} steps/s  {score}{len(self.replay):,} rows  {format_bytes(self.watchdog.peak)}"
-            self.reporter.step(self.step, phase, note)
+            self.show(f"{speed:.0f} steps/s  {score}{len(self.replay):,} rows  {format_bytes(self.watchdog.peak)}")
+
+    def show(self, note: str) -> None:
+        """Bring the progress bar up to date."""
+        self.reporter.step(self.step, "pixels" if self.freeze_report is None else "latents", note)
 
     def accounts(self) -> Ledger:
         """The ledger now."""
