@@ -1,10 +1,10 @@
-# make train, make test: from a bare machine with Python 3.11. The other targets: install, check, bench.
+# make train, make test: from a bare machine with Python 3.11. The other targets: install, check, bench, soak.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test check bench install clean
+.PHONY: train test check bench soak install clean
 
 train: $(STAMP)
 	$(BIN)/edgerl train --env atari/qbert --budget 0.07GB --device jetson_nano --steps 6000 --freeze-at 3000
@@ -16,6 +16,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+soak: $(STAMP)
+	$(BIN)/python benchmarks/soak.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/train_throughput.py

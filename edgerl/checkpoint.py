@@ -123,6 +123,11 @@ def write_whole(file: Path, data: bytes) -> None:
     _sync(file.parent)
 
 
+def exists(folder: Path) -> bool:
+    """Whether a run's checkpoint folder holds any checkpoint, whole or not."""
+    return bool(_steps(folder))
+
+
 def discard_after(folder: Path, step: int) -> None:
     """Remove the checkpoints of later steps: damaged ones, which a resumed run will write anew."""
     for place in _steps(folder):

@@ -31,7 +31,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     """Train, and return the summary that is also written to the run folder's summary.json.
 
     `out`: the run folder (default runs/<env>__<algo>__<seed>__<time>); with `resume`, one that holds a run, which goes
-    on from its newest whole checkpoint.
+    on from its newest whole checkpoint (from the start, where it was killed before its first).
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
     """
@@ -43,10 +43,11 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     limit, source = preflight.process_limit(config)
     preflight.check_budget(planned.budget, limit, source)
     folder = out or default_folder(config)
-    saved = checkpoint.newest(folder / "checkpoint") if resume else None
-    if saved is None:
+    checkpoints = folder / "checkpoint"
+    saved = checkpoint.newest(checkpoints) if resume and checkpoint.exists(checkpoints) else None
+    if not resume:
         preflight.check_folder(folder)
-    elif run.steps < saved.values["step"]:
+    elif saved is not None and run.steps < saved.values["step"]:
         raise ConfigError(f"--steps: {run.steps} is below the {saved.values['step']} that are done")
 
     keep_blocks(SCRATCH_BLOCK)
@@ -56,7 +57,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     rehearse(agent, window, config.agent.cut)
     libraries = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
     preflight.check_fit(planned, libraries, limit, source)
-    if saved is None:
+    if not resume:
         preflight.make_folder(folder)
     with locked(folder):
         checkpoint.write_whole(folder / "config.toml", config.to_toml().encode())

@@ -95,6 +95,7 @@ class Trainer:
                     self.flops_exact += self.flops.acting
             self.report()
         self.save(needed=True)
+        self.show(f"{len(self.replay):,} rows  {format_bytes(self.watchdog.peak)} at most")
         self.account("at the end")
         return self.stopping or "finished"
 

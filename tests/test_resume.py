@@ -166,3 +166,11 @@ def test_what_may_not_change_at_resume_is_refused_by_name(small, edgerl, tmp_pat
         assert len(ended.stderr.splitlines()) == 1
         assert option in ended.stderr
     assert (tmp_path / "run/config.toml").read_text() == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(small, tmp_path):
+    config = small(run={"steps": 30, "freeze_at": None})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.toml").write_text(config.to_toml())
+    found = run.train(config, tmp_path / "run", resume=True, quiet=True)
+    assert (found["status"], found["steps"]) == ("finished", 30)
