@@ -28,7 +28,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(small, tmp_pa
     first, again, other = weights("a", 0), weights("b", 0), weights("c", 1)
     assert first.keys() == again.keys()
     assert all(np.array_equal(first[name], again[name]) for name in first)
-    assert not np.array_equal(first["online.head.value_out.weight_mu"], other["online.head.value_out.weight_mu"])
+    assert not np.array_equal(first["online.head.value.weight_mu"], other["online.head.value.weight_mu"])
     lines = [
         [
             {k: v for k, v in json.loads(line).items() if k not in ("time", "freeze/seconds")}

@@ -89,6 +89,18 @@ def test_noisy_weights_are_mu_plus_sigma_times_the_outer_product():
     assert layer.weights(None)[0] is layer.weight_mu
 
 
+def test_two_groups_are_two_layers_with_noise_of_their_own():
+    both = NoisyLinear(5, 6, 0.5, groups=2)
+    noise = draw(both.noise_size, np.random.default_rng(0))
+    weight, bias = both.weights(noise)
+    for group, rows in enumerate((slice(0, 3), slice(3, 6))):
+        one = NoisyLinear(5, 3, 0.5)
+        for name, parameter in both.named_parameters():
+            one.get_parameter(name).data = parameter.data[rows]
+        own = torch.cat([noise[rows], noise[6 + 5 * group : 11 + 5 * group]])
+        torch.testing.assert_close(one.weights(own), (weight[rows], bias[rows]))
+
+
 def test_noise_is_the_signed_root_of_a_normal():
     drawn = draw(200_000, np.random.default_rng(1)).numpy()
     assert np.mean(drawn**2) == pytest.approx(np.sqrt(2 / np.pi), rel=0.02)  # E|x|
@@ -106,7 +118,8 @@ def test_dueling_head_adds_value_and_centred_advantage(small):
     head = agent(small).online.head
     features, weights = torch.rand(3, 576), head.weights(None)
     logits = head(features, weights)
-    (v1, v2), (a1, a2) = (weights[:2], weights[2:])
+    (hidden, bias), v2, a2 = weights
+    v1, a1 = (hidden[:64], bias[:64]), (hidden[64:], bias[64:])
     value = torch.relu(features @ v1[0].T + v1[1]) @ v2[0].T + v2[1]
     advantage = (torch.relu(features @ a1[0].T + a1[1]) @ a2[0].T + a2[1]).view(3, ACTIONS, -1)
     torch.testing.assert_close(logits, value[:, None] + advantage - advantage.mean(1, keepdim=True))
@@ -116,12 +129,11 @@ def test_update_is_double_q_with_weighted_cross_entropy(small):
     """The loss of one update, recomputed with autograd-free NumPy from the networks' logits."""
     learner, data = agent(small), batch(np.random.default_rng(3))
     learner.act(data.obs[0], explore=True)
-    noise, online, target = learner._noise, learner.online, learner.target
+    weights, online, target = learner._weights, learner.online, learner.target
     generator_before = learner.rng.bit_generator.state
     target_noise = target.head.noise(learner.rng)
     learner.rng.bit_generator.state = generator_before
     with torch.no_grad():
-        weights = online.head.weights(noise)
         log_p = online.head(online.encoder(torch.from_numpy(data.obs)), weights).log_softmax(2).numpy()
         q = (
             online.head(online.encoder(torch.from_numpy(data.next_obs)), weights).softmax(2).numpy()
@@ -174,7 +186,7 @@ def test_gradients_are_clipped_to_the_norm(small):
 
 def test_adam_takes_the_textbook_step(small):
     learner = agent(small, clip_norm=1e9)
-    name, parameter = "head.value_out.bias_mu", learner.online.head.value_out.bias_mu
+    name, parameter = "head.value.bias_mu", learner.online.head.value.bias_mu
     gradients = []
     parameter.register_hook(lambda g: gradients.append(g.double().clone()))
     rate, eps, first, second = learner.config.learning_rate, learner.config.adam_eps, 0.0, 0.0

@@ -10,28 +10,34 @@ Weights = tuple[Tensor, Tensor]
 
 
 class NoisyLinear(nn.Module):
-    """A linear layer whose weights are mu + sigma * noise; initial mu U(+-1/sqrt(in)), sigma sigma0/sqrt(fan)."""
+    """A linear layer whose weights are mu + sigma * noise; initial mu U(+-1/sqrt(in)), sigma sigma0/sqrt(fan).
 
-    def __init__(self, inputs: int, outputs: int, sigma0: float) -> None:
+    `groups`: that many layers of `outputs` / `groups` each, over the same input and with noise of their own, as one.
+    """
+
+    def __init__(self, inputs: int, outputs: int, sigma0: float, groups: int = 1) -> None:
         super().__init__()
         bound = 1 / math.sqrt(inputs)
+        self.groups = groups
         self.weight_mu = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound))
         self.bias_mu = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
         self.weight_sigma = nn.Parameter(torch.full((outputs, inputs), sigma0 / math.sqrt(inputs)))
-        self.bias_sigma = nn.Parameter(torch.full((outputs,), sigma0 / math.sqrt(outputs)))
+        self.bias_sigma = nn.Parameter(torch.full((outputs,), sigma0 / math.sqrt(outputs / groups)))
 
     @property
     def noise_size(self) -> int:
-        return sum(self.weight_mu.shape)
+        outputs, inputs = self.weight_mu.shape
+        return outputs + self.groups * inputs
 
     def weights(self, noise: Tensor | None) -> Weights:
         """(weight, bias) under one draw f(x) of `noise_size` values, or their means where `noise` is None."""
         if noise is None:
             return self.weight_mu, self.bias_mu
-        outputs = len(self.weight_mu)
+        outputs, inputs = self.weight_mu.shape
         out, into = noise[:outputs], noise[outputs:]
+        outer = out.view(self.groups, -1, 1) * into.view(self.groups, 1, inputs)
         return (
-            torch.addcmul(self.weight_mu, self.weight_sigma, torch.outer(out, into)),
+            torch.addcmul(self.weight_mu, self.weight_sigma, outer.view(outputs, inputs)),
             torch.addcmul(self.bias_mu, self.bias_sigma, out),
         )
 

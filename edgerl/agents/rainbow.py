@@ -16,17 +16,17 @@ from edgerl.types import Array, Batch, Update
 
 
 class DuelingHead(nn.Module):
-    """Value and advantage streams, one hidden layer each, over features [B, L]."""
+    """Value and advantage streams over features [B, L]; their hidden layers, the value's first, are one."""
 
     def __init__(self, features: int, actions: int, config: RainbowConfig) -> None:
         super().__init__()
         self.atoms = config.atoms
-        for stream, outputs in (("value", config.atoms), ("advantage", config.atoms * actions)):
-            setattr(self, f"{stream}_hidden", NoisyLinear(features, config.hidden, config.sigma0))
-            setattr(self, f"{stream}_out", NoisyLinear(config.hidden, outputs, config.sigma0))
+        self.hidden = NoisyLinear(features, 2 * config.hidden, config.sigma0, groups=2)
+        self.value = NoisyLinear(config.hidden, config.atoms, config.sigma0)
+        self.advantage = NoisyLinear(config.hidden, config.atoms * actions, config.sigma0)
 
     def layers(self) -> list[NoisyLinear]:
-        return [module for module in self.children() if isinstance(module, NoisyLinear)]
+        return [self.hidden, self.value, self.advantage]
 
     def noise(self, rng: np.random.Generator) -> Tensor:
         """One draw for all layers."""
@@ -35,15 +35,16 @@ class DuelingHead(nn.Module):
     def weights(self, noise: Tensor | None) -> list[Weights]:
         """Every layer's (weight, bias) under one draw, to be used for as many batches as share it."""
         layers = self.layers()
-        parts = [None] * len(layers) if noise is None else torch.split(noise, [layer.noise_size for layer in layers])
+        sizes = [layer.noise_size for layer in layers]
+        parts = [None] * len(layers) if noise is None else torch.split(noise, sizes)
         return [layer.weights(part) for layer, part in zip(layers, parts, strict=True)]
 
     def forward(self, features: Tensor, weights: list[Weights]) -> Tensor:
         """Logits [B, actions, atoms] of the return distributions; V + A - mean A."""
-        value_hidden, value_out, advantage_hidden, advantage_out = weights
-        value = functional.linear(functional.relu(functional.linear(features, *value_hidden)), *value_out)
-        advantage = functional.linear(functional.relu(functional.linear(features, *advantage_hidden)), *advantage_out)
-        advantage = advantage.view(len(features), -1, self.atoms)
+        hidden, value_out, advantage_out = weights
+        value, advantage = functional.relu(functional.linear(features, *hidden)).chunk(2, dim=1)
+        value = functional.linear(value, *value_out)
+        advantage = functional.linear(advantage, *advantage_out).view(len(features), -1, self.atoms)
         return value[:, None] + advantage - advantage.mean(dim=1, keepdim=True)
 
 
@@ -83,7 +84,7 @@ class Rainbow:
         self.optimizer = Adam(
             self.online.named_parameters(), config.learning_rate, eps=config.adam_eps, clip_norm=config.clip_norm
         )
-        self._noise = self.online.head.noise(rng)
+        self._weights: list[Weights] | None = None  # the online head's under its noise, as last acted with
         self.updates = 0
 
     def _network(self, observation: Shape) -> Network:
@@ -92,14 +93,15 @@ class Rainbow:
         features = architectures.latent_shape(name, observation, last)[0]
         return Network(encoders.build(name, observation), DuelingHead(features, self.actions, self.config))
 
-    @torch.no_grad()
     def act(self, observation: Array, *, explore: bool) -> int:
         """The greedy action for one observation: under fresh noise to explore, else under none."""
+        head = self.online.head
         if explore:
-            self._noise = self.online.head.noise(self.rng)
-        features = self.online.encoder(torch.from_numpy(observation[None]))
-        weights = self.online.head.weights(self._noise if explore else None)
-        return int(self._greedy(self.online.head(features, weights)))
+            self._weights = head.weights(head.noise(self.rng))  # with their graph: an update may follow
+        weights = self._weights if explore and self._weights is not None else head.weights(None)
+        with torch.no_grad():
+            features = self.online.encoder(torch.from_numpy(observation[None]))
+            return int(self._greedy(head(features, weights)))
 
     def _greedy(self, logits: Tensor) -> Tensor:
         return (logits.softmax(dim=2) @ self.support).argmax(dim=1)
@@ -109,7 +111,7 @@ class Rainbow:
         obs, next_obs = (torch.from_numpy(part).to(torch.float32) for part in (batch.obs, batch.next_obs))
         rows = torch.arange(len(obs))
         online, target = self.online, self.target
-        weights = online.head.weights(self._noise)
+        weights = self._weights or online.head.weights(online.head.noise(self.rng))
         logits = online.head(online.encoder(obs), weights)[rows, torch.from_numpy(batch.action).long()]
         with torch.no_grad():
             best = self._greedy(online.head(online.encoder(next_obs), weights))
@@ -123,7 +125,7 @@ class Rainbow:
         losses = -(wanted * logits.log_softmax(dim=1)).sum(dim=1)
         loss = (torch.from_numpy(batch.weight) * losses).mean()
         loss.backward()
-        norm = self.optimizer.step()
+        norm, self._weights = self.optimizer.step(), None
         self.updates += 1
         if self.updates % self.config.target_every == 0:
             self.target.load_state_dict(online.state_dict())
@@ -139,6 +141,7 @@ class Rainbow:
 
         The target shares the online stem, so both stems go, and with them their gradients and optimizer moments.
         """
+        self._weights = None
         stem, self.online.encoder = self.online.encoder.split(cut)
         _, self.target.encoder = self.target.encoder.split(cut)
         self.cut = cut
