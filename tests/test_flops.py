@@ -76,7 +76,9 @@ def test_heads_are_those_of_the_torch_module(actions, hidden):
         name: layer.weight_mu.numel() + layer.bias_mu.numel()  # a linear layer is counted with its bias
         for name, layer in head.named_children()
     }
-    assert dict(rainbow(actions, hidden=hidden).tail) == expected
+    counted = dict(rainbow(actions, hidden=hidden).tail)
+    assert counted["value_hidden"] + counted["advantage_hidden"] == expected["hidden"]  # one module, two layers
+    assert (counted["value_out"], counted["advantage_out"]) == (expected["value"], expected["advantage"])
 
 
 @pytest.mark.parametrize(("encoder", "features"), FEATURES.items())
