@@ -7,6 +7,8 @@ A row is a NumPy structured dtype padded to 8 bytes. Rows are numbered in the or
 row number i lies in slot i mod C.
 """
 
+import contextlib
+import mmap
 from collections.abc import Callable
 from typing import Any
 
@@ -43,8 +45,7 @@ class Ring:
     """
 
     def __init__(self, budget: int, row: Dtype, index_bytes: IndexBytes) -> None:
-        self.arena: Array = np.empty(budget, np.uint8)
-        self.arena.fill(0)  # touches every page: a machine that cannot give the bytes says so now
+        self.arena = _arena(budget)
         self.index_bytes = index_bytes
         self.head = self.size = 0
         self._lay(row)
@@ -89,6 +90,17 @@ class Ring:
             self.rows[start:stop] = convert(old[start:stop].copy())
         rotate(self.rows[: self.size], turn, chunk)
         self.head = self.size
+
+
+def _arena(nbytes: int) -> Array:
+    """A mapping of its own, so that malloc's habits neither add to it nor keep it; every page is touched here."""
+    mapping = mmap.mmap(-1, nbytes)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without huge pages: only slower
+            mapping.madvise(mmap.MADV_HUGEPAGE)
+    arena = np.frombuffer(mapping, np.uint8)
+    arena.fill(0)
+    return arena
 
 
 def rotate(rows: Array, turn: int, chunk: int) -> None:
