@@ -11,7 +11,6 @@ from typer.exceptions import TyperException
 from edgerl import options
 from edgerl.config import ConfigError
 from edgerl.scores import human_normalised
-from memory_budget import BudgetError
 
 EXIT = {"finished": 0, "memory-limit": 3, "interrupted": 130, "failed": 1}
 app = typer.Typer(
@@ -163,7 +162,7 @@ def main() -> None:
     """The `edgerl` program: errors a user can cause are one line on stderr and exit code 2."""
     try:
         sys.exit(app(standalone_mode=False))
-    except (ConfigError, BudgetError) as error:
+    except ConfigError as error:
         _leave(str(error), 2)
     except TyperException as error:
         _leave(error.format_message().replace("\n", " "), 2)

@@ -5,10 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
-class BudgetError(ValueError):
-    """A budget that cannot be kept or cannot be used; the message is one line for the user."""
-
-
 def fit_rows(budget: int, row_bytes: int, index_bytes: Callable[[int], int]) -> int:
     """The largest number of rows C with C * row_bytes + index_bytes(C) <= budget (all in bytes).
 

@@ -11,7 +11,7 @@ from edgerl import run
 
 @pytest.mark.parametrize("freeze_at", [1000, None], ids=["frozen at 1,000", "never frozen"])
 def test_catch_is_learned(small, tmp_path, freeze_at):
-    """A random player scores about -0.43; a blind one at most -0.4; what is asked for here needs eyes."""
+    """Any player that does not look catches one in seven and scores -0.71; what is asked for here needs eyes."""
     config = small(
         run={"steps": 2000, "freeze_at": freeze_at, "eval_every": 2000, "eval_episodes": 40, "budget": 10_000_000}
     )
