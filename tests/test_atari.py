@@ -5,15 +5,29 @@ import json
 import cv2
 import numpy as np
 import pytest
+from ale_py import roms
 
 from edgerl import envs, run
-from edgerl.envs.atari import REPEAT, rom_id
+from edgerl.envs import atari_games
+from edgerl.envs.atari_games import REPEAT, describe, rom_id
 
 
 def test_games_are_found_however_they_are_written():
     assert {rom_id(name) for name in ("CrazyClimber", "crazy_climber", "crazy-climber", "crazyclimber")} == {
         "crazy_climber"
     }
+
+
+@pytest.mark.parametrize("game", ["qbert", "lost_luggage", "skiing", "pong", "private_eye"])
+@pytest.mark.parametrize("full", [False, True])
+def test_the_table_of_games_is_what_the_emulator_says(game, full):
+    env = envs.make(f"atari/{game}", np.random.default_rng(0), training=True, full_action_set=full)
+    assert env.spec == describe(game, full_action_set=full)
+
+
+def test_the_table_has_every_game_for_one_player():
+    several = {"combat", "joust", "maze_craze", "warlords"}  # ALE does not run these
+    assert {*roms.get_all_rom_ids()} - several == {rom_id(game) for game in atari_games._table()["minimal"]}
 
 
 def test_an_unknown_game_names_the_nearest():

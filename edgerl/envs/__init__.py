@@ -54,7 +54,7 @@ def canonical_name(name: str) -> str:
         return name
     suite, _, task = name.partition("/")
     if suite == "atari":
-        from edgerl.envs.atari import rom_id
+        from edgerl.envs.atari_games import rom_id
 
         return f"atari/{rom_id(task)}"
     if name == "toy/catch":
@@ -90,9 +90,9 @@ def describe(name: str, *, full_action_set: bool = False) -> EnvSpec:
         return _custom(name, np.random.default_rng(0)).spec
     suite, _, task = canonical_name(name).partition("/")
     if suite == "atari":
-        from edgerl.envs import atari
+        from edgerl.envs import atari_games
 
-        return atari.describe(task, full_action_set=full_action_set)
+        return atari_games.describe(task, full_action_set=full_action_set)
     from edgerl.envs.toy import SPEC
 
     return SPEC

@@ -1,11 +1,11 @@
 """Atari 2600 games through ale-py, as data-efficient Rainbow plays them (no sticky actions, repeat 4, 84x84 gray)."""
 
-import difflib
 from typing import Any
 
 import numpy as np
 
-from edgerl.envs import EnvError, EnvSpec
+from edgerl.envs import EnvError
+from edgerl.envs.atari_games import HISTORY, REPEAT, SIDE, rom_id, spec
 from edgerl.types import Array, TimeStep
 
 try:
@@ -16,24 +16,8 @@ except ImportError as error:
         f"--env: atari needs the package {error.name}: pip install -c constraints.txt -e '.[atari]'"
     ) from error
 
-HISTORY, SIDE, REPEAT, NOOPS, EPISODE_FRAMES = 4, 84, 4, 30, 108_000
+NOOPS, EPISODE_FRAMES = 30, 108_000
 INTER_LINEAR = 1  # cv2.INTER_LINEAR
-
-
-def rom_id(game: str) -> str:
-    """ale-py's name of a game written as qbert, crazy_climber or CrazyClimber; raises EnvError for an unknown one."""
-    known = {name.replace("_", ""): name for name in roms.get_all_rom_ids()}
-    wanted = game.lower().replace("_", "").replace("-", "")
-    if wanted in known:
-        return known[wanted]
-    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
-    hint = f", perhaps atari/{known[near[0]]}" if near else ""
-    raise EnvError(f"--env: unknown game 'atari/{game}'{hint}; ale-py has {len(known)} games, such as atari/qbert")
-
-
-def describe(game: str, *, full_action_set: bool) -> EnvSpec:
-    """The spec of one game; raises EnvError for an unknown one."""
-    return _spec(_emulator(game, 0, 0.0), full_action_set=full_action_set)
 
 
 def _emulator(game: str, seed: int, sticky_actions: float) -> ale_py.ALEInterface:
@@ -44,11 +28,6 @@ def _emulator(game: str, seed: int, sticky_actions: float) -> ale_py.ALEInterfac
     ale.setFloat("repeat_action_probability", sticky_actions)
     ale.loadROM(str(roms.get_rom_path(rom_id(game))))
     return ale
-
-
-def _spec(ale: ale_py.ALEInterface, *, full_action_set: bool) -> EnvSpec:
-    actions = ale.getLegalActionSet() if full_action_set else ale.getMinimalActionSet()
-    return EnvSpec((SIDE, SIDE), HISTORY, len(actions), REPEAT)
 
 
 class Atari:
@@ -69,9 +48,9 @@ class Atari:
         self.name = f"atari/{rom_id(game)}"
         self.training, self.rng = training, rng
         self.ale = _emulator(game, int(rng.integers(2**31)), sticky_actions)
-        self.spec = _spec(self.ale, full_action_set=full_action_set)
         self._actions = self.ale.getLegalActionSet() if full_action_set else self.ale.getMinimalActionSet()
         self.actions = len(self._actions)
+        self.spec = spec(self.actions)
         height, width = self.ale.getScreenDims()
         self._screen = np.empty((height, width), np.uint8)
         self._frames = np.zeros((2, SIDE, SIDE), np.uint8)
