@@ -96,7 +96,8 @@ def test_a_plan_loads_nothing_heavy():
         "sys.argv = ['edgerl', 'plan', '--env', 'atari/qbert', '--device', 'jetson_nano']\n"
         "from edgerl.cli import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code\n"
-        "print(*{'torch', 'onnxruntime', 'onnx', 'cv2', 'tensorboard', 'ale_py', 'pydantic'} & sys.modules.keys(), file=sys.stderr)"
+        "heavy = {'torch', 'onnxruntime', 'onnx', 'cv2', 'tensorboard', 'ale_py', 'pydantic'}\n"
+        "print(*heavy & sys.modules.keys(), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == ""
