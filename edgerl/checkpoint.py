@@ -7,6 +7,7 @@ and the checksums of all.
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,18 +35,18 @@ def save(
 
     The two newest are kept.
 
-    Everything is written beside its place, synced, and then renamed: a crash leaves the older ones whole.
+    Everything is written beside its place, synced, and then renamed: a crash leaves the older ones whole. Raises
+    OSError, naming the checkpoint's folder, where the disk refuses it.
     """
     place = folder / f"{step:09d}"
     if place.exists():
         return place
-    folder.mkdir(exist_ok=True)
     writing = folder / f".{place.name}.part"
     shutil.rmtree(writing, ignore_errors=True)
     try:
+        folder.mkdir(exist_ok=True)
         writing.mkdir()
-        weights = writing / "weights.safetensors"
-        safetensors.numpy.save_file(arrays, weights)
+        _write_arrays(writing / "weights.safetensors", arrays)
         for name, array in (raw or {}).items():
             (writing / f"{name}.raw").write_bytes(array.view(np.uint8).data)
         digests = {file.name: _digest(file) for file in sorted(writing.iterdir())}
@@ -55,8 +56,9 @@ def save(
             _sync(file)
         writing.rename(place)
         _sync(folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(writing, ignore_errors=True)
+        _name(error, place)
         raise
     for old in _steps(folder)[:-KEPT]:
         shutil.rmtree(old)
@@ -98,29 +100,41 @@ class Saved:
 
 
 def newest(folder: Path) -> Saved:
-    """The newest whole checkpoint of a run's checkpoint folder; raises CheckpointError where there is none."""
+    """The newest whole checkpoint of a run's checkpoint folder.
+
+    Raises CheckpointError where there is none, or where it is whole but of another format: nothing is wrong with that
+    one, so it is not passed over.
+    """
     passed: list[str] = []
     for place in reversed(_steps(folder)):
         try:
-            return Saved(place, *_read(place), passed)
-        except CheckpointError as error:
-            passed.append(str(error))
+            values = _read_values(place)
+            if values["format"] == FORMAT:
+                return Saved(place, _read_arrays(place, values), values, passed)
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            passed.append(str(error) if isinstance(error, CheckpointError) else f"{place} is damaged: {error}")
+            continue
+        raise CheckpointError(f"{place} has format {values['format']}, this edgerl reads {FORMAT}")
     if passed:
         raise CheckpointError(passed[0])
     raise CheckpointError(f"{folder} holds no checkpoint")
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one: beside its place, synced, renamed."""
+    """Write a file so that a crash leaves the old one or the new one: beside its place, synced, renamed.
+
+    Raises OSError, naming the file, where the disk refuses it.
+    """
     part = file.with_name(f".{file.name}.part")
     try:
         part.write_bytes(data)
         _sync(part)
         part.rename(file)
-    except BaseException:
+        _sync(file.parent)
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        _name(error, file)
         raise
-    _sync(file.parent)
 
 
 def exists(folder: Path) -> bool:
@@ -135,23 +149,39 @@ def discard_after(folder: Path, step: int) -> None:
             shutil.rmtree(place)
 
 
-def _read(place: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+def _read_values(place: Path) -> dict[str, Any]:
+    """What state.json holds; CheckpointError, or what reading raises, where it is damaged."""
+    values: dict[str, Any] = json.loads((place / "state.json").read_text())
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{place / 'state.json'} is damaged: it holds no table")
+    if values.pop("checksum") != _checksum(values):
+        raise CheckpointError(f"{place / 'state.json'} is damaged: its checksum differs")
+    return values
+
+
+def _read_arrays(place: Path, values: dict[str, Any]) -> dict[str, Array]:
+    """The named arrays, once every file is what `values` says it was; errors as in `_read_values`."""
+    for name, digest in values["sha256"].items():
+        if _digest(place / name) != digest:
+            raise CheckpointError(f"{place / name} is damaged: its checksum differs")
+    arrays: dict[str, Array] = safetensors.numpy.load_file(place / "weights.safetensors")
+    return arrays
+
+
+def _write_arrays(file: Path, arrays: dict[str, Array]) -> None:
     try:
-        values: dict[str, Any] = json.loads((place / "state.json").read_text())
-        if not isinstance(values, dict):
-            raise CheckpointError(f"{place / 'state.json'} is damaged: it holds no table")
-        if values.pop("checksum") != _checksum(values):
-            raise CheckpointError(f"{place / 'state.json'} is damaged: its checksum differs")
-        if values["format"] != FORMAT:
-            raise CheckpointError(f"{place} has format {values['format']}, this edgerl reads {FORMAT}")
-        for name, digest in values["sha256"].items():
-            if _digest(place / name) != digest:
-                raise CheckpointError(f"{place / name} is damaged: its checksum differs")
-        return safetensors.numpy.load_file(place / "weights.safetensors"), values
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        if isinstance(error, CheckpointError):
+        safetensors.numpy.save_file(arrays, file)
+    except SafetensorError as error:  # a full disk too is one, with the number only in its text
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
             raise
-        raise CheckpointError(f"{place} is damaged: {error}") from None
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+
+
+def _name(error: BaseException, place: Path) -> None:
+    """Let an error of the disk name what was to be written, not what was half-written beside it."""
+    if isinstance(error, OSError):
+        error.filename, error.filename2 = str(place), None
 
 
 def _steps(folder: Path) -> list[Path]:

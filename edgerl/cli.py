@@ -78,7 +78,7 @@ def train(
         summary.show(found, folder, Console(highlight=False))
     if found["status"] == "memory-limit":
         _complain(
-            f"the process tree reached its limit of {found['memory']['limit_bytes']:,} bytes; "
+            f"the process tree reached 97% of its limit of {found['memory']['limit_bytes']:,} bytes; "
             f"checkpoint saved in {folder / found['checkpoint']}"
         )
     if found["status"] == "interrupted":

@@ -1,44 +1,88 @@
-"""Metrics of a run, the same names in metrics.jsonl and in TensorBoard events. docs/metrics.md lists them."""
+"""Metrics of a run, the same names in metrics.jsonl and in TensorBoard events. docs/metrics.md lists them.
 
+They are not worth a run: where the disk refuses them, that is said once, and the run goes on. What is there stays whole.
+"""
+
+import contextlib
+import io
 import json
 import os
+import socket
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class Metrics:
-    """Writes one JSON line, and one TensorBoard event, for each call of `write`."""
+    """Writes one JSON line, and one TensorBoard event, for each call of `write`. No file is made or held open before."""
 
     def __init__(self, folder: Path) -> None:
-        self._lines = (folder / "metrics.jsonl").open("a")
-        self._events = EventFileWriter(str(folder))
+        self._lines = folder / "metrics.jsonl"
+        self._events = folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._refused = False
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log `values` by name at agent step `step`."""
         line: dict[str, Any] = {"step": step, "time": round(time.time(), 3), **values}
-        self._lines.write(json.dumps(line) + "\n")
-        self._lines.flush()
+        with self._going_on():
+            _append(self._lines, json.dumps(line).encode() + b"\n")
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
-        self._events.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._event(Event(wall_time=time.time(), step=step, summary=summary))
 
     def sync(self) -> int:
         """Bring all lines to the disk; returns how many bytes there are."""
-        self._lines.flush()
-        os.fsync(self._lines.fileno())
-        return self._lines.tell()
+        with self._going_on(), self._lines.open("ab") as lines:
+            os.fsync(lines.fileno())
+        return _size(self._lines)
 
     def cut(self, nbytes: int, step: int) -> None:
         """Forget what was logged after a checkpoint at `step`, when the file had `nbytes`."""
-        if nbytes < self._lines.tell():
-            self._lines.truncate(nbytes)
-        self._events.add_event(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
+        with self._going_on():
+            if nbytes < _size(self._lines):
+                os.truncate(self._lines, nbytes)
+        self._event(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def close(self) -> None:
-        self._lines.close()
-        self._events.close()
+        """Nothing is held open."""
+
+    def _event(self, event: Event) -> None:
+        records = io.BytesIO()
+        writer = RecordWriter(records)
+        if not _size(self._events):
+            writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        writer.write(event.SerializeToString())
+        with self._going_on():
+            _append(self._events, records.getvalue())
+
+    @contextlib.contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Say so, once, where the disk refuses what is done within."""
+        try:
+            yield
+        except OSError as error:
+            if not self._refused:
+                self._refused = True
+                with contextlib.suppress(OSError):
+                    print(f"edgerl: metrics are not logged: {error.strerror}; going on", file=sys.stderr)
+
+
+def _append(file: Path, record: bytes) -> None:
+    """Append a record, or raise OSError and leave no part of it."""
+    size = _size(file)
+    try:
+        with file.open("ab") as stream:
+            stream.write(record)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(file, size)
+        raise
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0

@@ -10,7 +10,7 @@ from edgerl.config import Config
 from edgerl.envs import EnvSpec
 from edgerl.options import load_device
 from edgerl.plan import Plan
-from memory_budget import format_bytes
+from memory_budget import Watchdog, format_bytes
 
 Report = dict[str, Any]
 
@@ -23,10 +23,11 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
     total = sum(ledger.values())
     limits = [config.run.process_limit, profile.application_bytes if profile else None]
     limit = min((each for each in limits if each is not None), default=None)
+    usable = None if limit is None else int(Watchdog.LEAVE * limit)
     counts = found.flops
     return {
         "device": device,
-        "fits": None if limit is None else total <= limit,
+        "fits": None if usable is None else total <= usable,
         "bytes": {
             "budget": found.budget,
             "row_pixels": found.pixel_row,
@@ -36,7 +37,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
             "ledger": ledger,
             "process": total,
             "limit": limit,
-            "left": None if limit is None else limit - total,
+            "left": None if usable is None else usable - total,
         },
         "capacity": {
             "initial": found.initial,
@@ -98,7 +99,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
         table.add_row(name, *(format_bytes(each["bytes"]["ledger"][name]) for each in reports))
     table.add_row("[bold]together", *(f"[bold]{format_bytes(each['bytes']['process'])}" for each in reports))
     table.add_row("limit", *(_bytes(each["bytes"]["limit"]) for each in reports))
-    table.add_row("left", *(_bytes(each["bytes"]["left"]) for each in reports))
+    table.add_row(f"left below {Watchdog.LEAVE:.0%}", *(_bytes(each["bytes"]["left"]) for each in reports))
     words = {True: "[green]yes", False: "[red]no", None: "no limit given"}
     table.add_row("[bold]fits", *(words[each["fits"]] for each in reports))
     console.print(table)

@@ -1,6 +1,7 @@
 """What is checked before a run starts, so that it says at second 0 what it could only say at hour 5."""
 
 import fcntl
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import psutil
 from edgerl.config import Config, ConfigError
 from edgerl.options import load_device
 from edgerl.plan import Plan
-from memory_budget import format_bytes
+from memory_budget import Watchdog, format_bytes
 from memory_budget.limits import cgroup_bytes, smallest
 
 LIMIT_NAMES = {"given": "--process-limit", "device": "--device", "cgroup": "the control group's memory limit"}
@@ -48,10 +49,11 @@ def check_fit(plan: Plan, libraries: int, limit: int | None, source: str) -> Non
     """
     lines = {"libraries": libraries, **plan.ledger}
     needed = sum(lines.values())
-    if limit is not None and needed > limit:
+    if limit is not None and needed > Watchdog.LEAVE * limit:
         parts = ", ".join(f"{name} {format_bytes(nbytes)}" for name, nbytes in lines.items())
         raise ConfigError(
-            f"{source}: {format_bytes(limit)} is less than the {format_bytes(needed)} that this run needs ({parts})"
+            f"{source}: {format_bytes(limit)} is too little for the {format_bytes(needed)} that this run needs "
+            f"({parts}); at least {math.ceil(needed / Watchdog.LEAVE)}B, as a run ends at {Watchdog.LEAVE:.0%}"
         )
 
 

@@ -82,9 +82,17 @@ def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
 
 
 def write(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
-    """Collect the summary and write it to the run folder, whole or not at all."""
+    """Collect the summary and write it to the run folder, whole or not at all.
+
+    Where the disk refuses that of a failed run, this is only said: the error that is under way tells more.
+    """
     found = collect(trainer, status, baseline)
-    write_whole(trainer.folder / "summary.json", (json.dumps(found, indent=1) + "\n").encode())
+    try:
+        write_whole(trainer.folder / "summary.json", (json.dumps(found, indent=1) + "\n").encode())
+    except OSError as error:
+        if status != "failed":
+            raise
+        trainer.reporter.say(f"no summary.json: {error.strerror}")
     return found
 
 

@@ -21,6 +21,7 @@ from edgerl.stopwatch import Stopwatch
 from memory_budget import Ledger, Watchdog, format_bytes, rss_bytes
 
 LOG_EVERY = 500  # agent steps
+FREEZE_ROOM, EVALUATION_ROOM = 16_000_000, 8_000_000  # bytes: what each may take at most beside what is resident
 KEPT = (  # what a checkpoint keeps of the trainer
     "step",
     "score",
@@ -78,13 +79,15 @@ class Trainer:
         run = self.config.run
         self.account("at the start")
         while True:
-            if due(self.step, run.eval_every, done=self.done) and not self.evaluated:
+            if due(self.step, run.eval_every, done=self.done) and not self.evaluated and self.room(EVALUATION_ROOM):
                 self.evaluate()
             if self.stopping or self.done:
                 break
             if self.step == 0 or due(self.step, run.checkpoint_every, done=False):
                 self.save(needed=self.step == 0)
             if self.step == run.freeze_at and self.freeze_report is None:
+                if not self.room(FREEZE_ROOM):
+                    continue
                 self.freeze()
             with self.stopwatch.step(self.step, self.config.replay.learn_start, self.frozen_at):
                 self.interact()
@@ -117,6 +120,13 @@ class Trainer:
     @property
     def frozen_at(self) -> int | None:
         return None if self.freeze_report is None else int(self.freeze_report["step"])
+
+    def room(self, nbytes: int) -> bool:
+        """Whether the process limit has room for so many more bytes; where not, the run ends in order."""
+        if not self.watchdog.allows(nbytes):
+            self.reporter.say(f"step {self.step:,}: the process limit has no room for {format_bytes(nbytes)} more")
+            self.watchdog.exceeded = True
+        return not self.watchdog.exceeded
 
     def interact(self) -> None:
         """Act on the pending window, and store what that brought."""
@@ -195,7 +205,9 @@ class Trainer:
         )
 
     def report(self) -> None:
-        """Metrics every LOG_EVERY steps; the progress bar whenever it is due."""
+        """Metrics every LOG_EVERY steps; the progress bar whenever it is due; what the watchdog has to say."""
+        if (line := self.watchdog.relieve()) is not None:
+            self.reporter.say(f"step {self.step:,}: {line}")
         speed = self.stopwatch.recent
         if self.step % LOG_EVERY == 0:
             values = {

@@ -2,9 +2,13 @@
 
 import contextlib
 import threading
+import time
 from typing import Self
 
 import psutil
+
+from memory_budget.malloc import trim
+from memory_budget.units import format_bytes
 
 
 def rss_bytes() -> int:
@@ -47,26 +51,60 @@ def _own_bytes(child: psutil.Process) -> int:
 class Watchdog:
     """Reads the process tree's resident bytes `hertz` times a second, from a thread of its own.
 
-    `peak` is the highest reading, `exceeded` becomes true at `limit_bytes` (never, where that is None). The training
-    loop looks at `exceeded` once a step and leaves in order. Use as a context manager.
+    The ladder, in parts of `limit_bytes` (None: no limit): at WARN a warning, at TRIM garbage is collected and free
+    heap given back, both by `relieve`, which the training loop calls; at LEAVE `exceeded` becomes true and stays so,
+    and the loop leaves in order. `peak` is the highest reading in bytes. Use as a context manager.
     """
+
+    WARN, TRIM, LEAVE = 0.85, 0.92, 0.97
+    TRIM_EVERY = 10.0  # seconds
 
     def __init__(self, limit_bytes: int | None, hertz: float = 5.0) -> None:
         self.limit_bytes = limit_bytes
-        self.peak = 0
+        self.peak = self.last = 0
         self.exceeded = False
+        self._warned = False
+        self._trimmed: float | None = None  # when
         self._tree = _Tree()
         self._period = 1.0 / hertz
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="edgerl-watchdog", daemon=True)
 
     def check(self) -> int:
-        """One reading now, in bytes; also called by hand before a large allocation."""
-        resident = self._tree.read()
-        self.peak = max(self.peak, resident)
-        if self.limit_bytes is not None and resident >= self.limit_bytes:
-            self.exceeded = True
-        return resident
+        """One reading now, in bytes."""
+        self.last = self._tree.read()
+        self.peak = max(self.peak, self.last)
+        self.exceeded = self.exceeded or self._above(self.LEAVE, self.last)
+        return self.last
+
+    def relieve(self) -> str | None:
+        """Do what the last reading calls for; returns a line for the user where that is new."""
+        if self._above(self.TRIM, self.last) and (
+            self._trimmed is None or time.monotonic() - self._trimmed >= self.TRIM_EVERY
+        ):
+            first, before = self._trimmed is None, self.last
+            trim()
+            self._trimmed, after = time.monotonic(), self.check()
+            if first:
+                return f"{self._share(before)}: collected and trimmed, now {format_bytes(after)}"
+        elif self._above(self.WARN, self.last) and not self._warned:
+            self._warned = True
+            return f"warning: {self._share(self.last)}; at {self.LEAVE:.0%} the run saves a checkpoint and ends"
+        return None
+
+    def allows(self, nbytes: int) -> bool:
+        """Whether so many more bytes stay below LEAVE: asked before a large allocation; trims where that may help."""
+        if self._above(self.LEAVE, self.check() + nbytes):
+            trim()
+            return not self._above(self.LEAVE, self.check() + nbytes)
+        return True
+
+    def _above(self, part: float, resident: int) -> bool:
+        return self.limit_bytes is not None and resident >= part * self.limit_bytes
+
+    def _share(self, resident: int) -> str:
+        limit = self.limit_bytes or 1
+        return f"{format_bytes(resident)} resident is {resident / limit:.0%} of the limit of {format_bytes(limit)}"
 
     def _watch(self) -> None:
         while not self._stop.wait(self._period):

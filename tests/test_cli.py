@@ -41,7 +41,7 @@ BAD = {
     "a negative freeze": (["--freeze-at", "-1"], "--freeze-at", "never"),
     "a freeze in words": (["--freeze-at", "soon"], "--freeze-at", "never"),
     "no steps": (["--steps", "0"], "--steps", "below 1"),
-    "steps in words": (["--steps", "many"], "--steps", "integer"),
+    "steps in words": (["--steps", "many"], "--steps", "valid int"),
     "no threads": (["--threads", "0"], "--threads", "below 1"),
     "a negative seed": (["--seed", "-3"], "--seed", "below 0"),
     "no evaluation games": (["--eval-episodes", "0"], "--eval-episodes", "below 1"),
@@ -138,14 +138,19 @@ main()
 
 
 def test_the_memory_limit_saves_a_checkpoint_and_exits_3(tmp_path):
-    """A leak inside the process: the watchdog sees it, and the run leaves in order."""
+    """A leak inside the process: a warning, a trim, and then the run leaves in order."""
     out = tmp_path / "run"
-    arguments = [*TRAIN, "--steps", "100000", "--process-limit", "700MB", "--out", str(out)]
+    arguments = [*TRAIN[:-1], "--steps", "100000", "--process-limit", "700MB", "--out", str(out)]
     command = [sys.executable, "-c", HOG, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 3
-    assert len(ended.stderr.splitlines()) == 1
-    assert "reached its limit of 700,000,000 bytes" in ended.stderr
+    lines = ended.stderr.splitlines()
+    warned, trimmed = (
+        [n for n, line in enumerate(lines) if word in line] for word in ("warning: ", "collected and trimmed")
+    )
+    assert len(warned) == len(trimmed) == 1
+    assert warned < trimmed < [len(lines) - 1]
+    assert "reached 97% of its limit of 700,000,000 bytes" in lines[-1]
     summary = json.loads((out / "summary.json").read_text())
     assert summary["status"] == "memory-limit"
     assert summary["memory"]["limit_bytes"] == 700_000_000

@@ -1,5 +1,6 @@
 """Memory as the system counts it: blocks that are really taken, in this process and in a child."""
 
+import gc
 import json
 import platform
 import subprocess
@@ -78,20 +79,74 @@ def test_the_watchdog_notices_a_block_of_a_child():
     assert watchdog.peak - before > 50 * MB
 
 
-def test_exceeded_flips_at_the_limit_and_not_below():
-    block = take(MB)
-    below = Watchdog(tree_bytes() + 40 * MB)
-    assert below.check() < below.limit_bytes
-    assert not below.exceeded
-    block = take(60 * MB)
-    assert below.check() >= below.limit_bytes
-    assert below.exceeded
-    at = Watchdog(None)
-    at.limit_bytes = at.check()  # exactly what is resident now
-    while at.check() < at.limit_bytes:  # should the system have taken a page back in between
-        at.limit_bytes = at.check()
-    assert at.exceeded
+def test_exceeded_flips_at_97_percent_and_not_below():
+    watchdog = Watchdog(None)
+    resident = watchdog.check()
+    watchdog.limit_bytes = int((resident + 10 * MB) / watchdog.LEAVE)
+    assert watchdog.check() < watchdog.LEAVE * watchdog.limit_bytes
+    assert not watchdog.exceeded
+    block = take(20 * MB)
+    assert watchdog.LEAVE * watchdog.limit_bytes < watchdog.check() < 1.2 * watchdog.limit_bytes
+    assert watchdog.exceeded
     del block
+    watchdog.check()
+    assert watchdog.exceeded  # and it stays so
+
+
+def at(part, watchdog):
+    """Set the limit so that what is resident now is this part of it."""
+    watchdog.limit_bytes = int(watchdog.check() / part)
+
+
+def test_the_ladder_is_a_warning_then_a_trim_and_each_is_said_once():
+    watchdog = Watchdog(None)
+    at(0.80, watchdog)
+    assert watchdog.relieve() is None
+    at(0.88, watchdog)
+    assert "88% of the limit" in watchdog.relieve()
+    assert watchdog.relieve() is None
+    at(0.94, watchdog)
+    assert "collected and trimmed" in watchdog.relieve()
+    assert watchdog.relieve() is None
+    assert not watchdog.exceeded
+
+
+class Node:
+    """Garbage that only a collection frees: two that hold each other, and a block."""
+
+    def __init__(self, count):
+        self.block, self.other = take(count), self
+
+
+@glibc
+def test_the_trim_collects_garbage_and_comes_again_after_a_while(monkeypatch):
+    watchdog = Watchdog(None)
+    monkeypatch.setattr(Watchdog, "TRIM_EVERY", 0.2)
+    for _ in range(2):
+        gc.disable()
+        Node(60 * MB)
+        at(0.94, watchdog)
+        full = watchdog.last
+        watchdog.relieve()
+        gc.enable()
+        assert full - watchdog.last > 50 * MB
+        time.sleep(0.25)
+
+
+@glibc
+def test_what_is_asked_for_is_allowed_below_97_percent_and_after_a_trim():
+    watchdog = Watchdog(None)
+    assert watchdog.allows(10**15)
+    resident = watchdog.check()
+    watchdog.limit_bytes = int((resident + 50 * MB) / 0.97)
+    assert watchdog.allows(30 * MB)
+    assert not watchdog.allows(80 * MB)
+    gc.disable()
+    Node(40 * MB)
+    assert watchdog.check() + 30 * MB > 0.97 * watchdog.limit_bytes
+    assert watchdog.allows(30 * MB)
+    gc.enable()
+    assert not watchdog.exceeded
 
 
 def test_without_a_limit_only_the_peak_is_kept():
