@@ -146,7 +146,7 @@ def test_the_memory_limit_saves_a_checkpoint_and_exits_3(tmp_path):
     assert ended.returncode == 3
     lines = ended.stderr.splitlines()
     warned, trimmed = (
-        [n for n, line in enumerate(lines) if word in line] for word in ("warning: ", "collected and trimmed")
+        [n for n, line in enumerate(lines) if word in line] for word in ("at 97% the run", "collected and trimmed")
     )
     assert len(warned) == len(trimmed) == 1
     assert warned < trimmed < [len(lines) - 1]
