@@ -41,6 +41,9 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="rows a batch holds (default: the preset's)")] = None,
     seed: Annotated[int | None, typer.Option(help="seeds environment, replay and agent (default: 0)")] = None,
     threads: Annotated[int | None, typer.Option(help="compute threads (default: the device's, or all cores)")] = None,
+    accelerator: Annotated[
+        str | None, typer.Option(help="where torch trains: cpu (the default), cuda or auto", metavar="cpu|cuda|auto")
+    ] = None,
     sticky_actions: Annotated[
         float | None, typer.Option(help="probability that Atari repeats the last action (default: 0)")
     ] = None,

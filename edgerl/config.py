@@ -35,6 +35,7 @@ class RunConfig:
     freeze_at: int | None
     seed: int
     threads: int
+    accelerator: Literal["cpu", "cuda", "auto"]
     eval_every: int
     eval_episodes: int
     eval_epsilon: float
@@ -131,9 +132,10 @@ def preset(env: str) -> Tables:
     """The settings of `suite/task` by table (run, replay, agent), as presets.toml has them."""
     data = tomllib.loads(resources.files("edgerl").joinpath("presets.toml").read_text())
     suite = data["custom"] if ":" in env else data.get(env.partition("/")[0], {})
-    found: Tables = {name: dict(table) for name, table in suite.items()}
-    for name, table in data["task"].get(env, {}).items():
-        found[name] |= table
+    found: Tables = {name: {} for name in TYPES}
+    for layer in (data["every"], suite, data["task"].get(env, {})):
+        for name, table in layer.items():
+            found[name] |= table
     return found
 
 

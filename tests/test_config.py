@@ -92,7 +92,8 @@ def test_presets_are_copies():
 
 
 def test_a_suite_without_a_preset_has_none():
-    assert preset("nowhere/qbert") == {}
+    found = preset("nowhere/qbert")
+    assert (found["replay"], found["agent"], "steps" in found["run"]) == ({}, {}, False)
 
 
 def test_build_takes_every_setting_over():

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from edgerl.agents.rainbow import Rainbow
-from edgerl.config import Config
+from edgerl.config import Config, ConfigError
 from edgerl.types import Array, Batch, Update
 
 
@@ -33,6 +33,16 @@ class Agent(Protocol):
 def make(
     config: Config, window: tuple[int, ...], actions: int, rng: np.random.Generator, *, threads: int | None = None
 ) -> Agent:
-    """The agent that `config` names, for windows of this shape; sets torch's thread count (default: the run's)."""
+    """The agent that `config` names, for windows of this shape; sets torch's thread count (default: the run's).
+
+    Raises ConfigError where the accelerator asked for is not there.
+    """
     torch.set_num_threads(threads or config.run.threads)
-    return Rainbow(window, actions, config.agent, rng)
+    return Rainbow(window, actions, config.agent, rng, _device(config.run.accelerator))
+
+
+def _device(accelerator: str) -> torch.device:
+    there = torch.cuda.is_available() if accelerator != "cpu" else False
+    if accelerator == "cuda" and not there:
+        raise ConfigError("--accelerator: torch sees no CUDA device here; cpu works, auto takes what there is")
+    return torch.device("cuda" if there else "cpu")

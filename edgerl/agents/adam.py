@@ -7,7 +7,7 @@ here through the function torch.optim.adam.adam, which does not.
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from edgerl.types import Array
@@ -31,7 +31,8 @@ class Adam:
         self.learning_rate, self.eps, self.betas, self.clip_norm = learning_rate, eps, betas, clip_norm
         self.parameters = dict(parameters)
         self.moments = {
-            name: (torch.zeros_like(p), torch.zeros_like(p), torch.zeros(())) for name, p in self.parameters.items()
+            name: (torch.zeros_like(p), torch.zeros_like(p), torch.zeros((), device=p.device))
+            for name, p in self.parameters.items()
         }
 
     @torch.no_grad()
@@ -73,17 +74,18 @@ class Adam:
             self.parameters.pop(name).grad = None
             del self.moments[name]
 
-    def state(self) -> dict[str, Array]:
-        """Moments and step counts by `<parameter>.<exp_avg|exp_avg_sq|step>`: views, not copies."""
+    def _named(self) -> dict[str, Tensor]:
         kinds = ("exp_avg", "exp_avg_sq", "step")
-        return {
-            f"{n}.{kind}": t.numpy() for n, held in self.moments.items() for kind, t in zip(kinds, held, strict=True)
-        }
+        return {f"{n}.{kind}": t for n, held in self.moments.items() for kind, t in zip(kinds, held, strict=True)}
+
+    def state(self) -> dict[str, Array]:
+        """Moments and step counts by `<parameter>.<exp_avg|exp_avg_sq|step>`: on the CPU views, not copies."""
+        return {name: tensor.cpu().numpy() for name, tensor in self._named().items()}
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over what `state` gave. Raises KeyError where a parameter's moments are missing."""
-        for name, array in self.state().items():
-            array[...] = state[name]
+        for name, tensor in self._named().items():
+            tensor.copy_(torch.from_numpy(state[name]))
 
     @property
     def nbytes(self) -> int:

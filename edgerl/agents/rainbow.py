@@ -1,5 +1,6 @@
 """Data-efficient Rainbow (van Hasselt et al. 2019): C51, double Q, dueling noisy heads, n-step, prioritized replay."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from edgerl.agents.noisy import NoisyLinear, Weights, draw
 from edgerl.architectures import Shape
 from edgerl.config import RainbowConfig
 from edgerl.types import Array, Batch, Update
+
+CPU = torch.device("cpu")
 
 
 class DuelingHead(nn.Module):
@@ -30,7 +33,7 @@ class DuelingHead(nn.Module):
 
     def noise(self, rng: np.random.Generator) -> Tensor:
         """One draw for all layers."""
-        return draw(sum(layer.noise_size for layer in self.layers()), rng)
+        return draw(sum(layer.noise_size for layer in self.layers()), rng).to(self.hidden.weight_mu.device)
 
     def weights(self, noise: Tensor | None) -> list[Weights]:
         """Every layer's (weight, bias) under one draw, to be used for as many batches as share it."""
@@ -73,14 +76,21 @@ def project(probabilities: Tensor, returns: Tensor, discount: Tensor, support: T
 class Rainbow:
     """The agent. `rng` draws weights and noise; `observation`: the window's shape [h, H, W]."""
 
-    def __init__(self, observation: Shape, actions: int, config: RainbowConfig, rng: np.random.Generator) -> None:
-        self.config, self.actions, self.rng = config, actions, rng
+    def __init__(
+        self,
+        observation: Shape,
+        actions: int,
+        config: RainbowConfig,
+        rng: np.random.Generator,
+        device: torch.device = CPU,
+    ) -> None:
+        self.config, self.actions, self.rng, self.device = config, actions, rng, device
         self.cut: str | None = None
         torch.manual_seed(int(rng.integers(2**63)))
-        self.online = self._network(observation)
-        self.target = self._network(observation).requires_grad_(False)
+        self.online = self._network(observation).to(device)
+        self.target = self._network(observation).to(device).requires_grad_(False)
         self.target.load_state_dict(self.online.state_dict())
-        self.support = torch.linspace(config.v_min, config.v_max, config.atoms)
+        self.support = torch.linspace(config.v_min, config.v_max, config.atoms, device=device)
         self.optimizer = Adam(
             self.online.named_parameters(), config.learning_rate, eps=config.adam_eps, clip_norm=config.clip_norm
         )
@@ -100,41 +110,45 @@ class Rainbow:
             self._weights = head.weights(head.noise(self.rng))  # with their graph: an update may follow
         weights = self._weights if explore and self._weights is not None else head.weights(None)
         with torch.no_grad():
-            features = self.online.encoder(torch.from_numpy(observation[None]))
+            features = self.online.encoder(self._tensor(observation[None]))
             return int(self._greedy(head(features, weights)))
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     def _greedy(self, logits: Tensor) -> Tensor:
         return (logits.softmax(dim=2) @ self.support).argmax(dim=1)
 
     def update(self, batch: Batch) -> Update:
         """One gradient step on the KL loss (online noise as last acted with, target noise fresh); target copies."""
-        obs, next_obs = (torch.from_numpy(part).to(torch.float32) for part in (batch.obs, batch.next_obs))
-        rows = torch.arange(len(obs))
+        obs, next_obs = (self._tensor(part).to(torch.float32) for part in (batch.obs, batch.next_obs))
+        rows = torch.arange(len(obs), device=self.device)
         online, target = self.online, self.target
         weights = self._weights or online.head.weights(online.head.noise(self.rng))
-        logits = online.head(online.encoder(obs), weights)[rows, torch.from_numpy(batch.action).long()]
+        logits = online.head(online.encoder(obs), weights)[rows, self._tensor(batch.action).long()]
         with torch.no_grad():
             best = self._greedy(online.head(online.encoder(next_obs), weights))
             target_logits = target.head(target.encoder(next_obs), target.head.weights(target.head.noise(self.rng)))
             wanted = project(
                 target_logits[rows, best].softmax(dim=1),
-                torch.from_numpy(batch.reward),
-                torch.from_numpy(batch.discount),
+                self._tensor(batch.reward),
+                self._tensor(batch.discount),
                 self.support,
             )
         losses = -(wanted * logits.log_softmax(dim=1)).sum(dim=1)
-        loss = (torch.from_numpy(batch.weight) * losses).mean()
+        loss = (self._tensor(batch.weight) * losses).mean()
         loss.backward()
         norm, self._weights = self.optimizer.step(), None
         self.updates += 1
         if self.updates % self.config.target_every == 0:
             self.target.load_state_dict(online.state_dict())
-        priority = losses.detach().numpy()
+        priority = losses.detach().cpu().numpy()
         return Update({"loss": float(loss.detach()), "gradient_norm": norm}, priority)
 
     def stem(self, cut: str) -> nn.Module:
-        """What lies left of `cut`, as it is now; the agent stays whole."""
-        return self.online.encoder.split(cut)[0]
+        """What lies left of `cut`, as it is now, on the CPU; the agent stays whole."""
+        stem = self.online.encoder.split(cut)[0]
+        return stem if self.device == CPU else copy.deepcopy(stem).to(CPU)
 
     def freeze(self, cut: str) -> None:
         """Keep what lies right of `cut` (paper section 4.1); observations are latents from now on.
@@ -148,11 +162,11 @@ class Rainbow:
         self.optimizer.drop(stem.parameters())
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Everything that training changes: arrays by name (views, not copies), and plain values."""
+        """Everything that training changes: arrays by name (on the CPU views, not copies), and plain values."""
         arrays = {}
         for part in ("online", "target"):
             for name, tensor in getattr(self, part).state_dict().items():
-                arrays[f"{part}.{name}"] = tensor.numpy()
+                arrays[f"{part}.{name}"] = tensor.cpu().numpy()
         arrays |= {f"optimizer.{name}": array for name, array in self.optimizer.state().items()}
         return arrays, {"cut": self.cut, "updates": self.updates, "rng": self.rng.bit_generator.state}
 
