@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from math import prod
 
+from edgerl import custom
+from edgerl.config import ConfigError
+
 Shape = tuple[int, ...]
 
 
@@ -33,14 +36,35 @@ ENCODERS: dict[str, tuple[Conv, ...]] = {
 }
 
 
+def specs(encoder: str) -> tuple[Conv, ...]:
+    """The layers of an encoder: one of ENCODERS, or what the user's `module:callable` returns, called with nothing.
+
+    Raises ConfigError where there is no such encoder.
+    """
+    if ":" not in encoder:
+        if encoder not in ENCODERS:
+            raise ConfigError(f"--encoder: {encoder!r} is neither {' nor '.join(ENCODERS)} nor module:callable")
+        return ENCODERS[encoder]
+    try:
+        found = tuple(custom.load(encoder)())
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(f"--encoder: {encoder!r} cannot be loaded: {error}") from None
+    if not found or not all(isinstance(spec, Conv) for spec in found):
+        raise ConfigError(f"--encoder: {encoder!r} must return layers, such as [Conv(32, 8, 4), Conv(64, 4, 2)]")
+    return found
+
+
 def layers(encoder: str, inputs: Shape) -> list[Layer]:
     """The encoder's layers for inputs of shape (channels, H, W), named conv1, conv2, ...
 
-    Multiply-adds as in appendix B: one each, a convolution's bias not counted.
+    Multiply-adds as in appendix B: one each, a convolution's bias not counted. Raises ConfigError where there is no
+    such encoder, or the inputs are too small for it.
     """
     found = []
-    for number, spec in enumerate(ENCODERS[encoder], start=1):
+    for number, spec in enumerate(specs(encoder), start=1):
         sides = tuple((side - spec.kernel) // spec.stride + 1 for side in inputs[1:])
+        if min(sides) < 1:
+            raise ConfigError(f"--encoder: {encoder!r} shrinks frames to nothing at layer {number}, from {inputs[1:]}")
         weights = spec.channels * inputs[0] * spec.kernel**2
         outputs = (spec.channels, *sides)
         found.append(Layer(f"conv{number}", spec, inputs, outputs, weights * prod(sides), weights + spec.channels))
@@ -50,13 +74,15 @@ def layers(encoder: str, inputs: Shape) -> list[Layer]:
 
 def last_layer(encoder: str) -> str:
     """The deepest cut: the name of the last layer, whose flat output the heads read."""
-    return f"conv{len(ENCODERS[encoder])}"
+    return f"conv{len(specs(encoder))}"
 
 
 def latent_shape(encoder: str, inputs: Shape, cut: str) -> Shape:
     """What crosses the cut after layer `cut`: flat after the last layer, a feature map before.
 
-    Raises KeyError for a layer the encoder does not have.
+    Raises ConfigError for a layer the encoder does not have.
     """
-    outputs = {layer.name: layer.outputs for layer in layers(encoder, inputs)}[cut]
-    return (prod(outputs),) if cut == last_layer(encoder) else outputs
+    outputs = {layer.name: layer.outputs for layer in layers(encoder, inputs)}
+    if cut not in outputs:
+        raise ConfigError(f"--set agent.cut: {encoder!r} has no layer {cut!r}; it has {', '.join(outputs)}, or last")
+    return (prod(outputs[cut]),) if cut == last_layer(encoder) else outputs[cut]

@@ -26,6 +26,9 @@ app = typer.Typer(
 def train(
     env: Annotated[str | None, typer.Option(help="atari/<game> or toy/catch (default: atari/qbert)")] = None,
     algo: Annotated[str | None, typer.Option(help="the algorithm (default: the preset's)")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="data_efficient, canonical or module:callable (default: the preset's)")
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="bytes the replay holds, such as 0.07GB (the default), or unbounded")
     ] = None,
@@ -115,6 +118,7 @@ def evaluate(
 @app.command(short_help="what a run will take, and whether it fits")
 def plan(
     env: Annotated[str | None, typer.Option(help="atari/<game> or toy/catch (default: atari/qbert)")] = None,
+    encoder: Annotated[str | None, typer.Option(help="data_efficient, canonical or module:callable")] = None,
     budget: Annotated[str | None, typer.Option(help="bytes the replay holds (default: 0.07GB), or unbounded")] = None,
     device: Annotated[list[str] | None, typer.Option(help="a device profile; may be given several times")] = None,
     process_limit: Annotated[str | None, typer.Option(help="bytes the process tree may hold")] = None,

@@ -21,6 +21,7 @@ class Flops:
     forwards: int = 3  # online s, online s', target s'
     backwards: int = 1
     encodings: int = 1  # K N: latents a step
+    read: int = 0  # windows that the stem encodes for every batch after the freeze, where pixels are kept
 
     @property
     def layers(self) -> dict[str, int]:
@@ -42,10 +43,13 @@ class Flops:
         return self.encoder * self.encodings + self.heads
 
     def per_update(self, *, frozen: bool) -> int:
-        """b F (E + M) + 2 b B (E + M), and after the freeze b F M + 2 b B M + E K N."""
+        """b F (E + M) + 2 b B (E + M), and after the freeze b F M + 2 b B M + E K N.
+
+        Where pixels are kept, 2 b E more: the windows of the batch.
+        """
         passes = self.batch * (self.forwards + 2 * self.backwards)
         if frozen:
-            return passes * self.heads + self.encoder * self.encodings
+            return passes * self.heads + self.encoder * (self.encodings + self.read)
         return passes * (self.encoder + self.heads)
 
     def exact_per_update(self, *, frozen: bool) -> int:
@@ -53,7 +57,8 @@ class Flops:
         trained = self.tail if frozen else self.stem + self.tail
         forward = sum(count for _, count in trained)
         backward = 2 * forward - self._without_input_gradient(frozen=frozen)
-        return self.acting + self.batch * (self.forwards * forward + self.backwards * backward)
+        read = self.encoder * self.read if frozen else 0
+        return self.acting + read + self.batch * (self.forwards * forward + self.backwards * backward)
 
     def _without_input_gradient(self, *, frozen: bool) -> int:
         name, count = (self.tail if frozen else self.stem)[0]
@@ -62,11 +67,13 @@ class Flops:
         return sum(count for name, count in self.tail if name.endswith("_hidden"))
 
     def conversion(self, rows: int) -> int:
-        """The freeze's one-time cost: E K N for every row present."""
-        return self.encoder * self.encodings * rows
+        """The freeze's one-time cost: E K N for every row present, none where pixels are kept."""
+        return 0 if self.read else self.encoder * self.encodings * rows
 
 
-def rainbow(encoder: str, window: Shape, actions: int, hidden: int, atoms: int, batch: int, cut: str) -> Flops:
+def rainbow(
+    encoder: str, window: Shape, actions: int, hidden: int, atoms: int, batch: int, cut: str, *, keeps_pixels: bool
+) -> Flops:
     """Rainbow's counts: convolutions without bias, linear layers with it (Table 3)."""
     found = architectures.layers(encoder, window)
     convs = [(layer.name, layer.flops) for layer in found]
@@ -76,4 +83,4 @@ def rainbow(encoder: str, window: Shape, actions: int, hidden: int, atoms: int, 
         heads.append((f"{stream}_hidden", (features + 1) * hidden))
         heads.append((f"{stream}_out", (hidden + 1) * outputs))
     end = [name for name, _ in convs].index(cut) + 1
-    return Flops(tuple(convs[:end]), tuple(convs[end:] + heads), batch)
+    return Flops(tuple(convs[:end]), tuple(convs[end:] + heads), batch, read=2 * batch if keeps_pixels else 0)

@@ -9,7 +9,7 @@ import numpy as np
 from edgerl.agents import Agent
 from edgerl.checkpoint import write_whole
 from edgerl.replay import CHUNK, Replay
-from edgerl.representation import Latents
+from edgerl.representation import Encoded, Latents, Representation, latent_field, nbytes
 from edgerl.types import Array
 from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
@@ -32,12 +32,13 @@ def freeze(agent: Agent, replay: Replay, pending: Array, cut: str, folder: Path)
     the summary says of the freeze, the step aside. Raises FreezeError, and leaves all as it was, where parity fails.
     """
     meter, started, rows = PeakMeter(), time.perf_counter(), len(replay)
+    pixels = replay.representation
     with returning_blocks(above=LARGE_BLOCK):
         trim()
         stem = agent.stem(cut)
         write_whole(folder / ONNX_FILE, export(stem, pending.shape))
-        latents = frozen(folder)
-        newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - replay.representation.history)) - 1
+        latents = frozen(folder, pixels)
+        newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - pixels.history)) - 1
         difference = parity(stem, latents.encode, pending[None])
         if len(newest):
             difference = max(difference, parity(stem, latents.encode, replay.observations(newest)))
@@ -56,9 +57,11 @@ def freeze(agent: Agent, replay: Replay, pending: Array, cut: str, folder: Path)
     }
 
 
-def frozen(folder: Path) -> Latents:
-    """The representation of a run that was frozen: the stem it left in its folder."""
+def frozen(folder: Path, pixels: Representation) -> Latents | Encoded:
+    """What a run stores instead of `pixels` once it is frozen, by the stem in its folder: the smaller of the two."""
     encode = Session(folder / ONNX_FILE)
+    if nbytes(latent_field(encode.shape)) > nbytes(pixels.field):
+        return Encoded(pixels, encode)
     return Latents(encode, encode.shape)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import device_profiles
 from device_profiles import DeviceProfile
+from edgerl import architectures
 from edgerl import config as configs
 from edgerl.config import Config, ConfigError
 from memory_budget import parse_bytes
@@ -62,6 +63,8 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
     if tables["run"]["algo"] not in configs.ALGORITHMS:
         known = ", ".join(configs.ALGORITHMS)
         raise ConfigError(f"--algo: unknown algorithm {tables['run']['algo']!r}; there is {known}")
+    if tables["agent"]["cut"] == "last":
+        tables["agent"]["cut"] = architectures.last_layer(tables["agent"]["encoder"])
     profile = load_device(tables["run"].get("device"))
     if tables["run"].get("threads") is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,7 +29,7 @@ class Plan:
     paper_initial: int
     paper_after_freeze: int
     pixel_row: int
-    latent_row: int
+    latent_row: int  # where it is larger than `pixel_row`, the replay keeps pixels after the freeze too
     pixel_columns: dict[str, float]  # bytes by column, the index and the padding included
     latent_columns: dict[str, float]
     ledger: dict[str, int]
@@ -47,12 +47,15 @@ def make(config: Config, env: EnvSpec) -> Plan:
     latent = architectures.latent_shape(agent.encoder, window, agent.cut)
     pixel_row, latent_row = row_dtype(pixel_field(frame), ACTION), row_dtype(latent_field(latent), ACTION)
     pixels, latents = pixel_row.itemsize, latent_row.itemsize
-    counts = flops.rainbow(agent.encoder, window, env.actions, agent.hidden, agent.atoms, replay.batch_size, agent.cut)
+    kept = latents > pixels
+    counts = flops.rainbow(
+        agent.encoder, window, env.actions, agent.hidden, agent.atoms, replay.batch_size, agent.cut, keeps_pixels=kept
+    )
     needed = replay.batch_size + replay.n_step + history
-    smallest = max(needed * row + Prioritized.index_bytes(needed) for row in (pixels, latents))
+    smallest = needed * pixels + Prioritized.index_bytes(needed)
     unbounded = run.steps * pixels + Prioritized.index_bytes(run.steps)
     budget = unbounded if run.budget == "unbounded" else run.budget
-    initial, after = (fit_rows(budget, row, Prioritized.index_bytes) for row in (pixels, latents))
+    initial, after = (fit_rows(budget, row, Prioritized.index_bytes) for row in (pixels, min(pixels, latents)))
     if min(initial, after) < needed:
         raise ConfigError(
             f"--budget: {format_bytes(budget)} holds {max(initial, 0)} rows; one batch of {replay.batch_size} "

@@ -81,10 +81,13 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     )
     table.add_row("pixels", f"{capacity['initial']:,}", f"{capacity['paper_initial']:,}", f"{sizes['row_pixels']:,}")
     after = f"{capacity['after_freeze']:,}", f"{capacity['paper_after_freeze']:,}", f"{sizes['row_latents']:,}"
-    table.add_row("latents", *after)
+    kept = sizes["row_latents"] > sizes["row_pixels"]
+    table.add_row("after the freeze" if kept else "latents", *after)
     ratios = (capacity[f"{kind}after_freeze"] / capacity[f"{kind}initial"] for kind in ("", "paper_"))
     table.add_row("growth", *(f"{ratio:.2f}x" for ratio in ratios), "")
     console.print(table)
+    if kept:
+        console.print("  latents are larger than frames: frames stay, and the frozen stem encodes every batch")
     console.print(f"  a row of pixels:  {pixels}\n  a row of latents: {latents}\n", style="dim", soft_wrap=True)
 
     table = _table("multiply-adds", "before", "after", "after/before")

@@ -31,7 +31,7 @@ class Policy:
             raise saved.of_another_run(error) from None
         self.representation: Representation = Pixels(self.spec.frame, self.spec.history)
         if self.agent.cut is not None:
-            self.representation = frozen(folder)
+            self.representation = frozen(folder, self.representation)
 
     def act(self, observation: Array) -> int:
         """The greedy action for one window, uint8 [history, H, W], newest frame last. Raises ValueError for others."""

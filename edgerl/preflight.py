@@ -100,7 +100,10 @@ def introduction(config: Config, plan: Plan, limit: int | None, source: str, fol
     run = config.run
     rows = f"{plan.initial:,} rows of {plan.pixel_row:,} B (pixels)"
     if run.freeze_at is not None:
-        rows += f", from step {run.freeze_at:,} {plan.after_freeze:,} rows of {plan.latent_row:,} B (latents)"
+        what = f"{plan.after_freeze:,} rows of {plan.latent_row:,} B (latents)"
+        if plan.latent_row > plan.pixel_row:
+            what = f"frozen, still pixels: a row of latents would be {plan.latent_row:,} B"
+        rows += f", from step {run.freeze_at:,} {what}"
     device = f"{run.device}: " if run.device else ""
     threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
     bound = f"; process limit {format_bytes(limit)} ({source})" if limit is not None else ""

@@ -152,9 +152,13 @@ class Replay:
     def transcode(self, representation: Representation) -> None:
         """Turn every row into `representation`'s, in place; order, episodes and priorities stay (DESIGN: the freeze).
 
-        Beyond the arena this takes the leaf priorities (8 bytes a row) and one chunk. A ring that had wrapped lost part
-        of its oldest rows' history: those are kept but never start a window.
+        A representation that stores the same field changes no row. Beyond the arena this takes the leaf priorities
+        (8 bytes a row) and one chunk. A ring that had wrapped lost part of its oldest rows' history: those are kept but
+        never start a window.
         """
+        if representation.field == self.representation.field:
+            self.representation = representation
+            return
         ring, old, history = self.ring, self.representation, self.representation.history
         priorities, turn = self.sampler.priorities()[: ring.size].copy(), 0
         if ring.wrapped:

@@ -1,7 +1,8 @@
 """What one stored step is: the pixels of a frame, or the latent of a whole window.
 
 A representation says which field a row has, what acting on a window stores, and how stored rows become observations.
-Left of the paper's cut nothing is trained, so `Latents` runs it once a step; `Pixels` is the cut at the input.
+Left of the paper's cut nothing is trained, so `Latents` runs it once a step; `Pixels` is the cut at the input. Where a
+latent would be larger than a frame, `Encoded` keeps the frames and runs the stem on what is sampled.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from edgerl.types import Array
 
 Field = tuple[str, Any, tuple[int, ...]]
+Encode = Callable[[Array], Array]  # windows [B, history, H, W] to latents [B, ...]
 
 
 def pixel_field(frame: tuple[int, ...]) -> Field:
@@ -24,9 +26,15 @@ def latent_field(shape: tuple[int, ...]) -> Field:
     return ("obs", np.float32, shape)
 
 
-class Representation(Protocol):
-    """`field`: the row field "obs". `history`: how many successive rows make one observation."""
+def nbytes(field: Field) -> int:
+    """Bytes of one row's field."""
+    return np.dtype(field[1:]).itemsize
 
+
+class Representation(Protocol):
+    """`stores`: pixels or latents, in the row field "obs", `field`; `history` successive rows make one observation."""
+
+    stores: str
     field: Field
     history: int
 
@@ -42,6 +50,8 @@ class Representation(Protocol):
 
 class Pixels:
     """uint8 frames [H, W], one a row; windows are put together when read, zeros before an episode's start."""
+
+    stores = "pixels"
 
     def __init__(self, frame: tuple[int, ...], history: int) -> None:
         self.field = pixel_field(frame)
@@ -60,10 +70,25 @@ class Pixels:
         return windows[:, -1]
 
 
+class Encoded(Pixels):
+    """Pixels as they are stored, latents as they are read: `encode`, the frozen stem, runs on every batch."""
+
+    def __init__(self, pixels: Representation, encode: Encode) -> None:
+        self.field, self.history, self.encode = pixels.field, pixels.history, encode
+
+    def observe(self, window: Array) -> tuple[Array, Array]:
+        return self.encode(window[None])[0], super().observe(window)[1]
+
+    def read(self, stored: Array, slots: Array, present: Array) -> Array:
+        return self.encode(super().read(stored, slots, present))
+
+
 class Latents:
     """float32 latents [L] of whole windows, one a row (paper section 4: z = f(o)); `encode` is the frozen stem."""
 
-    def __init__(self, encode: Callable[[Array], Array], shape: tuple[int, ...]) -> None:
+    stores = "latents"
+
+    def __init__(self, encode: Encode, shape: tuple[int, ...]) -> None:
         self.field = latent_field(shape)
         self.history = 1
         self.encode = encode

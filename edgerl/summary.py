@@ -38,8 +38,9 @@ def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
         "seed": run.seed,
         "device": run.device,
         "steps": trainer.step,
-        "store": "pixels" if trainer.freeze_report is None else "latents",
-        "codec": "raw" if trainer.freeze_report is None else "float32",
+        "episodes_restarted": trainer.episodes_restarted,
+        "store": replay.representation.stores,
+        "codec": {"pixels": "raw", "latents": "float32"}[replay.representation.stores],
         "checkpoint": None if trainer.checkpoint is None else str(trainer.checkpoint.relative_to(trainer.folder)),
         "budget": {
             "requested_bytes": plan.budget,
@@ -132,7 +133,7 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
             ),
             (
                 "capacity",
-                f"{capacity['initial']:,} rows of pixels to {capacity['after_freeze']:,} of latents, "
+                f"{capacity['initial']:,} rows of pixels to {capacity['after_freeze']:,} of {found['store']}, "
                 f"{capacity['after_freeze'] / capacity['initial']:.2f}x",
             ),
             ("parity", f"{freeze['parity_max_abs_diff']:.1e} between ONNX Runtime and torch ({freeze['onnx_file']})"),

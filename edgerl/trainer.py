@@ -10,7 +10,7 @@ import numpy as np
 from edgerl import accounts, checkpoint
 from edgerl.agents import Agent
 from edgerl.config import Config
-from edgerl.envs import Environment
+from edgerl.envs import Environment, EpisodeLost
 from edgerl.evaluation import evaluate, statistics
 from edgerl.freezing import freeze, frozen
 from edgerl.metrics import Metrics
@@ -32,6 +32,7 @@ KEPT = (  # what a checkpoint keeps of the trainer
     "rss_around_freeze",
     "sums",
     "updates",
+    "episodes_restarted",
 )
 
 
@@ -70,6 +71,7 @@ class Trainer:
         self.score = 0.0
         self.sums: dict[str, float] = {}  # of the updates' metrics since they were last logged
         self.updates = 0
+        self.episodes_restarted = 0  # at resumes, where the environment could not go on with the saved one
 
     def run(self) -> str:
         """Train to the last step, or until `stop` or the memory limit; returns the summary's status.
@@ -226,7 +228,7 @@ class Trainer:
 
     def show(self, note: str) -> None:
         """Bring the progress bar up to date."""
-        self.reporter.step(self.step, "pixels" if self.freeze_report is None else "latents", note)
+        self.reporter.step(self.step, self.replay.representation.stores, note)
 
     def accounts(self) -> Ledger:
         """The ledger now."""
@@ -272,11 +274,17 @@ class Trainer:
         values = saved.values
         self.agent.load(saved.agent_arrays, values["agent"])
         if self.agent.cut is not None:
-            self.replay.transcode(frozen(self.folder))
+            self.replay.transcode(frozen(self.folder, self.replay.representation))
         self.replay.restore(values["replay"], saved.read_raw)
-        self.env.restore(saved.env_arrays, values["env"])
         for name in KEPT:
             setattr(self, name, values["trainer"][name])
+        try:
+            self.env.restore(saved.env_arrays, values["env"])
+        except EpisodeLost as error:
+            self.replay.truncate(self.replay.representation.observe(saved.env_arrays["window"])[1])
+            self.env.reset()
+            self.score, self.episodes_restarted = 0.0, self.episodes_restarted + 1
+            self.reporter.say(f"the episode under way starts again: {error}")
         self.metrics.cut(values["metrics_bytes"], self.step)
         self.checkpoint = saved.place
 

@@ -1,12 +1,21 @@
-"""An environment of one's own: go to the lit side. Train on it with `--env custom_environment:Lights`."""
+"""An environment and an encoder of one's own: go to the lit side.
+
+Train on it with `edgerl train --env custom_environment:Lights --encoder custom_environment:small_encoder`.
+"""
 
 import tempfile
 
 import numpy as np
 
 import edgerl
+from edgerl.architectures import Conv
 from edgerl.envs import EnvSpec
 from edgerl.types import TimeStep
+
+
+def small_encoder() -> list[Conv]:
+    """Convolutions from the frames inwards: channels, kernel, stride."""
+    return [Conv(16, 8, 8), Conv(16, 5, 5)]
 
 
 class Lights:
@@ -45,6 +54,7 @@ class Lights:
 if __name__ == "__main__":
     settings = {"steps": 500, "freeze_at": 300, "learn_start": 100, "n_step": 1, "batch_size": 16, "hidden": 32}
     settings |= {"v_min": -1.0, "v_max": 1.0, "target_every": 50, "learning_rate": 1e-3, "eval_every": 500}
+    settings |= {"encoder": "custom_environment:small_encoder"}
     config = edgerl.configure(env="custom_environment:Lights", budget="3MB", threads=1, **settings)
     summary = edgerl.train(config, tempfile.mkdtemp() + "/run")
     print(f"mean score {summary['returns'][-1]['mean']:.2f} of 1")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from edgerl import config
+from edgerl import configure
 
 
 @pytest.fixture
@@ -14,12 +14,11 @@ def small():
     """Build a Config of toy/catch with changes by table: small(run={"steps": 300})."""
 
     def build(env="toy/catch", **changes):
-        tables = config.preset(env)
-        tables["run"] |= {"env": env, "budget": 3_000_000, "seed": 0, "threads": 1, "steps": 400, "freeze_at": 300}
-        tables["run"] |= {"eval_every": 0, "checkpoint_every": 0}
-        for name, table in changes.items():
-            tables[name] |= table
-        return config.build(tables)
+        settings = {"budget": 3_000_000, "threads": 1, "steps": 400, "freeze_at": 300}
+        settings |= {"eval_every": 0, "checkpoint_every": 0}
+        for table in changes.values():
+            settings |= table
+        return configure(env=env, **{name: "never" if value is None else value for name, value in settings.items()})
 
     return build
 

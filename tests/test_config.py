@@ -33,7 +33,7 @@ REPLAY = {
 }
 AGENT = {
     "encoder": "data_efficient",
-    "cut": "conv2",
+    "cut": "last",
     "hidden": 256,
     "atoms": 51,
     "v_min": -10.0,

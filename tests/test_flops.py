@@ -9,7 +9,7 @@ import torch
 
 from edgerl import architectures, encoders, flops
 from edgerl.agents.rainbow import DuelingHead, Rainbow
-from edgerl.config import RainbowConfig, preset
+from edgerl.config import ConfigError, RainbowConfig, preset
 from edgerl.types import Batch
 
 WINDOW = (4, 84, 84)
@@ -19,7 +19,7 @@ AGENT = RainbowConfig(**preset("atari/qbert")["agent"])
 
 
 def rainbow(actions=6, cut="conv2", batch=32, encoder="data_efficient", hidden=256, window=WINDOW):
-    return flops.rainbow(encoder, window, actions, hidden, 51, batch, cut)
+    return flops.rainbow(encoder, window, actions, hidden, 51, batch, cut, keeps_pixels=False)
 
 
 def convolutions(encoder, window=WINDOW):
@@ -99,7 +99,7 @@ def test_what_crosses_an_earlier_cut_is_a_feature_map(encoder, cut):
 
 
 def test_a_cut_the_encoder_does_not_have_is_an_error():
-    with pytest.raises(KeyError, match="conv3"):
+    with pytest.raises(ConfigError, match="no layer 'conv3'; it has conv1, conv2"):
         architectures.latent_shape("data_efficient", WINDOW, "conv3")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from edgerl import run
+from edgerl import envs, plan, run
 from edgerl.config import ConfigError
 from edgerl.plan import ACTION
 from edgerl.replay import row_dtype
@@ -29,7 +29,7 @@ TIMED = {
 }
 
 
-def final(folder, step):
+def final(folder, step, *, pixels=False):
     """All that a finished run leaves: weights, moments, environment, replay bytes, and the rest of its state."""
     place = folder / "checkpoint" / f"{step:09d}"
     arrays = safetensors.numpy.load_file(place / "weights.safetensors")
@@ -40,7 +40,8 @@ def final(folder, step):
     state["trainer"].pop("rss_around_freeze")
     for name in ("seconds", "peak_extra_bytes"):
         (state["trainer"]["freeze_report"] or {}).pop(name, None)
-    field = pixel_field((84, 84)) if state["agent"]["cut"] is None else latent_field((576,))
+    pixels = pixels or state["agent"]["cut"] is None
+    field = pixel_field((84, 84)) if pixels else latent_field((576,))
     rows = np.fromfile(place / "rows.raw", row_dtype(field, ACTION))
     fields = {name: rows[name].tobytes() for name in rows.dtype.names}  # the padding between rows may differ
     return arrays, state, fields | {"priorities": (place / "priorities.raw").read_bytes()}
@@ -91,6 +92,29 @@ def test_a_resumed_run_is_the_uninterrupted_one(env, stops, small, tmp_path, mon
     assert state == state_again
     assert raw == raw_again
     assert logged(whole) == logged(parts)
+
+
+def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encodes_what_is_sampled(
+    small, tmp_path, monkeypatch
+):
+    """Frozen behind conv1, 32 x 16 x 16 floats; and the resumed run is the uninterrupted one here too."""
+    config = small(run={"budget": 1_500_000}, replay={"learn_start": 220}, agent={"cut": "conv1"})
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    found = run.train(config, whole, quiet=True)
+    assert (found["store"], found["codec"]) == ("pixels", "raw")
+    assert found["capacity"]["after_freeze"] == found["capacity"]["initial"] == found["replay"]["projected_rows"]
+    assert found["freeze"]["parity_max_abs_diff"] < 1e-4
+    counts = plan.make(config, envs.describe("toy/catch")).flops
+    assert found["flops"]["per_update_after"] == counts.heads * 16 * 5 + counts.encoder * (2 * 16 + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "report", stopping_at(350))
+        run.train(config, parts, quiet=True)
+    run.train(config, parts, resume=True, quiet=True)
+    (arrays, state, raw), (again, state_again, raw_again) = (
+        final(folder, 400, pixels=True) for folder in (whole, parts)
+    )
+    assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
+    assert (state, raw) == (state_again, raw_again)
 
 
 def test_a_run_killed_without_warning_resumes_from_its_last_checkpoint(small, edgerl, tmp_path):

@@ -1,17 +1,20 @@
 """Environments by name: `atari/<game>` and `toy/catch`."""
 
 import difflib
-import importlib
-import sys
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from edgerl import custom
 from edgerl.types import Array, TimeStep
 
 
 class EnvError(ValueError):
     """An environment that does not exist or cannot start; the message is one line for the user."""
+
+
+class EpisodeLost(RuntimeError):
+    """An environment cannot go on where its saved episode stood; the message says why."""
 
 
 class EnvSpec(NamedTuple):
@@ -42,7 +45,7 @@ class Environment(Protocol):
         """Everything that determines what follows: arrays and JSON values."""
 
     def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Go on from what `state` gave; raises EpisodeLost where it cannot. What it then shows is undefined."""
 
     def render(self) -> Array:
         """The screen as people see it, uint8 [H, W, 3]."""
@@ -70,18 +73,18 @@ def canonical_name(name: str) -> str:
 
 def _custom(name: str, rng: np.random.Generator) -> Environment:
     """The environment that `module:callable` makes, called with its Generator; raises EnvError where it does not."""
-    module, _, attribute = name.partition(":")
-    sys.path.insert(0, "")  # as `python` itself does, so that a module beside the user is found
     try:
-        made: Environment = getattr(importlib.import_module(module), attribute)(rng)
-    except (ImportError, AttributeError) as error:
+        made: Environment = custom.load(name)(rng)
+    except (ImportError, AttributeError, ValueError) as error:
         raise EnvError(f"--env: {name!r} cannot be loaded: {error}") from None
-    finally:
-        sys.path.remove("")
     missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]
     if missing:
         raise EnvError(f"--env: what {name!r} makes lacks {', '.join(missing)}")
-    return made
+    if hasattr(made, "state") and hasattr(made, "restore"):
+        return made
+    from edgerl.envs.replayed import Replayed
+
+    return Replayed(made, rng, name)
 
 
 def describe(name: str, *, full_action_set: bool = False) -> EnvSpec:

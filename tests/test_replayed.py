@@ -1,0 +1,118 @@
+"""Environments without a state of their own: a resume plays the episode again, or says that it starts again."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from edgerl import envs, run
+from edgerl.envs.replayed import Replayed
+from edgerl.trainer import Trainer
+
+MODULE = """
+import itertools
+
+import numpy as np
+from edgerl.envs import EnvSpec
+from edgerl.types import TimeStep
+
+count = itertools.count()
+
+
+class Walk:
+    \"\"\"A random walk of 30 steps whose drift is drawn at the reset; frames show where it stands.\"\"\"
+
+    spec = EnvSpec((84, 84), 2, 3, 1)
+    actions = 3
+
+    def __init__(self, rng):
+        self.rng, self.window = rng, np.zeros((2, 84, 84), np.uint8)
+
+    def reset(self):
+        self.place, self.age, self.drift = 40, 0, int(self.rng.integers(-2, 3))
+        self.window[:] = 0
+        return self.look(0.0)
+
+    def step(self, action):
+        self.place = int(self.place + action - 1 + self.drift + self.rng.integers(-1, 2)) % 84
+        self.age += 1
+        return self.look(float(self.place == 83))
+
+    def look(self, reward):
+        self.window[0] = self.window[1]
+        self.window[1] = 0
+        self.window[1, self.place] = 255
+        return TimeStep(self.window, reward, False, self.age == 30, self.age == 30)
+
+
+class Unseeded(Walk):
+    \"\"\"Begins elsewhere every time, whatever the generator says.\"\"\"
+
+    def reset(self):
+        super().reset()
+        self.place = next(count) % 84
+        return self.look(0.0)
+
+"""
+SETTINGS = {"learn_start": 60, "batch_size": 4, "n_step": 2, "hidden": 16}
+
+
+@pytest.fixture
+def walks(tmp_path, monkeypatch):
+    (tmp_path / "walks.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def stopped_and_resumed(config, folder, monkeypatch, step=105):
+    """A run that a Ctrl-C ended after this step, in the middle of an episode, and then resumed."""
+    report = Trainer.report
+
+    def stop(trainer):
+        report(trainer)
+        if trainer.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "report", stop)
+        assert run.train(config, folder, quiet=True)["steps"] == step
+    return run.train(config, folder, resume=True, quiet=True)
+
+
+def test_playing_the_episode_again_leads_to_the_same_run(small, walks, monkeypatch):
+    config = small("walks:Walk", run={"steps": 160, "freeze_at": 130}, replay=SETTINGS)
+    whole = run.train(config, walks / "whole", quiet=True)
+    found = stopped_and_resumed(config, walks / "parts", monkeypatch)
+    assert whole["episodes_restarted"] == found["episodes_restarted"] == 0
+    arrays, again = (
+        safetensors.numpy.load_file(walks / name / "checkpoint/000000160/weights.safetensors")
+        for name in ("whole", "parts")
+    )
+    assert arrays.keys() == again.keys()
+    assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
+    assert len(again["env.taken"]) > 0
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["pixels", "latents"])
+def test_where_that_leads_elsewhere_the_episode_starts_again_and_the_summary_says_so(small, walks, monkeypatch, kept):
+    freeze_at = None if kept else 100
+    config = small("walks:Unseeded", run={"steps": 160, "freeze_at": freeze_at}, replay=SETTINGS)
+    found = stopped_and_resumed(config, walks / "run", monkeypatch)
+    assert (found["status"], found["steps"], found["episodes_restarted"]) == ("finished", 160, 1)
+    # Five episodes of 30 steps at most, each cut off with a row of its own, and the one that was cut by the resume.
+    assert found["replay"]["rows"] >= 160 + 1
+
+
+def test_a_failing_replay_says_why():
+    class Gone:
+        spec, actions, window = envs.EnvSpec((2, 2), 1, 2, 1), 2, np.zeros((1, 2, 2), np.uint8)
+
+        def reset(self):
+            raise RuntimeError("the simulator is gone")
+
+    env = Replayed(Gone(), np.random.default_rng(0), "gone")
+    arrays, values = env.state()
+    with pytest.raises(envs.EpisodeLost, match="the simulator is gone"):
+        env.restore(arrays, values)
