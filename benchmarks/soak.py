@@ -62,6 +62,13 @@ def kill_once(out: Path, near: str | None, rng: random.Random) -> tuple[bool, in
     return False, newest(out)
 
 
+def moment(done: int, step: int, rng: random.Random) -> str | None:
+    """Every other kill comes at an event: a checkpoint, or the freeze where it is still ahead."""
+    if done % 2:
+        return None
+    return rng.choice(["checkpoint", "freeze"]) if step < FREEZE_AT else "checkpoint"
+
+
 def final(out: Path) -> dict[str, np.ndarray]:
     """The arrays of the last checkpoint."""
     place = out / "checkpoint" / f"{STEPS:09d}"
@@ -79,7 +86,7 @@ def kills(count: int, seed: int) -> None:
         while done < count:
             out = Path(folder, f"run{runs}")
             for _ in range(6):
-                near = rng.choice(["checkpoint", "freeze", None, None]) if newest(out) < FREEZE_AT else None
+                near = moment(done, newest(out), rng)
                 killed, _ = kill_once(out, near, rng)
                 if not killed:
                     break

@@ -100,7 +100,7 @@ TYPES: dict[str, dict[str, Any]] = {
 BOUNDS: dict[str, tuple[float, float]] = {
     "steps": (1, math.inf),
     "freeze_at": (0, math.inf),
-    "seed": (0, 2**63),
+    "seed": (0, 2**63 - 1),
     "threads": (1, 1024),
     "eval_every": (0, math.inf),
     "eval_episodes": (1, math.inf),
@@ -120,8 +120,10 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "reward_clip": (0, math.inf),
     "hidden": (1, 65536),
     "atoms": (2, 10_001),
+    "v_min": (-1e9, 1e9),
+    "v_max": (-1e9, 1e9),
     "learning_rate": (0, 10),
-    "adam_eps": (0, 1),
+    "adam_eps": (1e-15, 1),  # above zero: a gradient of zero over a mean of zero is no number
     "clip_norm": (0, math.inf),
     "target_every": (1, math.inf),
     "sigma0": (0, 10),
@@ -151,9 +153,15 @@ def build(tables: Mapping[str, Mapping[str, Any]]) -> Config:
         values = {name: table.get(name) for name in known}
         return kind(**{name: None if value == "never" else value for name, value in values.items()})
 
-    return Config(
+    found = Config(
         make(RunConfig, tables["run"]), make(ReplayConfig, tables["replay"]), make(RainbowConfig, tables["agent"])
     )
+    replay, agent = found.replay, found.agent
+    if not agent.v_max - agent.v_min > 1e-6 * max(abs(agent.v_min), abs(agent.v_max)):  # what float32 tells apart
+        raise ConfigError(f"agent.v_min = {agent.v_min:g} is not below agent.v_max = {agent.v_max:g}")
+    if replay.learn_start < replay.n_step:
+        raise ConfigError(f"replay.learn_start = {replay.learn_start} is below replay.n_step = {replay.n_step}")
+    return found
 
 
 TYPES_OF = {RunConfig: TYPES["run"], ReplayConfig: TYPES["replay"], RainbowConfig: TYPES["agent"]}
@@ -162,17 +170,17 @@ TYPES_OF = {RunConfig: TYPES["run"], ReplayConfig: TYPES["replay"], RainbowConfi
 def read(path: Path) -> Tables:
     """The checked tables of a TOML file; raises ConfigError, naming file and key, where it is no configuration."""
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ConfigError(f"{path} is not a run's configuration: {error}") from None
     try:
         for name, table in tables.items():
             if not isinstance(table, dict):
-                raise ConfigError(f"{name} is not a table; the tables are [run], [replay] and [agent]")
+                raise ConfigError(f"{name!r} is not a table; the tables are [run], [replay] and [agent]")
             if name not in TYPES:
-                raise ConfigError(f"unknown table [{name}]{_nearest(name, TYPES)}")
+                raise ConfigError(f"unknown table {name!r}{_nearest(name, TYPES)}")
             for key, value in table.items():
                 table[key] = check(f"{name}.{key}", value)
     except ConfigError as error:
@@ -208,8 +216,12 @@ def check(key: str, value: Any) -> Any:
     plain = [kind for kind in kinds if isinstance(kind, type) and kind is not type(None)]
     if type(None) in kinds and value == "never":
         return value
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{key} = a number of {value.bit_length()} bits is beyond 64 bits")
     if isinstance(value, int) and not isinstance(value, bool) and float in plain:
         value = float(value)
+    if value == "":
+        raise ConfigError(f"{key} = '' is empty")
     if value not in words and type(value) not in plain:
         wanted = " or ".join([*({int: "a whole number", float: "a number", str: "text", bool: "true or false"}[k]
                                 for k in plain), *map(repr, words)])  # fmt: skip

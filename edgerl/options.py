@@ -65,6 +65,8 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
         raise ConfigError(f"--algo: unknown algorithm {tables['run']['algo']!r}; there is {known}")
     if tables["agent"]["cut"] == "last":
         tables["agent"]["cut"] = architectures.last_layer(tables["agent"]["encoder"])
+    if tables["run"].get("device") == "never":
+        del tables["run"]["device"]
     profile = load_device(tables["run"].get("device"))
     if tables["run"].get("threads") is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -111,7 +113,7 @@ def _given(options: dict[str, Any]) -> configs.Tables:
         if key in BYTES:
             value = _bytes(_option(key), value)
         if key == "freeze_at" and value != "never":
-            if not value.isdecimal():
+            if not value.isdecimal() or len(value) > 19:  # more than 64 bits hold
                 raise ConfigError(f"--freeze-at: {value!r} is neither a number of steps nor never")
             value = int(value)
         try:
@@ -140,19 +142,20 @@ def _assigned(assignments: list[str]) -> configs.Tables:
         try:
             table, name = configs.find(key)
             try:
-                parsed = tomllib.loads(f"value = {value}")["value"]
-            except tomllib.TOMLDecodeError:
-                parsed = value
-            if name in BYTES:
-                parsed = _bytes("--set", value)
+                lines = tomllib.loads(f"value = {value}")
+            except (ValueError, RecursionError):
+                lines = {}
+            parsed = lines["value"] if len(lines) == 1 else value
+            if name in BYTES and parsed != "never":
+                parsed = _bytes(f"{table}.{name}", parsed if isinstance(parsed, str) else value)
             found.setdefault(table, {})[name] = configs.check(f"{table}.{name}", parsed)
         except ConfigError as error:
-            raise ConfigError(f"--set: {str(error).removeprefix('--set: ')}") from None
+            raise ConfigError(f"--set: {error}") from None
     return found
 
 
 def _bytes(option: str, value: Any) -> Any:
-    if isinstance(value, int) or (option in ("--budget", "budget") and value == "unbounded"):
+    if isinstance(value, int) or (option in ("--budget", "budget", "run.budget") and value == "unbounded"):
         return value
     try:
         return parse_bytes(str(value))

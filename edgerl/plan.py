@@ -15,7 +15,7 @@ from edgerl.sampling import Prioritized
 from memory_budget import fit_rows, format_bytes
 
 ACTION = np.dtype(np.uint8)
-LIBRARIES = 325_000_000  # bytes; measured: CPython 3.11, torch 2.13 CPU, ONNX Runtime 1.31, x86-64 Linux
+LIBRARIES = 318_000_000  # bytes; measured: CPython 3.11, torch 2.13 CPU, ONNX Runtime 1.31, x86-64 Linux
 SCRATCH, SCRATCH_ROW = 8_000_000, 1_000_000  # bytes; measured: 40 MB where a batch is 32 stacked Atari windows
 
 

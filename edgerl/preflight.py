@@ -29,17 +29,19 @@ def process_limit(config: Config) -> tuple[int | None, str]:
     return limit, LIMIT_NAMES.get(name, "")
 
 
-def check_budget(budget: int, limit: int | None, source: str) -> None:
-    """Raise ConfigError where the replay alone is more than the machine, or the limit, can give now."""
+def check_size(plan: Plan, limit: int | None, source: str) -> None:
+    """Raise ConfigError where replay or networks alone are more than the machine, or the limit, can give now."""
     available = psutil.virtual_memory().available
-    if budget > available:
-        raise ConfigError(
-            f"--budget: {format_bytes(budget)} is larger than this machine: {format_bytes(available)} are available"
-        )
-    if limit is not None and budget > limit:
-        raise ConfigError(
-            f"--budget: {format_bytes(budget)} is larger than what {source} leaves the process, {format_bytes(limit)}"
-        )
+    networks = plan.ledger["networks"] + plan.ledger["optimizer"]
+    for name, nbytes in (("--budget", plan.budget), ("networks and optimizer", networks)):
+        if nbytes > available:
+            raise ConfigError(
+                f"{name}: {format_bytes(nbytes)} is larger than this machine: {format_bytes(available)} are available"
+            )
+        if limit is not None and nbytes > limit:
+            raise ConfigError(
+                f"{name}: {format_bytes(nbytes)} is larger than what {source} leaves the process, {format_bytes(limit)}"
+            )
 
 
 def check_fit(plan: Plan, libraries: int, limit: int | None, source: str) -> None:

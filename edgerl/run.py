@@ -41,7 +41,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     env = make_env(config, env_rng, training=True)
     planned = plan.make(config, env.spec)
     limit, source = preflight.process_limit(config)
-    preflight.check_budget(planned.budget, limit, source)
+    preflight.check_size(planned, limit, source)
     folder = out or default_folder(config)
     checkpoints = folder / "checkpoint"
     saved = checkpoint.newest(checkpoints) if resume and checkpoint.exists(checkpoints) else None

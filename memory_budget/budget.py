@@ -1,5 +1,6 @@
 """How many rows fit a byte budget, and the ledger of planned against measured bytes."""
 
+import sys
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ def fit_rows(budget: int, row_bytes: int, index_bytes: Callable[[int], int]) -> 
 
     `index_bytes` must not fall as C grows.
     """
-    return bisect_right(range(budget // row_bytes + 1), budget, key=lambda c: c * row_bytes + index_bytes(c)) - 1
+    most = min(budget // row_bytes + 1, sys.maxsize)  # a range has no more
+    return bisect_right(range(most), budget, key=lambda c: c * row_bytes + index_bytes(c)) - 1
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What a process may hold: the smallest of a limit given, the device's, and the control group's (Linux)."""
 
+import os
 from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
@@ -10,15 +11,17 @@ def cgroup_bytes() -> int | None:
     """The tightest memory limit of this process's control groups (v2 memory.max and memory.high, v1), or None."""
     found = []
     try:
-        lines = _MEMBERSHIP.read_text().splitlines()
+        lines = os.fsdecode(_MEMBERSHIP.read_bytes()).split("\n")
     except OSError:
         return None
     for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not path.startswith("/") or (controllers and "memory" not in controllers.split(",")):
             continue
         base = _ROOT / "memory" if controllers else _ROOT
-        group = base / path.lstrip("/")
+        outside = ".." in path.split("/")  # of this namespace: nothing below the root leads there
+        group = base if outside else base / path.lstrip("/")
         for folder in (group, *group.parents):
             if not folder.is_relative_to(base):
                 break

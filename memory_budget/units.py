@@ -37,6 +37,8 @@ def parse_bytes(text: str) -> int:
     if amount.adjusted() > 15:  # keeps 1e999999GB from becoming a number of a million digits
         raise ValueError(f"{text!r} is larger than any machine; {allowed}")
     count = int(amount * UNITS[unit])  # Decimal: 0.07 * 10^9 is 70,000,000 and not 70,000,000.000001
+    if count >= 2**63:
+        raise ValueError(f"{text!r} is larger than any machine; {allowed}")
     if count <= 0:
         raise ValueError(f"{text!r} is not above zero bytes; {allowed}")
     return count
