@@ -7,7 +7,6 @@ and the checksums of all.
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError
 
+from edgerl import tensors
 from edgerl.types import Array
 
-FORMAT, KEPT = 1, 2
+FORMAT, KEPT = 2, 2
 ENV = "env."  # what the names of the environment's arrays begin with
 
 
@@ -46,10 +44,10 @@ def save(
     try:
         folder.mkdir(exist_ok=True)
         writing.mkdir()
-        _write_arrays(writing / "weights.safetensors", arrays)
+        tensors.write(writing / "weights.safetensors", arrays)
         for name, array in (raw or {}).items():
             (writing / f"{name}.raw").write_bytes(array.view(np.uint8).data)
-        digests = {file.name: _digest(file) for file in sorted(writing.iterdir())}
+        digests = {file.name: digest(file) for file in sorted(writing.iterdir())}
         manifest = {"format": FORMAT, "step": step, "sha256": digests, **values}
         (writing / "state.json").write_text(json.dumps({"checksum": _checksum(manifest), **manifest}, indent=1))
         for file in (*writing.iterdir(), writing):
@@ -82,11 +80,18 @@ class Saved:
     def env_arrays(self) -> dict[str, Array]:
         return {name.removeprefix(ENV): array for name, array in self.arrays.items() if name.startswith(ENV)}
 
+    def check(self, identity: dict[str, Any]) -> None:
+        """Raise CheckpointError where this checkpoint is of a run of another `Config.identity`."""
+        for name, own in identity.items():
+            if (theirs := self.values["identity"].get(name)) != own:
+                raise CheckpointError(f"{self.place} is of another run: its {name} is {theirs}, not {own}")
+
     def of_another_run(self, error: Exception) -> CheckpointError:
         """The error to raise where this checkpoint does not fit its folder's configuration, for this reason."""
         if isinstance(error, CheckpointError):
             return error
-        return CheckpointError(f"{self.place} is of another run: {error}".splitlines()[0])
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # torch's first line only announces it
+        return CheckpointError(f"{self.place} is of another run: {reason}")
 
     def read_raw(self, name: str, into: Array) -> None:
         """Read a raw array straight into `into`, bytes for bytes; raises CheckpointError where the size is another."""
@@ -111,7 +116,7 @@ def newest(folder: Path) -> Saved:
             values = _read_values(place)
             if values["format"] == FORMAT:
                 return Saved(place, _read_arrays(place, values), values, passed)
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             passed.append(str(error) if isinstance(error, CheckpointError) else f"{place} is damaged: {error}")
             continue
         raise CheckpointError(f"{place} has format {values['format']}, this edgerl reads {FORMAT}")
@@ -161,21 +166,10 @@ def _read_values(place: Path) -> dict[str, Any]:
 
 def _read_arrays(place: Path, values: dict[str, Any]) -> dict[str, Array]:
     """The named arrays, once every file is what `values` says it was; errors as in `_read_values`."""
-    for name, digest in values["sha256"].items():
-        if _digest(place / name) != digest:
+    for name, expected in values["sha256"].items():
+        if digest(place / name) != expected:
             raise CheckpointError(f"{place / name} is damaged: its checksum differs")
-    arrays: dict[str, Array] = safetensors.numpy.load_file(place / "weights.safetensors")
-    return arrays
-
-
-def _write_arrays(file: Path, arrays: dict[str, Array]) -> None:
-    try:
-        safetensors.numpy.save_file(arrays, file)
-    except SafetensorError as error:  # a full disk too is one, with the number only in its text
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+    return tensors.read(place / "weights.safetensors")
 
 
 def _name(error: BaseException, place: Path) -> None:
@@ -192,7 +186,8 @@ def _checksum(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _digest(file: Path) -> str:
+def digest(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -185,7 +185,7 @@ def main() -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         _complain(message)
     sys.exit(code)
 

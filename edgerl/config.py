@@ -85,6 +85,12 @@ class Config:
     replay: ReplayConfig
     agent: RainbowConfig
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Whose a checkpoint is: no run where one of these is another can go on from it."""
+        run, agent = self.run, self.agent
+        return {"environment": run.env, "algorithm": run.algo, "encoder": agent.encoder, "seed": run.seed}
+
     def to_toml(self) -> str:
         tables = asdict(self)
         tables["run"] = {k: v for k, v in tables["run"].items() if v is not None}

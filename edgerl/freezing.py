@@ -1,5 +1,6 @@
 """The paper's event (section 4): the encoder is frozen, pixels become latents in the same bytes, the replay grows."""
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents import Agent
-from edgerl.checkpoint import write_whole
+from edgerl.checkpoint import CheckpointError, digest, write_whole
 from edgerl.replay import CHUNK, Replay
 from edgerl.representation import Encoded, Latents, Representation, latent_field, nbytes
 from edgerl.types import Array
@@ -36,8 +37,10 @@ def freeze(agent: Agent, replay: Replay, pending: Array, cut: str, folder: Path)
     with returning_blocks(above=LARGE_BLOCK):
         trim()
         stem = agent.stem(cut)
-        write_whole(folder / ONNX_FILE, export(stem, pending.shape))
-        latents = frozen(folder, pixels)
+        exported = export(stem, pending.shape)
+        sha256 = hashlib.sha256(exported).hexdigest()
+        write_whole(folder / ONNX_FILE, exported)
+        latents = frozen(folder, pixels, sha256)
         newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - pixels.history)) - 1
         difference = parity(stem, latents.encode, pending[None])
         if len(newest):
@@ -52,14 +55,24 @@ def freeze(agent: Agent, replay: Replay, pending: Array, cut: str, folder: Path)
         "rows_after": len(replay),
         "parity_max_abs_diff": difference,
         "onnx_file": ONNX_FILE,
+        "onnx_sha256": sha256,
         "peak_extra_bytes": meter.extra_bytes(),
         "child_peak_bytes": None,
     }
 
 
-def frozen(folder: Path, pixels: Representation) -> Latents | Encoded:
-    """What a run stores instead of `pixels` once it is frozen, by the stem in its folder: the smaller of the two."""
-    encode = Session(folder / ONNX_FILE)
+def frozen(folder: Path, pixels: Representation, sha256: str) -> Latents | Encoded:
+    """What a run stores instead of `pixels` once it is frozen, by the stem in its folder: the smaller of the two.
+
+    Raises CheckpointError where that file is not the one of this checksum, which the run wrote.
+    """
+    file = folder / ONNX_FILE
+    try:
+        if digest(file) != sha256:
+            raise CheckpointError(f"{file} is damaged: its checksum differs")
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
+    encode = Session(file)
     if nbytes(latent_field(encode.shape)) > nbytes(pixels.field):
         return Encoded(pixels, encode)
     return Latents(encode, encode.shape)

@@ -1,6 +1,6 @@
 """Metrics of a run, the same names in metrics.jsonl and in TensorBoard events. docs/metrics.md lists them.
 
-They are not worth a run: where the disk refuses them, that is said once, and the run goes on. What is there stays whole.
+They are not worth a run: where the disk refuses a record, that is said once, no part of it stays, and the run goes on.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class Metrics:
-    """Writes one JSON line, and one TensorBoard event, for each call of `write`. No file is made or held open before."""
+    """Writes one JSON line, and one TensorBoard event, for each call of `write`; holds no file open between them."""
 
     def __init__(self, folder: Path) -> None:
         self._lines = folder / "metrics.jsonl"
@@ -48,17 +48,13 @@ class Metrics:
                 os.truncate(self._lines, nbytes)
         self._event(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
 
-    def close(self) -> None:
-        """Nothing is held open."""
-
     def _event(self, event: Event) -> None:
-        records = io.BytesIO()
-        writer = RecordWriter(records)
-        if not _size(self._events):
-            writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-        writer.write(event.SerializeToString())
+        first = Event(wall_time=event.wall_time, file_version="brain.Event:2")
         with self._going_on():
-            _append(self._events, records.getvalue())
+            for each in (event,) if _size(self._events) else (first, event):
+                record = io.BytesIO()
+                RecordWriter(record).write(each.SerializeToString())
+                _append(self._events, record.getvalue())
 
     @contextlib.contextmanager
     def _going_on(self) -> Iterator[None]:
@@ -69,7 +65,7 @@ class Metrics:
             if not self._refused:
                 self._refused = True
                 with contextlib.suppress(OSError):
-                    print(f"edgerl: metrics are not logged: {error.strerror}; going on", file=sys.stderr)
+                    print(f"edgerl: metrics not logged: {error.strerror}; going on", file=sys.stderr)
 
 
 def _append(file: Path, record: bytes) -> None:

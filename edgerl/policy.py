@@ -19,6 +19,7 @@ class Policy:
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         self.config = load(folder / "config.toml")
         saved = checkpoint.newest(folder / "checkpoint")
+        saved.check(self.config.identity)
         run = self.config.run
         self.step, self.passed = int(saved.values["step"]), saved.passed
         self.spec = envs.describe(run.env, full_action_set=run.full_action_set)
@@ -31,7 +32,8 @@ class Policy:
             raise saved.of_another_run(error) from None
         self.representation: Representation = Pixels(self.spec.frame, self.spec.history)
         if self.agent.cut is not None:
-            self.representation = frozen(folder, self.representation)
+            stem = saved.values["trainer"]["freeze_report"]["onnx_sha256"]
+            self.representation = frozen(folder, self.representation, stem)
 
     def act(self, observation: Array) -> int:
         """The greedy action for one window, uint8 [history, H, W], newest frame last. Raises ValueError for others."""

@@ -1,5 +1,6 @@
 """What a run shows while it works: a bar on a terminal, a line now and then elsewhere. All of it goes to stderr."""
 
+import contextlib
 import time
 from typing import Self
 
@@ -7,11 +8,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
+class _Lasting(Console):
+    """A console that falls silent where its pipe is closed, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Reporter:
     """Shows steps, steps/s, the last score, replay rows and resident memory; `say` prints a line of its own."""
 
     def __init__(self, steps: int, *, quiet: bool) -> None:
-        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._console = _Lasting(stderr=True, quiet=quiet, highlight=False)
         self._steps, self._quiet = steps, quiet
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -32,7 +40,7 @@ class Reporter:
             self._bar.update(self._task, completed=done, description=phase, note=note)
         elif not self._quiet and done * 10 // self._steps > self._marks:
             self._marks = done * 10 // self._steps
-            self._console.print(f"{done * 100 // self._steps:3d}%  step {done:,} of {self._steps:,}  {phase}  {note}")
+            self.say(f"{done * 100 // self._steps:3d}%  step {done:,} of {self._steps:,}  {phase}  {note}")
 
     @property
     def due(self) -> bool:
@@ -44,7 +52,9 @@ class Reporter:
         return True
 
     def say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, markup=False)
+        """Print a line; a stderr that takes none, such as a log on a full disk, ends no run."""
+        with contextlib.suppress(OSError):
+            self._console.print(line, soft_wrap=True, markup=False)
 
     def __enter__(self) -> Self:
         self._bar.start()

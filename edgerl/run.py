@@ -47,8 +47,10 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     saved = checkpoint.newest(checkpoints) if resume and checkpoint.exists(checkpoints) else None
     if not resume:
         preflight.check_folder(folder)
-    elif saved is not None and run.steps < saved.values["step"]:
-        raise ConfigError(f"--steps: {run.steps} is below the {saved.values['step']} that are done")
+    elif saved is not None:
+        saved.check(config.identity)
+        if run.steps < saved.values["step"]:
+            raise ConfigError(f"--steps: {run.steps} is below the {saved.values['step']} that are done")
 
     keep_blocks(SCRATCH_BLOCK)
     baseline = rss_bytes()
@@ -60,7 +62,8 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     if not resume:
         preflight.make_folder(folder)
     with locked(folder):
-        checkpoint.write_whole(folder / "config.toml", config.to_toml().encode())
+        if saved is None:
+            write_config(config, folder)
         metrics = Metrics(folder)
         replay = Replay(
             planned.budget,
@@ -92,12 +95,17 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
                     env.reset()
                 else:
                     go_on(trainer, saved)
+                    write_config(config, folder)
                 try:
                     status = trainer.run()
                 finally:
                     found = summary.write(trainer, status, baseline)
-                    metrics.close()
     return found
+
+
+def write_config(config: Config, folder: Path) -> None:
+    """Leave the run's settings in its folder; a resumed run's only once it has gone on."""
+    checkpoint.write_whole(folder / "config.toml", config.to_toml().encode())
 
 
 def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> envs.Environment:

@@ -18,6 +18,7 @@ FREEZE_KEYS = (
     "rows_after",
     "parity_max_abs_diff",
     "onnx_file",
+    "onnx_sha256",
     "peak_extra_bytes",
     "child_peak_bytes",
 )

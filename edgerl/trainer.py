@@ -1,6 +1,8 @@
 """The training loop: environment, replay, agent; at T_f the paper's event; evaluations and checkpoints."""
 
+import contextlib
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,6 +255,7 @@ class Trainer:
         raw, replay = self.replay.state()
         arrays |= {f"{checkpoint.ENV}{name}": array for name, array in env_arrays.items()}
         values = {
+            "identity": self.config.identity,
             "trainer": {name: getattr(self, name) for name in KEPT},
             "agent": agent,
             "env": env,
@@ -264,7 +267,8 @@ class Trainer:
         except OSError as error:
             if needed:
                 raise
-            self.reporter.say(f"step {self.step:,}: no checkpoint: {error.strerror}; going on")
+            with contextlib.suppress(OSError):  # an error: told with --quiet too
+                print(f"edgerl: step {self.step:,}: no checkpoint: {error.strerror}; going on", file=sys.stderr)
             return
         written = sum(file.stat().st_size for file in self.checkpoint.iterdir())
         self.metrics.write(self.step, {"checkpoint/bytes": written})
@@ -274,7 +278,8 @@ class Trainer:
         values = saved.values
         self.agent.load(saved.agent_arrays, values["agent"])
         if self.agent.cut is not None:
-            self.replay.transcode(frozen(self.folder, self.replay.representation))
+            stem = values["trainer"]["freeze_report"]["onnx_sha256"]
+            self.replay.transcode(frozen(self.folder, self.replay.representation, stem))
         self.replay.restore(values["replay"], saved.read_raw)
         for name in KEPT:
             setattr(self, name, values["trainer"][name])

@@ -5,13 +5,14 @@ import json
 import os
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from edgerl import checkpoint
+from edgerl import checkpoint, tensors
 from edgerl.checkpoint import CheckpointError, newest, save
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +61,26 @@ def test_what_is_saved_is_found_again(tmp_path):
     assert values["step"] == 123_456
     assert sorted(file.name for file in place.iterdir()) == ["state.json", "weights.safetensors"]
     assert same(safetensors.numpy.load_file(place / "weights.safetensors"), arrays_of(5))  # others can read it too
+
+
+def test_the_library_of_the_format_and_we_read_each_others_files(tmp_path):
+    arrays = arrays_of(3) | {"strided": np.arange(24.0).reshape(4, 6)[:, 1:3], "half": np.ones((3, 3), np.float16)}
+    tensors.write(tmp_path / "ours", arrays)
+    assert same(safetensors.numpy.load_file(tmp_path / "ours"), arrays)
+    safetensors.numpy.save_file({n: a.copy() for n, a in arrays.items()}, tmp_path / "theirs", {"made": "there"})
+    assert same(tensors.read(tmp_path / "theirs"), arrays)
+    assert same(tensors.read(tmp_path / "ours"), arrays)
+
+
+def test_arrays_are_written_and_read_without_a_copy_in_memory(tmp_path):
+    large = np.ones(20_000_000, np.float32)
+    tracemalloc.start()
+    tensors.write(tmp_path / "large", {"large": large})
+    found = tensors.read(tmp_path / "large")["large"]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1_000_000
+    assert np.array_equal(found, large)
 
 
 def test_a_view_is_saved_as_it_is_seen(tmp_path):
@@ -201,11 +222,11 @@ def untouched(folder):
 
 @pytest.mark.parametrize("step", [3, 4])
 def test_weights_that_cannot_be_written_leave_the_older_checkpoints_whole(folder, monkeypatch, step):
-    def write_half(arrays, file):
+    def write_half(file, arrays):
         Path(file).write_bytes(b"half")
         disk_full()
 
-    monkeypatch.setattr(safetensors.numpy, "save_file", write_half)
+    monkeypatch.setattr(tensors, "write", write_half)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         save(folder, step, arrays_of(step), VALUES)
     untouched(folder)

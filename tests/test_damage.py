@@ -1,0 +1,103 @@
+"""A disk that forgets, and checkpoints that are another run's: passed over or refused by name, never trained from."""
+
+import hashlib
+import json
+import re
+import shutil
+
+import pytest
+
+from edgerl import configure, load, run
+from edgerl.checkpoint import CheckpointError, newest
+
+SETTINGS = {"env": "toy/catch", "budget": "1.5MB", "threads": 1, "hidden": 8, "learn_start": 30, "eval_every": 0}
+SETTINGS |= {"steps": 60, "freeze_at": "never", "checkpoint_every": 20}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run, with checkpoints at 40 and 60."""
+    folder = tmp_path_factory.mktemp("faults") / "run"
+    run.train(configure(**SETTINGS), folder, quiet=True)
+    return folder
+
+
+def borders(place):
+    """Where the sections of each file of a checkpoint begin: tensors, rows, priorities, entries of the manifest."""
+    state, weights = (place / "state.json").read_bytes(), (place / "weights.safetensors").read_bytes()
+    values, start = json.loads(state), 8 + int.from_bytes(weights[:8], "little")
+    tensors = json.loads(weights[8:start]).values()
+    found = {"state.json": [state.index(f'\n "{key}": '.encode()) + len(key) + 6 for key in values]}
+    found["weights.safetensors"] = [8, start, *(start + end for tensor in tensors for end in tensor["data_offsets"])]
+    for name in ("rows.raw", "priorities.raw"):
+        each = (place / name).stat().st_size // values["replay"]["size"]
+        found[name] = [each * row for row in (1, values["replay"]["size"] // 2, values["replay"]["size"] - 1)]
+    return found
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "rows.raw", "priorities.raw", "state.json"])
+def test_a_checkpoint_cut_or_changed_in_any_section_is_passed_over(name, finished, tmp_path):
+    folder = shutil.copytree(finished / "checkpoint", tmp_path / "checkpoint")
+    place, data, accepted = folder / "000000060", (folder / "000000060" / name).read_bytes(), []
+    places = sorted({0, 1, *borders(place)[name], len(data) - 1} - {len(data)})
+    assert len(places) >= (50 if name == "weights.safetensors" else 5)
+    for at in places:
+        for damaged in (data[:at], data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]):
+            (place / name).write_bytes(damaged)
+            saved = newest(folder)
+            assert len(saved.passed) == saved.passed[0].count(f"{place}") == 1
+            if saved.place.name != "000000040" or "\n" in saved.passed[0]:
+                accepted.append((at, len(damaged)))
+    assert accepted == []
+    (place / name).write_bytes(data)
+    assert newest(folder).place == place
+
+
+def reformatted(place):
+    """Make a checkpoint one of a later format, whole in every other way."""
+    values = json.loads((place / "state.json").read_text()) | {"format": 999}
+    del values["checksum"]
+    checksum = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    (place / "state.json").write_text(json.dumps({"checksum": checksum, **values}))
+
+
+OTHERS = {
+    "env": ({"env": "atari/qbert"}, "is of another run: its environment is atari/qbert, not toy/catch"),
+    "encoder": ({"encoder": "canonical", "cut": "conv3"}, "is of another run: its encoder is canonical, not data_eff"),
+    "seed": ({"seed": 1}, "is of another run: its seed is 1, not 0"),
+    "format": ({}, "has format 999, this edgerl reads 2"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_changed(other, finished, edgerl, tmp_path):
+    folder, (settings, reason) = shutil.copytree(finished, tmp_path / "run"), OTHERS[other]
+    if other == "format":
+        reformatted(folder / "checkpoint/000000060")
+    else:
+        run.train(configure(**SETTINGS | settings), tmp_path / "other", quiet=True)
+        shutil.rmtree(folder / "checkpoint")
+        shutil.copytree(tmp_path / "other/checkpoint", folder / "checkpoint")
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    ended = edgerl("train", "--resume", folder, "--quiet", "--steps", "80")
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
+    assert re.match(f"edgerl: {re.escape(str(folder / 'checkpoint/000000060'))} {reason}", ended.stderr)
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+
+
+STEMS = {
+    "missing": lambda file: file.unlink(),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:1000]),
+    "changed": lambda file: file.write_bytes(file.read_bytes()[:-9999] + b"\1" + file.read_bytes()[-9998:]),
+}
+
+
+@pytest.mark.parametrize("damage", STEMS)
+def test_a_frozen_run_whose_stem_is_damaged_is_refused_by_name(damage, tmp_path):
+    config, file = configure(**SETTINGS | {"freeze_at": 30}), tmp_path / "run/encoder.onnx"
+    run.train(config, tmp_path / "run", quiet=True)
+    STEMS[damage](file)
+    reason = f"^{re.escape(str(file))} (is damaged: its checksum differs|cannot be read: .+)$"
+    for go_on in (lambda: run.train(config, tmp_path / "run", resume=True, quiet=True), lambda: load(tmp_path / "run")):
+        with pytest.raises(CheckpointError, match=reason):
+            go_on()

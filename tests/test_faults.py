@@ -1,0 +1,258 @@
+"""A disk that refuses: full, read-only, failing in the middle. What a run says then, what it leaves, what exit code."""
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from edgerl import cli, configure, run
+from edgerl.checkpoint import newest
+from edgerl.metrics import Metrics
+from edgerl.trainer import Trainer, TrainingError
+
+NUMBERS = {"budget": "1.5MB", "threads": 1, "hidden": 8, "eval_every": 0, "steps": 60, "checkpoint_every": 20}
+TRAIN = ["train", "--env", "toy/catch", "--freeze-at", "never"]
+TRAIN += [f"--set={name}={value}" for name, value in NUMBERS.items()]
+FULL = os.strerror(errno.ENOSPC)
+needs_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
+
+
+@pytest.fixture
+def program(monkeypatch, capsys):
+    """Run `edgerl ARGS` in this process, where a test can break things; returns exit code and lines on stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["edgerl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code, capsys.readouterr().err.splitlines()
+
+    return call
+
+
+def tiny(**settings):
+    """A Config of a run with checkpoints at 0, 20, 40 and 60 and updates from 30 on."""
+    return configure(**{"env": "toy/catch", "freeze_at": "never", "learn_start": 30} | NUMBERS | settings)
+
+
+@contextlib.contextmanager
+def files_end_at(nbytes):
+    """No file grows beyond this: a write across it stops in the middle, one behind it fails, in any library."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextlib.contextmanager
+def failing(owner, name, number):
+    """`owner.name` fails with this errno; what writes a file leaves a part of it."""
+
+    def fail(*arguments, **_):
+        if name.startswith("write_"):
+            with open(arguments[0], "wb") as file:
+                file.write(bytes(100))
+        raise OSError(number, os.strerror(number))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, fail)
+        yield
+
+
+FAULTS = {
+    "the weights stop in the middle": (lambda: files_end_at(500_000), errno.EFBIG),
+    "no space for the rows": (lambda: failing(Path, "write_bytes", errno.ENOSPC), errno.ENOSPC),
+    "no space for the manifest": (lambda: failing(Path, "write_text", errno.ENOSPC), errno.ENOSPC),
+    "a read-only file system": (lambda: failing(Path, "mkdir", errno.EROFS), errno.EROFS),
+    "a sync that fails": (lambda: failing(os, "fsync", errno.EIO), errno.EIO),
+    "a rename that fails": (lambda: failing(Path, "rename", errno.ENOSPC), errno.ENOSPC),
+}
+
+
+def refuse_at(monkeypatch, step, fault):
+    """The disk has this fault during all of `Trainer.save` at `step`; returns how the system calls it."""
+    save, (make, number) = Trainer.save, FAULTS[fault]
+
+    def save_or_fail(trainer, **options):
+        with make() if trainer.step == step else contextlib.nullcontext():
+            save(trainer, **options)
+
+    monkeypatch.setattr(Trainer, "save", save_or_fail)
+    return os.strerror(number)
+
+
+def whole(folder):
+    """The steps of a run's checkpoints, newest first: each is read and taken away, and there is nothing else."""
+    steps = []
+    while list((folder / "checkpoint").iterdir()):
+        saved = newest(folder / "checkpoint")
+        assert saved.passed == []
+        steps.append(saved.values["step"])
+        shutil.rmtree(saved.place)
+    return steps
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_run_goes_on_without_a_checkpoint_on_the_way(fault, program, monkeypatch, tmp_path):
+    reason = refuse_at(monkeypatch, 40, fault)
+    code, lines = program(*TRAIN, "--out", tmp_path / "run")
+    assert code == 0
+    assert [line for line in lines if "checkpoint" in line] == [f"edgerl: step 40: no checkpoint: {reason}; going on"]
+    assert json.loads((tmp_path / "run/summary.json").read_text())["checkpoint"] == "checkpoint/000000060"
+    assert whole(tmp_path / "run") == [60, 20]
+
+
+@pytest.mark.parametrize("step", [0, 60])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_run_without_its_first_or_last_checkpoint_fails_in_one_line(fault, step, program, monkeypatch, tmp_path):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        reason = refuse_at(patch, step, fault)
+        code, lines = program(*TRAIN, "--quiet", "--out", folder)
+    assert code == 1
+    told = [line for line in lines if line != f"edgerl: metrics not logged: {reason}; going on"]
+    assert told == [f"edgerl: {folder / 'checkpoint' / f'{step:09d}'}: {reason}"]
+    assert json.loads((folder / "summary.json").read_text())["status"] == "failed"
+    kept = {place.name for place in folder.glob("checkpoint/*")}
+    assert kept == ({"000000020", "000000040"} if step else set())
+    assert program("train", "--resume", folder, "--quiet") == (0, [])  # once the disk is well again
+    assert whole(folder) == [60, 40]
+
+
+FILL = """
+import contextlib, sys
+from pathlib import Path
+from edgerl.cli import main
+from edgerl.trainer import Trainer
+report, filler = Trainer.report, Path(sys.argv[-1]).with_name("filler")
+def fill(trainer):
+    report(trainer)
+    if trainer.step == 30:
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+    if trainer.step == 50:
+        filler.unlink()
+Trainer.report = fill
+main()
+"""
+
+
+def test_a_real_disk_that_is_full_for_a_while(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=16m tmpfs {disk}"
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if shutil.which("unshare") is None or subprocess.run([*inside, mount], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody mount a small file system")
+    script = f'{mount} && "$@" && cp -r {disk}/run {tmp_path}'
+    command = [*inside, script, "sh", sys.executable, "-c", FILL, *TRAIN, "--out", str(disk / "run")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert f"edgerl: step 40: no checkpoint: {FULL}; going on" in ended.stderr.splitlines()
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines][-1] == 60
+    assert whole(tmp_path / "run") == [60, 20]
+
+
+@needs_full
+def test_a_run_goes_on_without_metrics_and_says_so_once(capsys, tmp_path):
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    assert run.train(tiny(), tmp_path, resume=True)["status"] == "finished"
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("edgerl:")]
+    assert lines == [f"edgerl: metrics not logged: {FULL}; going on"]
+    assert len(events(tmp_path)) > 5
+    assert whole(tmp_path) == [60, 40]
+
+
+def events(folder):
+    (file,) = folder.glob("events.*")
+    return [event for event in EventFileLoader(str(file)).Load() if event.HasField("summary")]
+
+
+@pytest.mark.parametrize("pattern", ["metrics.jsonl", "events.*"])
+def test_metrics_that_stop_in_the_middle_leave_whole_records_and_come_back(pattern, capsys, tmp_path):
+    metrics = Metrics(tmp_path)
+    metrics.write(1, {"loss": 0.5})
+    (file,) = tmp_path.glob(pattern)
+    with files_end_at(file.stat().st_size + 10):
+        metrics.write(2, {"loss": 0.25})
+        metrics.write(2, {"loss": 0.25})
+    metrics.write(3, {"loss": 0.125})
+    lines = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert (lines if pattern == "metrics.jsonl" else [event.step for event in events(tmp_path)]) == [1, 3]
+    assert metrics.sync() == (tmp_path / "metrics.jsonl").stat().st_size
+    assert capsys.readouterr().err == f"edgerl: metrics not logged: {os.strerror(errno.EFBIG)}; going on\n"
+
+
+def begun(folder, config, full):
+    """A run that has not come to a checkpoint; there is no space for this one of its files."""
+    folder.mkdir()
+    (folder / "config.toml").write_text(config.to_toml())
+    (folder / f".{full}.part").symlink_to("/dev/full")  # where the file is written before it is renamed
+    return folder
+
+
+@needs_full
+@pytest.mark.parametrize("full", ["config.toml", "encoder.onnx", "summary.json"])
+def test_no_space_for_a_file_of_a_run_is_one_line_and_leaves_no_part_of_it(full, program, tmp_path):
+    folder = begun(tmp_path / "run", tiny(freeze_at=30), full)
+    assert program("train", "--resume", folder, "--quiet") == (1, [f"edgerl: {folder / full}: {FULL}"])
+    left = {file.name for file in folder.iterdir() if not file.name.startswith("events")} - {".lock", "metrics.jsonl"}
+    expected = {"config.toml": set(), "encoder.onnx": {"summary.json"}, "summary.json": {"encoder.onnx"}}[full]
+    assert left == ({"config.toml"} if full == "config.toml" else {"config.toml", "checkpoint", *expected})
+    assert (folder / "config.toml").read_text() == tiny(freeze_at=30).to_toml()
+    if full != "config.toml":
+        assert newest(folder / "checkpoint").values["step"] == (20 if full == "encoder.onnx" else 60)
+    assert program("train", "--resume", folder, "--quiet") == (0, [])  # with space again
+    assert whole(folder) == [60, 40]
+
+
+@needs_full
+def test_what_ended_a_run_is_told_where_there_is_no_space_for_its_summary(program, monkeypatch, tmp_path):
+    def fail(_):
+        raise TrainingError("the loss is nan at step 7")
+
+    monkeypatch.setattr(Trainer, "interact", fail)
+    code, lines = program("train", "--resume", begun(tmp_path / "run", tiny(), "summary.json"))
+    assert (code, lines[-2:]) == (1, [f"no summary.json: {FULL}", "edgerl: the loss is nan at step 7"])
+
+
+@pytest.mark.parametrize("refused", ["mkdir", "touch"])
+def test_a_run_folder_on_a_read_only_file_system_is_refused(refused, program, tmp_path):
+    out = tmp_path / "run"
+    if refused == "touch":  # it is there, and empty
+        out.mkdir()
+    with failing(Path, refused, errno.EROFS):
+        ended = program(*TRAIN, "--quiet", "--out", out)
+    assert ended == (2, [f"edgerl: --out: {out} cannot be written: {os.strerror(errno.EROFS)}"])
+    assert list(tmp_path.rglob("*")) == ([out] if refused == "touch" else [])
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="this system has no /sys")
+def test_a_run_folder_where_nobody_can_write_is_refused(program):
+    code, lines = program(*TRAIN, "--quiet", "--out", "/sys/run")
+    assert (code, len(lines)) == (2, 1)
+    assert lines[0].startswith("edgerl: --out: /sys/run cannot be written: ")
+
+
+@needs_full
+@pytest.mark.parametrize("taker", ["a full disk", "a closed pipe"])
+def test_a_run_whose_messages_nobody_takes_goes_on(taker, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed, Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "edgerl.cli", *TRAIN, "--out", str(tmp_path / "run")]
+        stderr = full if taker == "a full disk" else closed
+        assert subprocess.run(command, stderr=stderr, check=False).returncode == 0
+    assert whole(tmp_path / "run") == [60, 40]
