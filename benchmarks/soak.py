@@ -1,7 +1,7 @@
 """Does a run survive being killed, and does its memory stay flat? Real processes, real kill -9.
 
-Kills: runs of toy/catch are killed again and again, half of the time within 2 s of a checkpoint or of the freeze,
-half at any moment, resumed each time, and at the end compared with an uninterrupted run, bit for bit.
+Kills: runs of toy/catch are killed again and again, every other time within 2 s of a checkpoint or right after the
+freeze, else at any moment, resumed each time, and at the end compared with an uninterrupted run, bit for bit.
 Flatness: one long run; resident memory, open files and threads after a warm-up and at the end.
 """
 
@@ -12,14 +12,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
 import safetensors.numpy
 
-STEPS, FREEZE_AT, EVERY = 900, 500, 60
-OPTIONS = ["--env", "toy/catch", "--budget", "3MB", "--threads", "1", "--quiet"]
+OPTIONS = ["--env", "toy/catch", "--budget", "3MB", "--threads", "1", "--set", "learn_start=60", "--quiet"]
+KILLS_A_RUN = 6
+NAMES = {
+    "checkpoint": "kill -9 within 2 s of a checkpoint",
+    "freeze": "kill -9 within 0.3 s of the freeze's first file",
+    "any": "kill -9 at any moment",
+}
 
 
 def command(*arguments: str) -> list[str]:
@@ -27,10 +34,15 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "edgerl.cli", "train", *arguments]
 
 
-def fresh(out: Path) -> list[str]:
+def fresh(out: Path, steps: int) -> list[str]:
     """A new run whose freeze comes between two checkpoints."""
-    options = ["--steps", str(STEPS), "--freeze-at", str(FREEZE_AT), "--checkpoint-every", str(EVERY)]
+    options = ["--steps", str(steps), "--freeze-at", str(freeze_at(steps)), "--checkpoint-every", str(steps // 15)]
     return command(*OPTIONS, *options, "--eval-every", "0", "--out", str(out))
+
+
+def freeze_at(steps: int) -> int:
+    """A little after the middle, and at no checkpoint."""
+    return steps * 5 // 9
 
 
 def newest(out: Path) -> int:
@@ -38,15 +50,15 @@ def newest(out: Path) -> int:
     return max((int(place.name) for place in (out / "checkpoint").glob("[0-9]*")), default=-1)
 
 
-def kill_once(out: Path, near: str | None, rng: random.Random) -> tuple[bool, int]:
-    """Start or resume the run, kill it near an event or at any moment; (whether it was killed, its newest step)."""
+def kill_once(out: Path, near: str, steps: int, rng: random.Random) -> bool:
+    """Start or resume the run and kill it, near an event or at any moment; whether it was killed before its end."""
     first = not (out / "config.toml").exists()
     if first:
         shutil.rmtree(out, ignore_errors=True)
-    process = subprocess.Popen(fresh(out) if first else command("--resume", str(out), "--quiet"))
+    process = subprocess.Popen(fresh(out, steps) if first else command("--resume", str(out), "--quiet"))
     before, onnx = newest(out), out / "encoder.onnx"
     written = onnx.stat().st_mtime_ns if onnx.exists() else 0
-    deadline = time.monotonic() + (rng.uniform(0.5, 8) if near is None else 120)
+    deadline = time.monotonic() + (rng.uniform(0.5, 8) if near == "any" else 120)
     while process.poll() is None and time.monotonic() < deadline:
         frozen = onnx.exists() and onnx.stat().st_mtime_ns != written
         if (near == "checkpoint" and newest(out) > before) or (near == "freeze" and frozen):
@@ -56,81 +68,84 @@ def kill_once(out: Path, near: str | None, rng: random.Random) -> tuple[bool, in
     if process.poll() is None:
         process.kill()
         process.wait()
-        return True, newest(out)
+        return True
     if process.returncode != 0:
         sys.exit(f"the run failed with exit code {process.returncode}; it is kept in {out}")
-    return False, newest(out)
+    return False
 
 
-def moment(done: int, step: int, rng: random.Random) -> str | None:
+def moment(done: int, step: int, steps: int, rng: random.Random) -> str:
     """Every other kill comes at an event: a checkpoint, or the freeze where it is still ahead."""
     if done % 2:
-        return None
-    return rng.choice(["checkpoint", "freeze"]) if step < FREEZE_AT else "checkpoint"
+        return "any"
+    return rng.choice(["checkpoint", "freeze"]) if step < freeze_at(steps) else "checkpoint"
 
 
-def final(out: Path) -> dict[str, np.ndarray]:
+def final(out: Path, steps: int) -> dict[str, np.ndarray]:
     """The arrays of the last checkpoint."""
-    place = out / "checkpoint" / f"{STEPS:09d}"
-    return safetensors.numpy.load_file(place / "weights.safetensors")
+    return safetensors.numpy.load_file(out / "checkpoint" / f"{steps:09d}" / "weights.safetensors")
 
 
-def kills(count: int, seed: int) -> None:
-    """Inject `count` kills and print what survived."""
-    rng, table = random.Random(seed), dict.fromkeys(("checkpoint", "freeze", None), 0)  # noqa: S311
-    done, runs, identical = 0, 0, 0
+class Survival(NamedTuple):
+    """Kills by name, and of the runs that were killed how many there were and how many ended bit-identical."""
+
+    kills: Counter[str]
+    runs: int
+    identical: int
+
+
+def kills(count: int, seed: int, steps: int = 900) -> Survival:
+    """Inject `count` kills."""
+    rng, injected, runs, identical = random.Random(seed), Counter[str](), 0, 0  # noqa: S311
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder, "whole")
-        subprocess.run(fresh(whole), check=True)
-        expected = final(whole)
-        while done < count:
+        subprocess.run(fresh(whole, steps), check=True)
+        expected = final(whole, steps)
+        while (done := injected.total()) < count:
             out = Path(folder, f"run{runs}")
-            for _ in range(6):
-                near = moment(done, newest(out), rng)
-                killed, _ = kill_once(out, near, rng)
-                if not killed:
+            for _ in range(min(KILLS_A_RUN, count - done)):
+                near = moment(injected.total(), newest(out), steps, rng)
+                if not kill_once(out, near, steps, rng):
                     break
-                done, table[near] = done + 1, table[near] + 1
-                print(f"\r{done} of {count} kills", end="", file=sys.stderr, flush=True)
+                injected[near] += 1
+                print(f"\r{injected.total()} of {count} kills", end="", file=sys.stderr, flush=True)
             subprocess.run(command("--resume", str(out), "--quiet"), check=True)
-            found = final(out)
+            found = final(out, steps)
             identical += found.keys() == expected.keys() and all(np.array_equal(found[n], expected[n]) for n in found)
             runs += 1
-    print("\rinjected (kill -9)                        times")
-    print(f"within 2 s of a checkpoint                {table['checkpoint']:5}")
-    print(f"within 0.3 s of the freeze's first file   {table['freeze']:5}")
-    print(f"at any moment                             {table[None]:5}")
-    print(f"runs                                      {runs:5}")
-    print(f"finished after all, bit-identical         {identical:5}")
-    print(f"lost                                      {runs - identical:5}")
+    return Survival(injected, runs, identical)
 
 
-def flat(steps: int) -> None:
-    """One long run; memory, files and threads after a tenth of it and at the end."""
+class Reading(NamedTuple):
+    """A look at a running process: agent steps done (to the last 500), resident bytes, open files, threads."""
+
+    step: int
+    resident: int
+    files: int
+    threads: int
+
+
+def flat(steps: int) -> tuple[Reading, Reading]:
+    """One long run; a reading after a tenth of it and one near the end."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
-        options = ["--steps", str(steps), "--freeze-at", "1000", "--eval-every", "0", "--checkpoint-every", "0"]
+        options = ["--steps", str(steps), "--freeze-at", str(min(1000, steps // 10))]
+        options += ["--eval-every", "0", "--checkpoint-every", "0"]
         process = subprocess.Popen(command(*OPTIONS, *options, "--out", str(out)))
         watched, readings = psutil.Process(process.pid), []
         while process.poll() is None:
+            metrics = out / "metrics.jsonl"
             try:
-                lines = (
-                    (out / "metrics.jsonl").read_text().count("throughput/") if (out / "metrics.jsonl").exists() else 0
-                )
-                readings.append((lines * 500, watched.memory_info().rss, watched.num_fds(), watched.num_threads()))
+                lines = metrics.read_text().count("throughput/") if metrics.exists() else 0
+                found = watched.memory_info().rss, watched.num_fds(), watched.num_threads()
             except psutil.Error:
                 break
+            readings.append(Reading(lines * 500, *found))
             time.sleep(1)
         if process.wait() != 0:
             sys.exit(f"the long run failed with exit code {process.returncode}")
-    warm = [reading for reading in readings if steps // 10 <= reading[0] < steps]
-    first, last = warm[0], warm[-2]
-    growth = (last[1] - first[1]) / max(1, last[0] - first[0]) * 100_000 / 1e6
-    print(
-        f"{steps:,} steps: resident {first[1] / 1e6:.1f} MB at step {first[0]:,}, {last[1] / 1e6:.1f} MB at {last[0]:,}"
-    )
-    print(f"growth per 100,000 steps {growth:.2f} MB (goal: under 1)")
-    print(f"open files {first[2]} and {last[2]}, threads {first[3]} and {last[3]}")
+    warm = [reading for reading in readings if steps // 10 <= reading.step < steps]
+    return warm[0], warm[-2]
 
 
 def main() -> None:
@@ -141,9 +156,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.kills:
-        kills(args.kills, args.seed)
+        found = kills(args.kills, args.seed)
+        print(f"\r{'injected':50}times")
+        for near, name in NAMES.items():
+            print(f"{name:50}{found.kills[near]:5}")
+        print(f"{'runs that were killed, up to six times each':50}{found.runs:5}")
+        print(f"{'survived: finished after all, bit-identical':50}{found.identical:5}")
+        print(f"{'lost':50}{found.runs - found.identical:5}")
     if args.steps:
-        flat(args.steps)
+        first, last = flat(args.steps)
+        growth = (last.resident - first.resident) / max(1, last.step - first.step) * 100_000 / 1e6
+        resident = (
+            f"{first.resident / 1e6:.1f} MB at step {first.step:,}, {last.resident / 1e6:.1f} MB at {last.step:,}"
+        )
+        print(f"{args.steps:,} steps: resident {resident}")
+        print(f"growth per 100,000 steps {growth:.2f} MB (goal: under 1)")
+        print(f"open files {first.files} and {last.files}, threads {first.threads} and {last.threads}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,20 @@
+"""Short versions of `make soak`: kills with -9, and a run whose memory, files and threads stay as they are."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import soak
+
+
+def test_killed_runs_end_bit_identical():
+    found = soak.kills(4, seed=1, steps=300)
+    assert found.kills.total() >= 4
+    assert found.identical == found.runs >= 1
+
+
+def test_memory_files_and_threads_stay_as_they_are():
+    first, last = soak.flat(6000)
+    assert last.step > first.step
+    assert last.resident - first.resident < 4e6
+    assert (last.files, last.threads) == (first.files, first.threads)
