@@ -14,7 +14,7 @@ def test_killed_runs_end_bit_identical():
 
 
 def test_memory_files_and_threads_stay_as_they_are():
-    first, last = soak.flat(6000)
+    first, last = soak.flat(3000)
     assert last.step > first.step
     assert last.resident - first.resident < 4e6
     assert (last.files, last.threads) == (first.files, first.threads)
