@@ -1,7 +1,7 @@
 """What a freeze of a full, wrapped replay takes beyond it, and what the budget is in resident memory.
 
-Two runs of real Qbert, at 0.07GB and at 0.01GB, each in a process of its own: fill and wrap the ring by playing, then
-400 updates on pixels, the freeze, and 400 updates on latents, filling and wrapping the larger ring too.
+Real Qbert at 0.07GB and at 0.01GB, and real walker-walk at 0.06GB, each in a process of its own: fill and wrap the ring
+by playing, update on pixels, freeze, and update on latents.
 """
 
 import json
@@ -9,46 +9,72 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 MB = 1e6
+# Settings by name: each ring wraps before the freeze; Rainbow's larger one after it too.
+RUNS: dict[str, dict[str, Any]] = {
+    "qbert": {"env": "atari/qbert", "budget": "0.07GB", "steps": 11_400, "freeze_at": 11_000, "learn_start": 10_600},
+    "small": {"env": "atari/qbert", "budget": "0.01GB", "steps": 11_400, "freeze_at": 11_000, "learn_start": 10_600},
+    "walker": {"env": "dmc/walker-walk", "budget": "0.06GB", "steps": 2100, "freeze_at": 2080, "learn_start": 2050},
+}
 
 
-def measure(budget: int) -> dict:
-    """The summary of one run at this budget (bytes), in a fresh process."""
+def measure(name: str) -> dict[str, Any]:
+    """The summary of one run, in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--child", str(budget), f"{folder}/run"]
-        subprocess.run(command, check=True)
-        return json.loads(Path(folder, "run", "summary.json").read_text())
+        subprocess.run([sys.executable, __file__, "--child", name, f"{folder}/run"], check=True)
+        found: dict[str, Any] = json.loads(Path(folder, "run", "summary.json").read_text())
+        return found
 
 
-def child(budget: int, out: str) -> None:
+def child(name: str, out: str) -> None:
     """One run; the ring wraps before the freeze."""
-    from edgerl import config, run
+    import edgerl
 
-    tables = config.preset("atari/qbert")
-    tables["run"] |= {"env": "atari/qbert", "budget": budget, "seed": 0, "threads": 2, "steps": 11_400}
-    tables["run"] |= {"freeze_at": 11_000, "eval_every": 0, "checkpoint_every": 0}
-    tables["replay"] |= {"learn_start": 10_600}
-    run.train(config.build(tables), Path(out), quiet=True)
+    edgerl.train(edgerl.configure(**RUNS[name], threads=2, eval_every=0, checkpoint_every=0), out)
+
+
+def freeze(found: dict[str, Any], goals: tuple[str, str]) -> None:
+    """Print what one freeze took."""
+    report, memory = found["freeze"], found["memory"]
+    requested = found["budget"]["requested_bytes"] / 1e9
+    print(f"{found['env']}, {requested:g} GB: {report['rows_before']:,} rows frozen in {report['seconds']:.2f} s")
+    print(f"  peak extra memory at the freeze  {report['peak_extra_bytes'] / MB:8.2f} MB (goal: {goals[0]})")
+    change = memory["rss_after_freeze"] - memory["rss_before_freeze"]
+    print(f"  resident after minus before      {change / MB:8.2f} MB (goal: {goals[1]})")
 
 
 def main() -> None:
-    """Print one table."""
+    """Print what each freeze took, and what the budget is in resident memory."""
     if sys.argv[1:2] == ["--child"]:
-        child(int(sys.argv[2]), sys.argv[3])
+        child(sys.argv[2], sys.argv[3])
         return
-    found = {budget: measure(budget) for budget in (70_000_000, 10_000_000)}
-    large, small = found[70_000_000], found[10_000_000]
-    freeze, memory = large["freeze"], large["memory"]
-    print(f"0.07GB, Qbert: {freeze['rows_before']:,} rows frozen in {freeze['seconds']:.2f} s")
-    print(f"peak extra memory at the freeze     {freeze['peak_extra_bytes'] / MB:7.2f} MB (goal: at most 16)")
-    change = memory["rss_after_freeze"] - memory["rss_before_freeze"]
-    print(f"resident after minus before         {change / MB:7.2f} MB (goal: at most 8)")
-    ends = [sum(line["measured"] for line in each["budget"]["ledger"].values()) for each in (large, small)]
-    print(f"at the end, 0.07GB less 0.01GB      {(ends[0] - ends[1]) / MB:7.2f} MB (goal: 60, within 2)")
-    for name in ("rss_before_freeze", "rss_after_freeze", "rss_peak"):
-        difference = memory[name] - small["memory"][name]
-        print(f"{name:18} 0.07GB less 0.01GB {difference / MB:6.2f} MB")
+    names = sys.argv[1:] or list(RUNS)
+    found = {name: measure(name) for name in names}
+    if "walker" in found:
+        import numpy as np
+
+        import edgerl
+        from edgerl import agents, representation
+        from edgerl.envs import describe
+
+        config, spec = edgerl.configure(env="dmc/walker-walk"), describe("dmc/walker-walk")
+        shape = representation.pixels(spec, config.replay).shape
+        agent = agents.make(config, shape, spec.actions, np.random.default_rng(0))
+        before = sum(agent.nbytes().values())
+        agent.freeze(config.agent.cut)
+        dead = before - sum(agent.nbytes().values())
+        freeze(found["walker"], ("at most 32", f"at most {-dead / MB:.0f}, what became dead"))
+    if "qbert" in found:
+        freeze(found["qbert"], ("at most 16", "at most 8"))
+    if {"qbert", "small"} <= found.keys():
+        large, small = found["qbert"], found["small"]
+        ends = [sum(line["measured"] for line in each["budget"]["ledger"].values()) for each in (large, small)]
+        print(f"at the end, 0.07GB less 0.01GB     {(ends[0] - ends[1]) / MB:8.2f} MB (goal: 60, within 2)")
+        for name in ("rss_before_freeze", "rss_after_freeze", "rss_peak"):
+            difference = large["memory"][name] - small["memory"][name]
+            print(f"{name:17}, 0.07GB less 0.01GB {difference / MB:8.2f} MB")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The ledger of a run: planned against measured bytes, line by line, whenever it is asked for."""
 
 from edgerl.agents import Agent
-from edgerl.plan import LIBRARIES, Plan
+from edgerl.plan import Plan
 from edgerl.replay import Replay
 from memory_budget import Ledger, format_bytes, rss_bytes
 
@@ -14,7 +14,7 @@ def take(plan: Plan, libraries: int, agent: Agent, replay: Replay) -> Ledger:
     What the other lines leave of resident memory is scratch, as far as scratch was planned, and then unaccounted.
     """
     found = Ledger()
-    for name, nbytes in {"libraries": LIBRARIES, **plan.ledger}.items():
+    for name, nbytes in plan.ledger.items():
         found.plan(name, nbytes)
     for name, nbytes in {"libraries": libraries, **agent.nbytes(), "replay": replay.ring.arena.nbytes}.items():
         found.measure(name, nbytes)

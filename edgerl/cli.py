@@ -24,13 +24,18 @@ app = typer.Typer(
 
 @app.command(short_help="train an agent, through the freeze")
 def train(
-    env: Annotated[str | None, typer.Option(help="atari/<game> or toy/catch (default: atari/qbert)")] = None,
-    algo: Annotated[str | None, typer.Option(help="the algorithm (default: the preset's)")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(help="such as atari/qbert (the default), dmc/cartpole-swingup, gym/CartPole-v1 or toy/catch"),
+    ] = None,
+    algo: Annotated[
+        str | None, typer.Option(help="rainbow or dqn; curl or sac where actions are vectors (default: the preset's)")
+    ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="data_efficient, canonical or module:callable (default: the preset's)")
+        str | None, typer.Option(help="data_efficient, canonical, curl or module:callable (default: the preset's)")
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="bytes the replay holds, such as 0.07GB (the default), or unbounded")
+        str | None, typer.Option(help="bytes the replay holds, such as 0.07GB, or unbounded (default: the preset's)")
     ] = None,
     device: Annotated[str | None, typer.Option(help="a device profile (see edgerl devices)")] = None,
     process_limit: Annotated[
@@ -46,6 +51,9 @@ def train(
     threads: Annotated[int | None, typer.Option(help="compute threads (default: the device's, or all cores)")] = None,
     accelerator: Annotated[
         str | None, typer.Option(help="where torch trains: cpu (the default), cuda or auto", metavar="cpu|cuda|auto")
+    ] = None,
+    action_repeat: Annotated[
+        int | None, typer.Option(help="env steps that an action of dmc lasts (default: the preset's)")
     ] = None,
     sticky_actions: Annotated[
         float | None, typer.Option(help="probability that Atari repeats the last action (default: 0)")
@@ -117,9 +125,15 @@ def evaluate(
 
 @app.command(short_help="what a run will take, and whether it fits")
 def plan(
-    env: Annotated[str | None, typer.Option(help="atari/<game> or toy/catch (default: atari/qbert)")] = None,
-    encoder: Annotated[str | None, typer.Option(help="data_efficient, canonical or module:callable")] = None,
-    budget: Annotated[str | None, typer.Option(help="bytes the replay holds (default: 0.07GB), or unbounded")] = None,
+    env: Annotated[str | None, typer.Option(help="such as atari/qbert (the default) or dmc/cartpole-swingup")] = None,
+    encoder: Annotated[str | None, typer.Option(help="data_efficient, canonical, curl or module:callable")] = None,
+    action_repeat: Annotated[
+        int | None, typer.Option(help="env steps an action of dmc lasts (default: the preset's)")
+    ] = None,
+    algo: Annotated[str | None, typer.Option(help="the algorithm (default: the preset's)")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="bytes the replay holds, or unbounded (default: the preset's)")
+    ] = None,
     device: Annotated[list[str] | None, typer.Option(help="a device profile; may be given several times")] = None,
     process_limit: Annotated[str | None, typer.Option(help="bytes the process tree may hold")] = None,
     steps: Annotated[int | None, typer.Option(help="agent steps (default: the preset's)")] = None,
@@ -135,8 +149,9 @@ def plan(
     chosen, notes = options.started(settings, config, set_ or [])
     from edgerl import envs, planning
 
-    spec = envs.describe(chosen.run.env, full_action_set=chosen.run.full_action_set)
-    reports = [planning.report(chosen, spec, name) for name in device or (chosen.run.device,)]
+    run = chosen.run
+    spec = envs.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
+    reports = [planning.report(chosen, spec, name) for name in device or (run.device,)]
     if json:
         from json import dumps
 
@@ -178,7 +193,14 @@ def main() -> None:
     except OSError as error:
         _leave(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
     except Exception as error:
-        code = {"EnvError": 2, "CheckpointError": 2, "TrainingError": 1, "FreezeError": 1, "ExportError": 1}
+        code = {
+            "EnvError": 2,
+            "CheckpointError": 2,
+            "EnvFailed": 1,
+            "TrainingError": 1,
+            "FreezeError": 1,
+            "ExportError": 1,
+        }
         if type(error).__name__ in code:  # by name: importing them here would import torch
             _leave(str(error), code[type(error).__name__])
         raise

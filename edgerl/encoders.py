@@ -1,12 +1,13 @@
 """Encoders as torch modules, built from `architectures`, that can be split at a cut into a stem and a tail."""
 
 from collections import OrderedDict
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgerl.architectures import Shape, layers
+from edgerl.architectures import Linear, Shape, layers
 
 
 class PixelConv(nn.Conv2d):
@@ -33,12 +34,57 @@ class Encoder(nn.Sequential):
         modules = list(self._modules.items())
         return Encoder(OrderedDict(modules[:end])), Encoder(OrderedDict(modules[end:]))
 
+    def own(self) -> "tuple[Encoder, Encoder]":
+        """The convolutions, which several encoders may share, and what lies behind them. They share the parameters."""
+        modules = list(self._modules.items())
+        end = [name for name, _ in modules].index("flatten") + 1
+        return Encoder(OrderedDict(modules[:end])), Encoder(OrderedDict(modules[end:]))
+
+
+class Twin(nn.Module):
+    """Two encoders that share their convolutions, N = 2: windows [B, C, H, W] to features [B, 2, L], the actor's first.
+
+    `shared` runs the convolutions, `actor` and `critic` what each has of its own behind them.
+    """
+
+    def __init__(self, shared: nn.Module, actor: nn.Module, critic: nn.Module) -> None:
+        super().__init__()
+        self.shared, self.actor, self.critic = shared, actor, critic
+
+    def forward(self, windows: Tensor) -> Tensor:
+        found = self.shared(windows)
+        return torch.stack([self.actor(found), self.critic(found)], 1)
+
+    def split(self, cut: str) -> "tuple[nn.Module, Twin]":
+        """As `Encoder.split`; behind a cut at the fully connected layer nothing is left but to tell the two apart."""
+        if cut == "fc":
+            return self, Twin(nn.Identity(), Pick(0), Pick(1))
+        assert isinstance(self.shared, Encoder)  # noqa: S101
+        stem, tail = self.shared.split(cut)
+        return stem, Twin(tail, self.actor, self.critic)
+
+
+class Pick(nn.Module):
+    """One of the latents [B, N, L]."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return latents[:, self.index]
+
 
 def build(name: str, inputs: Shape) -> Encoder:
     """The encoder `name` for windows of shape (channels, H, W), with torch's default initialisation."""
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for layer in layers(name, inputs):
-        spec, conv = layer.spec, nn.Conv2d if modules else PixelConv
+        spec = layer.spec
+        if isinstance(spec, Linear):
+            modules |= {"flatten": nn.Flatten(), "fc": nn.Linear(prod(layer.inputs), spec.features)}
+            modules["norm"] = nn.LayerNorm(spec.features)
+            return Encoder(modules)
+        conv = nn.Conv2d if modules else PixelConv
         modules[layer.name] = conv(layer.inputs[0], spec.channels, spec.kernel, spec.stride)
         modules[layer.name.replace("conv", "relu")] = nn.ReLU()
     modules["flatten"] = nn.Flatten()

@@ -33,9 +33,9 @@ def evaluate(
             if stopping():
                 return scores
             if rng.random() < epsilon:
-                action = int(rng.integers(env.actions))
+                action: Any = int(rng.integers(env.actions))
             else:
-                action = agent.act(representation.observe(timestep.window)[0], explore=False)
+                action = agent.act(representation.see(timestep.window), explore=False)
             timestep = env.step(action)
             score += timestep.reward
             if timestep.terminated or timestep.truncated:

@@ -1,86 +1,158 @@
 """Multiply-adds of a run, layer by layer: the paper's convention (appendix B) and an exact count beside it.
 
-Paper: forward E + M per sample, F forward and B backward passes of 2 (E + M) an update, acting not counted; after
-the freeze E only for the one new latent a step. Exact: every multiply-add that runs, acting too, and no gradient with
-respect to what is not trained: the first trained layer needs none for its input.
+Paper: per sample and update F forward and B backward passes of each layer, a backward pass as two forward ones, acting
+not counted; after the freeze what lies left of the cut counts only for the new latents of a step, E K N. Exact: every
+multiply-add that runs, acting too, and no gradient with respect to what is not trained.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
 
 from edgerl import architectures
-from edgerl.architectures import Shape
+from edgerl.architectures import Layer, Shape
+from edgerl.config import Config, DqnConfig, RainbowConfig, SacConfig
+
+
+@dataclass(frozen=True)
+class Passes:
+    """One layer: multiply-adds of a forward pass per sample, and how often an update passes through it.
+
+    `paper`: forward passes and twice the backward ones, as the paper counts; `exact`: what really runs, forward passes
+    and gradients of weights and of inputs; each before a freeze and after one. `acts`: whether acting runs it.
+    """
+
+    name: str
+    flops: int
+    paper: tuple[Fraction | int, Fraction | int]
+    exact: tuple[Fraction | int, Fraction | int]
+    acts: bool = True
 
 
 @dataclass(frozen=True)
 class Flops:
-    """Counts for one agent. `layers`: (name, multiply-adds of a forward pass per sample), in order of execution."""
+    """Counts for one agent: the layers left of the cut and right of it, in order of execution."""
 
-    stem: tuple[tuple[str, int], ...]
-    tail: tuple[tuple[str, int], ...]
+    stem: tuple[Passes, ...]
+    tail: tuple[Passes, ...]
     batch: int
-    forwards: int = 3  # online s, online s', target s'
-    backwards: int = 1
-    encodings: int = 1  # K N: latents a step
+    views: int = 1  # K: latents of each encoder that a step stores
+    seen: int = 1  # windows encoded a step after the freeze; K + 1 where the one acted on is another
     read: int = 0  # windows that the stem encodes for every batch after the freeze, where pixels are kept
 
     @property
     def layers(self) -> dict[str, int]:
-        return dict(self.stem + self.tail)
+        return {layer.name: layer.flops for layer in self.stem + self.tail}
 
     @property
     def encoder(self) -> int:
-        """E: multiply-adds of the layers left of the cut, per sample."""
-        return sum(count for _, count in self.stem)
+        """E N: multiply-adds left of the cut, per sample; the paper counts shared layers for each of the N encoders."""
+        shared = sum(layer.flops for layer in self.stem if layer.name.startswith("conv"))
+        own = [layer.flops for layer in self.stem if not layer.name.startswith("conv")]
+        return shared * max(1, len(own)) + sum(own)
 
     @property
     def heads(self) -> int:
         """M: multiply-adds of everything right of the cut, per sample."""
-        return sum(count for _, count in self.tail)
+        return sum(layer.flops for layer in self.tail)
 
-    @property
-    def acting(self) -> int:
-        """One step without an update: encode, and run the heads once."""
-        return self.encoder * self.encodings + self.heads
+    def acting(self, *, frozen: bool) -> int:
+        """One step without an update: encode, and run what acts once."""
+        stem = sum(layer.flops * (self.seen if frozen else layer.acts) for layer in self.stem)
+        return stem + sum(layer.flops * layer.acts for layer in self.tail)
 
     def per_update(self, *, frozen: bool) -> int:
         """b F (E + M) + 2 b B (E + M), and after the freeze b F M + 2 b B M + E K N.
 
-        Where pixels are kept, 2 b E more: the windows of the batch.
+        Where pixels are kept, E more for every window of the batch.
         """
-        passes = self.batch * (self.forwards + 2 * self.backwards)
-        if frozen:
-            return passes * self.heads + self.encoder * (self.encodings + self.read)
-        return passes * (self.encoder + self.heads)
+        passes = sum(layer.flops * layer.paper[frozen] for layer in self.stem + self.tail)
+        return int(self.batch * passes) + (self.encoder * (self.views + self.read) if frozen else 0)
 
     def exact_per_update(self, *, frozen: bool) -> int:
         """What one step with an update runs: encoding and acting once, the forward passes, and the gradients."""
-        trained = self.tail if frozen else self.stem + self.tail
-        forward = sum(count for _, count in trained)
-        backward = 2 * forward - self._without_input_gradient(frozen=frozen)
-        read = self.encoder * self.read if frozen else 0
-        return self.acting + read + self.batch * (self.forwards * forward + self.backwards * backward)
-
-    def _without_input_gradient(self, *, frozen: bool) -> int:
-        name, count = (self.tail if frozen else self.stem)[0]
-        if name.startswith("conv"):
-            return count
-        return sum(count for name, count in self.tail if name.endswith("_hidden"))
+        passes = sum(layer.flops * layer.exact[frozen] for layer in self.stem + self.tail)
+        read = sum(layer.flops for layer in self.stem) * self.read if frozen else 0
+        return self.acting(frozen=frozen) + read + int(self.batch * passes)
 
     def conversion(self, rows: int) -> int:
         """The freeze's one-time cost: E K N for every row present, none where pixels are kept."""
-        return 0 if self.read else self.encoder * self.encodings * rows
+        return 0 if self.read else self.encoder * self.views * rows
 
 
-def rainbow(
-    encoder: str, window: Shape, actions: int, hidden: int, atoms: int, batch: int, cut: str, *, keeps_pixels: bool
-) -> Flops:
-    """Rainbow's counts: convolutions without bias, linear layers with it (Table 3)."""
-    found = architectures.layers(encoder, window)
-    convs = [(layer.name, layer.flops) for layer in found]
-    features = architectures.latent_shape(encoder, window, architectures.last_layer(encoder))[0]
-    heads = []
-    for stream, outputs in (("value", atoms), ("advantage", atoms * actions)):
-        heads.append((f"{stream}_hidden", (features + 1) * hidden))
-        heads.append((f"{stream}_out", (hidden + 1) * outputs))
-    end = [name for name, _ in convs].index(cut) + 1
-    return Flops(tuple(convs[:end]), tuple(convs[end:] + heads), batch, read=2 * batch if keeps_pixels else 0)
+def count(config: Config, window: Shape, actions: int, *, keeps_pixels: bool = False) -> Flops:
+    """The counts of the configured agent for windows of this shape; `keeps_pixels`: the stem encodes every batch."""
+    agent, replay = config.agent, config.replay
+    layers = architectures.layers(agent.encoder, window)
+    cut = [layer.name for layer in layers].index(agent.cut)
+    if isinstance(agent, SacConfig):
+        found = _sac(layers, cut, actions, agent, contrast=config.run.algo == "curl")
+    else:
+        found = _values(layers, cut, actions, agent)
+    end = 1 + max(n for n, layer in enumerate(found) if layer.paper[1] == 0)
+    augment = replay.augmentations if replay.random_crop and not keeps_pixels else 0
+    read = 2 * replay.batch_size if keeps_pixels else 0
+    return Flops(tuple(found[:end]), tuple(found[end:]), replay.batch_size, max(1, augment), augment + 1, read)
+
+
+def _values(layers: list[Layer], cut: int, actions: int, config: RainbowConfig | DqnConfig) -> list[Passes]:
+    """Rainbow and DQN: convolutions without bias, linear layers with it (Table 3).
+
+    Rainbow passes forward through online on s and on s', and target on s'; DQN through online on s and target on s'.
+    """
+    features, forwards, outputs = prod(layers[-1].outputs), 2, {"q": actions}
+    if isinstance(config, RainbowConfig):
+        forwards, outputs = 3, {"value": config.atoms, "advantage": config.atoms * actions}
+    every = forwards + 2  # and gradients of weights and of inputs; the first trained layer needs none of its inputs
+    found = []
+    for n, layer in enumerate(layers):
+        paper, exact = (every, every), (every - (n == 0), every - (n == cut + 1))
+        found.append(
+            Passes(layer.name, layer.flops, (paper[0], paper[1] * (n > cut)), (exact[0], exact[1] * (n > cut)))
+        )
+    for name, width in outputs.items():
+        hidden, out = (features + 1) * config.hidden, (config.hidden + 1) * width
+        found.append(Passes(f"{name}_hidden", hidden, (every, every), (every, every - (cut == len(layers) - 1))))
+        found.append(Passes(f"{name}_out", out, (every, every), (every, every)))
+    return found
+
+
+def _sac(layers: list[Layer], cut: int, actions: int, config: SacConfig, *, contrast: bool) -> list[Passes]:
+    """CURL-SAC and SAC, averaged over the actor's updates; actor and critic tie the convolutions and nothing behind.
+
+    Forward passes as the paper counts: critic on s, actor and target on s', every second time actor and critic on s;
+    with the contrast query and key too. What runs is less: actor, critic and query share one pass over s.
+    """
+    often = Fraction(1, config.actor_every)
+    extra = 1 if contrast else 0
+    found = []
+    for n, layer in enumerate(layers):
+        trained = n > cut  # after the freeze; the contrast has ended then
+        if layer.name != "fc":
+            paper = (3 + 2 * often + 2 + 4 * extra, (3 + 2 * often + 2) * trained)
+            runs = 3 + (2 if contrast else often), 3 + often
+            gradients = (1 + extra) * (2 - (n == 0)), 2 - (n == cut + 1)
+            exact = (runs[0] + gradients[0], (runs[1] + gradients[1]) * trained)
+            found.append(Passes(layer.name, layer.flops, paper, exact))
+            continue
+        own = 1 + 3 * often, 1 + 2 * often  # no gradient flows from the actor into the convolutions
+        found.append(Passes("actor_fc", layer.flops, (own[0], own[0] * trained), (own[1], own[1] * trained)))
+        paper = (2 + often + 2 + 4 * extra, (2 + often + 2) * trained)
+        runs = 2 + (2 if contrast else often), 2 + often
+        exact = (runs[0] + 2 * (1 + extra), (runs[1] + 2 - (n == cut + 1)) * trained)
+        found.append(Passes("critic_fc", layer.flops, paper, exact, acts=False))
+    features, hidden = prod(layers[-1].outputs), config.hidden
+    stored = cut == len(layers) - 1  # what the heads read: it needs no gradient
+    for name, inputs, outputs in (
+        ("actor", features, 2 * actions),
+        ("q1", features + actions, 1),
+        ("q2", features + actions, 1),
+    ):
+        acts = name == "actor"
+        both = (1 + 3 * often,) * 2 if acts else (4 + 3 * often,) * 2
+        every = 1 + 3 * often if acts else 4 + 2 * often
+        spared = (often if acts else 1) * stored
+        found.append(Passes(f"{name}_fc2", (inputs + 1) * hidden, both, (every, every - spared), acts=acts))
+        found.append(Passes(f"{name}_fc3", (hidden + 1) * hidden, both, (every, every), acts=acts))
+        found.append(Passes(f"{name}_out", (hidden + 1) * outputs, both, (every, every), acts=acts))
+    return found

@@ -4,11 +4,11 @@ import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import device_profiles
 from device_profiles import DeviceProfile
-from edgerl import architectures
+from edgerl import architectures, envs
 from edgerl import config as configs
 from edgerl.config import Config, ConfigError
 from memory_budget import parse_bytes
@@ -46,33 +46,42 @@ def configured(settings: dict[str, Any]) -> Config:
 
 
 def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
-    from edgerl.envs import canonical_name
-
     said: configs.Tables = {name: {} for name in configs.TYPES}
     for layer in layers:
         for name, table in layer.items():
             said[name] |= table
-    run = DEFAULTS | said["run"]
-    env = canonical_name(run["env"])
-    tables = configs.preset(env)
-    if run["budget"] == "unbounded" and "freeze_at_unbounded" in tables["run"]:
+    env = envs.canonical_name(said["run"].get("env", DEFAULTS["env"]))
+    tables = configs.preset(env, said["run"].get("algo") or _algorithm(env))
+    algo = tables["run"]["algo"]
+    if algo not in configs.AGENTS:
+        raise ConfigError(f"--algo: unknown algorithm {algo!r}; there are {', '.join(configs.AGENTS)}")
+    for key in said["agent"]:
+        if key not in get_type_hints(configs.AGENTS[algo]):
+            raise ConfigError(f"agent.{key}: {algo} has no such setting")
+    tables["run"] = DEFAULTS | tables["run"]
+    if said["run"].get("budget") == "unbounded" and "freeze_at_unbounded" in tables["run"]:
         tables["run"]["freeze_at"] = tables["run"]["freeze_at_unbounded"]
     for name in tables:
-        tables[name] |= run if name == "run" else said[name]
-    tables["run"] |= {"env": env, "budget": _bytes("--budget", run["budget"])}
-    if tables["run"]["algo"] not in configs.ALGORITHMS:
-        known = ", ".join(configs.ALGORITHMS)
-        raise ConfigError(f"--algo: unknown algorithm {tables['run']['algo']!r}; there is {known}")
-    if tables["agent"]["cut"] == "last":
-        tables["agent"]["cut"] = architectures.last_layer(tables["agent"]["encoder"])
-    if tables["run"].get("device") == "never":
-        del tables["run"]["device"]
-    profile = load_device(tables["run"].get("device"))
-    if tables["run"].get("threads") is None:
+        tables[name] |= said[name]
+    run, agent = tables["run"], tables["agent"]
+    run |= {"env": env, "budget": _bytes("--budget", run["budget"])}
+    if agent["cut"] == "last":
+        agent["cut"] = architectures.last_layer(agent["encoder"])
+    if run.get("device") == "never":
+        del run["device"]
+    profile = load_device(run.get("device"))
+    if run.get("threads") is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        tables["run"]["threads"] = min(profile.threads, cores) if profile else cores
-    notes = _settle_freeze(tables["run"], given="freeze_at" in said["run"])
+        run["threads"] = min(profile.threads, cores) if profile else cores
+    notes = _settle_freeze(run, given="freeze_at" in said["run"])
     return configs.build(tables), notes
+
+
+def _algorithm(env: str) -> str | None:
+    """The algorithm that an environment's actions ask for, where its suite does not say; None where it does."""
+    if "algo" in configs.preset(env)["run"]:
+        return None
+    return "curl" if envs.describe(env).continuous else "rainbow"
 
 
 def resumed(folder: Path, options: dict[str, Any]) -> Config:

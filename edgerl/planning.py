@@ -19,7 +19,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
     """The plan of a run on one device (None: no limit but this machine's), as `--json` prints it. Sizes in bytes."""
     found = plan.make(config, spec)
     profile = load_device(device)
-    ledger = {"libraries": plan.LIBRARIES, **found.ledger}
+    ledger = found.ledger
     total = sum(ledger.values())
     limits = [config.run.process_limit, profile.application_bytes if profile else None]
     limit = min((each for each in limits if each is not None), default=None)

@@ -1,13 +1,14 @@
 """A trained agent, ready to act: what `edgerl eval` plays with and `edgerl.load` returns."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from edgerl import agents, checkpoint, envs
+from edgerl import agents, checkpoint, envs, representation
 from edgerl.config import load
 from edgerl.freezing import frozen
-from edgerl.representation import Pixels, Representation
+from edgerl.representation import Representation
 from edgerl.types import Array
 
 
@@ -22,23 +23,26 @@ class Policy:
         saved.check(self.config.identity)
         run = self.config.run
         self.step, self.passed = int(saved.values["step"]), saved.passed
-        self.spec = envs.describe(run.env, full_action_set=run.full_action_set)
-        window = (self.spec.history, *self.spec.frame)
+        self.spec = envs.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
         rng = np.random.default_rng(run.seed)
-        self.agent = agents.make(self.config, window, self.spec.actions, rng, threads=threads)
+        pixels = representation.pixels(self.spec, self.config.replay)
+        self.agent = agents.make(self.config, pixels.shape, self.spec.actions, rng, threads=threads)
         try:
             self.agent.load(saved.agent_arrays, saved.values["agent"])
         except (RuntimeError, KeyError) as error:
             raise saved.of_another_run(error) from None
-        self.representation: Representation = Pixels(self.spec.frame, self.spec.history)
+        self.representation: Representation = pixels
         if self.agent.cut is not None:
             stem = saved.values["trainer"]["freeze_report"]["onnx_sha256"]
-            self.representation = frozen(folder, self.representation, stem)
+            self.representation = frozen(folder, pixels, rng, stem)
 
-    def act(self, observation: Array) -> int:
-        """The greedy action for one window, uint8 [history, H, W], newest frame last. Raises ValueError for others."""
+    def act(self, observation: Array) -> Any:
+        """The greedy action for one window, uint8 [history, *frame], newest frame last: a number or a vector.
+
+        Raises ValueError for windows of another shape.
+        """
         window = np.asarray(observation)
         expected = (self.spec.history, *self.spec.frame)
         if window.shape != expected or window.dtype != np.uint8:
             raise ValueError(f"an observation is uint8 {list(expected)}, not {window.dtype} {list(window.shape)}")
-        return self.agent.act(self.representation.observe(window)[0], explore=False)
+        return self.agent.act(self.representation.see(window), explore=False)

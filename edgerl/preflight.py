@@ -49,7 +49,7 @@ def check_fit(plan: Plan, libraries: int, limit: int | None, source: str) -> Non
 
     `libraries`: bytes resident before networks and replay are made.
     """
-    lines = {"libraries": libraries, **plan.ledger}
+    lines = plan.ledger | {"libraries": libraries}
     needed = sum(lines.values())
     if limit is not None and needed > Watchdog.LEAVE * limit:
         parts = ", ".join(f"{name} {format_bytes(nbytes)}" for name, nbytes in lines.items())

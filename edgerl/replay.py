@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from edgerl.representation import Field, Representation
-from edgerl.sampling import Prioritized
+from edgerl.sampling import SAMPLERS, Sampler
 from edgerl.types import Array, Batch
 from memory_budget.ring import Ring, padded
 
 FIRST, TERMINAL, LAST = 1, 2, 4  # flags: starts an episode; terminated after it; only the truncated end's observation
-CHUNK = 32  # rows converted at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256
+CHUNK = 32  # windows encoded at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256
 
 
 def row_dtype(field: Field, action: np.dtype[Any]) -> np.dtype[Any]:
@@ -24,7 +24,7 @@ def row_dtype(field: Field, action: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Replay:
-    """Prioritized n-step replay over one ring of exactly `budget` bytes."""
+    """n-step replay over one ring of exactly `budget` bytes; `sampling`: a name of `sampling.SAMPLERS`."""
 
     def __init__(
         self,
@@ -34,13 +34,15 @@ class Replay:
         *,
         n_step: int,
         gamma: float,
-        omega: float,
+        omega: float = 0.0,
         rng: np.random.Generator,
+        sampling: str = "prioritized",
     ) -> None:
         self.representation, self.action = representation, action
         self.n_step, self.gamma = n_step, gamma
-        self.ring = Ring(budget, row_dtype(representation.field, action), Prioritized.index_bytes)
-        self.sampler = Prioritized(self.ring.index, self.ring.capacity, omega, rng)
+        sampler = SAMPLERS[sampling]
+        self.ring = Ring(budget, row_dtype(representation.field, action), sampler.index_bytes)
+        self.sampler: Sampler = sampler(self.ring.index, self.ring.capacity, omega, rng)
         self._starting = True  # the next row is its episode's first
         self._floor = 0  # rows below this number lost part of their history to the ring before a transcode
 
@@ -88,7 +90,8 @@ class Replay:
 
         def startable(slots: Array) -> Array:
             numbers = self._numbers(slots)
-            return (numbers >= low) & (numbers < high)
+            valid: Array = (numbers >= low) & (numbers < high) & ((ring.rows["flags"][slots] & LAST) == 0)
+            return valid
 
         slots, weight = self.sampler.draw(count, ring.size, beta, startable)
         return self.batch(self._numbers(slots), weight)
@@ -182,7 +185,7 @@ class Replay:
             carried, done = rows[len(block) :], done + len(block)
             return new
 
-        ring.transcode(row, convert, CHUNK)
+        ring.transcode(row, convert, max(1, CHUNK // representation.views))
         self.sampler.place(ring.index, ring.capacity, np.roll(priorities, -turn))
         self.representation = representation
 

@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgerl import crops
+from edgerl.envs import EnvSpec
+from edgerl.settings import ReplayConfig
 from edgerl.types import Array
 
 Field = tuple[str, Any, tuple[int, ...]]
@@ -32,73 +35,167 @@ def nbytes(field: Field) -> int:
 
 
 class Representation(Protocol):
-    """`stores`: pixels or latents, in the row field "obs", `field`; `history` successive rows make one observation."""
+    """`stores`: pixels or latents, in the row field "obs", `field`; `history` successive rows make one observation.
+
+    `views`: how often one row is encoded when it is converted.
+    """
 
     stores: str
     field: Field
     history: int
+    views: int
+
+    def see(self, window: Array) -> Array:
+        """From an environment's window [history, *frame]: the observation to act on."""
 
     def observe(self, window: Array) -> tuple[Array, Array]:
-        """From an environment's window: the observation to act on, and what the row stores."""
+        """The same, and what the row stores."""
 
     def read(self, stored: Array, slots: Array, present: Array) -> Array:
-        """Observations [B, ...] from `stored` [rows, ...] at slots [B, history]; those not `present` are blank."""
+        """Observations [B, ...] from `stored` [rows, ...] at slots [B, history]; those not `present` are refilled."""
 
     def convert(self, windows: Array) -> Array:
-        """What rows store for windows [B, history, H, W]."""
+        """What rows store for windows [B, history C, H, W]."""
 
 
 class Pixels:
-    """uint8 frames [H, W], one a row; windows are put together when read, zeros before an episode's start."""
+    """uint8 frames, one a row; windows [history C, H, W] are put together when read.
 
-    stores = "pixels"
+    Before an episode's start there are zeros or, with `refill`, its first frame again. Encoders see `crop` x `crop` of
+    it (0: all): the centre to act on; a batch is whole, and cropped by the agent. `augment`: K, the random crops whose
+    latents a row will hold after the freeze; 0: the centre's.
+    """
 
-    def __init__(self, frame: tuple[int, ...], history: int) -> None:
+    stores, views = "pixels", 1
+
+    def __init__(
+        self, frame: tuple[int, ...], history: int, *, refill: bool = False, crop: int = 0, augment: int = 0
+    ) -> None:
         self.field = pixel_field(frame)
-        self.history = history
+        self.history, self.refill, self.crop, self.augment = history, refill, crop, augment
+        channels = 1 if len(frame) == 2 else frame[0]
+        self.whole = (history * channels, frame[-2], frame[-1])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """What encoders see: [history C, side, side]."""
+        return (self.whole[0], self.crop or self.whole[1], self.crop or self.whole[2])
+
+    def window(self, window: Array) -> Array:
+        """An environment's window as encoders take it, [history C, H, W]."""
+        return window.reshape(self.whole)
+
+    def seen(self, windows: Array) -> Array:
+        """Of windows [..., H, W] what is seen where nothing is random."""
+        return crops.centre(windows, self.crop)
+
+    def see(self, window: Array) -> Array:
+        return self.seen(self.window(window))
 
     def observe(self, window: Array) -> tuple[Array, Array]:
-        return window, window[-1].copy()  # the environment writes over its window
+        return self.see(window), window[-1].copy()  # the environment writes over its window
 
     def read(self, stored: Array, slots: Array, present: Array) -> Array:
+        if self.refill:
+            first = slots[np.arange(len(slots)), present.argmax(axis=1)]
+            slots = np.where(present, slots, first[:, None])
         frames = stored[slots]
-        if not present.all():
+        if not self.refill and not present.all():
             frames[~present] = 0
-        return frames
+        return frames.reshape(len(slots), *self.whole)
 
     def convert(self, windows: Array) -> Array:
         return windows[:, -1]
 
 
-class Encoded(Pixels):
-    """Pixels as they are stored, latents as they are read: `encode`, the frozen stem, runs on every batch."""
+def pixels(spec: EnvSpec, config: ReplayConfig) -> Pixels:
+    """How an environment's frames are stored under these settings."""
+    augment = config.augmentations if config.random_crop else 0
+    return Pixels(spec.frame, spec.history, refill=spec.refill, crop=config.crop, augment=augment)
 
-    def __init__(self, pixels: Representation, encode: Encode) -> None:
-        self.field, self.history, self.encode = pixels.field, pixels.history, encode
+
+class Stem:
+    """The frozen stem with the augmentation before it: `encode` takes windows as the agent was trained on them.
+
+    `views`: random crops of a window that are kept, drawn from `rng`; 0: what is seen to act is what is kept.
+    """
+
+    def __init__(
+        self, encode: Encode, shape: tuple[int, ...], pixels: Pixels, *, views: int = 0, rng: np.random.Generator
+    ) -> None:
+        self.encode, self.shape, self.pixels, self.views, self.rng = encode, shape, pixels, views, rng
+
+    def see(self, window: Array) -> Array:
+        """Of one window [history, *frame] the latent to act on."""
+        latent: Array = self.encode(np.ascontiguousarray(self.pixels.see(window)[None]))[0]
+        return latent
 
     def observe(self, window: Array) -> tuple[Array, Array]:
-        return self.encode(window[None])[0], super().observe(window)[1]
+        """The same, and the latents to keep [views, ...], in one call."""
+        if not self.views:
+            latent = self.see(window)
+            return latent, latent
+        whole = self.pixels.window(window)[None]
+        latents = self.encode(np.concatenate([self.pixels.seen(whole), self._views(whole)]))
+        return latents[0], latents[1:]
+
+    def keep(self, windows: Array) -> Array:
+        """The latents to keep of windows [B, history C, H, W]: [B, views, ...], or [B, ...] where none is random."""
+        if not self.views:
+            return self.encode(np.ascontiguousarray(self.pixels.seen(windows)))
+        return self.encode(self._views(windows)).reshape(len(windows), self.views, *self.shape)
+
+    def _views(self, windows: Array) -> Array:
+        repeated = np.repeat(windows, self.views, axis=0)
+        return crops.crop(repeated, crops.draw(repeated, self.pixels.crop, self.rng), self.pixels.crop)
+
+
+class Encoded:
+    """Pixels as they are stored, latents as they are read: the stem runs on one view of every window of a batch."""
+
+    stores, views = "pixels", 1
+
+    def __init__(self, stem: Stem) -> None:
+        self.stem, self.pixels = stem, stem.pixels
+        self.field, self.history = self.pixels.field, self.pixels.history
+
+    def see(self, window: Array) -> Array:
+        return self.stem.see(window)
+
+    def observe(self, window: Array) -> tuple[Array, Array]:
+        return self.see(window), self.pixels.observe(window)[1]
 
     def read(self, stored: Array, slots: Array, present: Array) -> Array:
-        return self.encode(super().read(stored, slots, present))
+        latents = self.stem.keep(self.pixels.read(stored, slots, present))
+        return latents[:, 0] if self.stem.views else latents
+
+    def convert(self, windows: Array) -> Array:
+        return self.pixels.convert(windows)
 
 
 class Latents:
-    """float32 latents [L] of whole windows, one a row (paper section 4: z = f(o)); `encode` is the frozen stem."""
+    """float32 latents of whole windows, one row a step (paper section 4: z = f(o)), K of them where `stem.views` is K.
 
-    stores = "latents"
+    One of the K, at random, is what a batch reads; the latent acted on is another, of the centre.
+    """
 
-    def __init__(self, encode: Encode, shape: tuple[int, ...]) -> None:
-        self.field = latent_field(shape)
-        self.history = 1
-        self.encode = encode
+    stores, history = "latents", 1
+
+    def __init__(self, stem: Stem) -> None:
+        self.stem, self.views = stem, max(1, stem.views)
+        self.field = latent_field((stem.views, *stem.shape) if stem.views else stem.shape)
+
+    def see(self, window: Array) -> Array:
+        return self.stem.see(window)
 
     def observe(self, window: Array) -> tuple[Array, Array]:
-        latent = self.encode(window[None])[0]
-        return latent, latent
+        return self.stem.observe(window)
 
     def read(self, stored: Array, slots: Array, present: Array) -> Array:
-        return stored[slots[:, -1]]
+        rows = slots[:, -1]
+        if not self.stem.views:
+            return stored[rows]
+        return stored[rows, self.stem.rng.integers(self.views, size=len(rows))]
 
     def convert(self, windows: Array) -> Array:
-        return self.encode(windows)
+        return self.stem.keep(windows)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, checkpoint, envs, plan, preflight, summary
+from edgerl import agents, checkpoint, envs, plan, preflight, representation, resuming, summary
 from edgerl.config import Config, ConfigError
 from edgerl.evaluation import evaluate, statistics
 from edgerl.freezing import rehearse
@@ -17,10 +17,9 @@ from edgerl.policy import Policy
 from edgerl.preflight import default_folder, locked
 from edgerl.progress import Reporter
 from edgerl.replay import Replay
-from edgerl.representation import Pixels
 from edgerl.trainer import Trainer
 from memory_budget import Watchdog, rss_bytes
-from memory_budget.malloc import keep_blocks
+from memory_budget.malloc import keep_blocks, trim
 
 SCRATCH_BLOCK = 32 * 2**20  # bytes: what a training step frees is kept for the next
 
@@ -54,9 +53,10 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
 
     keep_blocks(SCRATCH_BLOCK)
     baseline = rss_bytes()
-    window = (env.spec.history, *env.spec.frame)
-    agent = agents.make(config, window, env.actions, agent_rng)
-    rehearse(agent, window, config.agent.cut)
+    pixels = representation.pixels(env.spec, config.replay)
+    agent = agents.make(config, pixels.shape, env.actions, agent_rng)
+    rehearse(agent, pixels, config.agent.cut)
+    trim()  # what making and exporting the networks took on the way
     libraries = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
     preflight.check_fit(planned, libraries, limit, source)
     if not resume:
@@ -67,12 +67,13 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
         metrics = Metrics(folder)
         replay = Replay(
             planned.budget,
-            Pixels(env.spec.frame, env.spec.history),
-            plan.ACTION,
+            pixels,
+            env.spec.action,
             n_step=config.replay.n_step,
             gamma=config.replay.gamma,
             omega=config.replay.omega,
             rng=replay_rng,
+            sampling=config.replay.sampling,
         )
         with Watchdog(limit) as watchdog, Reporter(run.steps, quiet=quiet) as reporter:
             reporter.say(preflight.introduction(config, planned, limit, source, folder))
@@ -81,6 +82,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
                 env,
                 agent,
                 replay,
+                pixels,
                 folder,
                 metrics,
                 watchdog,
@@ -94,7 +96,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
                 if saved is None:
                     env.reset()
                 else:
-                    go_on(trainer, saved)
+                    resuming.go_on(trainer, saved)
                     write_config(config, folder)
                 try:
                     status = trainer.run()
@@ -112,20 +114,13 @@ def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> env
     """The configured environment, to train on or to be scored on."""
     run = config.run
     return envs.make(
-        run.env, rng, training=training, sticky_actions=run.sticky_actions, full_action_set=run.full_action_set
+        run.env,
+        rng,
+        training=training,
+        sticky_actions=run.sticky_actions,
+        full_action_set=run.full_action_set,
+        action_repeat=run.action_repeat,
     )
-
-
-def go_on(trainer: Trainer, saved: checkpoint.Saved) -> None:
-    """Put a new trainer where its run's newest whole checkpoint stood."""
-    for line in saved.passed:
-        trainer.reporter.say(f"passed over: {line}")
-    try:
-        trainer.restore(saved)
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise saved.of_another_run(error) from None
-    checkpoint.discard_after(trainer.folder / "checkpoint", trainer.step)
-    trainer.reporter.say(f"resumed at step {trainer.step:,} from {saved.place}")
 
 
 @contextmanager

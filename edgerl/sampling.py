@@ -1,6 +1,7 @@
 """Which rows a batch is drawn from. A sampler's arrays lie in the bytes the ring gives it."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +17,67 @@ def _levels(capacity: int) -> list[int]:
     while counts[-1] > FAN:
         counts.append(-(-(counts[-1] // FAN) // FAN) * FAN)
     return counts
+
+
+class Sampler(Protocol):
+    """What the replay needs of a way to sample. `largest`: the largest priority seen."""
+
+    largest: float
+    rng: np.random.Generator
+
+    @staticmethod
+    def index_bytes(capacity: int) -> int: ...
+
+    def place(self, index: Array, capacity: int, priorities: Array | None) -> None: ...
+
+    def sum(self) -> None: ...
+
+    def priorities(self) -> Array: ...
+
+    def add(self, slot: int, *, startable: bool = True) -> None: ...
+
+    def update(self, slots: Array, losses: Array) -> None: ...
+
+    def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]: ...
+
+
+class Uniform:
+    """Every row alike: no priorities, no bytes."""
+
+    @staticmethod
+    def index_bytes(capacity: int) -> int:
+        return 0
+
+    def __init__(self, index: Array, capacity: int, omega: float, rng: np.random.Generator) -> None:
+        self.rng, self.largest = rng, 1.0
+
+    def place(self, index: Array, capacity: int, priorities: Array | None) -> None:
+        """There is nothing to lay out."""
+
+    def sum(self) -> None:
+        """There is nothing to sum."""
+
+    def priorities(self) -> Array:
+        return np.zeros(0)
+
+    def add(self, slot: int, *, startable: bool = True) -> None:
+        """Rows are found by their slots."""
+
+    def update(self, slots: Array, losses: Array) -> None:
+        """Losses change nothing."""
+
+    def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """`count` of the `size` slots, those for which `valid` says no drawn again; all weights are 1.
+
+        Raises RuntimeError where no valid row can be found.
+        """
+        slots = self.rng.integers(size, size=count)
+        for _ in range(10_000):
+            bad = ~valid(slots)
+            if not bad.any():
+                return slots, np.ones(count, np.float32)
+            slots[bad] = self.rng.integers(size, size=int(bad.sum()))
+        raise RuntimeError("no row of the replay can start a window")
 
 
 class Prioritized:
@@ -108,3 +170,6 @@ class Prioritized:
             mass = mass - np.where(before, sums[np.arange(len(mass)), children - 1], 0.0)
             nodes = nodes * FAN + children
         return np.minimum(nodes, self.capacity - 1)
+
+
+SAMPLERS: dict[str, type[Uniform] | type[Prioritized]] = {"uniform": Uniform, "prioritized": Prioritized}

@@ -46,3 +46,8 @@ def read(file: Path) -> dict[str, Array]:
             start, stop = entry["data_offsets"]
             found[name] = data[start:stop].view(_NAMES[entry["dtype"]]).reshape(entry["shape"])
     return found
+
+
+def within(arrays: dict[str, Array], part: str) -> dict[str, Array]:
+    """The arrays whose names begin with `part`, without it."""
+    return {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}

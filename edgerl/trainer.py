@@ -3,39 +3,29 @@
 import contextlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgerl import accounts, checkpoint
+from edgerl import accounts, checkpoint, resuming
 from edgerl.agents import Agent
 from edgerl.config import Config
-from edgerl.envs import Environment, EpisodeLost
+from edgerl.envs import EnvFailed, Environment
 from edgerl.evaluation import evaluate, statistics
-from edgerl.freezing import freeze, frozen
+from edgerl.freezing import freeze
 from edgerl.metrics import Metrics
 from edgerl.plan import Plan
 from edgerl.progress import Reporter
 from edgerl.replay import Replay
+from edgerl.representation import Pixels
 from edgerl.stopwatch import Stopwatch
 from memory_budget import Ledger, Watchdog, format_bytes, rss_bytes
+from memory_budget.malloc import trim
 
 LOG_EVERY = 500  # agent steps
-FREEZE_ROOM, EVALUATION_ROOM = 16_000_000, 8_000_000  # bytes: what each may take at most beside what is resident
-KEPT = (  # what a checkpoint keeps of the trainer
-    "step",
-    "score",
-    "flops_total",
-    "flops_exact",
-    "returns",
-    "freeze_report",
-    "rss_around_freeze",
-    "sums",
-    "updates",
-    "episodes_restarted",
-)
+FREEZE_ROOM = 32_000_000  # bytes: what it may take at most beside what is resident
 
 
 class TrainingError(RuntimeError):
@@ -51,6 +41,7 @@ class Trainer:
         env: Environment,
         agent: Agent,
         replay: Replay,
+        pixels: Pixels,
         folder: Path,
         metrics: Metrics,
         watchdog: Watchdog,
@@ -59,7 +50,7 @@ class Trainer:
         libraries: int,
         make_eval_env: Callable[[np.random.Generator], Environment],
     ) -> None:
-        self.config, self.env, self.agent, self.replay = config, env, agent, replay
+        self.config, self.env, self.agent, self.replay, self.pixels = config, env, agent, replay, pixels
         self.folder, self.metrics, self.watchdog, self.reporter = folder, metrics, watchdog, reporter
         self.plan, self.flops, self.libraries, self.make_eval_env = plan, plan.flops, libraries, make_eval_env
         self.step = 0
@@ -83,8 +74,13 @@ class Trainer:
         run = self.config.run
         self.account("at the start")
         while True:
-            if due(self.step, run.eval_every, done=self.done) and not self.evaluated and self.room(EVALUATION_ROOM):
-                self.evaluate()
+            if (
+                due(self.step, run.eval_every, done=self.done)
+                and not self.evaluated
+                and self.room(self.plan.evaluation)
+            ):
+                with self.surviving():
+                    self.evaluate()
             if self.stopping or self.done:
                 break
             if self.step == 0 or due(self.step, run.checkpoint_every, done=False):
@@ -99,7 +95,7 @@ class Trainer:
                 if self.step > self.config.replay.learn_start:
                     self.learn()
                 else:
-                    self.flops_exact += self.flops.acting
+                    self.flops_exact += self.flops.acting(frozen=self.freeze_report is not None)
             self.report()
         self.save(needed=True)
         self.show(f"{len(self.replay):,} rows  {format_bytes(self.watchdog.peak)} at most")
@@ -136,10 +132,11 @@ class Trainer:
         """Act on the pending window, and store what that brought."""
         observation, stored = self.replay.representation.observe(self.env.window)
         action = self.agent.act(observation, explore=True)
-        timestep = self.env.step(action)
+        with self.surviving():
+            timestep = self.env.step(action)
         self.score += timestep.reward
         clip = self.config.replay.reward_clip
-        reward = min(max(timestep.reward, -clip), clip)
+        reward = timestep.reward if clip is None else min(max(timestep.reward, -clip), clip)
         self.replay.append(stored, action, reward, terminated=timestep.terminated)
         if timestep.truncated:
             self.replay.truncate(self.replay.representation.observe(timestep.window)[1])
@@ -149,6 +146,15 @@ class Trainer:
         if timestep.terminated or timestep.truncated:
             self.env.reset()
 
+    @contextlib.contextmanager
+    def surviving(self) -> Iterator[None]:
+        """Save a checkpoint where the environment fails: nothing has been changed yet by what it was asked."""
+        try:
+            yield
+        except EnvFailed:
+            self.save(needed=False)
+            raise
+
     def learn(self) -> None:
         """One update on one batch, and its priorities."""
         replay, frozen = self.config.replay, self.freeze_report is not None
@@ -156,10 +162,10 @@ class Trainer:
         beta = replay.beta_start + (replay.beta_end - replay.beta_start) * progress
         batch = self.replay.sample(replay.batch_size, beta)
         update = self.agent.update(batch)
-        if not math.isfinite(update.metrics["loss"]):
-            raise TrainingError(f"the loss is {update.metrics['loss']} at step {self.step}")
         self.replay.prioritize(batch.index, update.priority)
         for name, value in update.metrics.items():
+            if not math.isfinite(value):
+                raise TrainingError(f"the metric {name} is {value} at step {self.step}: training has diverged")
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.updates += 1
         self.flops_total += self.flops.per_update(frozen=frozen)
@@ -169,7 +175,7 @@ class Trainer:
         """The paper's event, between two steps: the observation pending at T_f is the first one the stem encodes."""
         self.account("before the freeze")
         before = rss_bytes()
-        found = freeze(self.agent, self.replay, self.env.window, self.config.agent.cut, self.folder)
+        found = freeze(self.agent, self.replay, self.pixels, self.env.window, self.config.agent.cut, self.folder)
         self.freeze_report = {"step": self.step, **found}
         self.rss_around_freeze = before, rss_bytes()
         for count in ("flops_total", "flops_exact"):
@@ -197,6 +203,7 @@ class Trainer:
             stopping=lambda: self.stopping is not None,
             playing=lambda done: self.show(f"evaluating, game {done + 1} of {run.eval_episodes}"),
         )
+        trim()  # the games' environment is gone
         if len(scores) < run.eval_episodes:  # stopped on the way: no result
             return
         found = statistics(scores)
@@ -250,18 +257,7 @@ class Trainer:
 
         Where the disk refuses one that is not `needed`, the run says so and goes on; the older ones stay whole.
         """
-        arrays, agent = self.agent.state()
-        env_arrays, env = self.env.state()
-        raw, replay = self.replay.state()
-        arrays |= {f"{checkpoint.ENV}{name}": array for name, array in env_arrays.items()}
-        values = {
-            "identity": self.config.identity,
-            "trainer": {name: getattr(self, name) for name in KEPT},
-            "agent": agent,
-            "env": env,
-            "replay": replay,
-            "metrics_bytes": self.metrics.sync(),
-        }
+        arrays, values, raw = resuming.state(self)
         try:
             self.checkpoint = checkpoint.save(self.folder / "checkpoint", self.step, arrays, values, raw)
         except OSError as error:
@@ -272,26 +268,6 @@ class Trainer:
             return
         written = sum(file.stat().st_size for file in self.checkpoint.iterdir())
         self.metrics.write(self.step, {"checkpoint/bytes": written})
-
-    def restore(self, saved: checkpoint.Saved) -> None:
-        """Go on from a checkpoint. Raises RuntimeError, KeyError or ValueError where it is another run's."""
-        values = saved.values
-        self.agent.load(saved.agent_arrays, values["agent"])
-        if self.agent.cut is not None:
-            stem = values["trainer"]["freeze_report"]["onnx_sha256"]
-            self.replay.transcode(frozen(self.folder, self.replay.representation, stem))
-        self.replay.restore(values["replay"], saved.read_raw)
-        for name in KEPT:
-            setattr(self, name, values["trainer"][name])
-        try:
-            self.env.restore(saved.env_arrays, values["env"])
-        except EpisodeLost as error:
-            self.replay.truncate(self.replay.representation.observe(saved.env_arrays["window"])[1])
-            self.env.reset()
-            self.score, self.episodes_restarted = 0.0, self.episodes_restarted + 1
-            self.reporter.say(f"the episode under way starts again: {error}")
-        self.metrics.cut(values["metrics_bytes"], self.step)
-        self.checkpoint = saved.place
 
 
 def due(step: int, every: int, *, done: bool) -> bool:

@@ -56,14 +56,31 @@ def _conv_module(graph: _Graph, x: str, module: Any) -> str:
     return _conv(graph, [x, *(graph.weight(p.detach().numpy()) for p in (module.weight, module.bias))], module.stride)
 
 
+def _linear_module(graph: _Graph, x: str, module: Any) -> str:
+    return graph.add("Gemm", [x, *(graph.weight(p.detach().numpy()) for p in (module.weight, module.bias))], transB=1)
+
+
+def _norm_module(graph: _Graph, x: str, module: Any) -> str:
+    weights = (graph.weight(p.detach().numpy()) for p in (module.weight, module.bias))
+    return graph.add("LayerNormalization", [x, *weights], axis=-len(module.normalized_shape), epsilon=module.eps)
+
+
+def _stack(graph: _Graph, tensors: Any, axis: int) -> str:
+    axes = graph.weight(np.array([axis]))
+    return graph.add("Concat", [graph.add("Unsqueeze", [graph.value[each], axes]) for each in tensors], axis=axis)
+
+
 _MODULES: dict[type[nn.Module], Callable[[_Graph, str, Any], str]] = {
     nn.Conv2d: _conv_module,
     nn.ReLU: lambda graph, x, module: graph.add("Relu", [x]),
     nn.Flatten: lambda graph, x, module: graph.add("Flatten", [x]),
+    nn.Linear: _linear_module,
+    nn.LayerNorm: _norm_module,
 }
 _FUNCTIONS: dict[Any, Callable[[_Graph, list[Any]], str]] = {
     operator.mul: lambda graph, args: graph.add("Mul", [graph.operand(arg) for arg in args]),
     torch.conv2d: lambda graph, args: _conv(graph, [graph.operand(arg) for arg in args[:3]], args[3]),
+    torch.stack: lambda graph, args: _stack(graph, *args),
     "to": lambda graph, args: graph.add("Cast", [graph.operand(args[0])], to=TensorProto.FLOAT),
 }
 
@@ -112,4 +129,5 @@ def export(stem: nn.Module, shape: tuple[int, ...]) -> bytes:
 @torch.no_grad()
 def parity(stem: nn.Module, encode: Callable[[Any], Any], windows: Any) -> float:
     """The largest absolute difference between torch's and `encode`'s latents of windows [B, ...], in float32."""
+    windows = np.ascontiguousarray(windows)
     return float(np.abs(stem(torch.from_numpy(windows)).numpy() - encode(windows)).max())

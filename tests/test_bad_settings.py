@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from edgerl import envs, options, plan, preflight, run
-from edgerl.config import BOUNDS, TYPES, ConfigError
+from edgerl.settings import BOUNDS, TYPES, ConfigError
 
 KEYS = [(table, key) for table, keys in TYPES.items() for key in keys]
 # What is no value of a type, as TOML.

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from edgerl import envs, plan
-from edgerl.agents.rainbow import Rainbow
+from edgerl import agents, architectures, configure, envs, plan, representation
+from edgerl.config import AGENTS, CONTINUOUS, ConfigError
 from edgerl.replay import Replay
-from edgerl.representation import Latents, Pixels
+from edgerl.representation import Latents, Pixels, Stem
 from edgerl.sampling import Prioritized
 
 
@@ -35,16 +35,59 @@ def test_the_plan_at_the_papers_budget(edgerl):
     assert found["flops"]["per_update_after"] == 160 * 387_173 + 1_280_000
 
 
+def encode_to(shape):
+    return lambda windows: np.zeros((len(windows), *shape), np.float32)
+
+
+def test_the_plan_of_a_control_task(edgerl):
+    """62,500 steps of eight: 1,000 before the first update, 10,000 before the freeze, which converts all 999 rows."""
+    found = asked(edgerl, "--env", "dmc/cartpole-swingup")
+    assert found["capacity"]["paper_after_freeze"] == 18_750
+    flops = found["flops"]
+    before, after = flops["per_update_before"], flops["per_update_after"]
+    assert flops["conversion"] == 999 * 353_928_336
+    assert flops["run"] == 9_000 * before + 52_500 * after + flops["conversion"]
+    assert round(after / before, 3) == 0.038
+
+
 def test_the_planned_capacities_are_those_a_replay_gets(small):
-    config = small()
+    config, rng = small(), np.random.default_rng(0)
     found = plan.make(config, envs.describe("toy/catch"))
-    replay = Replay(
-        3_000_000, Pixels((84, 84), 4), plan.ACTION, n_step=3, gamma=0.9, omega=0.5, rng=np.random.default_rng(0)
-    )
+    pixels = Pixels((84, 84), 4)
+    replay = Replay(3_000_000, pixels, np.dtype(np.uint8), n_step=3, gamma=0.9, omega=0.5, rng=rng)
     assert found.initial == replay.capacity
-    replay.transcode(Latents(lambda windows: np.zeros((len(windows), 576), np.float32), (576,)))
+    replay.transcode(Latents(Stem(encode_to((576,)), (576,), pixels, rng=rng)))
     assert found.after_freeze == replay.capacity
     assert found.after_freeze * found.latent_row + Prioritized.index_bytes(found.after_freeze) <= 3_000_000
+
+
+@pytest.mark.parametrize(("budget", "paper", "rows"), [
+    ("0.03GB", (1000, 18_750), (999, 18_564)),
+    ("0.06GB", (2000, 37_500), (1998, 37_128)),
+])  # fmt: skip
+def test_the_papers_control_budgets_hold_nineteen_times_as_many_latents(budget, paper, rows):
+    """Frames of 3x100x100 bytes against four crops' latents of two encoders, 4 (K 4) (N 2) (L 50): 18.75x."""
+    config, spec, rng = control(budget=budget), envs.describe("dmc/cartpole-swingup"), np.random.default_rng(0)
+    found = plan.make(config, spec)
+    assert (found.paper_initial, found.paper_after_freeze) == paper
+    assert paper[1] == 18.75 * paper[0]
+    assert (found.initial, found.after_freeze) == rows
+    assert (found.pixel_row, found.latent_row) == (30_016, 1616)  # action, reward and flags too
+    pixels = representation.pixels(spec, config.replay)
+    replay = Replay(found.budget, pixels, spec.action, n_step=1, gamma=0.99, rng=rng, sampling="uniform")
+    assert replay.capacity == found.initial
+    replay.transcode(Latents(Stem(encode_to((2, 50)), (2, 50), pixels, views=pixels.augment, rng=rng)))
+    assert replay.capacity == found.after_freeze
+
+
+def control(env="dmc/cartpole-swingup", **settings):
+    return configure(**{"env": env, "threads": 1} | settings)
+
+
+def test_without_random_crops_a_row_holds_one_latent_of_each_encoder():
+    spec, settings = envs.describe("dmc/cartpole-swingup"), {"random_crop": False, "augmentations": 1}
+    assert plan.make(control(**settings), spec).latent_columns["obs"] == 4 * 2 * 50
+    assert plan.make(control(augmentations=3), spec).latent_columns["obs"] == 4 * 3 * 2 * 50
 
 
 def test_the_columns_of_a_row_add_up(small):
@@ -53,13 +96,48 @@ def test_the_columns_of_a_row_add_up(small):
         assert sum(nbytes for name, nbytes in columns.items() if name != "priority") == row
 
 
-def test_planned_networks_and_optimizer_are_what_the_agent_holds(small):
-    config, spec = small("atari/qbert"), envs.describe("atari/qbert")
-    found = plan.make(config, spec)
-    agent = Rainbow((spec.history, *spec.frame), spec.actions, config.agent, np.random.default_rng(0))
+@pytest.mark.parametrize(("algo", "encoder"), [
+    ("rainbow", "data_efficient"),
+    ("rainbow", "curl"),
+    ("dqn", "data_efficient"),
+    ("dqn", "canonical"),
+    ("curl", "curl"),
+    ("curl", "data_efficient"),
+    ("sac", "curl"),
+    ("sac", "canonical"),
+])  # fmt: skip
+def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
+    env = "dmc/cheetah-run" if algo in CONTINUOUS else "atari/qbert"
+    config, spec = configure(env=env, algo=algo, encoder=encoder, threads=1), envs.describe(env)
+    found, window = plan.make(config, spec), representation.pixels(spec, config.replay).shape
+    agent = agents.make(config, window, spec.actions, np.random.default_rng(0))
     held = agent.nbytes()
     assert found.ledger["networks"] == held["networks"]
-    assert found.ledger["optimizer"] == pytest.approx(held["optimizer"], abs=100)  # the step counters
+    assert found.ledger["optimizer"] == pytest.approx(held["optimizer"], abs=300)  # the step counters
+    features = architectures.latent_shape(encoder, window, architectures.last_layer(encoder))[0]
+    if algo == "curl":  # with W, and one more pair of moments for it and for the critic's encoder
+        without = plan.make(configure(env=env, algo="sac", encoder=encoder, threads=1), spec).ledger
+        trained = sum(layer.parameters for layer in architectures.layers(encoder, window)) + features**2
+        assert found.ledger["networks"] - without["networks"] == 4 * features**2
+        assert found.ledger["optimizer"] - without["optimizer"] == 4 * 2 * trained
+
+
+@pytest.mark.parametrize("algo", AGENTS)
+@pytest.mark.parametrize("env", ["toy/catch", "dmc/walker-walk", "gym/Pendulum-v1"])
+def test_an_algorithm_that_does_not_fit_the_actions_names_those_that_do(env, algo):
+    config, spec = configure(env=env, algo=algo, threads=1), envs.describe(env)
+    if (algo in CONTINUOUS) == (env != "toy/catch"):
+        assert plan.make(config, spec).initial > 0
+        return
+    fitting = "rainbow or dqn" if env == "toy/catch" else "curl or sac"
+    with pytest.raises(ConfigError, match=f"^--algo: {algo} does not fit: .* {fitting} fits$"):
+        plan.make(config, spec)
+
+
+def test_the_command_line_refuses_it_in_one_line(edgerl):
+    ended = edgerl("plan", "--env", "dmc/walker-walk", "--algo", "dqn")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert ended.stderr.rstrip().endswith("curl or sac fits")
 
 
 def test_a_description_is_the_environments_own():
@@ -90,13 +168,15 @@ def test_an_impossible_budget_names_the_smallest_possible_one(edgerl):
     assert edgerl("plan", "--budget", f"{int(smallest.removesuffix('B')) - 1}B").returncode == 2
 
 
-def test_a_plan_loads_nothing_heavy():
+@pytest.mark.parametrize("env", ["atari/qbert", "dmc/cartpole-swingup"])
+def test_a_plan_loads_nothing_heavy(env):
     program = (
         "import sys\n"
-        "sys.argv = ['edgerl', 'plan', '--env', 'atari/qbert', '--device', 'jetson_nano']\n"
+        f"sys.argv = ['edgerl', 'plan', '--env', {env!r}, '--device', 'jetson_nano']\n"
         "from edgerl.cli import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code\n"
         "heavy = {'torch', 'onnxruntime', 'onnx', 'cv2', 'tensorboard', 'ale_py', 'pydantic'}\n"
+        "heavy |= {'dm_control', 'mujoco', 'gymnasium'}\n"
         "print(*heavy & sys.modules.keys(), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

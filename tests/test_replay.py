@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerl.replay import Replay, row_dtype
-from edgerl.representation import Latents, Pixels, pixel_field
+from edgerl.representation import Latents, Pixels, Stem, pixel_field
 from edgerl.sampling import Prioritized
 
 ACTION, FRAME, GAMMA = np.dtype(np.uint8), (8, 8), 0.9
@@ -50,10 +50,10 @@ def budget_for(capacity):
     return capacity * row_dtype(pixel_field(FRAME), ACTION).itemsize + Prioritized.index_bytes(capacity)
 
 
-def build(capacity, history=4, n_step=3):
+def build(capacity, history=4, n_step=3, *, refill=False):
     replay = Replay(
         budget_for(capacity),
-        Pixels(FRAME, history),
+        Pixels(FRAME, history, refill=refill),
         ACTION,
         n_step=n_step,
         gamma=GAMMA,
@@ -62,6 +62,17 @@ def build(capacity, history=4, n_step=3):
     )
     assert replay.capacity == capacity
     return replay
+
+
+def latents(replay):
+    """The representation that the stem above makes of this replay's pixels."""
+    return Latents(Stem(encode, (8,), replay.representation, rng=np.random.default_rng(0)))
+
+
+def pixels_of(replay):
+    """How the replay's windows are made of frames, before a freeze and after it."""
+    representation = replay.representation
+    return representation if representation.stores == "pixels" else representation.stem.pixels
 
 
 def play(replay, episodes, steps=None, start=0):
@@ -85,20 +96,20 @@ def play(replay, episodes, steps=None, start=0):
 
 
 def blanked(window, position, replay):
-    """The environment's window at this position of an episode, as many frames as the replay's oracle stacks."""
-    history = getattr(replay, "oracle_history", replay.representation.history)
-    window = window[4 - history :].copy()
-    if position < history - 1:
-        window[: history - 1 - position] = 0
+    """The environment's window at this position of an episode: blank, or refilled, before its start."""
+    pixels = pixels_of(replay)
+    window = window[4 - pixels.history :].copy()
+    before = max(0, pixels.history - 1 - position)
+    window[:before] = window[before] if pixels.refill else 0
     return window
 
 
-def stack(steps, index, history):
-    """The numbers of the frames that make the observation of steps[index], zeros before its episode."""
+def stack(steps, index, history, *, refill=False):
+    """The numbers of the frames that make the observation of steps[index]; before its episode zeros, or its first."""
     found = [steps[index].frame]
     while len(found) < history:
         if index < 0 or steps[index].first:
-            found.insert(0, 0)
+            found.insert(0, found[0] if refill else 0)
         else:
             index -= 1
             found.insert(0, steps[index].frame if index >= 0 else -1)
@@ -126,7 +137,7 @@ def expected_startable(steps, kept, history, n_step, lost):
 
 def check(replay, steps, history, n_step, lost, read):
     """Every window of the replay is as the list has it; what is drawn is among them."""
-    expected = expected_startable(steps, len(replay), history, n_step, lost)
+    expected, refill = expected_startable(steps, len(replay), history, n_step, lost), pixels_of(replay).refill
     low, high = replay.startable
     shift = len(steps) - replay.ring.head  # from row numbers to list indices
     offered = [i for i in range(low + shift, high + shift) if not steps[i].last]
@@ -137,12 +148,12 @@ def check(replay, steps, history, n_step, lost, read):
     obs, next_obs = read(batch.obs), read(batch.next_obs)
     for row, index in enumerate(expected):
         total, discount, following = look_ahead(steps, index, n_step)
-        assert obs[row].tolist() == stack(steps, index, history)
+        assert obs[row].tolist() == stack(steps, index, history, refill=refill)
         assert batch.action[row] == steps[index].action
         assert batch.reward[row] == pytest.approx(total, rel=1e-5)
         assert batch.discount[row] == pytest.approx(discount, rel=1e-6)
         if following is not None:
-            assert next_obs[row].tolist() == stack(steps, following, history)
+            assert next_obs[row].tolist() == stack(steps, following, history, refill=refill)
     drawn = replay.sample(16, beta=0.5)
     frames = {steps[i].frame for i in expected}
     assert {int(window[-1]) for window in read(drawn.obs)} <= frames
@@ -151,32 +162,31 @@ def check(replay, steps, history, n_step, lost, read):
 EPISODES = st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=14)
 
 
-@given(EPISODES, st.integers(8, 30), st.integers(1, 4), st.integers(1, 5))
+@given(EPISODES, st.integers(8, 30), st.integers(1, 4), st.integers(1, 5), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_replay_is_the_naive_list(episodes, capacity, history, n_step):
-    replay = build(capacity, history, n_step)
+def test_replay_is_the_naive_list(episodes, capacity, history, n_step, refill):
+    replay = build(capacity, history, n_step, refill=refill)
     steps = play(replay, episodes)
     assert len(replay) == min(capacity, len(steps))
     lost = history - 1 if len(steps) > capacity else 0
     check(replay, steps, history, n_step, lost, numbers)
 
 
-@given(EPISODES, EPISODES, st.integers(8, 30), st.integers(1, 4), st.integers(1, 5))
+@given(EPISODES, EPISODES, st.integers(8, 30), st.integers(1, 4), st.integers(1, 5), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_transcoded_replay_is_the_naive_list(before, after, capacity, history, n_step):
-    replay = build(capacity, history, n_step)
+def test_transcoded_replay_is_the_naive_list(before, after, capacity, history, n_step, refill):
+    replay = build(capacity, history, n_step, refill=refill)
     steps = play(replay, before)
     kept = len(replay)
     lost = history - 1 if len(steps) > capacity else 0
-    replay.transcode(Latents(encode, (8,)))
+    replay.transcode(latents(replay))
     assert len(replay) == kept
     assert replay.capacity > capacity
 
-    def read(latents):
-        return latents[:, :history].astype(int)
+    def read(found):
+        return found[:, :history].astype(int)
 
     check(replay, steps, history, n_step, lost, read)
-    replay.oracle_history = history
     play(replay, after, steps, start=steps[-1].frame + 10)
     if replay.ring.wrapped:  # the rows without their history go first
         lost = max(0, lost - (replay.ring.head - replay.capacity))
@@ -190,8 +200,8 @@ def test_transcoding_a_ring_wrapped_at_every_slot(turn):
     given = np.where(replay.sampler.priorities() > 0, np.arange(20) + 1.0, 0.0)
     replay.sampler.set(np.arange(20), given)
     by_frame = {int(numbers(replay.ring.rows["obs"][slot])): given[slot] for slot in range(20)}
-    replay.transcode(Latents(encode, (8,)))
-    check(replay, steps, 4, 2, 3, lambda latents: latents[:, :4].astype(int))
+    replay.transcode(latents(replay))
+    check(replay, steps, 4, 2, 3, lambda found: found[:, :4].astype(int))
     assert [int(row["obs"][3]) for row in replay.ring.rows[:20]] == [step.frame for step in steps[-20:]]
     after = replay.sampler.priorities()
     assert [by_frame[int(row["obs"][3])] for row in replay.ring.rows[:20]] == after[:20].tolist()
@@ -204,7 +214,7 @@ def test_every_array_lies_in_the_arena_and_the_arena_is_the_budget():
         replay = build(25)
         play(replay, [(40, False)])
         if transcoded:
-            replay.transcode(Latents(encode, (8,)))
+            replay.transcode(latents(replay))
         replay.sample(8, 0.5)
         arena = replay.ring.arena
         assert arena.nbytes == budget_for(25)

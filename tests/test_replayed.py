@@ -116,3 +116,53 @@ def test_a_failing_replay_says_why():
     arrays, values = env.state()
     with pytest.raises(envs.EpisodeLost, match="the simulator is gone"):
         env.restore(arrays, values)
+
+
+def drawn(name, seed):
+    """An environment that draws its frames, in the middle of its seed-th episode, and its simulator."""
+    repeat = 2 if name.startswith("dmc/") else None
+    env = envs.make(name, np.random.default_rng(seed), training=True, action_repeat=repeat)
+    for _ in range(seed):
+        env.reset()
+    env.step(moves(env, 1)[0])
+    return env, env.env._simulator
+
+
+def moves(env, count):
+    rng = np.random.default_rng(0)
+    if not env.spec.continuous:
+        return rng.integers(env.actions, size=count)
+    return rng.uniform(-1, 1, (count, env.actions)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["dmc/reacher-easy", "dmc/cartpole-swingup", "dmc/quadruped-escape",
+                                  "gym/CartPole-v1", "gym/Pendulum-v1", "gym/Acrobot-v1"])  # fmt: skip
+def test_a_drawn_episode_goes_on_bit_for_bit_and_only_its_last_frame_is_drawn_again(name, monkeypatch):
+    """The reacher's target and the quadruped's terrain are no part of the physics' state."""
+    (env, _), (other, simulator) = drawn(name, 1), drawn(name, 2)
+    draw, draws = simulator.frame, []
+    monkeypatch.setattr(simulator, "frame", lambda: draws.append(1) or draw())
+    for taken in (0, 5):
+        env.reset()
+        for action in moves(env, taken):
+            env.step(action)
+        arrays, values = env.state()
+        arrays = {name: array.copy() for name, array in arrays.items()}
+        draws.clear()
+        other.restore(arrays, values)
+        assert len(draws) == 1
+        np.testing.assert_array_equal(other.window, arrays["window"])
+        for action in moves(env, 3):
+            one, same = env.step(action), other.step(action)
+            assert one[1:] == same[1:]
+            np.testing.assert_array_equal(one.window, same.window)
+        np.testing.assert_array_equal(env.reset().window, other.reset().window)
+
+
+def test_a_last_frame_that_was_not_seen_is_not_taken_for_the_same_episode(monkeypatch):
+    env, simulator = drawn("gym/CartPole-v1", 1)
+    arrays, values = env.state()
+    arrays = {name: array.copy() for name, array in arrays.items()}
+    monkeypatch.setattr(simulator, "frame", lambda: np.full((84, 84), 7, np.uint8))
+    with pytest.raises(envs.EpisodeLost, match="led elsewhere"):
+        env.restore(arrays, values)

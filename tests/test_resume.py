@@ -14,11 +14,11 @@ import safetensors.numpy
 
 from edgerl import envs, plan, run
 from edgerl.config import ConfigError
-from edgerl.plan import ACTION
 from edgerl.replay import row_dtype
 from edgerl.representation import latent_field, pixel_field
 from edgerl.trainer import Trainer
 
+ACTION = np.dtype(np.uint8)
 TIMED = {
     "time",
     "freeze/seconds",

@@ -14,7 +14,13 @@ pytest.importorskip("setuptools")
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
-TABLES = ("device_profiles/catalog.toml", "edgerl/human_scores.toml", "edgerl/presets.toml")
+TABLES = (
+    "device_profiles/catalog.toml",
+    "edgerl/envs/atari_games.toml",
+    "edgerl/envs/dmc_tasks.toml",
+    "edgerl/human_scores.toml",
+    "edgerl/presets.toml",
+)
 DATA = (*TABLES, *(f"{package}/py.typed" for package in PACKAGES))
 
 

@@ -5,8 +5,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from edgerl.agents.curl_sac import CurlSac
+from edgerl.agents.dqn import Dqn
 from edgerl.agents.rainbow import Rainbow
-from edgerl.config import Config, ConfigError
+from edgerl.config import Config, ConfigError, DqnConfig, RainbowConfig
 from edgerl.types import Array, Batch, Update
 
 
@@ -15,7 +17,7 @@ class Agent(Protocol):
 
     cut: str | None
 
-    def act(self, observation: Array, *, explore: bool) -> int: ...
+    def act(self, observation: Array, *, explore: bool) -> Any: ...
 
     def update(self, batch: Batch) -> Update: ...
 
@@ -38,7 +40,13 @@ def make(
     Raises ConfigError where the accelerator asked for is not there.
     """
     torch.set_num_threads(threads or config.run.threads)
-    return Rainbow(window, actions, config.agent, rng, _device(config.run.accelerator))
+    device, agent, algo = _device(config.run.accelerator), config.agent, config.run.algo
+    if isinstance(agent, RainbowConfig):
+        return Rainbow(window, actions, agent, rng, device)
+    if isinstance(agent, DqnConfig):
+        return Dqn(window, actions, agent, rng, device)
+    random_crop = config.replay.random_crop
+    return CurlSac(window, actions, agent, rng, device, contrast=algo == "curl", random_crop=random_crop)
 
 
 def _device(accelerator: str) -> torch.device:

@@ -37,11 +37,13 @@ class Adam:
 
     @torch.no_grad()
     def step(self) -> float:
-        """One step on the parameters' gradients, which are dropped; returns their norm before clipping."""
+        """One step on the parameters' gradients; returns their norm before clipping (0 where nothing is clipped)."""
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norm = float(torch.stack([g.view(-1).dot(g.view(-1)) for g in gradients]).sum().sqrt())
-        if self.clip_norm is not None and norm > self.clip_norm:
-            torch._foreach_mul_(gradients, self.clip_norm / (norm + 1e-6))
+        norm = 0.0
+        if self.clip_norm is not None:
+            norm = float(torch.stack([g.view(-1).dot(g.view(-1)) for g in gradients]).sum().sqrt())
+            if norm > self.clip_norm:
+                torch._foreach_mul_(gradients, self.clip_norm / (norm + 1e-6))
         first, second, steps = map(list, zip(*self.moments.values(), strict=True))
         adam(
             list(self.parameters.values()),

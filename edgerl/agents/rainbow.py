@@ -13,6 +13,7 @@ from edgerl.agents.adam import Adam
 from edgerl.agents.noisy import NoisyLinear, Weights, draw
 from edgerl.architectures import Shape
 from edgerl.config import RainbowConfig
+from edgerl.tensors import within
 from edgerl.types import Array, Batch, Update
 
 CPU = torch.device("cpu")
@@ -178,15 +179,11 @@ class Rainbow:
             ("online.", self.online.load_state_dict),
             ("target.", self.target.load_state_dict),
         ):
-            load({name: torch.from_numpy(array) for name, array in _within(arrays, part).items()})
-        self.optimizer.load(_within(arrays, "optimizer."))
+            load({name: torch.from_numpy(array) for name, array in within(arrays, part).items()})
+        self.optimizer.load(within(arrays, "optimizer."))
         self.updates, self.rng.bit_generator.state = values["updates"], values["rng"]
 
     def nbytes(self) -> dict[str, int]:
         """Bytes held, by line of the ledger: parameters of both networks, and the optimizer's moments."""
         networks = sum(p.nbytes for net in (self.online, self.target) for p in net.parameters())
         return {"networks": networks, "optimizer": self.optimizer.nbytes}
-
-
-def _within(arrays: dict[str, Array], part: str) -> dict[str, Array]:
-    return {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}

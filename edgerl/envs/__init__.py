@@ -1,4 +1,4 @@
-"""Environments by name: `atari/<game>` and `toy/catch`."""
+"""Environments by name: `atari/<game>`, `dmc/<domain>-<task>`, `gym/<id>`, `toy/catch` and `module:callable`."""
 
 import difflib
 from typing import Any, NamedTuple, Protocol
@@ -17,17 +17,42 @@ class EpisodeLost(RuntimeError):
     """An environment cannot go on where its saved episode stood; the message says why."""
 
 
-class EnvSpec(NamedTuple):
-    """What a plan needs of an environment: frame shape [H, W], frames a window, actions, env steps an agent step."""
+class EnvFailed(RuntimeError):
+    """The environment failed during the run; the message is one line, with its name and why."""
 
-    frame: tuple[int, int]
+
+class EnvSpec(NamedTuple):
+    """What a plan needs of an environment.
+
+    `frame`: a frame's shape, [H, W] or [C, H, W]; `history`: frames a window; `actions`: how many there are or, where
+    they are `continuous`, an action's components, float32 in [-1, 1]; `repeat`: env steps an agent step; `refill`:
+    what stands before an episode's first frame, that frame again or zeros.
+    """
+
+    frame: tuple[int, ...]
     history: int
     actions: int
     repeat: int
+    continuous: bool = False
+    refill: bool = False
+
+    @property
+    def action(self) -> np.dtype[Any]:
+        """How a row stores an action."""
+        return np.dtype((np.float32, (self.actions,))) if self.continuous else np.dtype(np.uint8)
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """A window as encoders see it, its frames' channels one after another: [history C, H, W]."""
+        channels = 1 if len(self.frame) == 2 else self.frame[0]
+        return (self.history * channels, self.frame[-2], self.frame[-1])
 
 
 class Environment(Protocol):
-    """A pixel environment with discrete actions 0 to `actions` - 1 and windows uint8 [history, *frame]."""
+    """A pixel environment with windows uint8 [history, *frame].
+
+    Actions are whole numbers from 0 to `actions` - 1 or, where the spec says continuous, float32 [actions] in [-1, 1].
+    """
 
     name: str
     spec: EnvSpec
@@ -35,7 +60,7 @@ class Environment(Protocol):
 
     def reset(self) -> TimeStep: ...
 
-    def step(self, action: int) -> TimeStep: ...
+    def step(self, action: Any) -> TimeStep: ...
 
     @property
     def window(self) -> Array:
@@ -51,23 +76,35 @@ class Environment(Protocol):
         """The screen as people see it, uint8 [H, W, 3]."""
 
 
+def suite_of(name: str) -> str:
+    """The suite that a name begins with, or `custom` for module:callable. (gym/module:id is of gym.)"""
+    suite = name.partition("/")[0]
+    return "custom" if ":" in suite else suite
+
+
 def canonical_name(name: str) -> str:
-    """`suite/task` as presets write it: atari/CrazyClimber is atari/crazy_climber. Raises EnvError for unknown ones."""
-    if ":" in name:
-        return name
-    suite, _, task = name.partition("/")
+    """`suite/task` as presets write it: atari/CrazyClimber is atari/crazy_climber. Raises EnvError for unknown ones.
+
+    The ids of gym and module:callable stay as they are: whether there is such a one is seen when it is made.
+    """
+    suite, task = suite_of(name), name.partition("/")[2]
     if suite == "atari":
         from edgerl.envs.atari_games import rom_id
 
         return f"atari/{rom_id(task)}"
-    if name == "toy/catch":
+    if suite == "dmc":
+        from edgerl.envs.dmc_tasks import task_name
+
+        return f"dmc/{task_name(task)}"
+    if suite in ("gym", "custom") or name == "toy/catch":
         return name
     if suite == "toy":
         raise EnvError(f"--env: unknown task {name!r}; the suite toy has toy/catch")
-    near = difflib.get_close_matches(suite, ["atari", "toy"], n=1)
+    near = difflib.get_close_matches(suite, ["atari", "dmc", "gym", "toy"], n=1)
     hint = f", perhaps {near[0]}/{task or '...'}" if near else ""
     raise EnvError(
-        f"--env: unknown suite in {name!r}{hint}; environments are atari/<game>, toy/catch and module:callable"
+        f"--env: unknown suite in {name!r}{hint}; environments are atari/<game>, dmc/<domain>-<task>, gym/<id>, "
+        "toy/catch and module:callable"
     )
 
 
@@ -87,15 +124,24 @@ def _custom(name: str, rng: np.random.Generator) -> Environment:
     return Replayed(made, rng, name)
 
 
-def describe(name: str, *, full_action_set: bool = False) -> EnvSpec:
+def describe(name: str, *, full_action_set: bool = False, action_repeat: int | None = None) -> EnvSpec:
     """The spec of an environment, without making it ready to run; raises EnvError as `make` does."""
-    if ":" in name:
-        return _custom(name, np.random.default_rng(0)).spec
-    suite, _, task = canonical_name(name).partition("/")
+    name = canonical_name(name)
+    suite, task = suite_of(name), name.partition("/")[2]
     if suite == "atari":
         from edgerl.envs import atari_games
 
         return atari_games.describe(task, full_action_set=full_action_set)
+    if suite == "dmc":
+        from edgerl.envs import dmc_tasks
+
+        return dmc_tasks.describe(task, action_repeat or 1)
+    if suite == "gym":
+        from edgerl.envs import gym
+
+        return gym.describe(task)
+    if suite == "custom":
+        return _custom(name, np.random.default_rng(0)).spec
     from edgerl.envs.toy import SPEC
 
     return SPEC
@@ -108,21 +154,36 @@ def make(
     training: bool,
     sticky_actions: float = 0.0,
     full_action_set: bool = False,
+    action_repeat: int | None = None,
 ) -> Environment:
-    """The environment `suite/task`. With `training`, losing a life ends an Atari episode; scores need it off.
+    """The environment of that name. With `training`, losing a life ends an Atari episode; scores need it off.
 
-    `sticky_actions`: the probability that an Atari game repeats the last action; `full_action_set`: all 18 actions.
+    `sticky_actions`: the probability that an Atari game repeats the last action; `full_action_set`: all 18 actions;
+    `action_repeat`: env steps that an action of dmc lasts (1 where it is not given).
 
-    Raises EnvError, in one line, for an unknown suite or task, or one whose packages are not installed.
+    Raises EnvError, in one line, for an unknown suite or task, or one whose packages or libraries are not installed.
     """
-    suite, _, task = canonical_name(name).partition("/")
+    name = canonical_name(name)
+    suite, task = suite_of(name), name.partition("/")[2]
+    if suite != "dmc" and action_repeat is not None:
+        raise EnvError(f"--action-repeat is of dmc tasks; {name} has none")
     if suite == "atari":
         from edgerl.envs.atari import Atari
 
         return Atari(task, rng, training=training, sticky_actions=sticky_actions, full_action_set=full_action_set)
     if sticky_actions or full_action_set:
         raise EnvError(f"--sticky-actions and --full-action-set are of Atari games; {name} has neither")
-    if ":" in name:
+    if suite == "dmc":
+        from edgerl.envs.dmc import Dmc
+        from edgerl.envs.simulated import environment
+
+        return environment(Dmc(task, action_repeat or 1), rng, name)
+    if suite == "gym":
+        from edgerl.envs.gym import Gym
+        from edgerl.envs.simulated import environment
+
+        return environment(Gym(task), rng, name)
+    if suite == "custom":
         return _custom(name, rng)
     from edgerl.envs.toy import Catch
 

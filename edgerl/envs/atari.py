@@ -1,5 +1,6 @@
 """Atari 2600 games through ale-py, as data-efficient Rainbow plays them (no sticky actions, repeat 4, 84x84 gray)."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from edgerl.envs import EnvError
 from edgerl.envs.atari_games import HISTORY, REPEAT, SIDE, rom_id, spec
 from edgerl.types import Array, TimeStep
 
+# Where Gymnasium is installed, ale-py would load it to register itself there: 10 MB that no game needs.
+sys.modules.setdefault("gymnasium", None)  # type: ignore[arg-type]
 try:
     import ale_py
     from ale_py import roms
@@ -15,6 +18,9 @@ except ImportError as error:
     raise EnvError(
         f"--env: atari needs the package {error.name}: pip install -c constraints.txt -e '.[atari]'"
     ) from error
+finally:
+    if sys.modules["gymnasium"] is None:
+        del sys.modules["gymnasium"]
 
 NOOPS, EPISODE_FRAMES = 30, 108_000
 INTER_LINEAR = 1  # cv2.INTER_LINEAR
@@ -74,7 +80,7 @@ class Atari:
         self._look(self.window[-1])
         return TimeStep(self.window, 0.0, False, False, False)
 
-    def step(self, action: int) -> TimeStep:
+    def step(self, action: Any) -> TimeStep:
         """Repeat an action 4 times; the new frame is the maximum of the last two screens."""
         reward = 0.0
         self._frames[:] = 0

@@ -1,6 +1,8 @@
 """Resuming an environment that cannot save its state: its generator as the episode began, and the actions since."""
 
 import copy
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,8 @@ from edgerl.types import Array, TimeStep
 class Replayed:
     """`env`, with a state made of the last reset and the actions taken since. `rng`: all that `env` draws from.
 
-    Restoring plays the episode again, without anyone looking; `EpisodeLost` is raised where that leads elsewhere.
+    Restoring plays the episode again; `EpisodeLost` is raised where that leads elsewhere. An `env` whose frames are
+    dear may have `unseen()`, a context in which it draws none: then only the last frame is drawn and compared.
     """
 
     def __init__(self, env: Any, rng: np.random.Generator, name: str) -> None:
@@ -32,8 +35,8 @@ class Replayed:
         return timestep
 
     def step(self, action: Any) -> TimeStep:
-        self._taken.append(action)
         timestep: TimeStep = self.env.step(action)
+        self._taken.append(copy.copy(action))  # not where that failed: a resume would fail there too
         return timestep
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -43,14 +46,19 @@ class Replayed:
 
     def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
         self.rng.bit_generator.state = values["began"]
+        *before, last = [self.reset, *(partial(self.step, action) for action in arrays["taken"])]
+        draws_less = hasattr(self.env, "unseen")
         try:
-            self.reset()
-            for action in arrays["taken"]:
-                self.step(action)
+            with self.env.unseen() if draws_less else nullcontext():
+                for play in before:
+                    play()
+            last()
         except Exception as error:  # a user's environment may raise anything
             raise EpisodeLost(f"playing it again failed: {error}") from error
         finally:
             led, self.rng.bit_generator.state = self.rng.bit_generator.state, values["rng"]
+        if draws_less and np.array_equal(self.window[-1], arrays["window"][-1]):
+            self.window[:] = arrays["window"]
         if led != values["rng"] or not np.array_equal(self.window, arrays["window"]):
             raise EpisodeLost("playing it again led elsewhere")
 

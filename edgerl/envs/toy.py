@@ -30,7 +30,7 @@ class Catch:
         self._draw()
         return TimeStep(self.window, 0.0, False, False, False)
 
-    def step(self, action: int) -> TimeStep:
+    def step(self, action: Any) -> TimeStep:
         self._row += 1
         self._paddle = min(max(self._paddle + action - 1, 0), CELLS - 1)
         self.window[:-1] = self.window[1:]

@@ -1,0 +1,86 @@
+"""The DeepMind Control Suite from pixels, as PlaNet, CURL and dmc2gym set it up: 100x100 RGB, three frames a window."""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from edgerl.envs import EnvError
+from edgerl.envs.dmc_tasks import SIDE, describe
+from edgerl.envs.simulated import headless, reason, scaled
+from edgerl.types import Array
+
+# Without a usable GL, PyOpenGL and dm_control raise any of these at import; or the first frame fails.
+NO_GL = (ImportError, AttributeError, RuntimeError, ctypes.ArgumentError)
+
+
+def _no_gl(error: Exception) -> EnvError:
+    return EnvError(
+        f"--env: dmc cannot draw here ({reason(error)}); it needs a GL library "
+        "(apt-get install libegl1 libgl1-mesa-dri libopengl0) and MUJOCO_GL and PYOPENGL_PLATFORM unset, or egl"
+    )
+
+
+headless()
+try:
+    from absl import logging
+    from dm_control import mujoco, suite
+except ModuleNotFoundError as error:
+    raise EnvError(f"--env: dmc needs the package {error.name}: pip install -c constraints.txt -e '.[dmc]'") from error
+except NO_GL as error:
+    raise _no_gl(error) from error
+logging.set_verbosity("error")  # models are compiled with warnings about their age
+
+# The camera of published results: the first one, but for the quadruped, which walks out of the first one's sight.
+CAMERAS = {"quadruped": 2}
+# The models of lqr are drawn when they are loaded, the others' never: always the same ones, or no resume could go on.
+MODEL_SEED = 0
+# lqr alone has no time limit; with this one its episodes have 1,000 steps, as all others.
+LIMITS = {"lqr": {"time_limit": 30.0}}
+UNBOUNDED = 1e10  # how dm_control writes that an actuator (those of lqr) has no bounds
+
+
+class Dmc:
+    """One task as a Simulator: actions scaled to the actuators' bounds and repeated, rewards summed over the repeats.
+
+    Raises EnvError where nothing can be drawn.
+    """
+
+    def __init__(self, task: str, repeat: int) -> None:
+        self.spec = describe(task, repeat)
+        domain, _, part = task.partition("-")
+        self._env = suite.load(domain, part, task_kwargs={"random": MODEL_SEED, **LIMITS.get(domain, {})})
+        bounds = self._env.action_spec()
+        free = (bounds.minimum <= -UNBOUNDED) | (bounds.maximum >= UNBOUNDED)  # scaled to these, any action is a crash
+        self._low, self._high = np.where(free, -1.0, bounds.minimum), np.where(free, 1.0, bounds.maximum)
+        physics = self._env.physics
+        physics.model.vis.global_.offwidth = physics.model.vis.global_.offheight = SIDE  # before anything is drawn
+        try:
+            self._camera = mujoco.Camera(physics, SIDE, SIDE, CAMERAS.get(domain, 0))
+            self.frame()
+        except Exception as error:  # GL may raise anything
+            raise _no_gl(error) from error
+
+    def reset(self, seed: int) -> None:
+        self._env.task.random.seed(seed)
+        self._env.reset()
+
+    def step(self, action: Any) -> tuple[float, bool, bool]:
+        """Repeat an action until the episode ends; only a discount of 0 is a terminal state, a time limit is not."""
+        control, reward = scaled(action, self._low, self._high), 0.0
+        for _ in range(self.spec.repeat):
+            timestep = self._env.step(control)
+            reward += float(timestep.reward)
+            if timestep.last():
+                break
+        if not all(np.isfinite(part).all() for part in timestep.observation.values()):
+            raise ArithmeticError("an observation is not finite")
+        terminated = timestep.last() and timestep.discount == 0.0
+        return reward, terminated, timestep.last() and not terminated
+
+    def frame(self) -> Array:
+        return self.render().transpose(2, 0, 1)
+
+    def render(self) -> Array:
+        picture: Array = self._camera.render()
+        return picture

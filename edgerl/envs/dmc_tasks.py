@@ -1,0 +1,38 @@
+"""The DeepMind Control Suite's tasks by name, and their actions, as data: plans need neither MuJoCo nor GL."""
+
+import difflib
+import tomllib
+from functools import cache
+from importlib import resources
+
+from edgerl.envs import EnvError, EnvSpec
+
+HISTORY, SIDE = 3, 100
+
+
+@cache
+def _actions() -> dict[str, int]:
+    table: dict[str, dict[str, int]] = tomllib.loads(
+        resources.files("edgerl.envs").joinpath("dmc_tasks.toml").read_text()
+    )
+    return table["actions"]
+
+
+def _plain(task: str) -> str:
+    return task.lower().replace("_", "").replace("-", "")
+
+
+def task_name(task: str) -> str:
+    """dm_control's `domain-task`, however case, dashes and underscores are written; raises EnvError for no task."""
+    known = {_plain(name): name for name in _actions()}
+    wanted = _plain(task)
+    if wanted in known:
+        return known[wanted]
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.4)
+    hint = f", perhaps dmc/{known[near[0]]}" if near else ""
+    raise EnvError(f"--env: unknown task 'dmc/{task}'{hint}; there are {len(known)} tasks, such as dmc/walker-walk")
+
+
+def describe(task: str, repeat: int) -> EnvSpec:
+    """The spec of a task whose every action is repeated so many times; raises EnvError for an unknown task."""
+    return EnvSpec((3, SIDE, SIDE), HISTORY, _actions()[task_name(task)], repeat, continuous=True, refill=True)

@@ -1,0 +1,156 @@
+"""Continuous control from real dm_control and Gymnasium through the same trainer, replay, freeze and checkpoints."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from edgerl import envs, run
+from edgerl.config import ConfigError
+from edgerl.envs import EnvFailed
+from edgerl.trainer import Trainer, TrainingError
+
+SHORT = {"learn_start": 40, "random_steps": 40, "batch_size": 4}
+STEPS = {"steps": 110, "freeze_at": 80, "budget": 6_000_000}
+TIMED = ("seconds", "peak_extra_bytes")
+
+
+def final(folder, step):
+    """All that a finished run leaves, timings aside."""
+    place = folder / "checkpoint" / f"{step:09d}"
+    state = json.loads((place / "state.json").read_text())
+    for name in ("checksum", "sha256", "metrics_bytes"):
+        state.pop(name)
+    state["trainer"].pop("rss_around_freeze")
+    for name in TIMED:
+        (state["trainer"]["freeze_report"] or {}).pop(name, None)
+    return safetensors.numpy.load_file(place / "weights.safetensors"), state, (place / "rows.raw").read_bytes()
+
+
+def stop_after(step, monkeypatch):
+    """A Ctrl-C arrives after this step."""
+    report = Trainer.report
+
+    def stop(trainer):
+        report(trainer)
+        if trainer.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "report", stop)
+
+
+def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(small, tmp_path):
+    config = small("dmc/cartpole-swingup", run=STEPS | {"eval_every": 110, "eval_episodes": 1}, replay=SHORT)
+    found = run.train(config, tmp_path / "run", quiet=True)
+    assert (found["status"], found["algo"], found["store"], found["codec"]) == (
+        "finished",
+        "curl",
+        "latents",
+        "float32",
+    )
+    capacity = found["capacity"]
+    assert (capacity["paper_initial"], capacity["paper_after_freeze"]) == (200, 3750)  # 18.75x
+    assert capacity["initial"] == 199
+    assert 3700 < capacity["after_freeze"] <= 3750
+    assert found["budget"]["replay_bytes_peak"] == 6_000_000
+    assert (found["freeze"]["rows_before"], found["freeze"]["rows_after"]) == (80, 80)
+    assert found["freeze"]["parity_max_abs_diff"] < 1e-4
+    assert found["replay"]["bytes_per_row"] == 1616
+    assert (found["returns"][0]["step"], found["returns"][0]["env_steps"]) == (110, 880)
+    assert 0 <= found["returns"][0]["mean"] <= 1000
+    ledger = found["budget"]["ledger"]
+    assert ledger["networks"]["planned"] - ledger["networks"]["measured"] > 20e6  # the stem and its target are dead
+
+
+@pytest.mark.parametrize("stop", [60, 80, 95])
+def test_a_resumed_run_on_reacher_is_the_uninterrupted_one(stop, small, tmp_path, monkeypatch):
+    """Its target lies outside the physics' state; stopped on pixels, just before the freeze, and on latents."""
+    config = small("dmc/reacher-easy", run=STEPS, replay=SHORT)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run.train(config, whole, quiet=True)
+    with monkeypatch.context() as patch:
+        stop_after(stop, patch)
+        assert run.train(config, parts, quiet=True)["steps"] == stop
+    found = run.train(config, parts, resume=True, quiet=True)
+    assert (found["status"], found["episodes_restarted"]) == ("finished", 0)
+    (arrays, state, rows), (again, state_again, rows_again) = final(whole, 110), final(parts, 110)
+    assert arrays.keys() == again.keys()
+    assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
+    assert state == state_again
+    assert len(rows) == len(rows_again)
+
+
+GYM = {
+    "discrete": ("gym/CartPole-v1", {}, "rainbow", 84 * 84),
+    "vectors": ("gym/Pendulum-v1", {"batch_size": 4, "random_steps": 40}, "curl", 3 * 100 * 100),
+}
+
+
+@pytest.mark.parametrize("case", GYM)
+def test_a_gymnasium_task_goes_through_the_freeze_with_the_algorithm_of_its_actions(case, small, tmp_path):
+    env, settings, algo, frame = GYM[case]
+    config = small(env, run=STEPS, replay={"learn_start": 40} | settings)
+    found = run.train(config, tmp_path / "run", quiet=True)
+    assert (found["status"], found["algo"], found["store"]) == ("finished", algo, "latents")
+    assert found["capacity"]["paper_initial"] == 6_000_000 // frame
+
+
+@pytest.mark.parametrize("algo", ["sac", "dqn"])
+def test_the_other_algorithms_go_through_the_same_freeze(algo, small, tmp_path):
+    env = {"sac": "dmc/cartpole-swingup", "dqn": "toy/catch"}[algo]
+    settings = {"sac": SHORT | {"random_crop": False, "augmentations": 1}, "dqn": {"learn_start": 40}}[algo]
+    found = run.train(small(env, run=STEPS | {"algo": algo}, replay=settings), tmp_path / "run", quiet=True)
+    assert (found["status"], found["algo"], found["store"]) == ("finished", algo, "latents")
+    assert found["freeze"]["rows_after"] == 80
+
+
+@pytest.mark.parametrize(("env", "algo"), [("dmc/cartpole-swingup", "rainbow"), ("toy/catch", "curl")])
+def test_an_algorithm_for_other_actions_is_refused_before_anything_is_made(env, algo, small, tmp_path):
+    config = small(env, run={"algo": algo})
+    with pytest.raises(ConfigError, match=rf"--algo: {algo} does not fit"):
+        run.train(config, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_environment_that_fails_leaves_a_checkpoint_to_go_on_from(small, tmp_path, monkeypatch):
+    config = small("dmc/cartpole-swingup", run=STEPS, replay=SHORT)
+    made = envs.make
+
+    def make(*arguments, **options):
+        env = made(*arguments, **options)
+        step, count = env.step, iter(range(1000))
+
+        def fail(action):
+            if next(count) == 50:
+                raise EnvFailed("dmc/cartpole-swingup failed: the simulation blew up")
+            return step(action)
+
+        env.step = fail
+        return env
+
+    with monkeypatch.context() as patch:
+        patch.setattr(envs, "make", make)
+        with pytest.raises(EnvFailed, match="blew up"):
+            run.train(config, tmp_path / "run", quiet=True)
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary["status"], summary["steps"], summary["checkpoint"]) == ("failed", 50, "checkpoint/000000050")
+    assert run.train(config, tmp_path / "run", resume=True, quiet=True)["status"] == "finished"
+
+
+def test_a_loss_that_is_no_number_ends_the_run(small, tmp_path, monkeypatch):
+    config = small("dmc/cartpole-swingup", run=STEPS, replay=SHORT)
+    made = envs.make
+
+    def make(*arguments, **options):
+        env = made(*arguments, **options)
+        step = env.step
+        env.step = lambda action: step(action)._replace(reward=float("nan"))
+        return env
+
+    monkeypatch.setattr(envs, "make", make)
+    with pytest.raises(TrainingError, match="the metric loss is nan at step 41: training has diverged"):
+        run.train(config, tmp_path / "run", quiet=True)
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "failed"
