@@ -143,6 +143,7 @@ def _sac(layers: list[Layer], cut: int, actions: int, config: SacConfig, *, cont
         found.append(Passes("critic_fc", layer.flops, paper, exact, acts=False))
     features, hidden = prod(layers[-1].outputs), config.hidden
     stored = cut == len(layers) - 1  # what the heads read: it needs no gradient
+    alone = layers[-1].name != "fc"  # the actor has nothing of its own before its head: no gradient ever passes that
     for name, inputs, outputs in (
         ("actor", features, 2 * actions),
         ("q1", features + actions, 1),
@@ -151,8 +152,9 @@ def _sac(layers: list[Layer], cut: int, actions: int, config: SacConfig, *, cont
         acts = name == "actor"
         both = (1 + 3 * often,) * 2 if acts else (4 + 3 * often,) * 2
         every = 1 + 3 * often if acts else 4 + 2 * often
-        spared = (often if acts else 1) * stored
-        found.append(Passes(f"{name}_fc2", (inputs + 1) * hidden, both, (every, every - spared), acts=acts))
+        spared = often if acts else 1
+        exact = every - spared * (acts and alone), every - spared * (stored or (acts and alone))
+        found.append(Passes(f"{name}_fc2", (inputs + 1) * hidden, both, exact, acts=acts))
         found.append(Passes(f"{name}_fc3", (hidden + 1) * hidden, both, (every, every), acts=acts))
         found.append(Passes(f"{name}_out", (hidden + 1) * outputs, both, (every, every), acts=acts))
     return found

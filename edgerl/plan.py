@@ -48,6 +48,7 @@ def make(config: Config, env: EnvSpec) -> Plan:
     """
     run, replay = config.run, config.replay
     _check_actions(run.algo, env)
+    _check_crop(config, env)
     pixels, latent = representation.pixels(env, replay), _latent(config, env)
     pixel_row, latent_row = row_dtype(pixels.field, env.action), row_dtype(latent_field(latent), env.action)
     kept = latent_row.itemsize > pixel_row.itemsize
@@ -98,6 +99,16 @@ def _check_actions(algo: str, env: EnvSpec) -> None:
         kind = "vectors" if env.continuous else "one of a few"
         fitting = [name for name in AGENTS if (name in CONTINUOUS) == env.continuous]
         raise ConfigError(f"--algo: {algo} does not fit: this environment's actions are {kind}; {_or(fitting)} fits")
+
+
+def _check_crop(config: Config, env: EnvSpec) -> None:
+    replay, (height, width) = config.replay, env.frame[-2:]
+    if config.run.algo not in CONTINUOUS and (replay.crop or replay.random_crop):
+        raise ConfigError(f"replay.crop: {config.run.algo} learns from whole frames; give 0, and random_crop = false")
+    if replay.crop > min(height, width):
+        raise ConfigError(f"replay.crop = {replay.crop} is larger than this environment's frames, {height}x{width}")
+    if replay.random_crop and not replay.crop:
+        raise ConfigError("replay.random_crop = true needs replay.crop, the side of a crop")
 
 
 def _or(names: list[str]) -> str:

@@ -11,7 +11,7 @@ Array = npt.NDArray[Any]
 class TimeStep(NamedTuple):
     """What the environment shows after a reset or a step.
 
-    `window`: uint8 [history, H, W], newest frame last, valid until the next step. `reward`: unclipped. `terminated`:
+    `window`: uint8 [history, *frame], newest frame last, valid until the next step. `reward`: unclipped. `terminated`:
     nothing follows, do not bootstrap. `truncated`: cut off, bootstrap. `over`: the whole game ended (a life loss is
     terminated but not over).
     """
@@ -25,10 +25,11 @@ class TimeStep(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """A sampled batch. `obs`, `next_obs`: [B, ...] as the representation stores them; `action`: [B].
+    """A sampled batch. `obs`, `next_obs`: [B, ...] as the representation reads them.
 
-    `reward`: the n-step return, `discount`: gamma^k for a window of k steps, 0 where the episode terminated in it,
-    `weight`: importance weights, each float32 [B]; `index`: slots, int64 [B].
+    `action`: [B] or, where actions are vectors, [B, A]; `reward`: the n-step return, `discount`: gamma^k for a window
+    of k steps, 0 where the episode terminated in it, `weight`: importance weights, each float32 [B]; `index`: slots,
+    int64 [B].
     """
 
     obs: Array

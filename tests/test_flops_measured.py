@@ -98,6 +98,8 @@ CASES = [
     ("dqn", "curl", "conv4"),
     ("curl", "curl", "last"),
     ("curl", "curl", "conv2"),
+    ("curl", "data_efficient", "last"),
+    ("sac", "data_efficient", "conv1"),
     ("sac", "curl", "last"),
     ("sac", "curl", "conv4"),
 ]

@@ -134,6 +134,17 @@ def test_an_algorithm_that_does_not_fit_the_actions_names_those_that_do(env, alg
         plan.make(config, spec)
 
 
+@pytest.mark.parametrize(("env", "settings", "says"), [
+    ("dmc/cartpole-swingup", {"crop": 101}, "replay.crop = 101 is larger than this environment's frames, 100x100"),
+    ("dmc/cartpole-swingup", {"crop": 0}, "replay.random_crop = true needs replay.crop"),
+    ("toy/catch", {"crop": 64}, "replay.crop: rainbow learns from whole frames"),
+    ("toy/catch", {"random_crop": True, "algo": "dqn"}, "replay.crop: dqn learns from whole frames"),
+])  # fmt: skip
+def test_crops_that_cannot_be_cut_are_refused(env, settings, says):
+    with pytest.raises(ConfigError, match=f"^{says}"):
+        plan.make(configure(env=env, threads=1, **settings), envs.describe(env))
+
+
 def test_the_command_line_refuses_it_in_one_line(edgerl):
     ended = edgerl("plan", "--env", "dmc/walker-walk", "--algo", "dqn")
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)

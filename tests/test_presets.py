@@ -198,6 +198,11 @@ def test_an_algorithm_that_there_is_not_is_refused_with_those_there_are():
         configure(env="toy/catch", algo="ppo")
 
 
+def test_an_id_of_gym_that_names_its_module_has_gyms_settings():
+    assert preset("gym/ale_py:ALE/Pong-v5", "dqn") == preset("gym/CartPole-v1", "dqn")
+    assert preset("mine:environment", "dqn") != preset("gym/CartPole-v1", "dqn")
+
+
 def test_presets_are_copies():
     preset("atari/qbert")["run"]["steps"] = 1
     assert preset("atari/qbert")["run"]["steps"] == 500_000

@@ -72,7 +72,7 @@ class CurlSac:
         random_crop: bool = True,
     ) -> None:
         self.config, self.actions, self.rng, self.device = config, actions, rng, device
-        self.side, self.random_crop = window[1], random_crop
+        self.window, self.side, self.random_crop = tuple(window), window[1], random_crop
         self.cut: str | None = None
         self.acted = self.updates = 0
         torch.manual_seed(int(rng.integers(2**63)))
@@ -172,7 +172,7 @@ class CurlSac:
 
     def _cropped(self, windows: Array) -> Tensor:
         """A batch as encoders take it: windows [B, C, H, W] under crops of their own, latents as they are."""
-        if self.cut is None:
+        if self.cut is None and windows.shape[1:] != self.window:
             if self.random_crop:
                 windows = crops.crop(windows, crops.draw(windows, self.side, self.rng), self.side)
             else:
