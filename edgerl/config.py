@@ -105,6 +105,8 @@ def _check(config: Config) -> None:
         raise ConfigError(f"agent.v_min = {agent.v_min:g} is not below agent.v_max = {agent.v_max:g}")
     if isinstance(agent, SacConfig) and agent.log_std_min >= agent.log_std_max:
         raise ConfigError(f"agent.log_std_min = {agent.log_std_min:g} is not below agent.log_std_max")
+    if config.run.algo in CONTINUOUS and replay.sampling == "prioritized":
+        raise ConfigError(f"replay.sampling: {config.run.algo} gives rows no priorities; give uniform")
     if replay.learn_start < replay.n_step:
         raise ConfigError(f"replay.learn_start = {replay.learn_start} is below replay.n_step = {replay.n_step}")
     if replay.augmentations > 1 and not replay.random_crop:

@@ -33,7 +33,7 @@ def evaluate(
             if stopping():
                 return scores
             if rng.random() < epsilon:
-                action: Any = int(rng.integers(env.actions))
+                action = _random(env, rng)
             else:
                 action = agent.act(representation.see(timestep.window), explore=False)
             timestep = env.step(action)
@@ -42,6 +42,13 @@ def evaluate(
                 break
         scores.append(score)
     return scores
+
+
+def _random(env: Environment, rng: np.random.Generator) -> Any:
+    """An action drawn uniformly."""
+    if env.spec.continuous:
+        return rng.uniform(-1, 1, env.actions).astype(np.float32)
+    return int(rng.integers(env.actions))
 
 
 def statistics(scores: list[float]) -> dict[str, Any]:

@@ -105,7 +105,8 @@ class Pixels:
         return frames.reshape(len(slots), *self.whole)
 
     def convert(self, windows: Array) -> Array:
-        return windows[:, -1]
+        newest: Array = windows.reshape(len(windows), self.history, *self.field[2])[:, -1]
+        return newest
 
 
 def pixels(spec: EnvSpec, config: ReplayConfig) -> Pixels:

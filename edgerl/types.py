@@ -42,7 +42,10 @@ class Batch:
 
 
 class Update(NamedTuple):
-    """What an agent's update gives back: `metrics` by name, and `priority`: the loss of each row, float32 [B]."""
+    """What an agent's update gives back: `metrics` by name, and `priority`: the loss of each row.
+
+    float32 [B], or [0] where the agent gives rows none.
+    """
 
     metrics: dict[str, float]
     priority: Array

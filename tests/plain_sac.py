@@ -14,11 +14,11 @@ from edgerl.types import Batch
 WHOLE, SEEN, ACTIONS, FEATURES = (9, 24, 24), (9, 20, 20), 2, 50
 
 
-def agent(seed=0, *, contrast=True, random_crop=True, **changes):
+def agent(seed=0, *, seen=SEEN, contrast=True, random_crop=True, **changes):
     settings = preset("dmc/reacher-easy")["agent"] | {"hidden": 32, "random_steps": 0} | changes
     rng = np.random.default_rng(seed)
     torch.set_num_threads(1)  # as small as these are, threads only wait for each other
-    return CurlSac(SEEN, ACTIONS, SacConfig(**settings), rng, contrast=contrast, random_crop=random_crop)
+    return CurlSac(seen, ACTIONS, SacConfig(**settings), rng, contrast=contrast, random_crop=random_crop)
 
 
 def batch(rng, size=4, latent=None):

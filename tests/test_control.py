@@ -11,6 +11,7 @@ import safetensors.numpy
 from edgerl import envs, run
 from edgerl.config import ConfigError
 from edgerl.envs import EnvFailed
+from edgerl.evaluation import evaluate
 from edgerl.trainer import Trainer, TrainingError
 
 SHORT = {"learn_start": 40, "random_steps": 40, "batch_size": 4}
@@ -154,3 +155,22 @@ def test_a_loss_that_is_no_number_ends_the_run(small, tmp_path, monkeypatch):
     with pytest.raises(TrainingError, match="the metric loss is nan at step 41: training has diverged"):
         run.train(config, tmp_path / "run", quiet=True)
     assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "failed"
+
+
+def test_a_random_action_of_an_evaluation_is_a_vector_where_actions_are():
+    env, seen = envs.make("gym/Pendulum-v1", np.random.default_rng(0), training=False), []
+    step = env.step
+
+    def note(action):
+        seen.append(action)
+        return step(action)._replace(terminated=len(seen) == 5)
+
+    env.step = note
+    evaluate(None, None, env, episodes=1, epsilon=1.0, rng=np.random.default_rng(0))
+    assert [(action.shape, action.dtype) for action in seen] == [((1,), np.float32)] * 5
+    assert len({float(action[0]) for action in seen}) == 5
+
+
+def test_priorities_are_refused_where_the_agent_gives_none(small):
+    with pytest.raises(ConfigError, match=r"replay\.sampling: curl gives rows no priorities"):
+        small("dmc/cartpole-swingup", replay={"sampling": "prioritized"})

@@ -8,7 +8,8 @@ from edgerl import crops
 
 def test_a_crop_is_the_slice_at_every_one_of_the_17x17_offsets():
     offsets = np.mgrid[:17, :17].reshape(2, -1).T
-    windows = np.arange(289)[:, None, None, None] * 20_000 + np.arange(20_000).reshape(2, 100, 100)
+    places = np.arange(20_000, dtype=np.int32).reshape(2, 100, 100)
+    windows = 20_000 * np.arange(289, dtype=np.int32)[:, None, None, None] + places
     found = crops.crop(windows, offsets, 84)
     assert found.shape == (289, 2, 84, 84)
     for n, (top, left) in enumerate(offsets):

@@ -25,6 +25,14 @@ def policy(learner, observation):
         return net.actor(net.encoders(torch.from_numpy(observation[None]))[:, 0])
 
 
+def loss_after_terminals(learner, data, seen):
+    """What both critics are off by where the reward is all that is wanted of them."""
+    with torch.no_grad():
+        features = learner.net.encoders(torch.from_numpy(seen))[:, 1]
+        values = torch.stack(learner.net.critics(features, torch.from_numpy(data.action))).numpy()
+    return 2 * np.mean((values - data.reward) ** 2)
+
+
 @pytest.mark.parametrize(("contrast", "random_crop"), [(True, True), (True, False), (False, True)])
 def test_updates_are_those_of_a_plain_implementation_through_a_freeze(contrast, random_crop):
     learner, rng = agent(contrast=contrast, random_crop=random_crop), np.random.default_rng(1)
@@ -180,11 +188,18 @@ def test_a_time_limit_bootstraps_and_a_terminal_does_not():
     assert losses[0.0][0] == losses[0.0][1]
     assert abs(losses[0.99][0] - losses[0.99][1]) > 1e-3
     learner = agent(random_crop=False)
-    with torch.no_grad():
-        features = learner.net.encoders(torch.from_numpy(data.obs[:, :, 2:22, 2:22].copy()))[:, 1]
-        values = torch.stack(learner.net.critics(features, torch.from_numpy(data.action))).numpy()
+    expected = loss_after_terminals(learner, data, data.obs[:, :, 2:22, 2:22].copy())
     loss = learner.update(replace(data, discount=np.zeros(4, np.float32))).metrics["loss"]
-    assert loss == pytest.approx(2 * np.mean((values - data.reward) ** 2), rel=1e-5)
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("random_crop", [True, False])
+def test_frames_that_are_seen_whole_need_not_be_square(random_crop):
+    learner, data = agent(seen=(9, 20, 28), random_crop=random_crop), batch(np.random.default_rng(0))
+    wide = np.random.default_rng(1).integers(0, 256, (4, 9, 20, 28), dtype=np.uint8)
+    data = replace(data, obs=wide, next_obs=wide, discount=np.zeros(4, np.float32))
+    expected = loss_after_terminals(learner, data, wide)
+    assert learner.update(data).metrics["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_sac_has_no_contrast():

@@ -30,7 +30,7 @@ def coded(*numbers):
 
 
 class Encode:
-    """A stem whose latents [2, 4] say what it saw: top, left and number of the newest frame; and whose it is, 0 or 1."""
+    """A stem whose latents [2, 4] say what it saw: top, left and number of the newest frame; and whose it is: 0, 1."""
 
     shape = (2, 4)
 
