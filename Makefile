@@ -22,6 +22,7 @@ soak: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/train_throughput.py
+	$(BIN)/python benchmarks/curl_updates.py
 	$(BIN)/python benchmarks/freeze_memory.py
 
 install: $(STAMP)

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from edgerl import config, run
+import edgerl
 
 
-def scores(freeze_at: int | None, seeds: range) -> list[list[float]]:
+def scores(freeze_at: int | str, seeds: range) -> list[list[float]]:
     """Mean scores at every evaluation, by seed."""
     found = []
     for seed in seeds:
-        tables = config.preset("toy/catch")
-        tables["run"] |= {"env": "toy/catch", "budget": 10_000_000, "seed": seed, "threads": 2}
-        tables["run"] |= {"freeze_at": freeze_at, "eval_every": 500, "checkpoint_every": 0}
+        settings = {"env": "toy/catch", "budget": 10_000_000, "seed": seed, "threads": 2}
+        config = edgerl.configure(**settings, freeze_at=freeze_at, eval_every=500, checkpoint_every=0)
         with tempfile.TemporaryDirectory() as folder:
-            summary = run.train(config.build(tables), Path(folder, "run"), quiet=True)
+            summary = edgerl.train(config, Path(folder, "run"))
         found.append([entry["mean"] for entry in summary["returns"]])
         print(".", end="", flush=True, file=sys.stderr)
     return found
@@ -27,7 +26,7 @@ def main() -> None:
     """Print one table."""
     seeds = range(5)
     print("toy/catch, mean score of 30 games (-1 to 1) every 500 steps; mean and lowest of 5 seeds")
-    for name, freeze_at in (("frozen at 1,000", 1000), ("never frozen", None)):
+    for name, freeze_at in (("frozen at 1,000", 1000), ("never frozen", "never")):
         table = np.array(scores(freeze_at, seeds))
         cells = [f"{mean:5.2f} ({low:5.2f})" for mean, low in zip(table.mean(axis=0), table.min(axis=0), strict=True)]
         print(f"{name:16}", *cells)

@@ -9,7 +9,7 @@ import numpy as np
 from edgerl import architectures, flops, representation
 from edgerl.config import AGENTS, CONTINUOUS, Config, ConfigError, RainbowConfig, SacConfig
 from edgerl.envs import EnvSpec, suite_of
-from edgerl.replay import row_dtype
+from edgerl.replay import CHUNK, row_dtype
 from edgerl.representation import latent_field
 from edgerl.sampling import SAMPLERS
 from memory_budget import fit_rows, format_bytes
@@ -18,8 +18,8 @@ from memory_budget import fit_rows, format_bytes
 # second environment takes, as evaluations make one.
 LIBRARIES, SUITES = 318_000_000, {"dmc": 178_000_000, "gym": 20_000_000}
 EVALUATION, EVALUATIONS = 8_000_000, {"dmc": 75_000_000}
-# Bytes; measured: 40 MB where a batch is 32 stacked Atari windows.
-SCRATCH, SCRATCH_ROW = 8_000_000, {"rainbow": 1_000_000, "dqn": 1_000_000, "curl": 2_900_000, "sac": 2_900_000}
+# Bytes; measured: 40 MB where a batch is 32 stacked Atari windows, 500 MB where it is 128 of dmc.
+SCRATCH, SCRATCH_ROW = 8_000_000, {"rainbow": 1_000_000, "dqn": 1_000_000, "curl": 3_900_000, "sac": 3_900_000}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Plan:
     latent_columns: dict[str, float]
     ledger: dict[str, int]
     flops: flops.Flops
-    evaluation: int  # bytes that playing whole games takes for a while
+    freezing: int  # bytes that converting a chunk of rows takes for a while
+    evaluation: int  # and playing whole games
 
 
 def make(config: Config, env: EnvSpec) -> Plan:
@@ -85,6 +86,7 @@ def make(config: Config, env: EnvSpec) -> Plan:
             "scratch": SCRATCH + SCRATCH_ROW[run.algo] * replay.batch_size,
         },
         flops=counts,
+        freezing=_freezing(config.agent.encoder, pixels.shape),
         evaluation=EVALUATIONS.get(suite_of(run.env), EVALUATION),
     )
 
@@ -140,6 +142,12 @@ def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) ->
     features = architectures.latent_shape(config.agent.encoder, window, architectures.last_layer(config.agent.encoder))
     w = features[0] ** 2 * contrast
     return 2 * critic + actor + w + 1, 2 * (critic + actor + (encoder + w) * contrast + 1)
+
+
+def _freezing(encoder: str, window: tuple[int, ...]) -> int:
+    """Bytes of a chunk of windows and of the two largest outputs, float32, and half as much again."""
+    outputs = sorted(prod(layer.outputs) for layer in architectures.layers(encoder, window))[-2:]
+    return CHUNK * 4 * (prod(window) + sum(outputs)) * 3 // 2
 
 
 def _columns(row: np.dtype[Any], priority: float) -> dict[str, float]:

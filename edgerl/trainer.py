@@ -25,7 +25,6 @@ from memory_budget import Ledger, Watchdog, format_bytes, rss_bytes
 from memory_budget.malloc import trim
 
 LOG_EVERY = 500  # agent steps
-FREEZE_ROOM = 32_000_000  # bytes: what it may take at most beside what is resident
 
 
 class TrainingError(RuntimeError):
@@ -86,7 +85,7 @@ class Trainer:
             if self.step == 0 or due(self.step, run.checkpoint_every, done=False):
                 self.save(needed=self.step == 0)
             if self.step == run.freeze_at and self.freeze_report is None:
-                if not self.room(FREEZE_ROOM):
+                if not self.room(self.plan.freezing):
                     continue
                 self.freeze()
             with self.stopwatch.step(self.step, self.config.replay.learn_start, self.frozen_at):
