@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 
 from memory_budget import Watchdog, rss_bytes, tree_bytes
+from memory_budget.malloc import trim
 from memory_budget.peak import PeakMeter
 
 ROOT = Path(__file__).parents[1]
 MB = 10**6
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back on request")
+
+
+@pytest.fixture(autouse=True)
+def _heap_given_back():
+    """Give back what earlier tests left free in the heap: it would take these tests' blocks in unseen."""
+    trim()
 
 
 def take(count):
