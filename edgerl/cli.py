@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from edgerl import options
 from edgerl.config import ConfigError
 from edgerl.scores import human_normalised
+from memory_budget import Watchdog
 
 EXIT = {"finished": 0, "memory-limit": 3, "interrupted": 130, "failed": 1}
 app = typer.Typer(
@@ -92,7 +93,7 @@ def train(
         summary.show(found, folder, Console(highlight=False))
     if found["status"] == "memory-limit":
         _complain(
-            f"the process tree reached 97% of its limit of {found['memory']['limit_bytes']:,} bytes; "
+            f"the process tree reached {Watchdog.LEAVE:.0%} of its limit of {found['memory']['limit_bytes']:,} bytes; "
             f"checkpoint saved in {folder / found['checkpoint']}"
         )
     if found["status"] == "interrupted":

@@ -100,7 +100,9 @@ def _check_actions(algo: str, env: EnvSpec) -> None:
     if (algo in CONTINUOUS) != env.continuous:
         kind = "vectors" if env.continuous else "one of a few"
         fitting = [name for name in AGENTS if (name in CONTINUOUS) == env.continuous]
-        raise ConfigError(f"--algo: {algo} does not fit: this environment's actions are {kind}; {_or(fitting)} fits")
+        raise ConfigError(
+            f"--algo: {algo} does not fit: this environment's actions are {kind}; {' or '.join(fitting)} fits"
+        )
 
 
 def _check_crop(config: Config, env: EnvSpec) -> None:
@@ -111,10 +113,6 @@ def _check_crop(config: Config, env: EnvSpec) -> None:
         raise ConfigError(f"replay.crop = {replay.crop} is larger than this environment's frames, {height}x{width}")
     if replay.random_crop and not replay.crop:
         raise ConfigError("replay.random_crop = true needs replay.crop, the side of a crop")
-
-
-def _or(names: list[str]) -> str:
-    return " or ".join(names)
 
 
 def _latent(config: Config, env: EnvSpec) -> tuple[int, ...]:

@@ -3,16 +3,19 @@
 import contextlib
 import threading
 import time
-from typing import Self
-
-import psutil
+from typing import TYPE_CHECKING, Self
 
 from memory_budget.malloc import trim
 from memory_budget.units import format_bytes
 
+if TYPE_CHECKING:
+    import psutil
+
 
 def rss_bytes() -> int:
     """Resident bytes of this process."""
+    import psutil  # here and below, not above: a plan reads no memory, and starts sooner without
+
     return int(psutil.Process().memory_info().rss)
 
 
@@ -27,6 +30,8 @@ class _Tree:
     RESCAN = 10  # readings
 
     def __init__(self) -> None:
+        import psutil
+
         self._process = psutil.Process()
         self._children: list[psutil.Process] = []
         self._readings = 0
@@ -38,8 +43,10 @@ class _Tree:
         return int(self._process.memory_info().rss) + sum(map(_own_bytes, self._children))
 
 
-def _own_bytes(child: psutil.Process) -> int:
+def _own_bytes(child: "psutil.Process") -> int:
     """A child's resident bytes, pages that it shares counted in part (PSS); 0 where it has ended."""
+    import psutil
+
     try:
         return int(child.memory_full_info().pss)
     except (psutil.Error, AttributeError, OSError):
