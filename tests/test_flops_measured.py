@@ -14,7 +14,7 @@ from edgerl.representation import Encoded, Latents, Pixels, Stem
 from edgerl.types import Batch
 
 B, ACTIONS, HIDDEN, ATOMS = 2, 3, 64, 51
-aten = torch.ops.aten
+aten, FUSED = torch.ops.aten, torch.ops.mkldnn._convolution_pointwise  # with its ReLU
 
 
 class Multiplications(TorchDispatchMode):
@@ -27,8 +27,8 @@ class Multiplications(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         found = func(*args, **kwargs or {})
         packet = func.overloadpacket
-        if packet in (aten.convolution, aten.convolution_backward):
-            forward = packet is aten.convolution
+        if packet in (aten.convolution, FUSED, aten.convolution_backward):
+            forward = packet is not aten.convolution_backward
             weight, output = (args[1], found) if forward else (args[2], args[0])
             passes = 1 if forward else sum(args[-1][:2])  # gradients of inputs and of weights, where asked for
             self.counts[tuple(weight.shape)] += passes * output.shape[0] * prod(output.shape[2:]) * weight.numel()
