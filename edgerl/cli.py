@@ -23,6 +23,19 @@ app = typer.Typer(
 )
 
 
+StoreOption = Annotated[
+    str | None,
+    typer.Option(help="what the replay holds after T_f (default: the preset's)", metavar="auto|pixels|latents"),
+]
+PixelCodec = Annotated[
+    str | None, typer.Option(help="how frames are stored (default: the preset's)", metavar="raw|lz4")
+]
+LatentDtype = Annotated[
+    str | None, typer.Option(help="how latents are stored (default: the preset's)", metavar="float32|float16|uint8")
+]
+Paper = Annotated[bool, typer.Option("--paper", help="store as the paper does: raw frames, float32 latents")]
+
+
 @app.command(short_help="train an agent, through the freeze")
 def train(
     env: Annotated[
@@ -48,6 +61,10 @@ def train(
         str | None, typer.Option(help="T_f in agent steps, or never (default: the preset's)", metavar="N|never")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="rows a batch holds (default: the preset's)")] = None,
+    store: StoreOption = None,
+    pixel_codec: PixelCodec = None,
+    latent_dtype: LatentDtype = None,
+    paper: Paper = False,
     seed: Annotated[int | None, typer.Option(help="seeds environment, replay and agent (default: 0)")] = None,
     threads: Annotated[int | None, typer.Option(help="compute threads (default: the device's, or all cores)")] = None,
     accelerator: Annotated[
@@ -141,6 +158,10 @@ def plan(
     freeze_at: Annotated[str | None, typer.Option(help="T_f in agent steps, or never", metavar="N|never")] = None,
     batch_size: Annotated[int | None, typer.Option(help="rows a batch holds (default: the preset's)")] = None,
     full_action_set: Annotated[bool | None, typer.Option("--full-action-set", help="all 18 Atari actions")] = None,
+    store: StoreOption = None,
+    pixel_codec: PixelCodec = None,
+    latent_dtype: LatentDtype = None,
+    paper: Paper = False,
     config: Annotated[Path | None, typer.Option(help="a TOML file of settings")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="any setting", metavar="KEY=VALUE")] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON: an object, or a list for several devices")] = False,

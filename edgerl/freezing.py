@@ -9,8 +9,8 @@ import numpy as np
 
 from edgerl.agents import Agent
 from edgerl.checkpoint import CheckpointError, digest, write_whole
-from edgerl.replay import CHUNK, Replay
-from edgerl.representation import Encoded, Latents, Pixels, Stem, nbytes
+from edgerl.replay import Replay
+from edgerl.representation import CHUNK, Encoded, Latents, Pixels, Stem, latent_field, nbytes
 from edgerl.types import Array
 from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
@@ -18,6 +18,7 @@ from runtime import Session
 from runtime.export import export, parity
 
 ONNX_FILE = "encoder.onnx"
+FITTED, FEWEST = 2048, 100  # rows that the scales of uint8 are laid over, at most and at least; below: float16
 TOLERANCE = 1e-4  # ONNX Runtime against torch, float32
 LARGE_BLOCK = 256 * 1024  # bytes; what converting a chunk takes in blocks above this leaves the process at once
 
@@ -26,14 +27,24 @@ class FreezeError(RuntimeError):
     """ONNX Runtime's latents are not torch's; nothing was changed."""
 
 
-def freeze(agent: Agent, replay: Replay, pixels: Pixels, window: Array, cut: str, folder: Path) -> dict[str, Any]:
+def freeze(
+    agent: Agent,
+    replay: Replay,
+    pixels: Pixels,
+    window: Array,
+    cut: str,
+    folder: Path,
+    *,
+    store: str = "auto",
+    dtype: str = "float32",
+) -> dict[str, Any]:
     """Move the cut from the input to behind layer `cut`; ONNX Runtime runs the stem, from `folder`, from now on.
 
-    `window` [history, *frame] is the one about to be acted on; parity is checked on it and on the newest rows. Returns
-    what the summary says of the freeze, the step aside. Raises FreezeError, and leaves all as it was, where parity
-    fails.
+    `window` [history, *frame] is the one about to be acted on; parity is checked on it and on the newest rows. `store`,
+    `dtype`: what the replay holds from now on, as in `ReplayConfig`. Returns what the summary says of the freeze, the
+    step aside. Raises FreezeError, and leaves all as it was, where parity fails.
     """
-    meter, started, rows = PeakMeter(), time.perf_counter(), len(replay)
+    meter, started, rows, capacity = PeakMeter(), time.perf_counter(), len(replay), replay.capacity
     with returning_blocks(above=LARGE_BLOCK):
         trim()
         pending = pixels.observe(window)[0]
@@ -41,8 +52,7 @@ def freeze(agent: Agent, replay: Replay, pixels: Pixels, window: Array, cut: str
         exported = export(stem, pending.shape)
         sha256 = hashlib.sha256(exported).hexdigest()
         write_whole(folder / ONNX_FILE, exported)
-        latents = frozen(folder, pixels, replay.sampler.rng, sha256)
-        encode = latents.stem.encode
+        encode = Session(folder / ONNX_FILE)
         newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - pixels.history)) - 1
         difference = parity(stem, encode, pending[None])
         if len(newest):
@@ -50,11 +60,22 @@ def freeze(agent: Agent, replay: Replay, pixels: Pixels, window: Array, cut: str
         if not difference <= TOLERANCE:
             raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
         agent.freeze(cut)
-        replay.transcode(latents)
+        if dtype == "uint8" and rows < FEWEST:
+            dtype = "float16"
+        stores = chosen(store, dtype, encode.shape, pixels, replay)
+        found = _representation(encode, pixels, replay.sampler.rng, stores, dtype)
+        if isinstance(found, Latents) and found.scales:
+            numbers = spread(replay, FITTED)
+            found.fit(replay.observations(each) for each in np.array_split(numbers, -(-len(numbers) // CHUNK)))
+        dropped = replay.transcode(found)
     return {
         "seconds": time.perf_counter() - started,
         "rows_before": rows,
         "rows_after": len(replay),
+        "rows_dropped": dropped,
+        "capacity_before": capacity,
+        "store": found.stores,
+        "codec": found.codec,
         "parity_max_abs_diff": difference,
         "onnx_file": ONNX_FILE,
         "onnx_sha256": sha256,
@@ -63,22 +84,45 @@ def freeze(agent: Agent, replay: Replay, pixels: Pixels, window: Array, cut: str
     }
 
 
-def frozen(folder: Path, pixels: Pixels, rng: np.random.Generator, sha256: str) -> Latents | Encoded:
-    """What a run stores instead of `pixels` once it is frozen, by the stem in its folder: the smaller of the two.
+def chosen(store: str, dtype: str, latent: tuple[int, ...], pixels: Pixels, replay: Replay) -> str:
+    """What the replay is to hold behind the freeze: pixels or latents.
 
-    `rng` draws the crops. Raises CheckpointError where that file is not the one of this checksum, which the run wrote.
+    auto: latents, unless they are larger than a raw frame or not all rows present would fit as latents.
+    """
+    if store != "auto":
+        return store
+    field = latent_field((pixels.augment, *latent) if pixels.augment else latent, dtype)
+    if nbytes(field) > nbytes(pixels.field) or len(replay) > replay.rows_of(field):
+        return "pixels"
+    return "latents"
+
+
+def spread(replay: Replay, most: int) -> Array:
+    """Numbers of at most so many of the rows that have their history, evenly spread."""
+    low, high = replay.startable
+    return np.unique(np.linspace(low, max(low, high - 1), most).astype(np.int64))
+
+
+def frozen(folder: Path, pixels: Pixels, rng: np.random.Generator, report: dict[str, Any]) -> Latents | Encoded:
+    """What a run stores instead of `pixels` since the freeze that `report` tells of, by the stem in its folder.
+
+    `rng` draws the crops. Raises CheckpointError where that file is not the one which the run wrote.
     """
     file = folder / ONNX_FILE
     try:
-        if digest(file) != sha256:
+        if digest(file) != report["onnx_sha256"]:
             raise CheckpointError(f"{file} is damaged: its checksum differs")
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
-    encode = Session(file)
-    latents = Latents(Stem(encode, encode.shape, pixels, views=pixels.augment, rng=rng))
-    if nbytes(latents.field) > nbytes(pixels.field):
+    return _representation(Session(file), pixels, rng, report["store"], report["codec"])
+
+
+def _representation(
+    encode: Session, pixels: Pixels, rng: np.random.Generator, stores: str, codec: str
+) -> Latents | Encoded:
+    if stores == "pixels":
         return Encoded(Stem(encode, encode.shape, pixels, views=min(1, pixels.augment), rng=rng))
-    return latents
+    return Latents(Stem(encode, encode.shape, pixels, views=pixels.augment, rng=rng), codec)
 
 
 def rehearse(agent: Agent, pixels: Pixels, cut: str) -> None:

@@ -15,6 +15,7 @@ from memory_budget import parse_bytes
 
 DEFAULTS: dict[str, Any] = {"env": "atari/qbert", "budget": "0.07GB", "seed": 0}
 BYTES = ("budget", "process_limit")
+PAPER = {"store": "auto", "pixel_codec": "raw", "latent_dtype": "float32"}
 MAY_CHANGE = (
     "steps",
     "threads",
@@ -33,7 +34,18 @@ def started(options: dict[str, Any], file: Path | None, assignments: list[str]) 
     the preset of the environment, the `--config` file, `--set` assignments, `options` (None: not given).
     Raises ConfigError, naming the option, for what is not allowed.
     """
-    return _settled(_file(file), _assigned(assignments), _given(options))
+    return _settled(_file(file), _assigned(assignments), _given(_as_the_paper(options)))
+
+
+def _as_the_paper(options: dict[str, Any]) -> dict[str, Any]:
+    """`paper` as the options it stands for; raises ConfigError where one of them is given beside it."""
+    options = dict(options)
+    if options.pop("paper", False):
+        for name in PAPER:
+            if options.get(name) is not None:
+                raise ConfigError(f"--paper: stands for {_option(name)} and more; give one of them")
+        options |= PAPER
+    return options
 
 
 def configured(settings: dict[str, Any]) -> Config:
@@ -73,6 +85,10 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
     if run.get("threads") is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         run["threads"] = min(profile.threads, cores) if profile else cores
+    if run["budget"] == "unbounded":
+        if said["replay"].get("pixel_codec", "raw") != "raw":
+            raise ConfigError("--pixel-codec: --budget unbounded makes room for raw frames; give raw, or a budget")
+        tables["replay"]["pixel_codec"] = "raw"
     notes = _settle_freeze(run, given="freeze_at" in said["run"])
     return configs.build(tables), notes
 
@@ -90,7 +106,7 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
     Raises ConfigError, naming the option, for one that may not change.
     """
     for name, value in options.items():
-        if value not in (None, []) and name not in MAY_CHANGE:
+        if value not in (None, [], False) and name not in MAY_CHANGE:
             allowed = ", ".join(map(_option, MAY_CHANGE))
             raise ConfigError(f"{_option(name)}: cannot change at --resume; what can: {allowed}")
     config = configs.load(folder / "config.toml")

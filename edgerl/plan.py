@@ -1,18 +1,18 @@
 """What fits a budget, before anything is trained: capacities, and the bytes of networks and optimizer. No torch."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
-import numpy as np
-
-from edgerl import architectures, flops, representation
+from edgerl import architectures, flops, representation, stores
 from edgerl.config import AGENTS, CONTINUOUS, Config, ConfigError, RainbowConfig, SacConfig
 from edgerl.envs import EnvSpec, suite_of
-from edgerl.replay import CHUNK, row_dtype
-from edgerl.representation import latent_field
+from edgerl.replay import row_dtype
+from edgerl.representation import CHUNK, pixel_field
 from edgerl.sampling import SAMPLERS
-from memory_budget import fit_rows, format_bytes
+from edgerl.stores import Store
+from memory_budget import format_bytes
+from memory_budget.packed import GROUP
 
 # Bytes; measured: CPython 3.11, torch 2.13 CPU, ONNX Runtime 1.31, x86-64 Linux; what some suites add to it, and what a
 # second environment takes, as evaluations make one.
@@ -24,17 +24,14 @@ SCRATCH, SCRATCH_ROW = 8_000_000, {"rainbow": 1_000_000, "dqn": 1_000_000, "curl
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows of pixels and of latents by exact and by the paper's accounting; bytes of a row; planned bytes by line."""
+    """What is stored before and after the freeze, by exact and by the paper's accounting; planned bytes by line."""
 
     budget: int  # bytes, with "unbounded" worked out
-    initial: int
-    after_freeze: int
+    before: Store
+    after: Store  # pixels where they are kept
+    latents: Store  # as they would be stored
     paper_initial: int
     paper_after_freeze: int
-    pixel_row: int
-    latent_row: int  # where it is larger than `pixel_row`, the replay keeps pixels after the freeze too
-    pixel_columns: dict[str, float]  # bytes by column, the index and the padding included
-    latent_columns: dict[str, float]
     ledger: dict[str, int]
     flops: flops.Flops
     freezing: int  # bytes that converting a chunk of rows takes for a while
@@ -50,34 +47,32 @@ def make(config: Config, env: EnvSpec) -> Plan:
     run, replay = config.run, config.replay
     _check_actions(run.algo, env)
     _check_crop(config, env)
-    pixels, latent = representation.pixels(env, replay), _latent(config, env)
-    pixel_row, latent_row = row_dtype(pixels.field, env.action), row_dtype(latent_field(latent), env.action)
-    kept = latent_row.itemsize > pixel_row.itemsize
-    counts = flops.count(config, pixels.shape, env.actions, keeps_pixels=kept)
-    index_bytes = SAMPLERS[replay.sampling].index_bytes
-    needed = replay.batch_size + replay.n_step + env.history
-    smallest = needed * pixel_row.itemsize + index_bytes(needed)
-    unbounded = run.steps * pixel_row.itemsize + index_bytes(run.steps)
-    budget = unbounded if run.budget == "unbounded" else run.budget
-    rows = (pixel_row.itemsize, min(pixel_row.itemsize, latent_row.itemsize))
-    initial, after = (fit_rows(budget, row, index_bytes) for row in rows)
-    if min(initial, after) < needed:
+    frames, latent = representation.pixels(env, replay), _latent(config, env)
+    views = replay.augmentations if replay.random_crop else 0
+
+    def pixels(budget: int) -> Store:
+        return stores.pixels(env, replay.pixel_codec, replay.sampling, budget)
+
+    budget = _unbounded(config, env) if run.budget == "unbounded" else run.budget
+    before, after = pixels(budget), stores.latents(env, latent, replay.latent_dtype, replay.sampling, budget, views)
+    kept = _keeps_pixels(config, prod(env.frame), after)
+    needed = replay.batch_size + replay.n_step + env.history + (GROUP if before.varies else 0)
+    if before.rows < needed or (after.rows < needed and not kept):
+        least = bisect_left(range(2**48), needed, key=lambda bytes_: pixels(bytes_).rows)
         raise ConfigError(
-            f"--budget: {format_bytes(budget)} holds {max(initial, 0)} rows; one batch of {replay.batch_size} "
-            f"and its {replay.n_step}-step windows need {needed}: at least {smallest}B"
+            f"--budget: {format_bytes(budget)} holds {max(before.rows, 0)} rows; one batch of {replay.batch_size} "
+            f"and its {replay.n_step}-step windows need {needed}: at least {least}B"
         )
-    networks, optimizer = _parameters(config, pixels.shape, counts)
+    counts = flops.count(config, frames.shape, env.actions, keeps_pixels=kept)
+    networks, optimizer = _parameters(config, frames.shape, counts)
     paper_initial = budget // prod(env.frame)
     return Plan(
         budget=budget,
-        initial=initial,
-        after_freeze=after,
+        before=before,
+        after=before if kept else after,
+        latents=after,
         paper_initial=paper_initial,
-        paper_after_freeze=paper_initial * prod(env.frame) // (4 * prod(latent)),
-        pixel_row=pixel_row.itemsize,
-        latent_row=latent_row.itemsize,
-        pixel_columns=_columns(pixel_row, index_bytes(initial) / initial),
-        latent_columns=_columns(latent_row, index_bytes(after) / after),
+        paper_after_freeze=paper_initial * prod(env.frame) // (4 * prod(latent) * max(1, views)),
         ledger={
             "libraries": libraries(run.env),
             "networks": 4 * networks,  # float32
@@ -86,9 +81,33 @@ def make(config: Config, env: EnvSpec) -> Plan:
             "scratch": SCRATCH + SCRATCH_ROW[run.algo] * replay.batch_size,
         },
         flops=counts,
-        freezing=_freezing(config.agent.encoder, pixels.shape),
+        freezing=_freezing(config.agent.encoder, frames.shape),
         evaluation=EVALUATIONS.get(suite_of(run.env), EVALUATION),
     )
+
+
+def _unbounded(config: Config, env: EnvSpec) -> int:
+    """Bytes of as many raw rows as the run has steps (the paper's upper bound)."""
+    steps = config.run.steps
+    return steps * row_dtype(pixel_field(env.frame), env.action).itemsize + SAMPLERS[
+        config.replay.sampling
+    ].index_bytes(steps)
+
+
+def _keeps_pixels(config: Config, frame: int, latents: Store) -> bool:
+    """Whether frames stay behind the freeze, as far as that can be told beforehand; `freezing.chosen` decides."""
+    replay = config.replay
+    if replay.store == "pixels":
+        return True
+    larger = latents.columns["obs"] > frame
+    if replay.store == "latents":
+        if larger:
+            raise ConfigError(
+                f"--store: a latent of {latents.columns['obs']:,} B is larger than a frame of {frame:,} B; give pixels "
+                "or auto, or a later --cut"
+            )
+        return False
+    return larger or (replay.pixel_codec == "lz4" and (config.run.freeze_at or 0) > latents.rows)
 
 
 def libraries(env: str) -> int:
@@ -116,12 +135,12 @@ def _check_crop(config: Config, env: EnvSpec) -> None:
 
 
 def _latent(config: Config, env: EnvSpec) -> tuple[int, ...]:
-    """What a row holds after the freeze: [L], [N, L] of tied encoders, [K, ...] where crops are random."""
+    """A window's latents: [L], or [N, L] of tied encoders."""
     agent, replay = config.agent, config.replay
     shape = architectures.latent_shape(agent.encoder, representation.pixels(env, replay).shape, agent.cut)
     if agent.cut == "fc" and isinstance(agent, SacConfig):
-        shape = (2, *shape)
-    return (replay.augmentations, *shape) if replay.random_crop else shape
+        return (2, *shape)
+    return shape
 
 
 def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) -> tuple[int, int]:
@@ -146,10 +165,3 @@ def _freezing(encoder: str, window: tuple[int, ...]) -> int:
     """Bytes of a chunk of windows and of the two largest outputs, float32, and half as much again."""
     outputs = sorted(prod(layer.outputs) for layer in architectures.layers(encoder, window))[-2:]
     return CHUNK * 4 * (prod(window) + sum(outputs)) * 3 // 2
-
-
-def _columns(row: np.dtype[Any], priority: float) -> dict[str, float]:
-    assert row.fields is not None  # noqa: S101
-    found: dict[str, float] = {name: field[0].itemsize for name, field in row.fields.items()}
-    found["padding"] = row.itemsize - sum(found.values())
-    return found | {"priority": round(priority, 2)}

@@ -30,18 +30,18 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
         "fits": None if usable is None else total <= usable,
         "bytes": {
             "budget": found.budget,
-            "row_pixels": found.pixel_row,
-            "row_latents": found.latent_row,
-            "columns_pixels": found.pixel_columns,
-            "columns_latents": found.latent_columns,
+            "row_pixels": found.before.row,
+            "row_latents": found.latents.row,
+            "columns_pixels": found.before.columns,
+            "columns_latents": found.latents.columns,
             "ledger": ledger,
             "process": total,
             "limit": limit,
             "left": None if usable is None else usable - total,
         },
         "capacity": {
-            "initial": found.initial,
-            "after_freeze": found.after_freeze,
+            "initial": found.before.rows,
+            "after_freeze": found.after.rows,
             "paper_initial": found.paper_initial,
             "paper_after_freeze": found.paper_after_freeze,
         },
@@ -51,7 +51,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
             "per_update_after": counts.per_update(frozen=True),
             "exact_per_update_before": counts.exact_per_update(frozen=False),
             "exact_per_update_after": counts.exact_per_update(frozen=True),
-            "conversion": counts.conversion(min(found.initial, config.run.freeze_at or 0)),
+            "conversion": counts.conversion(min(found.before.rows, config.run.freeze_at or 0)),
             "run": _run_flops(config, found),
         },
     }
@@ -64,7 +64,7 @@ def _run_flops(config: Config, found: Plan) -> int:
     before = max(0, frozen_at - start)
     after = run.steps - max(frozen_at, start)
     total = before * counts.per_update(frozen=False) + max(0, after) * counts.per_update(frozen=True)
-    return total + (counts.conversion(min(found.initial, frozen_at)) if run.freeze_at is not None else 0)
+    return total + (counts.conversion(min(found.before.rows, frozen_at)) if run.freeze_at is not None else 0)
 
 
 def show(config: Config, reports: list[Report], console: Console) -> None:

@@ -33,8 +33,7 @@ class Policy:
             raise saved.of_another_run(error) from None
         self.representation: Representation = pixels
         if self.agent.cut is not None:
-            stem = saved.values["trainer"]["freeze_report"]["onnx_sha256"]
-            self.representation = frozen(folder, pixels, rng, stem)
+            self.representation = frozen(folder, pixels, rng, saved.values["trainer"]["freeze_report"])
 
     def act(self, observation: Array) -> Any:
         """The greedy action for one window, uint8 [history, *frame], newest frame last: a number or a vector.

@@ -12,6 +12,7 @@ import psutil
 from edgerl.config import Config, ConfigError
 from edgerl.options import load_device
 from edgerl.plan import Plan
+from edgerl.stores import Store
 from memory_budget import Watchdog, format_bytes
 from memory_budget.limits import cgroup_bytes, smallest
 
@@ -100,11 +101,11 @@ def locked(folder: Path) -> Iterator[None]:
 def introduction(config: Config, plan: Plan, limit: int | None, source: str, folder: Path) -> str:
     """The lines a run starts with: what will be done, in which bytes, and where it goes."""
     run = config.run
-    rows = f"{plan.initial:,} rows of {plan.pixel_row:,} B (pixels)"
+    rows = _rows(plan.before)
     if run.freeze_at is not None:
-        what = f"{plan.after_freeze:,} rows of {plan.latent_row:,} B (latents)"
-        if plan.latent_row > plan.pixel_row:
-            what = f"frozen, still pixels: a row of latents would be {plan.latent_row:,} B"
+        what = _rows(plan.after)
+        if plan.after.stores == "pixels":
+            what = f"frozen, still pixels: {plan.latents.rows:,} rows of latents would be {plan.latents.row:,} B each"
         rows += f", from step {run.freeze_at:,} {what}"
     device = f"{run.device}: " if run.device else ""
     threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
@@ -115,3 +116,10 @@ def introduction(config: Config, plan: Plan, limit: int | None, source: str, fol
         f"machine {device}{threads}{bound}\n"
         f"folder  {folder}"
     )
+
+
+def _rows(store: Store) -> str:
+    what = store.stores if store.codec in ("raw", "float32") else f"{store.stores}, {store.codec}"
+    if store.varies:
+        return f"{store.rows:,} rows or more, each of {store.row:,} B or less ({what})"
+    return f"{store.rows:,} rows of {store.row:,} B ({what})"

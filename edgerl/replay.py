@@ -9,18 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.representation import Field, Representation
+from edgerl.representation import CHUNK, Field, Representation
 from edgerl.sampling import SAMPLERS, Sampler
 from edgerl.types import Array, Batch
+from memory_budget import fit_rows
+from memory_budget.packed import PackedRing
 from memory_budget.ring import Ring, padded
 
 FIRST, TERMINAL, LAST = 1, 2, 4  # flags: starts an episode; terminated after it; only the truncated end's observation
-CHUNK = 32  # windows encoded at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256
+
+
+def step_columns(action: np.dtype[Any]) -> list[Field]:
+    """What is stored of a step beside its observation."""
+    return [("reward", np.float32, ()), ("action", action.base, action.shape), ("flags", np.uint8, ())]
 
 
 def row_dtype(field: Field, action: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of one stored step, given the field of its representation."""
-    return padded([("reward", np.float32, ()), ("action", action, ()), ("flags", np.uint8, ()), field])
+    return padded([*step_columns(action), field])
 
 
 class Replay:
@@ -39,10 +45,18 @@ class Replay:
         sampling: str = "prioritized",
     ) -> None:
         self.representation, self.action = representation, action
-        self.n_step, self.gamma = n_step, gamma
-        sampler = SAMPLERS[sampling]
-        self.ring = Ring(budget, row_dtype(representation.field, action), sampler.index_bytes)
-        self.sampler: Sampler = sampler(self.ring.index, self.ring.capacity, omega, rng)
+        self.n_step, self.gamma, self.sampling = n_step, gamma, sampling
+        kind = SAMPLERS[sampling]
+        self.ring: Ring | PackedRing
+        self.sampler: Sampler
+        if representation.codec == "lz4":
+            columns = [*kind.leaf, *step_columns(action)]
+            self.ring = packed = PackedRing(budget, columns, representation.field[2], kind.upper_bytes)
+            leaves = packed.rows["priority"] if kind.leaf else None
+            self.sampler = kind(packed.index, packed.most, omega, rng, leaves)
+        else:
+            self.ring = Ring(budget, row_dtype(representation.field, action), kind.index_bytes)
+            self.sampler = kind(self.ring.index, self.ring.capacity, omega, rng)
         self._starting = True  # the next row is its episode's first
         self._floor = 0  # rows below this number lost part of their history to the ring before a transcode
 
@@ -52,6 +66,17 @@ class Replay:
     @property
     def capacity(self) -> int:
         return self.ring.capacity
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Bytes of a row, the index aside; the mean of those present where they vary."""
+        ring = self.ring
+        return ring.rows.itemsize if isinstance(ring, Ring) else round(ring.used / max(1, ring.size))
+
+    def rows_of(self, field: Field) -> int:
+        """How many rows of such a field the same bytes would hold."""
+        kind = SAMPLERS[self.sampling]
+        return fit_rows(self.ring.arena.nbytes, row_dtype(field, self.action).itemsize, kind.index_bytes)
 
     def append(self, stored: Array, action: Array | int, reward: float, *, terminated: bool) -> None:
         """Store one step: what `representation.observe` gave to store, and what acting on it brought."""
@@ -65,10 +90,9 @@ class Replay:
         self._starting = True
 
     def _write(self, stored: Array, action: Array | int, reward: float, flags: int) -> None:
-        slot = self.ring.advance()
-        rows = self.ring.rows
-        rows["reward"][slot], rows["action"][slot], rows["flags"][slot] = reward, action, flags
-        rows["obs"][slot] = stored
+        slot, gone = self.ring.append(stored, reward=reward, action=action, flags=flags)
+        if len(gone):
+            self.sampler.remove(gone)
         self.sampler.add(slot, startable=not flags & LAST)
 
     @property
@@ -89,25 +113,20 @@ class Replay:
             raise RuntimeError(f"the replay's {ring.size} rows hold no window of {self.n_step} steps yet")
 
         def startable(slots: Array) -> Array:
-            numbers = self._numbers(slots)
+            numbers = ring.numbers(slots)
             valid: Array = (numbers >= low) & (numbers < high) & ((ring.rows["flags"][slots] & LAST) == 0)
             return valid
 
-        slots, weight = self.sampler.draw(count, ring.size, beta, startable)
-        return self.batch(self._numbers(slots), weight)
+        slots, weight = self.sampler.draw(count, ring.extent, beta, startable)
+        return self.batch(ring.numbers(slots), weight)
 
     def batch(self, numbers: Array, weight: Array) -> Batch:
         """The n-step windows that start at these row numbers [B]."""
         returns, discount, length = self._look_ahead(numbers)
         both = self.observations(np.concatenate([numbers, numbers + length]))
-        slots = numbers % self.capacity
+        slots = self.ring.slots(numbers)
         count = len(numbers)
         return Batch(both[:count], self.ring.rows["action"][slots], returns, discount, both[count:], weight, slots)
-
-    def _numbers(self, slots: Array) -> Array:
-        """The row number in each slot: the only one in [oldest, oldest + capacity) that lies there."""
-        oldest = self.ring.oldest
-        return oldest + (slots - oldest) % self.capacity
 
     def prioritize(self, slots: Array, losses: Array) -> None:
         """Set the priorities of a batch's `index` from its losses, both [B]."""
@@ -116,7 +135,7 @@ class Replay:
     def _look_ahead(self, numbers: Array) -> tuple[Array, Array, Array]:
         """n-step returns sum_k gamma^k r, their discounts and lengths, each [B]."""
         steps = np.arange(self.n_step)
-        slots = (numbers[:, None] + np.arange(self.n_step + 1)) % self.capacity
+        slots = self.ring.slots(numbers[:, None] + np.arange(self.n_step + 1))
         flags, rewards = self.ring.rows["flags"][slots], self.ring.rows["reward"][slots[:, :-1]]
         terminal = (flags[:, :-1] & TERMINAL) != 0
         ends = terminal | ((flags[:, 1:] & LAST) != 0)
@@ -129,65 +148,105 @@ class Replay:
     def observations(self, numbers: Array) -> Array:
         """The observations of these row numbers [B], as the representation reads them."""
         history = self.representation.history
-        slots = (numbers[:, None] - np.arange(history - 1, -1, -1)) % self.capacity
+        slots = self.ring.slots(numbers[:, None] - np.arange(history - 1, -1, -1))
         present = _present((self.ring.rows["flags"][slots] & FIRST) != 0)
-        return self.representation.read(self.ring.rows["obs"], slots, present)
+        return self.representation.read(self.ring.obs, slots, present)
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The rows present and their priorities (views of the arena), and plain values."""
-        size = self.ring.size
-        raw = {"rows": self.ring.rows[:size], "priorities": self.sampler.priorities()[:size]}
-        values: dict[str, Any] = {"head": self.ring.head, "starting": self._starting, "floor": self._floor}
-        values |= {"size": size, "largest": self.sampler.largest, "rng": self.sampler.rng.bit_generator.state}
-        return raw, values
+        """The ring's rows, their priorities and the scales (views of the arena), and plain values."""
+        raw, values = self.ring.state()
+        return raw | self._beside(), values | {
+            "starting": self._starting,
+            "floor": self._floor,
+            "largest": self.sampler.largest,
+            "rng": self.sampler.rng.bit_generator.state,
+        }
+
+    def _beside(self) -> dict[str, Array]:
+        """What lies beside the rows: their priorities, if not among them, and the scales."""
+        found: dict[str, Array] = {}
+        if isinstance(self.ring, Ring):
+            found["priorities"] = self.sampler.priorities()[: self.ring.size]
+        if self.representation.scales is not None:
+            found["scales"] = self.representation.scales.table
+        return found
 
     def restore(self, values: dict[str, Any], read: Callable[[str, Array], None]) -> None:
         """Take over what `state` gave; `read` fills an array of the arena from the saved one of that name."""
-        ring = self.ring
-        ring.head, ring.size = values["head"], values["size"]
+        arrays = self.ring.restore(values)
         self._starting, self._floor = values["starting"], values["floor"]
         self.sampler.largest, self.sampler.rng.bit_generator.state = values["largest"], values["rng"]
-        raw = self.state()[0]
-        read("rows", raw["rows"])
-        read("priorities", raw["priorities"])
-        self.sampler.sum()
+        for name, array in (arrays | self._beside()).items():
+            read(name, array)
+        self.sampler.sum(self.ring.extent)
 
-    def transcode(self, representation: Representation) -> None:
+    def transcode(self, representation: Representation) -> int:
         """Turn every row into `representation`'s, in place; order, episodes and priorities stay (DESIGN: the freeze).
 
-        A representation that stores the same field changes no row. Beyond the arena this takes the leaf priorities
-        (8 bytes a row) and one chunk. A ring that had wrapped lost part of its oldest rows' history: those are kept but
+        Returns how many of the oldest rows found no room; none where the new rows are no larger than the old. A
+        representation of the same codec changes no row. Beyond the arena this takes the leaf priorities (8 bytes a row;
+        of compressed rows the heads too) and one chunk. Rows that lost part of their history to the ring are kept but
         never start a window.
         """
-        if representation.field == self.representation.field:
+        if representation.codec == self.representation.codec:
             self.representation = representation
-            return
-        ring, old, history = self.ring, self.representation, self.representation.history
-        priorities, turn = self.sampler.priorities()[: ring.size].copy(), 0
-        if ring.wrapped:
-            turn = ring.head % ring.capacity
+            return 0
+        ring, history, kind, dropped = self.ring, self.representation.history, SAMPLERS[self.sampling], 0
+        row, priorities = row_dtype(representation.field, self.action), self.sampler.priorities()
+        scales = representation.scales
+        beside = scales.table.nbytes if scales else 0
+
+        def index_bytes(capacity: int) -> int:
+            return kind.index_bytes(capacity) + beside
+
+        chunk, wrapped = max(1, CHUNK // representation.views), ring.wrapped
+        convert = _Conversion(self.representation, representation, row)
+        if isinstance(ring, PackedRing):
+            if len(priorities):
+                priorities = priorities[ring.slots(np.arange(ring.oldest, ring.head))]
+            self.ring, dropped = ring.unpack(row, index_bytes, convert, chunk)
+            priorities = priorities[dropped:]
+        else:
+            turn = ring.head % ring.capacity if wrapped else 0
+            convert.begin(ring.rows[np.arange(-(history - 1), 0) % ring.capacity], oldest=turn)
+            priorities = np.roll(priorities[: ring.size], -turn)
+            ring.transcode(row, lambda block: convert(block, block["obs"]), chunk, index_bytes)
+        if wrapped or dropped:
             self._floor = history - 1
-        row = row_dtype(representation.field, self.action)
-        before = np.arange(-(history - 1), 0) % ring.capacity
-        carried, done = ring.rows[before].copy(), 0
-
-        def convert(block: Array) -> Array:
-            nonlocal carried, done
-            rows = np.concatenate([carried, block])
-            slots = np.arange(len(block))[:, None] + np.arange(history)
-            first = (rows["flags"] & FIRST) != 0
-            if done <= turn < done + len(block):  # the oldest row: what lies before it is newer
-                first[history - 1 + turn - done] = True
-            new = np.zeros(len(block), row)
-            for name in ("reward", "action", "flags"):
-                new[name] = block[name]
-            new["obs"] = representation.convert(old.read(rows["obs"], slots, _present(first[slots])))
-            carried, done = rows[len(block) :], done + len(block)
-            return new
-
-        ring.transcode(row, convert, max(1, CHUNK // representation.views))
-        self.sampler.place(ring.index, ring.capacity, np.roll(priorities, -turn))
+        self.sampler.place(self.ring.index, self.ring.capacity, priorities)
+        if scales:
+            scales.move(self.ring.index[-beside:])
         self.representation = representation
+        return dropped
+
+
+class _Conversion:
+    """Turns blocks of successive rows into rows of another representation; remembers the frames of the last few."""
+
+    def __init__(self, old: Representation, new: Representation, row: np.dtype[Any]) -> None:
+        self.old, self.new, self.row = old, new, row
+        before = old.history - 1
+        self.first, self.frames = np.zeros(before, bool), np.zeros((before, *old.field[2]), old.field[1])
+        self.done, self.oldest = 0, 0
+
+    def begin(self, before: Array, oldest: int) -> None:
+        """The rows `before` the first block; `oldest`: how many blocks' rows on the oldest one comes."""
+        self.first, self.frames, self.oldest = (before["flags"] & FIRST) != 0, before["obs"].copy(), oldest
+
+    def __call__(self, block: Array, frames: Array) -> Array:
+        """The new rows of a block whose frames are [b, *frame]."""
+        history, ahead = self.old.history, self.oldest - self.done
+        first = np.concatenate([self.first, (block["flags"] & FIRST) != 0])
+        frames = np.concatenate([self.frames, frames])
+        if 0 <= ahead < len(block):  # what lies before the oldest row is newer
+            first[history - 1 + ahead] = True
+        slots = np.arange(len(block))[:, None] + np.arange(history)
+        found = np.zeros(len(block), self.row)
+        for name in ("reward", "action", "flags"):
+            found[name] = block[name]
+        found["obs"] = self.new.convert(self.old.read(frames, slots, _present(first[slots])))
+        self.first, self.frames, self.done = first[len(block) :], frames[len(block) :], self.done + len(block)
+        return found
 
 
 def _present(first: Array) -> Array:

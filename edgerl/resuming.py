@@ -57,11 +57,12 @@ def _restore(trainer: "Trainer", saved: checkpoint.Saved) -> None:
     values, replay = saved.values, trainer.replay
     trainer.agent.load(saved.agent_arrays, values["agent"])
     if trainer.agent.cut is not None:
-        stem = values["trainer"]["freeze_report"]["onnx_sha256"]
-        replay.transcode(frozen(trainer.folder, trainer.pixels, replay.sampler.rng, stem))
+        report = values["trainer"]["freeze_report"]
+        replay.transcode(frozen(trainer.folder, trainer.pixels, replay.sampler.rng, report))
     replay.restore(values["replay"], saved.read_raw)
     for name in KEPT:
         setattr(trainer, name, values["trainer"][name])
+    trainer.recount()
     try:
         trainer.env.restore(saved.env_arrays, values["env"])
     except EpisodeLost as error:

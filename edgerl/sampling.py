@@ -1,12 +1,13 @@
 """Which rows a batch is drawn from. A sampler's arrays lie in the bytes the ring gives it."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from edgerl.types import Array
 
+Field = tuple[str, Any, tuple[int, ...]]
 FAN = 64  # children per tree node: few levels, and 8.13 bytes a row where a binary tree takes 16
 _BLOCKS = np.int64(FAN)
 
@@ -24,17 +25,25 @@ class Sampler(Protocol):
 
     largest: float
     rng: np.random.Generator
+    leaf: ClassVar[list[Field]]  # the column of a row, where a ring has the sampler's leaves among its rows
 
     @staticmethod
     def index_bytes(capacity: int) -> int: ...
 
-    def place(self, index: Array, capacity: int, priorities: Array | None) -> None: ...
+    @staticmethod
+    def upper_bytes(capacity: int) -> int: ...
 
-    def sum(self) -> None: ...
+    def place(
+        self, index: Array, capacity: int, priorities: Array | None = None, leaves: Array | None = None
+    ) -> None: ...
+
+    def sum(self, count: int) -> None: ...
 
     def priorities(self) -> Array: ...
 
     def add(self, slot: int, *, startable: bool = True) -> None: ...
+
+    def remove(self, slots: Array) -> None: ...
 
     def update(self, slots: Array, losses: Array) -> None: ...
 
@@ -44,17 +53,25 @@ class Sampler(Protocol):
 class Uniform:
     """Every row alike: no priorities, no bytes."""
 
+    leaf: ClassVar[list[Field]] = []
+
     @staticmethod
     def index_bytes(capacity: int) -> int:
         return 0
 
-    def __init__(self, index: Array, capacity: int, omega: float, rng: np.random.Generator) -> None:
+    @staticmethod
+    def upper_bytes(capacity: int) -> int:
+        return 0
+
+    def __init__(
+        self, index: Array, capacity: int, omega: float, rng: np.random.Generator, leaves: Array | None = None
+    ) -> None:
         self.rng, self.largest = rng, 1.0
 
-    def place(self, index: Array, capacity: int, priorities: Array | None) -> None:
+    def place(self, index: Array, capacity: int, priorities: Array | None = None, leaves: Array | None = None) -> None:
         """There is nothing to lay out."""
 
-    def sum(self) -> None:
+    def sum(self, count: int) -> None:
         """There is nothing to sum."""
 
     def priorities(self) -> Array:
@@ -63,11 +80,14 @@ class Uniform:
     def add(self, slot: int, *, startable: bool = True) -> None:
         """Rows are found by their slots."""
 
+    def remove(self, slots: Array) -> None:
+        """What is no row any more is drawn, and turned down."""
+
     def update(self, slots: Array, losses: Array) -> None:
         """Losses change nothing."""
 
     def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]:
-        """`count` of the `size` slots, those for which `valid` says no drawn again; all weights are 1.
+        """`count` of the first `size` slots, those for which `valid` says no drawn again; all weights are 1.
 
         Raises RuntimeError where no valid row can be found.
         """
@@ -87,33 +107,47 @@ class Prioritized:
     builds up. Row probability is priority / total; a priority is loss ** omega; new rows get the largest seen.
     """
 
+    leaf: ClassVar[list[Field]] = [("priority", np.float64, ())]
+
     @staticmethod
     def index_bytes(capacity: int) -> int:
         """Bytes the tree takes for `capacity` rows."""
         return 8 * sum(_levels(capacity))
 
-    def __init__(self, index: Array, capacity: int, omega: float, rng: np.random.Generator) -> None:
+    @staticmethod
+    def upper_bytes(capacity: int) -> int:
+        """Bytes it takes without its leaves."""
+        return 8 * sum(_levels(capacity)[1:])
+
+    def __init__(
+        self, index: Array, capacity: int, omega: float, rng: np.random.Generator, leaves: Array | None = None
+    ) -> None:
         self.omega, self.rng = omega, rng
         self.largest = 1.0
-        self.place(index, capacity, None)
+        self.place(index, capacity, leaves=leaves)
 
-    def place(self, index: Array, capacity: int, priorities: Array | None) -> None:
-        """Lay the tree into `index` (uint8 [index_bytes]) for `capacity` slots, the first with these priorities."""
+    def place(self, index: Array, capacity: int, priorities: Array | None = None, leaves: Array | None = None) -> None:
+        """Lay the tree into `index` (uint8 [index_bytes]) for `capacity` slots, the first with these priorities.
+
+        Where `leaves` (float64 [capacity], a whole number of blocks) lie elsewhere, `index` has [upper_bytes].
+        """
         self.capacity = capacity
-        self.levels: list[Array] = []
+        counts = _levels(capacity)
+        self.levels: list[Array] = [] if leaves is None else [leaves.reshape(-1, FAN)]
         start = 0
-        for count in _levels(capacity):
+        for count in counts[len(self.levels) :]:
             self.levels.append(index[start : start + 8 * count].view(np.float64).reshape(-1, FAN))
             start += 8 * count
-        index[:] = 0
+        index[:start] = 0
         if priorities is not None:
             self.levels[0].reshape(-1)[: len(priorities)] = priorities
-            self.sum()
+            self.sum(len(priorities))
 
-    def sum(self) -> None:
-        """Compute every node above the leaves anew."""
+    def sum(self, count: int) -> None:
+        """Compute every node above the first `count` leaves anew."""
         for below, above in zip(self.levels, self.levels[1:], strict=False):
-            above.reshape(-1)[: len(below)] = below.sum(axis=1)
+            count = -(-count // FAN)
+            above.reshape(-1)[:count] = below[:count].sum(axis=1)
 
     @property
     def total(self) -> float:
@@ -126,6 +160,10 @@ class Prioritized:
     def add(self, slot: int, *, startable: bool = True) -> None:
         """A new row in `slot`: the largest priority seen, or 0 for a row that must never start a window."""
         self.set(np.array([slot]), self.largest if startable else 0.0)
+
+    def remove(self, slots: Array) -> None:
+        """These slots hold no row any more."""
+        self.set(slots, 0.0)
 
     def set(self, slots: Array, priorities: Array | float) -> None:
         """Give slots [n] these priorities [n]."""

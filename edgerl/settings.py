@@ -48,6 +48,9 @@ class ReplayConfig:
     """
 
     sampling: Literal["prioritized", "uniform"]
+    store: Literal["auto", "pixels", "latents"]
+    pixel_codec: Literal["raw", "lz4"]
+    latent_dtype: Literal["float32", "float16", "uint8"]
     crop: int
     random_crop: bool
     augmentations: int

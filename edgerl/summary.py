@@ -16,6 +16,10 @@ FREEZE_KEYS = (
     "seconds",
     "rows_before",
     "rows_after",
+    "rows_dropped",
+    "capacity_before",
+    "store",
+    "codec",
     "parity_max_abs_diff",
     "onnx_file",
     "onnx_sha256",
@@ -30,8 +34,11 @@ def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
     `baseline`: resident after imports.
     """
     run, replay, plan = trainer.config.run, trainer.replay, trainer.plan
-    flops = plan.flops
+    flops = trainer.flops
     around = trainer.rss_around_freeze or (None, None)
+    initial, after = replay.capacity, plan.after.rows
+    if trainer.freeze_report is not None:
+        initial, after = trainer.freeze_report["capacity_before"], replay.capacity
     return {
         "status": status,
         "env": trainer.env.name,
@@ -41,7 +48,7 @@ def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
         "steps": trainer.step,
         "episodes_restarted": trainer.episodes_restarted,
         "store": replay.representation.stores,
-        "codec": {"pixels": "raw", "latents": "float32"}[replay.representation.stores],
+        "codec": replay.representation.codec,
         "checkpoint": None if trainer.checkpoint is None else str(trainer.checkpoint.relative_to(trainer.folder)),
         "budget": {
             "requested_bytes": plan.budget,
@@ -49,14 +56,14 @@ def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
             "ledger": trainer.accounts().lines,
         },
         "capacity": {
-            "initial": plan.initial,
-            "after_freeze": plan.after_freeze,
+            "initial": initial,
+            "after_freeze": after,
             "paper_initial": plan.paper_initial,
             "paper_after_freeze": plan.paper_after_freeze,
         },
         "replay": {
             "rows": len(replay),
-            "bytes_per_row": replay.ring.rows.itemsize,
+            "bytes_per_row": replay.bytes_per_row,
             "projected_rows": replay.capacity,
         },
         "freeze": trainer.freeze_report or dict.fromkeys(FREEZE_KEYS),
@@ -120,7 +127,8 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         (
             "replay",
             f"{format_bytes(budget['replay_bytes_peak'])} of {format_bytes(budget['requested_bytes'])}: "
-            f"{found['replay']['rows']:,} rows of {found['replay']['bytes_per_row']:,} B ({found['store']})",
+            f"{found['replay']['rows']:,} rows of {found['replay']['bytes_per_row']:,} B "
+            f"({found['store']}, {found['codec']})",
         ),
     ]
     if freeze["step"] is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import accounts, checkpoint, resuming
+from edgerl import accounts, checkpoint, flops, resuming
 from edgerl.agents import Agent
 from edgerl.config import Config
 from edgerl.envs import EnvFailed, Environment
@@ -174,8 +174,19 @@ class Trainer:
         """The paper's event, between two steps: the observation pending at T_f is the first one the stem encodes."""
         self.account("before the freeze")
         before = rss_bytes()
-        found = freeze(self.agent, self.replay, self.pixels, self.env.window, self.config.agent.cut, self.folder)
+        config, window = self.config, self.env.window
+        found = freeze(
+            self.agent,
+            self.replay,
+            self.pixels,
+            window,
+            config.agent.cut,
+            self.folder,
+            store=config.replay.store,
+            dtype=config.replay.latent_dtype,
+        )
         self.freeze_report = {"step": self.step, **found}
+        self.recount()
         self.rss_around_freeze = before, rss_bytes()
         for count in ("flops_total", "flops_exact"):
             setattr(self, count, getattr(self, count) + self.flops.conversion(found["rows_before"]))
@@ -187,6 +198,13 @@ class Trainer:
         )
         self.metrics.write(self.step, {"freeze/seconds": found["seconds"], "replay/capacity": self.replay.capacity})
         self.account("after the freeze")
+
+    def recount(self) -> None:
+        """What an update takes follows from whether pixels were kept at the freeze, which the plan could only guess."""
+        if self.freeze_report is not None:
+            pixels, spec = self.pixels, self.env.spec
+            kept = self.freeze_report["store"] == "pixels"
+            self.flops = flops.count(self.config, pixels.shape, spec.actions, keeps_pixels=kept)
 
     def evaluate(self) -> None:
         """Play whole games without exploration, on an environment and a generator of their own."""

@@ -20,6 +20,7 @@ from memory_budget.budget import fit_rows
 Array = npt.NDArray[Any]
 Dtype = np.dtype[Any]
 IndexBytes = Callable[[int], int]
+NONE = np.zeros(0, np.int64)  # no slots
 
 
 def padded(fields: list[tuple[str, Any, tuple[int, ...]]]) -> Dtype:
@@ -44,8 +45,8 @@ class Ring:
     `oldest` to `head - 1` are present.
     """
 
-    def __init__(self, budget: int, row: Dtype, index_bytes: IndexBytes) -> None:
-        self.arena = _arena(budget)
+    def __init__(self, budget: int, row: Dtype, index_bytes: IndexBytes, arena: Array | None = None) -> None:
+        self.arena = arena_of(budget) if arena is None else arena
         self.index_bytes = index_bytes
         self.head = self.size = 0
         self._lay(row)
@@ -66,6 +67,43 @@ class Ring:
         """Whether rows have been overwritten."""
         return self.head > self.capacity
 
+    @property
+    def obs(self) -> Array:
+        """What rows store of an observation, by slot."""
+        return self.rows["obs"]
+
+    @property
+    def extent(self) -> int:
+        """Slots from here up are empty."""
+        return self.size
+
+    def slots(self, numbers: Array) -> Array:
+        """Where the rows of these numbers lie."""
+        found: Array = numbers % self.capacity
+        return found
+
+    def numbers(self, slots: Array) -> Array:
+        """The number of the row in each slot: the only one in [oldest, oldest + capacity) that lies there."""
+        found: Array = self.oldest + (slots - self.oldest) % self.capacity
+        return found
+
+    def append(self, obs: Array, **columns: Any) -> tuple[int, Array]:
+        """Store a row, over the oldest where the ring is full; returns its slot, and that no other row is gone."""
+        slot = self.advance()
+        for name, value in columns.items():
+            self.rows[name][slot] = value
+        self.rows["obs"][slot] = obs
+        return slot, NONE
+
+    def state(self) -> tuple[dict[str, Array], dict[str, int]]:
+        """The rows present (a view of the arena), and where the ring stands."""
+        return {"rows": self.rows[: self.size]}, {"head": self.head, "size": self.size}
+
+    def restore(self, values: dict[str, int]) -> dict[str, Array]:
+        """Stand where `state` stood; returns the array to fill with what it gave."""
+        self.head, self.size = values["head"], values["size"]
+        return self.state()[0]
+
     def advance(self) -> int:
         """Make room for one row, over the oldest where the ring is full; returns its slot."""
         slot = self.head % self.capacity
@@ -73,8 +111,12 @@ class Ring:
         self.size = min(self.size + 1, self.capacity)
         return slot
 
-    def transcode(self, row: Dtype, convert: Callable[[Array], Array], chunk: int) -> None:
+    def transcode(
+        self, row: Dtype, convert: Callable[[Array], Array], chunk: int, index_bytes: IndexBytes | None = None
+    ) -> None:
         """Rewrite every row as dtype `row`, in place, `chunk` rows at a time; the capacity grows to what then fits.
+
+        `index_bytes`: of the index from now on, if it is another.
 
         `convert` receives copies of the old rows in slot order and returns the new ones. New row i ends before old
         row i+1 begins, so walking forward never overwrites a row that is still to be read. Afterwards the oldest row
@@ -84,6 +126,7 @@ class Ring:
         old, turn = self.rows, self.head % self.capacity if self.wrapped else 0
         if row.itemsize > old.dtype.itemsize:
             raise ValueError(f"a row of {row.itemsize} bytes does not fit in place of one of {old.dtype.itemsize}")
+        self.index_bytes = index_bytes or self.index_bytes
         self._lay(row)
         for start in range(0, self.size, chunk):
             stop = min(start + chunk, self.size)
@@ -92,7 +135,7 @@ class Ring:
         self.head = self.size
 
 
-def _arena(nbytes: int) -> Array:
+def arena_of(nbytes: int) -> Array:
     """A mapping of its own, so that malloc's habits neither add to it nor keep it; every page is touched here."""
     mapping = mmap.mmap(-1, nbytes)
     if hasattr(mmap, "MADV_HUGEPAGE"):
@@ -107,10 +150,11 @@ def rotate(rows: Array, turn: int, chunk: int) -> None:
     """Move rows[turn:] to the front and rows[:turn] behind them, in place: three reversals, `chunk` rows at a time."""
     if turn:
         for part in (rows[:turn], rows[turn:], rows):
-            _reverse(part, chunk)
+            reverse(part, chunk)
 
 
-def _reverse(rows: Array, chunk: int) -> None:
+def reverse(rows: Array, chunk: int) -> None:
+    """Turn rows around, in place, `chunk` at a time from both ends."""
     half = len(rows) // 2
     for start in range(0, half, chunk):
         stop = min(start + chunk, half)

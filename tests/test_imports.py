@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
 MODULES = sorted(file.relative_to(ROOT).as_posix() for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-TORCH = ("edgerl/agents/", "edgerl/encoders.py", "runtime/export.py")
+TORCH = ("edgerl/agents/", "edgerl/convolutions.py", "edgerl/encoders.py", "runtime/export.py")
 
 
 def imported(module):

@@ -55,10 +55,10 @@ def test_the_planned_capacities_are_those_a_replay_gets(small):
     found = plan.make(config, envs.describe("toy/catch"))
     pixels = Pixels((84, 84), 4)
     replay = Replay(3_000_000, pixels, np.dtype(np.uint8), n_step=3, gamma=0.9, omega=0.5, rng=rng)
-    assert found.initial == replay.capacity
+    assert found.before.rows == replay.capacity
     replay.transcode(Latents(Stem(encode_to((576,)), (576,), pixels, rng=rng)))
-    assert found.after_freeze == replay.capacity
-    assert found.after_freeze * found.latent_row + Prioritized.index_bytes(found.after_freeze) <= 3_000_000
+    assert found.after.rows == replay.capacity
+    assert found.after.rows * found.latents.row + Prioritized.index_bytes(found.after.rows) <= 3_000_000
 
 
 @pytest.mark.parametrize(("budget", "paper", "rows"), [
@@ -71,13 +71,13 @@ def test_the_papers_control_budgets_hold_nineteen_times_as_many_latents(budget, 
     found = plan.make(config, spec)
     assert (found.paper_initial, found.paper_after_freeze) == paper
     assert paper[1] == 18.75 * paper[0]
-    assert (found.initial, found.after_freeze) == rows
-    assert (found.pixel_row, found.latent_row) == (30_016, 1616)  # action, reward and flags too
+    assert (found.before.rows, found.after.rows) == rows
+    assert (found.before.row, found.latents.row) == (30_016, 1616)  # action, reward and flags too
     pixels = representation.pixels(spec, config.replay)
     replay = Replay(found.budget, pixels, spec.action, n_step=1, gamma=0.99, rng=rng, sampling="uniform")
-    assert replay.capacity == found.initial
+    assert replay.capacity == found.before.rows
     replay.transcode(Latents(Stem(encode_to((2, 50)), (2, 50), pixels, views=pixels.augment, rng=rng)))
-    assert replay.capacity == found.after_freeze
+    assert replay.capacity == found.after.rows
 
 
 def control(env="dmc/cartpole-swingup", **settings):
@@ -86,13 +86,13 @@ def control(env="dmc/cartpole-swingup", **settings):
 
 def test_without_random_crops_a_row_holds_one_latent_of_each_encoder():
     spec, settings = envs.describe("dmc/cartpole-swingup"), {"random_crop": False, "augmentations": 1}
-    assert plan.make(control(**settings), spec).latent_columns["obs"] == 4 * 2 * 50
-    assert plan.make(control(augmentations=3), spec).latent_columns["obs"] == 4 * 3 * 2 * 50
+    assert plan.make(control(**settings), spec).latents.columns["obs"] == 4 * 2 * 50
+    assert plan.make(control(augmentations=3), spec).latents.columns["obs"] == 4 * 3 * 2 * 50
 
 
 def test_the_columns_of_a_row_add_up(small):
     found = plan.make(small(), envs.describe("toy/catch"))
-    for columns, row in ((found.pixel_columns, found.pixel_row), (found.latent_columns, found.latent_row)):
+    for columns, row in ((found.before.columns, found.before.row), (found.latents.columns, found.latents.row)):
         assert sum(nbytes for name, nbytes in columns.items() if name != "priority") == row
 
 
@@ -127,7 +127,7 @@ def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
 def test_an_algorithm_that_does_not_fit_the_actions_names_those_that_do(env, algo):
     config, spec = configure(env=env, algo=algo, threads=1), envs.describe(env)
     if (algo in CONTINUOUS) == (env != "toy/catch"):
-        assert plan.make(config, spec).initial > 0
+        assert plan.make(config, spec).before.rows > 0
         return
     fitting = "rainbow or dqn" if env == "toy/catch" else "curl or sac"
     with pytest.raises(ConfigError, match=f"^--algo: {algo} does not fit: .* {fitting} fits$"):

@@ -23,6 +23,9 @@ FREEZE_AT = {
 RUN = {"algo": "rainbow", "steps": 500_000, "eval_every": 10_000, "eval_episodes": 10, "eval_epsilon": 0.001}
 REPLAY = {
     "sampling": "prioritized",
+    "store": "auto",
+    "pixel_codec": "raw",
+    "latent_dtype": "float32",
     "crop": 0,
     "random_crop": False,
     "augmentations": 1,
@@ -61,6 +64,9 @@ CONTROL = {
 CONTROL_RUN = {"eval_episodes": 10, "eval_epsilon": 0.0}
 CONTROL_REPLAY = {
     "sampling": "uniform",
+    "store": "auto",
+    "pixel_codec": "raw",
+    "latent_dtype": "float32",
     "crop": 84,
     "random_crop": True,
     "augmentations": 4,

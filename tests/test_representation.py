@@ -228,7 +228,9 @@ def test_the_stem_read_back_from_its_file_draws_as_many_crops_as_rows_hold(augme
     for cut, kind, views in (("conv1", Encoded, min(1, augment)), ("fc", Latents, augment)):
         exported = export(agent.stem(cut), pixels.shape)
         (tmp_path / ONNX_FILE).write_bytes(exported)
-        found = frozen(tmp_path, pixels, rng, hashlib.sha256(exported).hexdigest())
+        stores, codec = ("pixels", "raw") if kind is Encoded else ("latents", "float32")
+        report = {"onnx_sha256": hashlib.sha256(exported).hexdigest(), "store": stores, "codec": codec}
+        found = frozen(tmp_path, pixels, rng, report)
         assert type(found) is kind
         assert found.stem.views == views
         assert found.stem.rng is rng

@@ -1,0 +1,265 @@
+"""A ring whose rows vary in length, for frames that compress: one arena, heads at its front, payloads at its back.
+
+    |head 0|head 1| ...  ->   unused   <-  ... |payload 1|payload 0|index (the sampler's upper levels)|
+    0                                                                                            budget
+
+A head has a row's numbers and where its payload lies. Heads grow up and payloads grow down until they meet: that ends a
+lap, and the next one starts at both ends again, over the oldest rows. GROUP slots share a key frame, the first of them;
+they are written and evicted together. So the row count follows the content, and every byte is one or the other.
+"""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from memory_budget import frames
+from memory_budget.ring import NONE, Array, Dtype, IndexBytes, Ring, arena_of, reverse
+
+GROUP = 16  # rows a key frame: 32 would save 5% of Qbert's bytes and evict twice as coarsely
+REVERSED = 2**16  # bytes turned around at a time
+BLOCK = 64  # heads that the table grows by: the sampler sums priorities 64 at a time
+
+
+class Layout(NamedTuple):
+    """Of a packed ring: a head's dtype, how many rows there can be at most, and where payloads end."""
+
+    head: Dtype
+    most: int
+    end: int
+
+
+def layout(budget: int, columns: list[tuple[str, Any, tuple[int, ...]]], frame: int, index_bytes: IndexBytes) -> Layout:
+    """How `budget` bytes are laid out for rows of `columns` and frames of so many bytes."""
+    start = np.uint32 if budget < 2**32 else np.uint64
+    length = np.uint16 if frame < 2**15 else np.uint32
+    head = np.dtype([*columns, ("start", start), ("length", length)])
+    most = budget // (head.itemsize + frames.smallest(frame)) // BLOCK * BLOCK
+    return Layout(head, most, (budget - index_bytes(most)) // 8 * 8)
+
+
+class PackedRing:
+    """Rows of `columns` and a compressed uint8 frame each, in exactly `budget` bytes.
+
+    In a row's `length` the bit `alone` says that its payload is no difference from the key; one as long as a frame is
+    that frame. Attributes: `rows`, the heads, a structured array by slot; `obs`, which decodes frames, indexed by
+    slots; `index`, `index_bytes(most)` bytes (uint8) for `most` rows, more than can ever be; `head`, the number of the
+    next row, and `oldest`: numbers from it to `head - 1` are present.
+    """
+
+    def __init__(
+        self,
+        budget: int,
+        columns: list[tuple[str, Any, tuple[int, ...]]],
+        frame: tuple[int, ...],
+        index_bytes: IndexBytes,
+    ) -> None:
+        self.frame, self.nbytes = frame, prod(frame)
+        head, self.most, self.end = layout(budget, columns, self.nbytes, index_bytes)
+        if self.end < 2 * BLOCK * head.itemsize + 2 * GROUP * self.nbytes:
+            raise ValueError(f"{budget} bytes are not sure to hold two groups of {GROUP} frames")
+        self.arena = arena_of(budget)
+        self.rows: Array = self.arena[: self.most * head.itemsize].view(head)
+        self.index: Array = self.arena[self.end : self.end + index_bytes(self.most)]
+        self.obs = Frames(self)
+        self.alone = 1 << (8 * head["length"].itemsize - 1)
+        self.head = self.oldest = 0
+        self.lap = self.previous = 0  # the first row's number of the lap under way, and of the one before
+        self.low = self.end  # the lap's payloads lie from here up
+        self.table = 0  # heads in use or cleared, a whole number of blocks
+        self._gone: list[Array] = []  # slots of rows evicted by the append under way
+
+    @property
+    def size(self) -> int:
+        return self.head - self.oldest
+
+    @property
+    def wrapped(self) -> bool:
+        """Whether rows have been evicted."""
+        return self.oldest > 0
+
+    @property
+    def extent(self) -> int:
+        """Slots from here up are empty."""
+        return max(self.head - self.lap, self.lap - self.previous if self.oldest < self.lap else 0)
+
+    @property
+    def used(self) -> int:
+        """Bytes that the rows present take, heads and payloads."""
+        slots = self.slots(np.arange(self.oldest, self.head))
+        return self.size * self.rows.itemsize + int((self.rows["length"][slots] & (self.alone - 1)).sum())
+
+    @property
+    def capacity(self) -> int:
+        """Rows that fit if they go on taking as many bytes as those present; what is present if that is more."""
+        if not self.size:
+            return self.end // (self.rows.itemsize + self.nbytes)
+        return max(self.size, self.size * self.end // self.used)
+
+    def slots(self, numbers: Array) -> Array:
+        """Where rows lie; for numbers below the oldest its slot."""
+        numbers = np.maximum(numbers, self.oldest)
+        found: Array = numbers - np.where(numbers >= self.lap, self.lap, self.previous)
+        return found
+
+    def numbers(self, slots: Array) -> Array:
+        """Of which number the row in each slot is; below `oldest` where there is none."""
+        found: Array = slots + np.where(slots < self.head - self.lap, self.lap, self.previous)
+        return found
+
+    def append(self, obs: Array, **columns: Any) -> tuple[int, Array]:
+        """Store a row; returns its slot and the slots that lost theirs to make room, [n]."""
+        frame = np.ascontiguousarray(obs).reshape(-1)
+        self._gone = []
+        while True:
+            slot = self.head - self.lap
+            payload, length = self._encode(frame, slot)
+            if self._make_room(slot, len(payload)):
+                break
+            self.previous, self.lap, self.low = self.lap, self.head, self.end
+        self.low -= len(payload)
+        self.arena[self.low : self.low + len(payload)] = np.frombuffer(payload, np.uint8)
+        row = self.rows[slot]
+        for name, value in columns.items():
+            row[name] = value
+        row["start"], row["length"] = self.low, length
+        self.head += 1
+        return slot, np.concatenate(self._gone) if self._gone else NONE
+
+    def _make_room(self, slot: int, nbytes: int) -> bool:
+        """Evict what stands in the way of a row in `slot` and so many bytes below `low`; no: this lap is full."""
+        start = self.low - nbytes
+        if slot % GROUP == 0:  # its group's heads are about to be written over
+            self._evict_before(self.previous + slot + GROUP)
+        while self.oldest < self.lap and self._top(self.oldest) > start:
+            self._evict_before(self.oldest + GROUP)
+        if self.oldest < self.lap:
+            return True  # below the oldest payload, in a slot of the lap before
+        table = -(-(slot + 1) // BLOCK) * BLOCK
+        if table > self.most or table * self.rows.itemsize > start:
+            return False
+        if table > self.table:
+            self.rows[self.table : table] = np.zeros((), self.rows.dtype)
+        self.table = table
+        return True
+
+    def _evict_before(self, number: int) -> None:
+        """Evict the lap before's rows below `number`, which ends a group or the lap."""
+        number = min(number, self.lap)
+        if number > self.oldest:
+            self._gone.append(np.arange(self.oldest, number) - self.previous)
+            self.oldest = number
+
+    def _top(self, number: int) -> int:
+        """The end of a row's payload; that row is of the lap before."""
+        return sum(self.payload(number - self.previous)[:2])
+
+    def payload(self, slot: int) -> tuple[int, int, bool]:
+        """Of the row in `slot`: where its payload starts, how long it is, and whether it is no difference."""
+        row = self.rows[slot]
+        length = int(row["length"])
+        return int(row["start"]), length & (self.alone - 1), length >= self.alone
+
+    def _encode(self, frame: Array, slot: int) -> tuple[bytes, int]:
+        """A frame's payload, and its length as its head has it."""
+        place, alone = slot - slot % GROUP, 0
+        key = self.obs.decode(place, None) if slot > place else None
+        payload = frames.encode(frame, key)
+        if key is None:
+            alone = self.alone
+        elif len(payload) > self.payload(place)[1]:  # a scene that is not its key's
+            other = frames.encode(frame, None)
+            if len(other) < len(payload):
+                payload, alone = other, self.alone
+        if len(payload) >= self.nbytes:
+            payload, alone = frames.plain(frame), self.alone
+        return payload, len(payload) | alone
+
+    def state(self) -> tuple[dict[str, Array], dict[str, int]]:
+        """The heads and payloads in use (views of the arena), and where the ring stands."""
+        bottom = int(self.rows["start"][self.lap - 1 - self.previous]) if self.oldest < self.lap else self.low
+        raw = {"rows": self.rows[: self.table], "frames": self.arena[min(bottom, self.low) : self.end]}
+        return raw, {name: getattr(self, name) for name in ("head", "oldest", "lap", "previous", "low", "table")} | {
+            "frames": len(raw["frames"])
+        }
+
+    def restore(self, values: dict[str, int]) -> dict[str, Array]:
+        """Stand where `state` stood; returns the arrays to fill with what it gave."""
+        for name in ("head", "oldest", "lap", "previous", "low", "table"):
+            setattr(self, name, values[name])
+        return {"rows": self.rows[: self.table], "frames": self.arena[self.end - values["frames"] : self.end]}
+
+    def unpack(
+        self, row: Dtype, index_bytes: IndexBytes, convert: Callable[[Array, Array], Array], chunk: int
+    ) -> tuple[Ring, int]:
+        """Rewrite the rows as dtype `row` into a ring of fixed rows over the same arena; this one is of no use then.
+
+        `convert` receives heads [b] and frames [b, *frame] in the order of time, at most `chunk` at once, and returns
+        new rows. Returns the ring and how many of the oldest rows were left out. Copies of the heads and a key frame
+        are all that this takes beyond a chunk: payloads are first turned around, byte by byte, so that they lie in the
+        order of time, the newest last, and new rows are written from the front behind what has been read. A row that
+        would overtake it has no room; that costs the oldest rows.
+        """
+        ring = Ring(self.arena.nbytes, row, index_bytes, self.arena)
+        slots = self.slots(np.arange(max(self.oldest, self.head - ring.capacity - GROUP), self.head))
+        slots = slots[slots[0] % GROUP and GROUP - slots[0] % GROUP :] if len(slots) else slots  # from a key on
+        heads = self.rows[slots]
+        length = (heads["length"] & (self.alone - 1)).astype(np.int64)
+        places = self._turn_around(slots, heads["start"].astype(np.int64), length)
+        numbers = np.arange(len(slots) + 1)
+        reach = np.append(places, self.end) // row.itemsize  # rows that fit below each payload
+        first = max(len(slots) - ring.capacity, int((numbers - reach).max()), 0) if len(slots) else 0
+        alone = heads["length"] >= self.alone
+
+        def read(n: int, key: Array | None, out: Array) -> Array:
+            payload = self.arena[places[n] : places[n] + length[n]][::-1].tobytes()
+            return frames.decode(payload, None if alone[n] else key, out)
+
+        key = np.empty(self.nbytes, np.uint8)
+        if first < len(slots):
+            read(first - slots[first] % GROUP, None, key)
+        for start in range(first, len(slots), chunk):
+            stop = min(start + chunk, len(slots))
+            block = np.empty((stop - start, self.nbytes), np.uint8)
+            for n, out in zip(range(start, stop), block, strict=True):
+                read(n, key, out)
+                key = out if slots[n] % GROUP == 0 else key
+            ring.rows[start - first : stop - first] = convert(heads[start:stop], block.reshape(-1, *self.frame))
+        ring.head = ring.size = len(slots) - first
+        return ring, self.size - ring.size
+
+    def _turn_around(self, slots: Array, start: Array, length: Array) -> Array:
+        """Reverse the bytes of both laps' payloads; returns where those of these rows, in the order of time, lie."""
+        bottom = self.end - len(self.state()[0]["frames"])
+        for part in (self.arena[bottom : self.low], self.arena[self.low : self.end]):
+            reverse(part, REVERSED)
+        now = np.arange(len(slots)) >= len(slots) - (self.head - self.lap)  # of the lap under way
+        places: Array = np.where(now, self.low + self.end, bottom + self.low) - (start + length)
+        return places
+
+
+class Frames:
+    """The frames of a packed ring by slot, as an array [slots, *frame] would give them."""
+
+    def __init__(self, ring: PackedRing) -> None:
+        self.ring = ring
+
+    def __getitem__(self, slots: Array) -> Array:
+        """Copies of the frames in these slots, uint8 [*slots.shape, *frame]; each is decoded once."""
+        ring = self.ring
+        wanted, inverse = np.unique(slots, return_inverse=True)
+        found = np.empty((len(wanted), ring.nbytes), np.uint8)
+        key, of = None, -1
+        for slot, out in zip(wanted.tolist(), found, strict=True):
+            place = slot - slot % GROUP
+            if of != place and not ring.payload(slot)[2]:
+                key, of = self.decode(place, None), place
+            self.decode(slot, key, out)
+        return found[inverse.reshape(-1)].reshape(*slots.shape, *ring.frame)
+
+    def decode(self, slot: int, key: Array | None, out: Array | None = None) -> Array:
+        """The frame in `slot`, whose key frame is `key`, in `out`, uint8 [n], if it is given."""
+        start, length, alone = self.ring.payload(slot)
+        out = np.empty(self.ring.nbytes, np.uint8) if out is None else out
+        return frames.decode(self.ring.arena[start : start + length].data, None if alone else key, out)
