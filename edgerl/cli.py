@@ -164,16 +164,25 @@ def plan(
     paper: Paper = False,
     config: Annotated[Path | None, typer.Option(help="a TOML file of settings")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="any setting", metavar="KEY=VALUE")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="take 400 real steps and say what every store makes of them")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="print JSON: an object, or a list for several devices")] = False,
 ) -> None:
     """Say what a run will take, before anything is allocated: rows, bytes, multiply-adds, and whether it fits."""
-    settings = {k: v for k, v in locals().items() if k not in ("config", "set_", "device", "json")}
+    settings = {k: v for k, v in locals().items() if k not in ("config", "set_", "device", "json", "measure")}
     chosen, notes = options.started(settings, config, set_ or [])
     from edgerl import envs, planning
 
     run = chosen.run
     spec = envs.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
     reports = [planning.report(chosen, spec, name) for name in device or (run.device,)]
+    rungs = None
+    if measure:
+        from edgerl import measuring
+
+        rungs = measuring.ladder(chosen, spec)
+        reports = [each | {"measured": rungs} for each in reports]
     if json:
         from json import dumps
 
@@ -183,7 +192,10 @@ def plan(
 
     for note in notes:
         _complain(note)
-    planning.show(chosen, reports, Console(highlight=False))
+    console = Console(highlight=False)
+    planning.show(chosen, reports, console)
+    if rungs is not None:
+        measuring.show(rungs, chosen, console)
 
 
 @app.command(short_help="the boards and phones that --device knows")

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,14 @@ def freeze(
     *,
     store: str = "auto",
     dtype: str = "float32",
+    progress: Callable[[int], None] = lambda rows: None,
 ) -> dict[str, Any]:
     """Move the cut from the input to behind layer `cut`; ONNX Runtime runs the stem, from `folder`, from now on.
 
     `window` [history, *frame] is the one about to be acted on; parity is checked on it and on the newest rows. `store`,
-    `dtype`: what the replay holds from now on, as in `ReplayConfig`. Returns what the summary says of the freeze, the
-    step aside. Raises FreezeError, and leaves all as it was, where parity fails.
+    `dtype`: what the replay holds from now on, as in `ReplayConfig`; `progress` hears how many rows are done. Returns
+    what the summary says of the freeze, the step aside. Raises FreezeError, and leaves all as it was, where parity
+    fails.
     """
     meter, started, rows, capacity = PeakMeter(), time.perf_counter(), len(replay), replay.capacity
     with returning_blocks(above=LARGE_BLOCK):
@@ -67,7 +70,7 @@ def freeze(
         if isinstance(found, Latents) and found.scales:
             numbers = spread(replay, FITTED)
             found.fit(replay.observations(each) for each in np.array_split(numbers, -(-len(numbers) // CHUNK)))
-        dropped = replay.transcode(found)
+        dropped = replay.transcode(found, progress)
     return {
         "seconds": time.perf_counter() - started,
         "rows_before": rows,

@@ -180,13 +180,13 @@ class Replay:
             read(name, array)
         self.sampler.sum(self.ring.extent)
 
-    def transcode(self, representation: Representation) -> int:
+    def transcode(self, representation: Representation, progress: Callable[[int], None] = lambda rows: None) -> int:
         """Turn every row into `representation`'s, in place; order, episodes and priorities stay (DESIGN: the freeze).
 
         Returns how many of the oldest rows found no room; none where the new rows are no larger than the old. A
         representation of the same codec changes no row. Beyond the arena this takes the leaf priorities (8 bytes a row;
         of compressed rows the heads too) and one chunk. Rows that lost part of their history to the ring are kept but
-        never start a window.
+        never start a window. `progress` hears how many rows are done.
         """
         if representation.codec == self.representation.codec:
             self.representation = representation
@@ -200,7 +200,7 @@ class Replay:
             return kind.index_bytes(capacity) + beside
 
         chunk, wrapped = max(1, CHUNK // representation.views), ring.wrapped
-        convert = _Conversion(self.representation, representation, row)
+        convert = _Conversion(self.representation, representation, row, progress)
         if isinstance(ring, PackedRing):
             if len(priorities):
                 priorities = priorities[ring.slots(np.arange(ring.oldest, ring.head))]
@@ -223,8 +223,10 @@ class Replay:
 class _Conversion:
     """Turns blocks of successive rows into rows of another representation; remembers the frames of the last few."""
 
-    def __init__(self, old: Representation, new: Representation, row: np.dtype[Any]) -> None:
-        self.old, self.new, self.row = old, new, row
+    def __init__(
+        self, old: Representation, new: Representation, row: np.dtype[Any], progress: Callable[[int], None]
+    ) -> None:
+        self.old, self.new, self.row, self.progress = old, new, row, progress
         before = old.history - 1
         self.first, self.frames = np.zeros(before, bool), np.zeros((before, *old.field[2]), old.field[1])
         self.done, self.oldest = 0, 0
@@ -246,6 +248,7 @@ class _Conversion:
             found[name] = block[name]
         found["obs"] = self.new.convert(self.old.read(frames, slots, _present(first[slots])))
         self.first, self.frames, self.done = first[len(block) :], frames[len(block) :], self.done + len(block)
+        self.progress(self.done)
         return found
 
 

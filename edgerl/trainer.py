@@ -184,6 +184,7 @@ class Trainer:
             self.folder,
             store=config.replay.store,
             dtype=config.replay.latent_dtype,
+            progress=lambda done: self.show(f"freezing, row {done:,} of {len(self.replay):,}"),
         )
         self.freeze_report = {"step": self.step, **found}
         self.recount()

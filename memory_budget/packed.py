@@ -249,13 +249,16 @@ class Frames:
         """Copies of the frames in these slots, uint8 [*slots.shape, *frame]; each is decoded once."""
         ring = self.ring
         wanted, inverse = np.unique(slots, return_inverse=True)
-        found = np.empty((len(wanted), ring.nbytes), np.uint8)
-        key, of = None, -1
-        for slot, out in zip(wanted.tolist(), found, strict=True):
-            place = slot - slot % GROUP
-            if of != place and not ring.payload(slot)[2]:
+        found, places = np.empty((len(wanted), ring.nbytes), np.uint8), wanted - wanted % GROUP
+        lengths = ring.rows["length"][wanted]
+        spans = zip(ring.rows["start"][wanted].tolist(), (lengths & (ring.alone - 1)).tolist(), strict=True)
+        key, of, arena = None, -1, ring.arena.data
+        for (start, length), alone, place, out in zip(
+            spans, (lengths >= ring.alone).tolist(), places.tolist(), found, strict=True
+        ):
+            if not alone and of != place:
                 key, of = self.decode(place, None), place
-            self.decode(slot, key, out)
+            frames.decode(arena[start : start + length], None if alone else key, out)
         return found[inverse.reshape(-1)].reshape(*slots.shape, *ring.frame)
 
     def decode(self, slot: int, key: Array | None, out: Array | None = None) -> Array:

@@ -1,0 +1,138 @@
+"""`edgerl plan --measure`: what each way to store a step takes, seen on real steps of the environment."""
+
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from edgerl import agents, plan, representation, run
+from edgerl.config import Config
+from edgerl.envs import EnvSpec
+from edgerl.replay import Replay
+from edgerl.representation import Encoded, Latents, Pixels, Stem
+from edgerl.types import Array
+from memory_budget import format_bytes
+from memory_budget.malloc import keep_blocks
+from runtime import Session
+from runtime.export import export
+
+STEPS, ROUNDS = 400, 15  # steps taken at random; batches drawn of each store
+Step = tuple[Array, Any, float, bool, bool]
+Rung = dict[str, Any]
+
+
+def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
+    """Every store, smallest capacity first: `bytes_per_row` (all told), `capacity` at this budget, `sample_us` a batch.
+
+    Steps are taken at random and encoded by an untrained encoder: its latents take the same time and bytes.
+    """
+    keep_blocks(run.SCRATCH_BLOCK)  # as a run does
+    env = run.make_env(config, np.random.default_rng(config.run.seed), training=True)
+    taken, (budget, rng) = steps(env, STEPS), (plan.make(config, spec).budget, np.random.default_rng(0))
+    raw = representation.pixels(spec, replace(config.replay, pixel_codec="raw"))
+    agent = agents.make(config, raw.shape, spec.actions, np.random.default_rng(0))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "stem.onnx"
+        file.write_bytes(export(agent.stem(config.agent.cut), raw.shape))
+        encode = Session(file)
+
+    def stem(pixels: Pixels, views: int) -> Stem:
+        return Stem(encode, encode.shape, pixels, views=views, rng=rng)
+
+    found = []
+    for codec in ("raw", "lz4"):
+        pixels = representation.pixels(spec, replace(config.replay, pixel_codec=codec))
+        replay = _filled(config, spec, budget, pixels, taken)
+        found.append(_rung(replay, f"pixels, {codec}", config))
+        replay.transcode(Encoded(stem(pixels, min(1, pixels.augment))))
+        found.append(_rung(replay, f"pixels, {codec}, stem on read", config))
+    for dtype in ("float32", "float16", "uint8"):
+        replay = _filled(config, spec, budget, raw, taken)
+        latents = Latents(stem(raw, raw.augment), dtype)
+        if latents.scales:
+            low, high = replay.startable
+            latents.fit([replay.observations(np.arange(low, min(high, low + representation.CHUNK)))])
+        if representation.nbytes(latents.field) <= representation.nbytes(raw.field):
+            replay.transcode(latents)
+            found.append(_rung(replay, f"latents, {dtype}", config))
+    return sorted(found, key=lambda rung: rung["capacity"])
+
+
+def steps(env: Any, count: int) -> list[Step]:
+    """So many steps at random: (frame, action, reward, terminated, truncated)."""
+    rng, found = np.random.default_rng(0), []
+    env.reset()
+    for _ in range(count):
+        spec, frame = env.spec, env.window[-1].copy()
+        action = rng.uniform(-1, 1, spec.actions).astype(np.float32) if spec.continuous else rng.integers(spec.actions)
+        step = env.step(action if spec.continuous else int(action))
+        found.append((frame, action, step.reward, step.terminated, step.truncated))
+        if step.terminated or step.truncated:
+            env.reset()
+    return found
+
+
+def _filled(config: Config, spec: EnvSpec, budget: int, pixels: Pixels, taken: list[Step]) -> Replay:
+    replay = Replay(
+        budget,
+        pixels,
+        spec.action,
+        n_step=config.replay.n_step,
+        gamma=config.replay.gamma,
+        omega=config.replay.omega,
+        rng=np.random.default_rng(0),
+        sampling=config.replay.sampling,
+    )
+    for frame, action, reward, terminated, truncated in taken:
+        replay.append(frame, action, reward, terminated=terminated)
+        if truncated:
+            replay.truncate(frame)
+    return replay
+
+
+def _rung(replay: Replay, name: str, config: Config) -> Rung:
+    seconds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        replay.sample(config.replay.batch_size, 1.0)
+        seconds.append(time.perf_counter() - start)
+    capacity, budget = replay.capacity, replay.ring.arena.nbytes
+    return {
+        "store": name,
+        "bytes_per_row": budget / capacity,
+        "capacity": capacity,
+        "sample_us": 1e6 * statistics.median(seconds),
+    }
+
+
+def show(rungs: list[Rung], config: Config, console: Console) -> None:
+    """Print the ladder, the times beside that of raw frames."""
+    raw = next(rung["sample_us"] for rung in rungs if rung["store"] == "pixels, raw")
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column(f"measured, {STEPS} random steps", no_wrap=True)
+    for column in ("bytes a row", "rows", f"a batch of {config.replay.batch_size}", "beside raw"):
+        table.add_column(column, justify="right")
+    for rung in rungs:
+        table.add_row(
+            rung["store"],
+            f"{rung['bytes_per_row']:,.0f}",
+            f"{rung['capacity']:,}",
+            f"{rung['sample_us']:,.0f} us",
+            f"{rung['sample_us'] - raw:+,.0f} us",
+        )
+    console.print(table)
+    console.print(
+        f"  rows that {format_bytes(_budget(rungs))} hold; how well frames compress changes as the agent learns\n",
+        style="dim",
+    )
+
+
+def _budget(rungs: list[Rung]) -> int:
+    budget: float = rungs[0]["bytes_per_row"] * rungs[0]["capacity"]
+    return round(budget)
