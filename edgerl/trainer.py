@@ -191,10 +191,12 @@ class Trainer:
         self.rss_around_freeze = before, rss_bytes()
         for count in ("flops_total", "flops_exact"):
             setattr(self, count, getattr(self, count) + self.flops.conversion(found["rows_before"]))
-        extra = found["peak_extra_bytes"]
+        extra, dropped = found["peak_extra_bytes"], found["rows_dropped"]
         self.reporter.say(
-            f"step {self.step:,}: frozen in {found['seconds']:.2f} s; {found['rows_after']:,} rows kept, "
-            f"capacity {self.replay.capacity:,}; parity {found['parity_max_abs_diff']:.1e}"
+            f"step {self.step:,}: frozen in {found['seconds']:.2f} s; {found['rows_after']:,} rows kept"
+            + (f", the {dropped:,} oldest dropped" if dropped else "")
+            + f" ({found['store']}, {found['codec']}), capacity {self.replay.capacity:,}; "
+            f"parity {found['parity_max_abs_diff']:.1e}"
             + (f"; peak extra {format_bytes(extra)}" if extra is not None else "")
         )
         self.metrics.write(self.step, {"freeze/seconds": found["seconds"], "replay/capacity": self.replay.capacity})

@@ -33,7 +33,7 @@ class Layout(NamedTuple):
 def layout(budget: int, columns: list[tuple[str, Any, tuple[int, ...]]], frame: int, index_bytes: IndexBytes) -> Layout:
     """How `budget` bytes are laid out for rows of `columns` and frames of so many bytes."""
     start = np.uint32 if budget < 2**32 else np.uint64
-    length = np.uint16 if frame < 2**15 else np.uint32
+    length = np.uint16 if frame < 2**16 else np.uint32
     head = np.dtype([*columns, ("start", start), ("length", length)])
     most = budget // (head.itemsize + frames.smallest(frame)) // BLOCK * BLOCK
     return Layout(head, most, (budget - index_bytes(most)) // 8 * 8)
@@ -42,10 +42,9 @@ def layout(budget: int, columns: list[tuple[str, Any, tuple[int, ...]]], frame: 
 class PackedRing:
     """Rows of `columns` and a compressed uint8 frame each, in exactly `budget` bytes.
 
-    In a row's `length` the bit `alone` says that its payload is no difference from the key; one as long as a frame is
-    that frame. Attributes: `rows`, the heads, a structured array by slot; `obs`, which decodes frames, indexed by
-    slots; `index`, `index_bytes(most)` bytes (uint8) for `most` rows, more than can ever be; `head`, the number of the
-    next row, and `oldest`: numbers from it to `head - 1` are present.
+    A payload as long as a frame is that frame. Attributes: `rows`, the heads, a structured array by slot; `obs`, which
+    decodes frames, indexed by slots; `index`, `index_bytes(most)` bytes (uint8) for `most` rows, more than can ever be;
+    `head`, the number of the next row, and `oldest`: numbers from it to `head - 1` are present.
     """
 
     def __init__(
@@ -63,7 +62,6 @@ class PackedRing:
         self.rows: Array = self.arena[: self.most * head.itemsize].view(head)
         self.index: Array = self.arena[self.end : self.end + index_bytes(self.most)]
         self.obs = Frames(self)
-        self.alone = 1 << (8 * head["length"].itemsize - 1)
         self.head = self.oldest = 0
         self.lap = self.previous = 0  # the first row's number of the lap under way, and of the one before
         self.low = self.end  # the lap's payloads lie from here up
@@ -88,7 +86,7 @@ class PackedRing:
     def used(self) -> int:
         """Bytes that the rows present take, heads and payloads."""
         slots = self.slots(np.arange(self.oldest, self.head))
-        return self.size * self.rows.itemsize + int((self.rows["length"][slots] & (self.alone - 1)).sum())
+        return self.size * self.rows.itemsize + int(self.rows["length"][slots].sum())
 
     @property
     def capacity(self) -> int:
@@ -110,11 +108,11 @@ class PackedRing:
 
     def append(self, obs: Array, **columns: Any) -> tuple[int, Array]:
         """Store a row; returns its slot and the slots that lost theirs to make room, [n]."""
-        frame = np.ascontiguousarray(obs).reshape(-1)
+        frame = obs.tobytes()
         self._gone = []
         while True:
             slot = self.head - self.lap
-            payload, length = self._encode(frame, slot)
+            payload = self._encode(frame, slot)
             if self._make_room(slot, len(payload)):
                 break
             self.previous, self.lap, self.low = self.lap, self.head, self.end
@@ -123,7 +121,7 @@ class PackedRing:
         row = self.rows[slot]
         for name, value in columns.items():
             row[name] = value
-        row["start"], row["length"] = self.low, length
+        row["start"], row["length"] = self.low, len(payload)
         self.head += 1
         return slot, np.concatenate(self._gone) if self._gone else NONE
 
@@ -153,28 +151,14 @@ class PackedRing:
 
     def _top(self, number: int) -> int:
         """The end of a row's payload; that row is of the lap before."""
-        return sum(self.payload(number - self.previous)[:2])
+        row = self.rows[number - self.previous]
+        return int(row["start"]) + int(row["length"])
 
-    def payload(self, slot: int) -> tuple[int, int, bool]:
-        """Of the row in `slot`: where its payload starts, how long it is, and whether it is no difference."""
-        row = self.rows[slot]
-        length = int(row["length"])
-        return int(row["start"]), length & (self.alone - 1), length >= self.alone
-
-    def _encode(self, frame: Array, slot: int) -> tuple[bytes, int]:
-        """A frame's payload, and its length as its head has it."""
-        place, alone = slot - slot % GROUP, 0
-        key = self.obs.decode(place, None) if slot > place else None
-        payload = frames.encode(frame, key)
-        if key is None:
-            alone = self.alone
-        elif len(payload) > self.payload(place)[1]:  # a scene that is not its key's
-            other = frames.encode(frame, None)
-            if len(other) < len(payload):
-                payload, alone = other, self.alone
-        if len(payload) >= self.nbytes:
-            payload, alone = frames.plain(frame), self.alone
-        return payload, len(payload) | alone
+    def _encode(self, frame: bytes, slot: int) -> bytes:
+        """A frame's payload."""
+        place = slot - slot % GROUP
+        payload = frames.encode(frame, self.obs.key(place) if slot > place else None)
+        return payload if len(payload) < self.nbytes else frame
 
     def state(self) -> tuple[dict[str, Array], dict[str, int]]:
         """The heads and payloads in use (views of the arena), and where the ring stands."""
@@ -205,26 +189,24 @@ class PackedRing:
         slots = self.slots(np.arange(max(self.oldest, self.head - ring.capacity - GROUP), self.head))
         slots = slots[slots[0] % GROUP and GROUP - slots[0] % GROUP :] if len(slots) else slots  # from a key on
         heads = self.rows[slots]
-        length = (heads["length"] & (self.alone - 1)).astype(np.int64)
+        length = heads["length"].astype(np.int64)
         places = self._turn_around(slots, heads["start"].astype(np.int64), length)
         numbers = np.arange(len(slots) + 1)
         reach = np.append(places, self.end) // row.itemsize  # rows that fit below each payload
         first = max(len(slots) - ring.capacity, int((numbers - reach).max()), 0) if len(slots) else 0
-        alone = heads["length"] >= self.alone
 
-        def read(n: int, key: Array | None, out: Array) -> Array:
+        def read(n: int, key: bytes | None) -> bytes:
             payload = self.arena[places[n] : places[n] + length[n]][::-1].tobytes()
-            return frames.decode(payload, None if alone[n] else key, out)
+            return frames.decode(payload, key, self.nbytes)
 
-        key = np.empty(self.nbytes, np.uint8)
-        if first < len(slots):
-            read(first - slots[first] % GROUP, None, key)
+        key = read(first - slots[first] % GROUP, None) if first < len(slots) else None
         for start in range(first, len(slots), chunk):
             stop = min(start + chunk, len(slots))
             block = np.empty((stop - start, self.nbytes), np.uint8)
             for n, out in zip(range(start, stop), block, strict=True):
-                read(n, key, out)
-                key = out if slots[n] % GROUP == 0 else key
+                frame = read(n, key if slots[n] % GROUP else None)
+                key = frame if slots[n] % GROUP == 0 else key
+                out[:] = np.frombuffer(frame, np.uint8)
             ring.rows[start - first : stop - first] = convert(heads[start:stop], block.reshape(-1, *self.frame))
         ring.head = ring.size = len(slots) - first
         return ring, self.size - ring.size
@@ -249,20 +231,21 @@ class Frames:
         """Copies of the frames in these slots, uint8 [*slots.shape, *frame]; each is decoded once."""
         ring = self.ring
         wanted, inverse = np.unique(slots, return_inverse=True)
-        found, places = np.empty((len(wanted), ring.nbytes), np.uint8), wanted - wanted % GROUP
-        lengths = ring.rows["length"][wanted]
-        spans = zip(ring.rows["start"][wanted].tolist(), (lengths & (ring.alone - 1)).tolist(), strict=True)
-        key, of, arena = None, -1, ring.arena.data
-        for (start, length), alone, place, out in zip(
-            spans, (lengths >= ring.alone).tolist(), places.tolist(), found, strict=True
+        found = np.empty((len(wanted), ring.nbytes), np.uint8)
+        heads, key, of, arena = ring.rows[wanted], b"", -1, ring.arena.data
+        for slot, start, length, out in zip(
+            wanted.tolist(), heads["start"].tolist(), heads["length"].tolist(), found, strict=True
         ):
-            if not alone and of != place:
-                key, of = self.decode(place, None), place
-            frames.decode(arena[start : start + length], None if alone else key, out)
+            behind = slot % GROUP
+            if slot - behind != of:
+                of = slot - behind
+                key = self.key(of)
+            frame = frames.decode(arena[start : start + length], key, ring.nbytes) if behind else key
+            out[:] = np.frombuffer(frame, np.uint8)
         return found[inverse.reshape(-1)].reshape(*slots.shape, *ring.frame)
 
-    def decode(self, slot: int, key: Array | None, out: Array | None = None) -> Array:
-        """The frame in `slot`, whose key frame is `key`, in `out`, uint8 [n], if it is given."""
-        start, length, alone = self.ring.payload(slot)
-        out = np.empty(self.ring.nbytes, np.uint8) if out is None else out
-        return frames.decode(self.ring.arena[start : start + length].data, None if alone else key, out)
+    def key(self, slot: int) -> bytes:
+        """The key frame in `slot`."""
+        row = self.ring.rows[slot]
+        start = int(row["start"])
+        return bytes(frames.decode(self.ring.arena[start : start + int(row["length"])].data, None, self.ring.nbytes))
