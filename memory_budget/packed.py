@@ -186,8 +186,8 @@ class PackedRing:
         would overtake it has no room; that costs the oldest rows.
         """
         ring = Ring(self.arena.nbytes, row, index_bytes, self.arena)
-        slots = self.slots(np.arange(max(self.oldest, self.head - ring.capacity - GROUP), self.head))
-        slots = slots[slots[0] % GROUP and GROUP - slots[0] % GROUP :] if len(slots) else slots  # from a key on
+        slots = self.slots(np.arange(max(self.oldest, self.head - ring.capacity - 2 * GROUP), self.head))
+        slots = slots[(slots % GROUP == 0).argmax() :] if len(slots) else slots  # from a key on
         heads = self.rows[slots]
         length = heads["length"].astype(np.int64)
         places = self._turn_around(slots, heads["start"].astype(np.int64), length)
