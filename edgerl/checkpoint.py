@@ -95,7 +95,7 @@ class Saved:
 
     def read_raw(self, name: str, into: Array) -> None:
         """Read a raw array straight into `into`, bytes for bytes; raises CheckpointError where the size is another."""
-        target, file = into.view(np.uint8).data, self.place / f"{name}.raw"
+        target, file = into.view(np.uint8).reshape(-1).data, self.place / f"{name}.raw"
         with file.open("rb", buffering=0) as stream:
             done = 0
             while done < len(target) and (count := stream.readinto(target[done:])):

@@ -11,7 +11,7 @@ import numpy as np
 from edgerl.agents import Agent
 from edgerl.checkpoint import CheckpointError, digest, write_whole
 from edgerl.replay import Replay
-from edgerl.representation import CHUNK, Encoded, Latents, Pixels, Stem, latent_field, nbytes
+from edgerl.representation import CHUNK, Encoded, Latents, Pixels, Stem, nbytes
 from edgerl.types import Array
 from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
@@ -65,11 +65,14 @@ def freeze(
         agent.freeze(cut)
         if dtype == "uint8" and rows < FEWEST:
             dtype = "float16"
-        stores = chosen(store, dtype, encode.shape, pixels, replay)
-        found = _representation(encode, pixels, replay.sampler.rng, stores, dtype)
-        if isinstance(found, Latents) and found.scales:
+        rng = replay.sampler.rng
+        latents = _latents(encode, pixels, rng, dtype)
+        found: Latents | Encoded = latents
+        if chosen(store, latents, replay) == "pixels":
+            found = _encoded(encode, pixels, rng)
+        elif latents.scales:
             numbers = spread(replay, FITTED)
-            found.fit(replay.observations(each) for each in np.array_split(numbers, -(-len(numbers) // CHUNK)))
+            latents.fit(replay.observations(each) for each in np.array_split(numbers, -(-len(numbers) // CHUNK)))
         dropped = replay.transcode(found, progress)
     return {
         "seconds": time.perf_counter() - started,
@@ -87,15 +90,13 @@ def freeze(
     }
 
 
-def chosen(store: str, dtype: str, latent: tuple[int, ...], pixels: Pixels, replay: Replay) -> str:
-    """What the replay is to hold behind the freeze: pixels or latents.
+def chosen(store: str, latents: Latents, replay: Replay) -> str:
+    """What the replay is to hold behind the freeze: pixels or latents, as `store` says.
 
     auto: latents, unless they are larger than a raw frame or not all rows present would fit as latents.
     """
-    if store != "auto":
-        return store
-    field = latent_field((pixels.augment, *latent) if pixels.augment else latent, dtype)
-    if nbytes(field) > nbytes(pixels.field) or len(replay) > replay.rows_of(field):
+    larger = nbytes(latents.field) > nbytes(replay.representation.field)
+    if store == "pixels" or larger or (store == "auto" and len(replay) > replay.room_for(latents)):
         return "pixels"
     return "latents"
 
@@ -117,15 +118,18 @@ def frozen(folder: Path, pixels: Pixels, rng: np.random.Generator, report: dict[
             raise CheckpointError(f"{file} is damaged: its checksum differs")
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
-    return _representation(Session(file), pixels, rng, report["store"], report["codec"])
+    encode = Session(file)
+    if report["store"] == "pixels":
+        return _encoded(encode, pixels, rng)
+    return _latents(encode, pixels, rng, report["codec"])
 
 
-def _representation(
-    encode: Session, pixels: Pixels, rng: np.random.Generator, stores: str, codec: str
-) -> Latents | Encoded:
-    if stores == "pixels":
-        return Encoded(Stem(encode, encode.shape, pixels, views=min(1, pixels.augment), rng=rng))
-    return Latents(Stem(encode, encode.shape, pixels, views=pixels.augment, rng=rng), codec)
+def _latents(encode: Session, pixels: Pixels, rng: np.random.Generator, dtype: str) -> Latents:
+    return Latents(Stem(encode, encode.shape, pixels, views=pixels.augment, rng=rng), dtype)
+
+
+def _encoded(encode: Session, pixels: Pixels, rng: np.random.Generator) -> Encoded:
+    return Encoded(Stem(encode, encode.shape, pixels, views=min(1, pixels.augment), rng=rng))
 
 
 def rehearse(agent: Agent, pixels: Pixels, cut: str) -> None:

@@ -23,8 +23,8 @@ class Scales:
         """Lay the scales over latents float32 [n, *shape], with headroom."""
         low, high = latents.min(axis=0), latents.max(axis=0)
         span = high - low
-        narrowest = max(NARROWEST * float(span.mean()), 1e-30)
-        span = np.maximum(span, np.float32(narrowest))
+        told_apart = 1e-4 * np.maximum(np.abs(low), np.abs(high))  # by float32, a 256th of it too
+        span = np.maximum(span, np.maximum(told_apart, max(NARROWEST * float(span.mean()), 1e-30)).astype(np.float32))
         room = HEADROOM * span
         self.table[0] = np.where(low >= 0, 0, low - room)
         self.table[1] = (np.maximum(high, low + span) + room - self.table[0]) / 255

@@ -73,10 +73,18 @@ class Replay:
         ring = self.ring
         return ring.rows.itemsize if isinstance(ring, Ring) else round(ring.used / max(1, ring.size))
 
-    def rows_of(self, field: Field) -> int:
-        """How many rows of such a field the same bytes would hold."""
-        kind = SAMPLERS[self.sampling]
-        return fit_rows(self.ring.arena.nbytes, row_dtype(field, self.action).itemsize, kind.index_bytes)
+    def room_for(self, representation: Representation) -> int:
+        """How many of the newest rows `transcode` to this representation could keep."""
+        row, index_bytes = self._layout(representation)
+        if isinstance(self.ring, PackedRing):
+            return self.ring.room(row, index_bytes)
+        return fit_rows(self.ring.arena.nbytes, row.itemsize, index_bytes)
+
+    def _layout(self, representation: Representation) -> tuple[np.dtype[Any], Callable[[int], int]]:
+        """Of a representation whose rows are all alike a row, and the bytes beside so many: sampler and scales."""
+        kind, scales = SAMPLERS[self.sampling], representation.scales
+        beside = scales.table.nbytes if scales else 0
+        return row_dtype(representation.field, self.action), lambda rows: kind.index_bytes(rows) + beside
 
     def append(self, stored: Array, action: Array | int, reward: float, *, terminated: bool) -> None:
         """Store one step: what `representation.observe` gave to store, and what acting on it brought."""
@@ -90,9 +98,7 @@ class Replay:
         self._starting = True
 
     def _write(self, stored: Array, action: Array | int, reward: float, flags: int) -> None:
-        slot, gone = self.ring.append(stored, reward=reward, action=action, flags=flags)
-        if len(gone):
-            self.sampler.remove(gone)
+        slot, _ = self.ring.append(stored, self.sampler.remove, reward=reward, action=action, flags=flags)
         self.sampler.add(slot, startable=not flags & LAST)
 
     @property
@@ -191,14 +197,8 @@ class Replay:
         if representation.codec == self.representation.codec:
             self.representation = representation
             return 0
-        ring, history, kind, dropped = self.ring, self.representation.history, SAMPLERS[self.sampling], 0
-        row, priorities = row_dtype(representation.field, self.action), self.sampler.priorities()
-        scales = representation.scales
-        beside = scales.table.nbytes if scales else 0
-
-        def index_bytes(capacity: int) -> int:
-            return kind.index_bytes(capacity) + beside
-
+        ring, history, dropped, scales = self.ring, self.representation.history, 0, representation.scales
+        (row, index_bytes), priorities = self._layout(representation), self.sampler.priorities()
         chunk, wrapped = max(1, CHUNK // representation.views), ring.wrapped
         convert = _Conversion(self.representation, representation, row, progress)
         if isinstance(ring, PackedRing):
@@ -215,7 +215,7 @@ class Replay:
             self._floor = history - 1
         self.sampler.place(self.ring.index, self.ring.capacity, priorities)
         if scales:
-            scales.move(self.ring.index[-beside:])
+            scales.move(self.ring.index[-scales.table.nbytes :])
         self.representation = representation
         return dropped
 

@@ -12,7 +12,7 @@ from edgerl.replay import row_dtype, step_columns
 from edgerl.representation import latent_field, pixel_field
 from edgerl.sampling import SAMPLERS
 from memory_budget import fit_rows
-from memory_budget.packed import layout
+from memory_budget.packed import BLOCK, GROUP, layout
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,20 @@ class Store:
 
 
 def pixels(env: EnvSpec, codec: str, sampling: str, budget: int) -> Store:
-    """Frames as they are, or compressed: then a row's payload is at most a frame."""
+    """Frames as they are, or compressed: then a row's payload is at most a frame.
+
+    As many rows as are sure of incompressible frames; where such follow upon well compressed ones, their heads can take
+    up to a third of that for a while.
+    """
     kind = SAMPLERS[sampling]
     if codec == "raw":
         return _fixed("pixels", codec, row_dtype(pixel_field(env.frame), env.action), kind.index_bytes, budget)
     found = layout(budget, [*kind.leaf, *step_columns(env.action)], prod(env.frame), kind.upper_bytes)
     row = found.head.itemsize + prod(env.frame)
     columns = _columns(found.head) | {"obs": prod(env.frame)}
-    return Store("pixels", codec, row, columns, max(0, found.end // row))
+    enough = found.end >= 2 * BLOCK * found.head.itemsize + 2 * GROUP * prod(env.frame)
+    rows = (found.end - BLOCK * found.head.itemsize) // row - GROUP
+    return Store("pixels", codec, row, columns, rows if enough else 0)
 
 
 def latents(env: EnvSpec, shape: tuple[int, ...], dtype: str, sampling: str, budget: int, views: int = 0) -> Store:

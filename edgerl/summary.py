@@ -138,7 +138,8 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         lines += [
             (
                 "freeze",
-                f"at step {freeze['step']:,} in {freeze['seconds']:.2f} s{extra}; {freeze['rows_after']:,} rows kept",
+                f"at step {freeze['step']:,} in {freeze['seconds']:.2f} s{extra}; {freeze['rows_after']:,} rows kept"
+                + (f", the {freeze['rows_dropped']:,} oldest dropped" if freeze["rows_dropped"] else ""),
             ),
             (
                 "capacity",

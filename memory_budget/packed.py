@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from memory_budget import frames
+from memory_budget.budget import fit_rows
 from memory_budget.ring import NONE, Array, Dtype, IndexBytes, Ring, arena_of, reverse
 
 GROUP = 16  # rows a key frame: 32 would save 5% of Qbert's bytes and evict twice as coarsely
@@ -106,8 +107,11 @@ class PackedRing:
         found: Array = slots + np.where(slots < self.head - self.lap, self.lap, self.previous)
         return found
 
-    def append(self, obs: Array, **columns: Any) -> tuple[int, Array]:
-        """Store a row; returns its slot and the slots that lost theirs to make room, [n]."""
+    def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> tuple[int, Array]:
+        """Store a row; returns its slot and the slots that lost theirs to make room, [n].
+
+        `evicted` hears of those too, before anything is written where they were.
+        """
         frame = obs.tobytes()
         self._gone = []
         while True:
@@ -116,6 +120,9 @@ class PackedRing:
             if self._make_room(slot, len(payload)):
                 break
             self.previous, self.lap, self.low = self.lap, self.head, self.end
+        gone = np.concatenate(self._gone) if self._gone else NONE
+        if evicted is not None and len(gone):
+            evicted(gone)
         self.low -= len(payload)
         self.arena[self.low : self.low + len(payload)] = np.frombuffer(payload, np.uint8)
         row = self.rows[slot]
@@ -123,7 +130,7 @@ class PackedRing:
             row[name] = value
         row["start"], row["length"] = self.low, len(payload)
         self.head += 1
-        return slot, np.concatenate(self._gone) if self._gone else NONE
+        return slot, gone
 
     def _make_room(self, slot: int, nbytes: int) -> bool:
         """Evict what stands in the way of a row in `slot` and so many bytes below `low`; no: this lap is full."""
@@ -174,6 +181,14 @@ class PackedRing:
             setattr(self, name, values[name])
         return {"rows": self.rows[: self.table], "frames": self.arena[self.end - values["frames"] : self.end]}
 
+    def room(self, row: Dtype, index_bytes: IndexBytes) -> int:
+        """How many of the newest rows `unpack` would keep."""
+        capacity = fit_rows(self.arena.nbytes, row.itemsize, index_bytes)
+        numbers = np.arange(max(self.oldest, self.head - capacity), self.head)
+        length = self.rows["length"][self.slots(numbers)].astype(np.int64)
+        places = self.end - np.append(length[::-1].cumsum()[::-1], 0)
+        return len(numbers) - max(0, int((np.arange(len(numbers) + 1) - places // row.itemsize).max()))
+
     def unpack(
         self, row: Dtype, index_bytes: IndexBytes, convert: Callable[[Array, Array], Array], chunk: int
     ) -> tuple[Ring, int]:
@@ -186,8 +201,8 @@ class PackedRing:
         would overtake it has no room; that costs the oldest rows.
         """
         ring = Ring(self.arena.nbytes, row, index_bytes, self.arena)
-        slots = self.slots(np.arange(max(self.oldest, self.head - ring.capacity - 2 * GROUP), self.head))
-        slots = slots[(slots % GROUP == 0).argmax() :] if len(slots) else slots  # from a key on
+        oldest = np.array([max(self.oldest, self.head - ring.capacity)])
+        slots = self.slots(np.arange(int((oldest - self.slots(oldest) % GROUP)[0]), self.head))  # from a key on
         heads = self.rows[slots]
         length = heads["length"].astype(np.int64)
         places = self._turn_around(slots, heads["start"].astype(np.int64), length)

@@ -87,7 +87,7 @@ class Ring:
         found: Array = self.oldest + (slots - self.oldest) % self.capacity
         return found
 
-    def append(self, obs: Array, **columns: Any) -> tuple[int, Array]:
+    def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> tuple[int, Array]:
         """Store a row, over the oldest where the ring is full; returns its slot, and that no other row is gone."""
         slot = self.advance()
         for name, value in columns.items():

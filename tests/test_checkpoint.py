@@ -91,6 +91,20 @@ def test_a_view_is_saved_as_it_is_seen(tmp_path):
     assert np.array_equal(arrays["rows"], whole[1:3])
 
 
+@pytest.mark.parametrize("shape", [(64,), (2, 32), (2, 4, 8)], ids=str)
+@pytest.mark.parametrize("more", [-64, -4, 1])
+def test_a_raw_array_of_another_size_is_refused(tmp_path, shape, more):
+    array = np.arange(64, dtype=np.float32).reshape(shape)
+    save(tmp_path, 0, {}, {}, {"scales": array})
+    into, file = np.zeros_like(array), tmp_path / "000000000/scales.raw"
+    newest(tmp_path).read_raw("scales", into)
+    assert np.array_equal(into, array)
+    saved, whole = newest(tmp_path), file.read_bytes()
+    file.write_bytes(whole[:more] if more < 0 else whole + b"x")
+    with pytest.raises(CheckpointError, match="does not hold 256 bytes"):
+        saved.read_raw("scales", into)
+
+
 def test_the_two_newest_are_kept(tmp_path):
     for step in (0, 10, 9, 1000):
         save(tmp_path, step, arrays_of(step), {})

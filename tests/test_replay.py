@@ -1,4 +1,7 @@
-"""The replay against a naive Python list, before and after transcoding, wrapped at every slot."""
+"""The replay against a naive Python list, before and after transcoding, wrapped at every slot; with every codec.
+
+Compressed rows leave in groups, so which are present is the ring's to say; what they hold is the list's.
+"""
 
 from dataclasses import dataclass
 
@@ -12,6 +15,10 @@ from edgerl.representation import Latents, Pixels, Stem, pixel_field
 from edgerl.sampling import Prioritized
 
 ACTION, FRAME, GAMMA = np.dtype(np.uint8), (8, 8), 0.9
+LZ4_LEAST, LZ4_ROW = 5200, 45  # bytes: of the smallest ring of such frames, and of a row
+CODECS = ("raw", "lz4")
+DTYPES = ("float32", "float16", "uint8")
+NOISE = np.random.default_rng(0).integers(0, 256, (7, *FRAME), dtype=np.uint8)
 
 
 @dataclass
@@ -28,7 +35,7 @@ class Step:
 
 def picture(number):
     """An 8x8 frame that holds its number (1 to 65,535) and nothing else that could be mistaken for one."""
-    frame = np.full(FRAME, 7, np.uint8)
+    frame = NOISE[number % 7].copy() if number % 50 < 10 else np.full(FRAME, 7, np.uint8)
     frame[0, 0], frame[0, 1] = divmod(number, 256)
     return frame
 
@@ -40,33 +47,40 @@ def numbers(windows):
 
 
 def encode(windows):
-    """A stem that forgets nothing: float32 [B, 8] from windows [B, history, 8, 8]."""
-    found = np.zeros((len(windows), 8), np.float32)
-    found[:, : windows.shape[1]] = numbers(windows)
-    return found
+    """A stem that forgets nothing: float32 [B, 8] from windows [B, history, 8, 8], in bytes, which any dtype holds."""
+    found = np.zeros((len(windows), 2, 4), np.float32)
+    found[:, :, : windows.shape[1]] = np.stack(np.divmod(numbers(windows), 256), 1)
+    return found.reshape(-1, 8)
+
+
+def encoded(latents):
+    """The frames' numbers in latents [B, 8]; zeros for a history of less than four."""
+    found = np.asarray(latents, np.float64).astype(int).reshape(-1, 2, 4)
+    return found[:, 0] * 256 + found[:, 1]
 
 
 def budget_for(capacity):
     return capacity * row_dtype(pixel_field(FRAME), ACTION).itemsize + Prioritized.index_bytes(capacity)
 
 
-def build(capacity, history=4, n_step=3, *, refill=False):
+def build(capacity, history=4, n_step=3, *, refill=False, codec="raw"):
+    """A replay of so many rows; with lz4 the least there can be, and about so many more."""
     replay = Replay(
-        budget_for(capacity),
-        Pixels(FRAME, history, refill=refill),
+        budget_for(capacity) if codec == "raw" else LZ4_LEAST + LZ4_ROW * capacity,
+        Pixels(FRAME, history, refill=refill, codec=codec),
         ACTION,
         n_step=n_step,
         gamma=GAMMA,
         omega=0.5,
         rng=np.random.default_rng(0),
     )
-    assert replay.capacity == capacity
+    assert replay.capacity == capacity or codec == "lz4"
     return replay
 
 
-def latents(replay):
-    """The representation that the stem above makes of this replay's pixels."""
-    return Latents(Stem(encode, (8,), replay.representation, rng=np.random.default_rng(0)))
+def latents(replay, dtype="float32"):
+    """The representation that the stem above makes of this replay's pixels; scales have steps of 1: uint8 is exact."""
+    return Latents(Stem(encode, (8,), replay.representation, rng=np.random.default_rng(0)), dtype)
 
 
 def pixels_of(replay):
@@ -162,66 +176,84 @@ def check(replay, steps, history, n_step, lost, read):
 EPISODES = st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=14)
 
 
+def longer(episodes, codec):
+    """With lz4 the smallest ring holds more than a hundred rows: as many episodes as wrap it, mostly."""
+    return episodes * (1 if codec == "raw" else 6)
+
+
+@pytest.mark.parametrize("codec", CODECS)
 @given(EPISODES, st.integers(8, 30), st.integers(1, 4), st.integers(1, 5), st.booleans())
-@settings(max_examples=150, deadline=None)
-def test_replay_is_the_naive_list(episodes, capacity, history, n_step, refill):
-    replay = build(capacity, history, n_step, refill=refill)
-    steps = play(replay, episodes)
-    assert len(replay) == min(capacity, len(steps))
-    lost = history - 1 if len(steps) > capacity else 0
+@settings(max_examples=60, deadline=None)
+def test_replay_is_the_naive_list(codec, episodes, capacity, history, n_step, refill):
+    replay = build(capacity, history, n_step, refill=refill, codec=codec)
+    steps = play(replay, longer(episodes, codec))
+    assert len(replay) == min(capacity if codec == "raw" else replay.ring.head - replay.ring.oldest, len(steps))
+    lost = history - 1 if len(steps) > len(replay) else 0
     check(replay, steps, history, n_step, lost, numbers)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("codec", CODECS)
 @given(EPISODES, EPISODES, st.integers(8, 30), st.integers(1, 4), st.integers(1, 5), st.booleans())
-@settings(max_examples=150, deadline=None)
-def test_transcoded_replay_is_the_naive_list(before, after, capacity, history, n_step, refill):
-    replay = build(capacity, history, n_step, refill=refill)
-    steps = play(replay, before)
+@settings(max_examples=25, deadline=None)
+def test_transcoded_replay_is_the_naive_list(codec, dtype, before, after, capacity, history, n_step, refill):
+    replay = build(capacity, history, n_step, refill=refill, codec=codec)
+    steps = play(replay, longer(before, codec))
     kept = len(replay)
-    lost = history - 1 if len(steps) > capacity else 0
-    replay.transcode(latents(replay))
-    assert len(replay) == kept
+    found = latents(replay, dtype)
+    dropped = replay.transcode(found)
+    assert len(replay) == kept - dropped
+    assert (replay.representation.codec, replay.representation.stores) == (dtype, "latents")
+    assert dropped == 0 or (codec == "lz4" and kept > replay.capacity // 2)
     assert replay.capacity > capacity
+    lost = history - 1 if len(steps) > len(replay) else 0
 
     def read(found):
-        return found[:, :history].astype(int)
+        return encoded(found)[:, :history]
 
     check(replay, steps, history, n_step, lost, read)
-    play(replay, after, steps, start=steps[-1].frame + 10)
+    play(replay, longer(after, codec), steps, start=steps[-1].frame + 10)
     if replay.ring.wrapped:  # the rows without their history go first
         lost = max(0, lost - (replay.ring.head - replay.capacity))
     check(replay, steps, history, n_step, lost, read)
 
 
 @pytest.mark.parametrize("turn", range(20))
-def test_transcoding_a_ring_wrapped_at_every_slot(turn):
-    replay = build(20, n_step=2)
-    steps = play(replay, [(5, False), (4, True)] * 2 + [(1, False)] * turn + [(3, True)])
-    given = np.where(replay.sampler.priorities() > 0, np.arange(20) + 1.0, 0.0)
-    replay.sampler.set(np.arange(20), given)
-    by_frame = {int(numbers(replay.ring.rows["obs"][slot])): given[slot] for slot in range(20)}
-    replay.transcode(latents(replay))
-    check(replay, steps, 4, 2, 3, lambda found: found[:, :4].astype(int))
-    assert [int(row["obs"][3]) for row in replay.ring.rows[:20]] == [step.frame for step in steps[-20:]]
+@pytest.mark.parametrize("codec", CODECS)
+def test_transcoding_a_ring_wrapped_at_every_slot(codec, turn):
+    replay = build(20, n_step=2, codec=codec)
+    steps = play(replay, [(5, False), (4, True)] * (2 if codec == "raw" else 30) + [(1, False)] * turn + [(3, True)])
+    ring, sampler = replay.ring, replay.sampler
+    slots = ring.slots(np.arange(ring.oldest, ring.head))
+    given = np.where(sampler.priorities()[slots] > 0, np.arange(len(slots)) + 1.0, 0.0)
+    sampler.set(slots, given)
+    by_frame = dict(zip(numbers(ring.obs[slots]).tolist(), given.tolist(), strict=True))
+    dropped, kept = replay.transcode(latents(replay)), len(replay)
+    assert kept == (20 if codec == "raw" else len(slots) - dropped)
+    check(replay, steps, 4, 2, 3, encoded)
+    found = encoded(replay.ring.rows["obs"][:kept])[:, 3].tolist()
+    assert found == [step.frame for step in steps[-kept:]]
     after = replay.sampler.priorities()
-    assert [by_frame[int(row["obs"][3])] for row in replay.ring.rows[:20]] == after[:20].tolist()
-    assert after[20:].sum() == 0
+    assert [by_frame[frame] for frame in found] == after[:kept].tolist()
+    assert after[kept:].sum() == 0
     assert replay.sampler.total == pytest.approx(after.sum())
 
 
-def test_every_array_lies_in_the_arena_and_the_arena_is_the_budget():
-    for transcoded in (False, True):
-        replay = build(25)
-        play(replay, [(40, False)])
-        if transcoded:
-            replay.transcode(latents(replay))
-        replay.sample(8, 0.5)
-        arena = replay.ring.arena
-        assert arena.nbytes == budget_for(25)
-        arrays = list(reachable(replay))
-        assert len(arrays) >= 3
-        for array in arrays:
-            assert np.may_share_memory(array, arena)
+@pytest.mark.parametrize("dtype", [None, *DTYPES])
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_array_lies_in_the_arena_and_the_arena_is_the_budget(codec, dtype):
+    replay = build(25, codec=codec)
+    play(replay, [(40, False)] * (1 if codec == "raw" else 8))
+    if dtype:
+        replay.transcode(latents(replay, dtype))
+    replay.sample(8, 0.5)
+    arena = replay.ring.arena
+    assert arena.nbytes == (budget_for(25) if codec == "raw" else LZ4_LEAST + LZ4_ROW * 25)
+    assert replay.ring.wrapped == (dtype is None)
+    arrays = [array for array in reachable(replay) if array.size]
+    assert len(arrays) >= 3 + (dtype == "uint8")
+    for array in arrays:
+        assert np.may_share_memory(array, arena)
 
 
 def reachable(thing, seen=None):
@@ -241,15 +273,17 @@ def reachable(thing, seen=None):
         yield from reachable(vars(thing), seen)
 
 
-def test_a_replay_without_a_whole_window_says_so():
-    replay = build(20, n_step=5)
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_replay_without_a_whole_window_says_so(codec):
+    replay = build(20, n_step=5, codec=codec)
     play(replay, [(5, False)])
     with pytest.raises(RuntimeError, match="no window of 5 steps"):
         replay.sample(4, 0.5)
 
 
-def test_the_last_observation_of_a_truncated_episode_is_never_a_start():
-    replay = build(40, n_step=3)
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_last_observation_of_a_truncated_episode_is_never_a_start(codec):
+    replay = build(40, n_step=3, codec=codec)
     steps = play(replay, [(2, True)] * 10)
     drawn = replay.sample(2000, 0.5)
     last = {step.frame for step in steps if step.last}

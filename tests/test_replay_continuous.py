@@ -17,6 +17,9 @@ from edgerl.representation import Encoded, Latents, Pixels, Stem, pixel_field
 FRAME, SIDE, HISTORY, K, L, GAMMA = (3, 12, 12), 8, 3, 4, 5, 0.9
 ACTION = np.dtype((np.float32, (2,)))
 PLACES = FRAME[-1] - SIDE + 1  # where a crop can begin, from above and from the left
+LZ4_LEAST, LZ4_ROW = 16_700, 90  # bytes: of the smallest ring of such frames, and of a row
+CODECS = ("raw", "lz4")
+DTYPES = ("float32", "float16", "uint8")
 
 
 @dataclass
@@ -31,8 +34,8 @@ class Step:
 
 
 def picture(number):
-    """A frame of three channels: its number, and every pixel's row and column."""
-    return np.stack([np.full(FRAME[1:], number), *np.indices(FRAME[1:])]).astype(np.uint8)
+    """A frame of three channels: its number (modulo 256), and every pixel's row and column."""
+    return np.stack([np.full(FRAME[1:], number % 256), *np.indices(FRAME[1:])]).astype(np.uint8)
 
 
 def encode(windows):
@@ -45,17 +48,20 @@ def encode(windows):
     return np.stack(own, 1).astype(np.float32)
 
 
-def build(capacity, seed=0):
-    """A replay of so many rows of pixels, without a byte for priorities."""
+def build(capacity, seed=0, codec="raw"):
+    """A replay of so many rows of pixels, without a byte for priorities; with lz4 the least, and about so many more."""
     budget = capacity * row_dtype(pixel_field(FRAME), ACTION).itemsize
-    pixels, rng = Pixels(FRAME, HISTORY, refill=True, crop=SIDE, augment=K), np.random.default_rng(seed)
+    budget = budget if codec == "raw" else LZ4_LEAST + LZ4_ROW * capacity
+    pixels = Pixels(FRAME, HISTORY, refill=True, crop=SIDE, augment=K, codec=codec)
+    rng = np.random.default_rng(seed)
     replay = Replay(budget, pixels, ACTION, n_step=1, gamma=GAMMA, rng=rng, sampling="uniform")
-    assert replay.capacity == capacity
+    assert replay.capacity == capacity or codec == "lz4"
     return replay
 
 
-def latents(replay, seed=0):
-    return Latents(Stem(encode, (2, L), replay.representation, views=K, rng=np.random.default_rng(seed)))
+def latents(replay, seed=0, dtype="float32"):
+    """The representation of crops' latents; a scale's steps are 1, so uint8 is exact."""
+    return Latents(Stem(encode, (2, L), replay.representation, views=K, rng=np.random.default_rng(seed)), dtype)
 
 
 def play(replay, episodes, steps):
@@ -79,10 +85,10 @@ def play(replay, episodes, steps):
 
 def seen(steps, index):
     """The numbers of the frames in the window of steps[index]; an episode's first frame stands for those before it."""
-    found = [steps[index].number]
+    found = [steps[index].number % 256]
     while len(found) < HISTORY:
         index -= not steps[index].first
-        found.insert(0, steps[index].number)
+        found.insert(0, steps[index].number % 256)
     return found
 
 
@@ -119,23 +125,30 @@ def check(replay, steps, lost, read):
         if not steps[index].terminated:
             assert read(batch.next_obs)[row].tolist() == seen(steps, index + 1)
     drawn = replay.sample(16, beta=0.5)
-    assert {int(window[-1]) for window in read(drawn.obs)} <= {steps[index].number for index in offered}
+    assert {int(window[-1]) for window in read(drawn.obs)} <= {steps[index].number % 256 for index in offered}
 
 
 EPISODES = st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=8)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("codec", CODECS)
 @given(EPISODES, EPISODES, st.integers(8, 30))
-@settings(max_examples=100, deadline=None)
-def test_replay_is_the_naive_list_before_and_after_its_pixels_become_latents(before, after, capacity):
-    replay = build(capacity)
-    steps = play(replay, before, [])
+@settings(max_examples=20, deadline=None)
+def test_replay_is_the_naive_list_before_and_after_its_pixels_become_latents(codec, dtype, before, after, capacity):
+    replay, often = build(capacity, codec=codec), 1 if codec == "raw" else 7
+    steps = play(replay, before * often, [])
     kept = len(replay)
-    lost = HISTORY - 1 if len(steps) > capacity else 0
+    assert kept == len(steps) or replay.ring.wrapped
+    lost = HISTORY - 1 if len(steps) > kept else 0
     check(replay, steps, lost, numbers)
-    replay.transcode(latents(replay))
-    assert len(replay) == kept
-    assert replay.capacity == 448 * capacity // 176  # bytes of a row, before and after
+    dropped = replay.transcode(latents(replay, dtype=dtype))
+    assert len(replay) == kept - dropped
+    row = {"float32": 176, "float16": 96, "uint8": 56}[dtype]  # bytes, with action, reward and flags
+    scales = 2 * 4 * 2 * L if dtype == "uint8" else 0
+    if codec == "raw":  # 448 bytes before
+        assert (dropped, replay.capacity) == (0, (448 * capacity - scales) // row)
+    lost = HISTORY - 1 if len(steps) > len(replay) else 0
     check(replay, steps, lost, encoded)
     play(replay, after, steps)
     if replay.ring.wrapped:  # the rows without their history go first
@@ -193,33 +206,36 @@ def test_a_row_keeps_other_latents_than_the_one_acted_on():
     assert stored[:, 0, -1].tolist() == (PLACES * tops + lefts).tolist()
 
 
-def test_where_pixels_are_kept_every_reading_draws_another_crop():
-    replay = build(20)
+@pytest.mark.parametrize("codec", CODECS)
+def test_where_pixels_are_kept_every_reading_draws_another_crop(codec):
+    replay = build(20, codec=codec)
     steps = play(replay, [(4, False), (6, True)], [])
     pixels, rng = replay.representation, np.random.default_rng(0)
     replay.transcode(Encoded(Stem(encode, (2, L), pixels, views=1, rng=rng)))
-    assert replay.capacity == 20
+    assert replay.capacity == 20 or codec == "lz4"
+    assert (replay.representation.codec, replay.representation.stores) == (codec, "pixels")
     check(replay, steps, 0, encoded)
     places = replay.observations(np.ones(2000, int))[:, 0, -1].astype(int)
     assert stats.chisquare(np.bincount(places, minlength=PLACES**2)).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_every_row_that_starts_a_transition_is_drawn_as_often_as_any_other(frozen):
-    replay = build(40)
-    steps = play(replay, [(3, True), (2, False), (1, True)] * 7, [])
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_row_that_starts_a_transition_is_drawn_as_often_as_any_other(codec, frozen):
+    replay = build(40, codec=codec)
+    steps = play(replay, [(3, True), (2, False), (1, True)] * (7 if codec == "raw" else 70), [])
     if frozen:
         replay.transcode(latents(replay))
-        play(replay, [(3, True)] * 30, steps)
+        play(replay, [(3, True)] * 60, steps)
     assert replay.ring.wrapped
     batch = replay.sample(20_000, beta=0.4)
     assert (batch.weight == 1).all()
     assert batch.weight.dtype == np.float32
     low, high = replay.startable
-    slots = np.arange(low, high) % replay.capacity
+    slots = replay.ring.slots(np.arange(low, high))
     slots = slots[replay.ring.rows["flags"][slots] & LAST == 0]
     assert len(slots) < high - low  # some rows only hold an episode's last observation
-    drawn = np.bincount(batch.index, minlength=replay.capacity)
+    drawn = np.bincount(batch.index, minlength=slots.max() + 1)
     assert drawn.sum() == drawn[slots].sum()
     assert stats.chisquare(drawn[slots]).pvalue > 1e-3
 

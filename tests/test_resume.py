@@ -14,6 +14,7 @@ import safetensors.numpy
 
 from edgerl import envs, plan, run
 from edgerl.config import ConfigError
+from edgerl.envs.toy import Catch
 from edgerl.replay import row_dtype
 from edgerl.representation import latent_field, pixel_field
 from edgerl.trainer import Trainer
@@ -29,7 +30,7 @@ TIMED = {
 }
 
 
-def final(folder, step, *, pixels=False):
+def final(folder, step):
     """All that a finished run leaves: weights, moments, environment, replay bytes, and the rest of its state."""
     place = folder / "checkpoint" / f"{step:09d}"
     arrays = safetensors.numpy.load_file(place / "weights.safetensors")
@@ -40,11 +41,15 @@ def final(folder, step, *, pixels=False):
     state["trainer"].pop("rss_around_freeze")
     for name in ("seconds", "peak_extra_bytes"):
         (state["trainer"]["freeze_report"] or {}).pop(name, None)
-    pixels = pixels or state["agent"]["cut"] is None
-    field = pixel_field((84, 84)) if pixels else latent_field((576,))
-    rows = np.fromfile(place / "rows.raw", row_dtype(field, ACTION))
-    fields = {name: rows[name].tobytes() for name in rows.dtype.names}  # the padding between rows may differ
-    return arrays, state, fields | {"priorities": (place / "priorities.raw").read_bytes()}
+    codec = json.loads((folder / "summary.json").read_text())["codec"]
+    raw = {file.name: file.read_bytes() for file in place.glob("*.raw")}
+    if codec != "lz4":
+        field = pixel_field((84, 84)) if codec == "raw" else latent_field((576,), codec)
+        rows = np.frombuffer(raw.pop("rows.raw"), row_dtype(field, ACTION))
+        raw |= {name: rows[name].tobytes() for name in rows.dtype.names}  # the padding between rows may differ
+    beside = {"lz4": {"frames.raw"}, "uint8": {"priorities.raw", "scales.raw"}}.get(codec, {"priorities.raw"})
+    assert beside <= raw.keys()
+    return arrays, state, raw
 
 
 def logged(folder):
@@ -94,6 +99,45 @@ def test_a_resumed_run_is_the_uninterrupted_one(env, stops, small, tmp_path, mon
     assert logged(whole) == logged(parts)
 
 
+def noisy(catch, draw=Catch._draw):
+    """Catch before a background that does not compress, so that a small replay wraps."""
+    draw(catch)
+    frame = catch.window[-1]
+    frame[frame == 0] = catch.rng.integers(1, 100, int((frame == 0).sum()), dtype=np.uint8)
+
+
+STORES = {  # settings, codec in the end, where the run is stopped
+    "lz4, and no freeze": ({"freeze_at": "never"}, "lz4", [1, 290]),
+    "lz4, then uint8": ({}, "uint8", [190, 300, 301]),
+    "lz4, kept behind the freeze": ({"store": "pixels"}, "lz4", [250, 320]),
+    "raw, then uint8": ({"pixel_codec": "raw"}, "uint8", [320]),
+}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_resumed_run_is_the_uninterrupted_one_with_every_store(store, small, tmp_path, monkeypatch):
+    """In 1.2 MB: frames are evicted from step 160 or so on."""
+    changes, codec, stops = STORES[store]
+    monkeypatch.setattr(Catch, "_draw", noisy)
+    settings = {"budget": 1_200_000, "steps": 340, "learn_start": 285, "batch_size": 8, "hidden": 16}
+    config = small(run=settings | {"pixel_codec": "lz4", "latent_dtype": "uint8"} | changes)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    found = run.train(config, whole, quiet=True)
+    assert (found["status"], found["codec"]) == ("finished", codec)
+    assert found["replay"]["rows"] < 340
+    for number, step in enumerate(stops):
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "report", stopping_at(step))
+            stopped = run.train(config, parts, resume=number > 0, quiet=True)
+        assert (stopped["status"], stopped["steps"]) == ("interrupted", step)
+    run.train(config, parts, resume=True, quiet=True)
+    (arrays, state, raw), (again, state_again, raw_again) = final(whole, 340), final(parts, 340)
+    assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
+    assert state == state_again
+    assert raw == raw_again
+    assert logged(whole) == logged(parts)
+
+
 def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encodes_what_is_sampled(
     small, tmp_path, monkeypatch
 ):
@@ -110,9 +154,7 @@ def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encod
         patch.setattr(Trainer, "report", stopping_at(350))
         run.train(config, parts, quiet=True)
     run.train(config, parts, resume=True, quiet=True)
-    (arrays, state, raw), (again, state_again, raw_again) = (
-        final(folder, 400, pixels=True) for folder in (whole, parts)
-    )
+    (arrays, state, raw), (again, state_again, raw_again) = final(whole, 400), final(parts, 400)
     assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
     assert (state, raw) == (state_again, raw_again)
 
