@@ -159,7 +159,10 @@ class Prioritized:
 
     def add(self, slot: int, *, startable: bool = True) -> None:
         """A new row in `slot`: the largest priority seen, or 0 for a row that must never start a window."""
-        self.set(np.array([slot]), self.largest if startable else 0.0)
+        self.levels[0].reshape(-1)[slot] = self.largest if startable else 0.0
+        for below, above in zip(self.levels, self.levels[1:], strict=False):
+            slot //= FAN
+            above.reshape(-1)[slot] = below[slot].sum()
 
     def remove(self, slots: Array) -> None:
         """These slots hold no row any more."""

@@ -8,7 +8,7 @@ lap, and the next one starts at both ends again, over the oldest rows. GROUP slo
 they are written and evicted together. So the row count follows the content, and every byte is one or the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any, NamedTuple
 
@@ -245,19 +245,23 @@ class Frames:
     def __getitem__(self, slots: Array) -> Array:
         """Copies of the frames in these slots, uint8 [*slots.shape, *frame]; each is decoded once."""
         ring = self.ring
+        nbytes, arena = ring.nbytes, ring.arena.data
         wanted, inverse = np.unique(slots, return_inverse=True)
-        found = np.empty((len(wanted), ring.nbytes), np.uint8)
-        heads, key, of, arena = ring.rows[wanted], b"", -1, ring.arena.data
-        for slot, start, length, out in zip(
-            wanted.tolist(), heads["start"].tolist(), heads["length"].tolist(), found, strict=True
-        ):
-            behind = slot % GROUP
-            if slot - behind != of:
-                of = slot - behind
-                key = self.key(of)
-            frame = frames.decode(arena[start : start + length], key, ring.nbytes) if behind else key
-            out[:] = np.frombuffer(frame, np.uint8)
-        return found[inverse.reshape(-1)].reshape(*slots.shape, *ring.frame)
+
+        def payloads(of: Array) -> Iterable[tuple[int, memoryview]]:
+            heads = ring.rows[of]
+            starts = heads["start"].astype(np.int64)
+            for slot, start, end in zip(of.tolist(), starts.tolist(), (starts + heads["length"]).tolist(), strict=True):
+                yield slot, arena[start:end]
+
+        places = np.unique(wanted - wanted % GROUP)
+        keys = {slot: bytes(frames.decode(payload, None, nbytes)) for slot, payload in payloads(places)}
+        found = [
+            frames.decode(payload, keys[slot - slot % GROUP], nbytes) if slot % GROUP else keys[slot]
+            for slot, payload in payloads(wanted)
+        ]
+        whole = bytearray().join([found[n] for n in inverse.reshape(-1).tolist()])
+        return np.frombuffer(whole, np.uint8).reshape(*slots.shape, *ring.frame)
 
     def key(self, slot: int) -> bytes:
         """The key frame in `slot`."""
