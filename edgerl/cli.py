@@ -179,9 +179,12 @@ def plan(
     reports = [planning.report(chosen, spec, name) for name in device or (run.device,)]
     rungs = None
     if measure:
+        from rich.console import Console
+
         from edgerl import measuring
 
-        rungs = measuring.ladder(chosen, spec)
+        with Console(stderr=True).status("measuring every store on real steps"):
+            rungs = measuring.ladder(chosen, spec)
         reports = [each | {"measured": rungs} for each in reports]
     if json:
         from json import dumps
