@@ -5,6 +5,7 @@ images in a layout in which weight gradients take twice as long. Here the ReLU b
 stay in oneDNN's own layout in between, and the pixels are kept as bytes. The numbers are those of the plain layers.
 """
 
+import platform
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ _NO_PADDING, _DILATION = [0, 0], [1, 1]
 
 
 def usable(layers: list[nn.Module]) -> bool:
-    """Whether these layers are on a CPU for which torch has oneDNN's kernels."""
+    """Whether these layers are on an x86 CPU, for which torch has oneDNN's own kernels; elsewhere it is untested."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
     return torch.backends.mkldnn.is_available() and all(p.device.type == "cpu" for p in layers[0].parameters())  # type: ignore[no-untyped-call]
 
 

@@ -33,7 +33,7 @@ def evaluate(
             if stopping():
                 return scores
             if rng.random() < epsilon:
-                action = _random(env, rng)
+                action = random_action(env, rng)
             else:
                 action = agent.act(representation.see(timestep.window), explore=False)
             timestep = env.step(action)
@@ -44,7 +44,7 @@ def evaluate(
     return scores
 
 
-def _random(env: Environment, rng: np.random.Generator) -> Any:
+def random_action(env: Environment, rng: np.random.Generator) -> Any:
     """An action drawn uniformly."""
     if env.spec.continuous:
         return rng.uniform(-1, 1, env.actions).astype(np.float32)

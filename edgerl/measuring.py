@@ -14,6 +14,7 @@ from rich.table import Table
 from edgerl import agents, plan, representation, run
 from edgerl.config import Config
 from edgerl.envs import EnvSpec
+from edgerl.evaluation import random_action
 from edgerl.replay import Replay
 from edgerl.representation import Encoded, Latents, Pixels, Stem
 from edgerl.types import Array
@@ -69,9 +70,8 @@ def steps(env: Any, count: int) -> list[Step]:
     rng, found = np.random.default_rng(0), []
     env.reset()
     for _ in range(count):
-        spec, frame = env.spec, env.window[-1].copy()
-        action = rng.uniform(-1, 1, spec.actions).astype(np.float32) if spec.continuous else rng.integers(spec.actions)
-        step = env.step(action if spec.continuous else int(action))
+        frame, action = env.window[-1].copy(), random_action(env, rng)
+        step = env.step(action)
         found.append((frame, action, step.reward, step.terminated, step.truncated))
         if step.terminated or step.truncated:
             env.reset()
@@ -79,16 +79,7 @@ def steps(env: Any, count: int) -> list[Step]:
 
 
 def _filled(config: Config, spec: EnvSpec, budget: int, pixels: Pixels, taken: list[Step]) -> Replay:
-    replay = Replay(
-        budget,
-        pixels,
-        spec.action,
-        n_step=config.replay.n_step,
-        gamma=config.replay.gamma,
-        omega=config.replay.omega,
-        rng=np.random.default_rng(0),
-        sampling=config.replay.sampling,
-    )
+    replay = run.make_replay(config, spec, budget, pixels, np.random.default_rng(0))
     for frame, action, reward, terminated, truncated in taken:
         replay.append(frame, action, reward, terminated=terminated)
         if truncated:

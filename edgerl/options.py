@@ -106,7 +106,8 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
     Raises ConfigError, naming the option, for one that may not change.
     """
     for name, value in options.items():
-        if value not in (None, [], False) and name not in MAY_CHANGE:
+        given = value is not False and value not in (None, [])  # a number 0 was given
+        if given and name not in MAY_CHANGE:
             allowed = ", ".join(map(_option, MAY_CHANGE))
             raise ConfigError(f"{_option(name)}: cannot change at --resume; what can: {allowed}")
     config = configs.load(folder / "config.toml")

@@ -65,16 +65,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
         if saved is None:
             write_config(config, folder)
         metrics = Metrics(folder)
-        replay = Replay(
-            planned.budget,
-            pixels,
-            env.spec.action,
-            n_step=config.replay.n_step,
-            gamma=config.replay.gamma,
-            omega=config.replay.omega,
-            rng=replay_rng,
-            sampling=config.replay.sampling,
-        )
+        replay = make_replay(config, env.spec, planned.budget, pixels, replay_rng)
         with Watchdog(limit) as watchdog, Reporter(run.steps, quiet=quiet) as reporter:
             reporter.say(preflight.introduction(config, planned, limit, source, folder))
             trainer = Trainer(
@@ -108,6 +99,23 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
 def write_config(config: Config, folder: Path) -> None:
     """Leave the run's settings in its folder; a resumed run's only once it has gone on."""
     checkpoint.write_whole(folder / "config.toml", config.to_toml().encode())
+
+
+def make_replay(
+    config: Config, spec: envs.EnvSpec, budget: int, pixels: representation.Pixels, rng: np.random.Generator
+) -> Replay:
+    """The configured replay in `budget` bytes, empty; `rng` draws its batches."""
+    replay = config.replay
+    return Replay(
+        budget,
+        pixels,
+        spec.action,
+        n_step=replay.n_step,
+        gamma=replay.gamma,
+        omega=replay.omega,
+        rng=rng,
+        sampling=replay.sampling,
+    )
 
 
 def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> envs.Environment:

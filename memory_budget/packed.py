@@ -18,7 +18,7 @@ from memory_budget import frames
 from memory_budget.budget import fit_rows
 from memory_budget.ring import NONE, Array, Dtype, IndexBytes, Ring, arena_of, reverse
 
-GROUP = 16  # rows a key frame: 32 would save 5% of Qbert's bytes and evict twice as coarsely
+GROUP = 16  # rows a key frame: 32 would save 8% of Qbert's bytes and evict twice as coarsely
 REVERSED = 2**16  # bytes turned around at a time
 BLOCK = 64  # heads that the table grows by: the sampler sums priorities 64 at a time
 

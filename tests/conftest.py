@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from edgerl import configure
+from edgerl import cli, configure
 
 
 @pytest.fixture
@@ -32,3 +32,17 @@ def edgerl():
         return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"}, **options)
 
     return run
+
+
+@pytest.fixture
+def program(monkeypatch, capsys):
+    """Run `edgerl ARGS` in this process; returns exit code, the text on stdout and the lines on stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["edgerl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        written = capsys.readouterr()
+        return left.value.code or 0, written.out, written.err.splitlines()
+
+    return call

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from edgerl import cli, configure, run
+from edgerl import configure, run
 from edgerl.checkpoint import newest
 from edgerl.metrics import Metrics
 from edgerl.trainer import Trainer, TrainingError
@@ -26,14 +26,12 @@ needs_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="
 
 
 @pytest.fixture
-def program(monkeypatch, capsys):
+def program(program):
     """Run `edgerl ARGS` in this process, where a test can break things; returns exit code and lines on stderr."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["edgerl", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return left.value.code, capsys.readouterr().err.splitlines()
+        code, _, lines = program(*arguments)
+        return code, lines
 
     return call
 

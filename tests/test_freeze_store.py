@@ -1,13 +1,12 @@
 """What the replay holds behind the freeze, by choice and by itself; what summary, plan and command line say of it."""
 
 import json
-import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from edgerl import checkpoint, cli, envs, options, plan, run, summary
+from edgerl import checkpoint, envs, options, plan, run, summary
 from edgerl.config import ConfigError
 from edgerl.freezing import FEWEST, chosen
 from edgerl.replay import Replay
@@ -159,20 +158,6 @@ def test_latents_by_choice_never_fail_at_the_freeze(small, tmp_path):
     changes = {"encoder": "canonical", "cut": "conv2", "store": "latents", "latent_dtype": "uint8"}
     config = small(run={"steps": 70, "freeze_at": 60, "learn_start": 65} | changes)
     assert run.train(config, tmp_path / "run", quiet=True)["status"] == "finished"
-
-
-@pytest.fixture
-def program(monkeypatch, capsys):
-    """Run `edgerl ARGS` in this process; returns exit code, lines on stdout and on stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["edgerl", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        written = capsys.readouterr()
-        return left.value.code or 0, written.out, written.err.splitlines()
-
-    return call
 
 
 REFUSED = {

@@ -79,3 +79,16 @@ def test_a_bad_file_is_one_line_that_names_it(text, tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
         started(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("seed", 0), ("action_repeat", 0), ("sticky_actions", 0.0), ("paper", True)]
+)
+def test_a_resume_refuses_what_may_not_change_though_it_is_zero(option, value, tmp_path):
+    with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')}: cannot change at --resume"):
+        options.resumed(tmp_path, {option: value})
+
+
+def test_a_flag_that_was_not_given_is_no_change_at_a_resume(tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.toml does not exist"):
+        options.resumed(tmp_path, {"paper": False, "set": [], "seed": None})
