@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt tools/system_libraries.sh
 		{ echo "edgerl needs Python 3.11 or newer; $(PYTHON) is older (make PYTHON=python3.11 ...)" >&2; exit 1; }
 	@sh tools/system_libraries.sh
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[atari,dmc,gym,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[atari,dmc,gym,report,video,slurm,ray,test]'
 	@touch $@
 
 clean:
