@@ -58,7 +58,7 @@ def save(
         shutil.rmtree(writing, ignore_errors=True)
         _name(error, place)
         raise
-    for old in _steps(folder)[:-KEPT]:
+    for old in places(folder)[:-KEPT]:
         shutil.rmtree(old)
     return place
 
@@ -111,7 +111,7 @@ def newest(folder: Path) -> Saved:
     one, so it is not passed over.
     """
     passed: list[str] = []
-    for place in reversed(_steps(folder)):
+    for place in reversed(places(folder)):
         try:
             values = _read_values(place)
             if values["format"] == FORMAT:
@@ -142,14 +142,19 @@ def write_whole(file: Path, data: bytes) -> None:
         raise
 
 
+def places(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, whole or not, the newest last."""
+    return sorted(place for place in folder.glob("[0-9]" * 9) if place.is_dir())
+
+
 def exists(folder: Path) -> bool:
     """Whether a run's checkpoint folder holds any checkpoint, whole or not."""
-    return bool(_steps(folder))
+    return bool(places(folder))
 
 
 def discard_after(folder: Path, step: int) -> None:
     """Remove the checkpoints of later steps: damaged ones, which a resumed run will write anew."""
-    for place in _steps(folder):
+    for place in places(folder):
         if int(place.name) > step:
             shutil.rmtree(place)
 
@@ -176,10 +181,6 @@ def _name(error: BaseException, place: Path) -> None:
     """Let an error of the disk name what was to be written, not what was half-written beside it."""
     if isinstance(error, OSError):
         error.filename, error.filename2 = str(place), None
-
-
-def _steps(folder: Path) -> list[Path]:
-    return sorted(place for place in folder.glob("[0-9]" * 9) if place.is_dir())
 
 
 def _checksum(values: dict[str, Any]) -> str:

@@ -3,12 +3,12 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
-from edgerl import options
+from edgerl import cli_sweeps, options
 from edgerl.config import ConfigError
 from edgerl.scores import human_normalised
 from memory_budget import Watchdog
@@ -124,21 +124,38 @@ def evaluate(
     episodes: Annotated[int, typer.Option(help="whole games to play")] = 10,
     seed: Annotated[int, typer.Option(help="seeds the games")] = 0,
     threads: Annotated[int, typer.Option(help="compute threads")] = 1,
+    video: Annotated[
+        Path | None, typer.Option(help="film the first game into this file, .gif or .mp4", metavar="FILE")
+    ] = None,
+    video_games: Annotated[int, typer.Option(help="how many games to film, from the first on")] = 1,
 ) -> None:
     """Play whole games with a run's newest checkpoint: unclipped scores, no exploration."""
-    for name, value in (("episodes", episodes), ("threads", threads)):
+    for name, value in (("episodes", episodes), ("threads", threads), ("video-games", video_games)):
         if value < 1:
             raise ConfigError(f"--{name}: {value} is below 1")
     if seed < 0:
         raise ConfigError(f"--seed: {seed} is below 0")
-    from edgerl import run
+    with _filming(video, video_games) as film:
+        from edgerl import evaluation, run
 
-    found = run.evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=_complain)
-    print(f"{found['env']} at step {found['step']:,}: {found['episodes']} games")
-    print(f"score {found['mean']:,.1f} +- {found['std']:,.1f} ({found['min']:,.0f} to {found['max']:,.0f})")
-    normalised = human_normalised(found["env"], found["mean"])
-    if normalised is not None:
-        print(f"human-normalised {normalised:.3f} (0: random play, 1: a human tester; Wang et al. 2016)")
+        shown = evaluation.unseen if film is None else film.show
+        found = run.evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=_complain, shown=shown)
+        print(f"{found['env']} at step {found['step']:,}: {found['episodes']} games")
+        print(f"score {found['mean']:,.1f} +- {found['std']:,.1f} ({found['min']:,.0f} to {found['max']:,.0f})")
+        normalised = human_normalised(found["env"], found["mean"])
+        if normalised is not None:
+            print(f"human-normalised {normalised:.3f} (0: random play, 1: a human tester; Wang et al. 2016)")
+    if film is not None:
+        print(film)
+
+
+def _filming(file: Path | None, games: int) -> contextlib.AbstractContextManager[Any]:
+    """What films the games, or nothing where no file is named; checked now, so before the games are played."""
+    if file is None:
+        return contextlib.nullcontext()
+    from edgerl.video import Video
+
+    return Video(file, games)
 
 
 @app.command(short_help="what a run will take, and whether it fits")
@@ -199,6 +216,10 @@ def plan(
     planning.show(chosen, reports, console)
     if rungs is not None:
         measuring.show(rungs, chosen, console)
+
+
+app.command(short_help="train a grid of runs: environments, budgets, freezes, seeds")(cli_sweeps.sweep)
+app.command(short_help="runs and sweeps as one page, a table, a picture or JSON")(cli_sweeps.report)
 
 
 @app.command(short_help="the boards and phones that --device knows")

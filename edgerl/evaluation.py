@@ -9,6 +9,12 @@ from edgerl.agents import Agent
 from edgerl.envs import Environment
 from edgerl.representation import Representation
 
+Shown = Callable[[Environment, int, float], None]
+
+
+def unseen(env: Environment, game: int, score: float) -> None:
+    """Show nobody what is played."""
+
 
 def evaluate(
     agent: Agent,
@@ -20,15 +26,18 @@ def evaluate(
     rng: np.random.Generator,
     stopping: Callable[[], bool] = lambda: False,
     playing: Callable[[int], None] = lambda done: None,
+    shown: Shown = unseen,
 ) -> list[float]:
     """Scores of `episodes` whole games: unclipped, no exploration but `epsilon` random actions.
 
-    `stopping` ends it early; `playing` is told the games done before each one.
+    `stopping` ends it early; `playing` is told the games done before each one; `shown` is given the environment, the
+    games done and the score so far, after each reset and each step.
     """
     scores: list[float] = []
     while len(scores) < episodes:
         playing(len(scores))
         timestep, score = env.reset(), 0.0
+        shown(env, len(scores), score)
         while True:
             if stopping():
                 return scores
@@ -38,6 +47,7 @@ def evaluate(
                 action = agent.act(representation.see(timestep.window), explore=False)
             timestep = env.step(action)
             score += timestep.reward
+            shown(env, len(scores), score)
             if timestep.terminated or timestep.truncated:
                 break
         scores.append(score)

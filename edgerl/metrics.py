@@ -18,18 +18,26 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+LONGEST = 4096  # bytes: more than any line has
+
 
 class Metrics:
-    """Writes one JSON line, and one TensorBoard event, for each call of `write`; holds no file open between them."""
+    """Writes one JSON line, and one TensorBoard event, for each call of `write`; holds no file open between them.
+
+    A line has the agent step, `time` (since 1970) and `seconds`, how long the run has taken so far, in all its
+    processes: the time between a stop and a resume is not in it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._lines = folder / "metrics.jsonl"
         self._events = folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
         self._refused = False
+        self._began = time.perf_counter()
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log `values` by name at agent step `step`."""
-        line: dict[str, Any] = {"step": step, "time": round(time.time(), 3), **values}
+        seconds = round(time.perf_counter() - self._began, 3)
+        line: dict[str, Any] = {"step": step, "time": round(time.time(), 3), "seconds": seconds, **values}
         with self._going_on():
             _append(self._lines, json.dumps(line).encode() + b"\n")
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
@@ -46,6 +54,7 @@ class Metrics:
         with self._going_on():
             if nbytes < _size(self._lines):
                 os.truncate(self._lines, nbytes)
+            self._began = time.perf_counter() - _last_seconds(self._lines)
         self._event(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def _event(self, event: Event) -> None:
@@ -78,6 +87,14 @@ def _append(file: Path, record: bytes) -> None:
         with contextlib.suppress(OSError):
             os.truncate(file, size)
         raise
+
+
+def _last_seconds(file: Path) -> float:
+    """What the last line of metrics says of how long its run has taken; 0 where there is none that can be read."""
+    with contextlib.suppress(ValueError, LookupError, OSError), file.open("rb") as lines:
+        lines.seek(max(0, _size(file) - LONGEST))
+        return float(json.loads(lines.read().splitlines()[-1])["seconds"])
+    return 0.0
 
 
 def _size(file: Path) -> int:

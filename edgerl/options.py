@@ -34,7 +34,7 @@ def started(options: dict[str, Any], file: Path | None, assignments: list[str]) 
     the preset of the environment, the `--config` file, `--set` assignments, `options` (None: not given).
     Raises ConfigError, naming the option, for what is not allowed.
     """
-    return _settled(_file(file), _assigned(assignments), _given(_as_the_paper(options)))
+    return _settled(_file(file), assigned(assignments), _given(_as_the_paper(options)))
 
 
 def _as_the_paper(options: dict[str, Any]) -> dict[str, Any]:
@@ -158,13 +158,13 @@ def _file(file: Path | None) -> configs.Tables:
         raise ConfigError(f"--config: {error}") from None
 
 
-def _assigned(assignments: list[str]) -> configs.Tables:
-    """`key=value` texts by table; a value is TOML, or else text."""
+def assigned(assignments: list[str], option: str = "--set") -> configs.Tables:
+    """`key=value` texts by table; a value is TOML, or else text. Raises ConfigError, naming the option."""
     found: configs.Tables = {}
     for text in assignments:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals:
-            raise ConfigError(f"--set: {text!r} is not key=value, such as replay.n_step=10")
+            raise ConfigError(f"{option}: {text!r} is not key=value, such as replay.n_step=10")
         try:
             table, name = configs.find(key)
             try:
@@ -176,7 +176,7 @@ def _assigned(assignments: list[str]) -> configs.Tables:
                 parsed = _bytes(f"{table}.{name}", parsed if isinstance(parsed, str) else value)
             found.setdefault(table, {})[name] = configs.check(f"{table}.{name}", parsed)
         except ConfigError as error:
-            raise ConfigError(f"--set: {error}") from None
+            raise ConfigError(f"{option}: {error}") from None
     return found
 
 

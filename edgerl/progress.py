@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
-class _Lasting(Console):
+class Lasting(Console):
     """A console that falls silent where its pipe is closed, instead of ending the program."""
 
     def on_broken_pipe(self) -> None:
@@ -19,7 +19,7 @@ class Reporter:
     """Shows steps, steps/s, the last score, replay rows and resident memory; `say` prints a line of its own."""
 
     def __init__(self, steps: int, *, quiet: bool) -> None:
-        self._console = _Lasting(stderr=True, quiet=quiet, highlight=False)
+        self._console = Lasting(stderr=True, quiet=quiet, highlight=False)
         self._steps, self._quiet = steps, quiet
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),

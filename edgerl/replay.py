@@ -98,7 +98,7 @@ class Replay:
         self._starting = True
 
     def _write(self, stored: Array, action: Array | int, reward: float, flags: int) -> None:
-        slot, _ = self.ring.append(stored, self.sampler.remove, reward=reward, action=action, flags=flags)
+        slot = self.ring.append(stored, self.sampler.remove, reward=reward, action=action, flags=flags)
         self.sampler.add(slot, startable=not flags & LAST)
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgerl import agents, checkpoint, envs, plan, preflight, representation, resuming, summary
 from edgerl.config import Config, ConfigError
-from edgerl.evaluation import evaluate, statistics
+from edgerl.evaluation import Shown, evaluate, statistics, unseen
 from edgerl.freezing import rehearse
 from edgerl.metrics import Metrics
 from edgerl.policy import Policy
@@ -147,9 +147,18 @@ def interruptible(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def evaluate_run(folder: Path, *, episodes: int, seed: int, threads: int, say: Callable[[str], None]) -> dict[str, Any]:
+def evaluate_run(
+    folder: Path,
+    *,
+    episodes: int,
+    seed: int,
+    threads: int,
+    say: Callable[[str], None],
+    shown: Shown = unseen,
+) -> dict[str, Any]:
     """Play whole games with a run's newest checkpoint; returns their statistics, with `step` and `env`.
 
+    `shown`: see `evaluate`.
     Raises ConfigError or CheckpointError, in one line, where the folder holds no run that can be read.
     """
     policy = Policy(folder, threads=threads)
@@ -163,5 +172,6 @@ def evaluate_run(folder: Path, *, episodes: int, seed: int, threads: int, say: C
         episodes=episodes,
         epsilon=run.eval_epsilon,
         rng=np.random.default_rng(seed),
+        shown=shown,
     )
     return {"env": run.env, "step": policy.step, **statistics(scores)}

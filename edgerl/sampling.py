@@ -8,16 +8,12 @@ import numpy as np
 from edgerl.types import Array
 
 Field = tuple[str, Any, tuple[int, ...]]
-FAN = 64  # children per tree node: few levels, and 8.13 bytes a row where a binary tree takes 16
+FAN = 64  # rows a block whose sum is kept: 8.13 bytes a row where a binary tree takes 16
 _BLOCKS = np.int64(FAN)
 
 
-def _levels(capacity: int) -> list[int]:
-    """Node counts from the leaves up, each a whole number of blocks; the last level is one block."""
-    counts = [max(1, -(-capacity // FAN)) * FAN]
-    while counts[-1] > FAN:
-        counts.append(-(-(counts[-1] // FAN) // FAN) * FAN)
-    return counts
+def _blocks(capacity: int) -> int:
+    return max(1, -(-capacity // FAN))
 
 
 class Sampler(Protocol):
@@ -103,21 +99,22 @@ class Uniform:
 class Prioritized:
     """Proportional prioritized sampling (Schaul et al. 2016) over the ring's slots.
 
-    A sum tree with 64 children a node, float64, rebuilt from its children at every change, so that no rounding error
-    builds up. Row probability is priority / total; a priority is loss ** omega; new rows get the largest seen.
+    Priorities lie in blocks of 64, each with its sum, float64, computed anew from the block at every change, so that no
+    rounding error builds up. A running sum over the blocks finds the block, one within it the row. Row probability is
+    priority / total; a priority is loss ** omega; new rows get the largest seen.
     """
 
     leaf: ClassVar[list[Field]] = [("priority", np.float64, ())]
 
     @staticmethod
     def index_bytes(capacity: int) -> int:
-        """Bytes the tree takes for `capacity` rows."""
-        return 8 * sum(_levels(capacity))
+        """Bytes that priorities and sums take for `capacity` rows."""
+        return 8 * (FAN + 1) * _blocks(capacity)
 
     @staticmethod
     def upper_bytes(capacity: int) -> int:
-        """Bytes it takes without its leaves."""
-        return 8 * sum(_levels(capacity)[1:])
+        """Bytes of the sums alone."""
+        return 8 * _blocks(capacity)
 
     def __init__(
         self, index: Array, capacity: int, omega: float, rng: np.random.Generator, leaves: Array | None = None
@@ -127,42 +124,38 @@ class Prioritized:
         self.place(index, capacity, leaves=leaves)
 
     def place(self, index: Array, capacity: int, priorities: Array | None = None, leaves: Array | None = None) -> None:
-        """Lay the tree into `index` (uint8 [index_bytes]) for `capacity` slots, the first with these priorities.
+        """Lay out priorities, of the first slots these, and sums for `capacity` slots at the front of `index` (uint8).
 
-        Where `leaves` (float64 [capacity], a whole number of blocks) lie elsewhere, `index` has [upper_bytes].
+        They take `index_bytes`; where `leaves` (float64 [capacity], a whole number of blocks) lie elsewhere,
+        `upper_bytes`.
         """
-        self.capacity = capacity
-        counts = _levels(capacity)
-        self.levels: list[Array] = [] if leaves is None else [leaves.reshape(-1, FAN)]
-        start = 0
-        for count in counts[len(self.levels) :]:
-            self.levels.append(index[start : start + 8 * count].view(np.float64).reshape(-1, FAN))
-            start += 8 * count
-        index[:start] = 0
+        self.capacity, blocks = capacity, _blocks(capacity)
+        own = blocks * FAN if leaves is None else 0
+        values = index[: 8 * (own + blocks)].view(np.float64)
+        values[:] = 0
+        self.leaves, self.sums = (values[:own] if leaves is None else leaves).reshape(blocks, FAN), values[own:]
         if priorities is not None:
-            self.levels[0].reshape(-1)[: len(priorities)] = priorities
+            self.leaves.reshape(-1)[: len(priorities)] = priorities
             self.sum(len(priorities))
 
     def sum(self, count: int) -> None:
-        """Compute every node above the first `count` leaves anew."""
-        for below, above in zip(self.levels, self.levels[1:], strict=False):
-            count = -(-count // FAN)
-            above.reshape(-1)[:count] = below[:count].sum(axis=1)
+        """Compute the sums of the blocks of the first `count` leaves anew."""
+        blocks = -(-count // FAN)
+        self.sums[:blocks] = self.leaves[:blocks].sum(axis=1)
 
     @property
     def total(self) -> float:
-        return float(self.levels[-1].sum())
+        return float(self.sums.sum())
 
     def priorities(self) -> Array:
         """Every slot's priority: a float64 view [capacity]."""
-        return self.levels[0].reshape(-1)[: self.capacity]
+        return self.leaves.reshape(-1)[: self.capacity]
 
     def add(self, slot: int, *, startable: bool = True) -> None:
         """A new row in `slot`: the largest priority seen, or 0 for a row that must never start a window."""
-        self.levels[0].reshape(-1)[slot] = self.largest if startable else 0.0
-        for below, above in zip(self.levels, self.levels[1:], strict=False):
-            slot //= FAN
-            above.reshape(-1)[slot] = below[slot].sum()
+        block = slot // FAN
+        self.leaves[block, slot % FAN] = self.largest if startable else 0.0
+        self.sums[block] = self.leaves[block].sum()
 
     def remove(self, slots: Array) -> None:
         """These slots hold no row any more."""
@@ -170,11 +163,9 @@ class Prioritized:
 
     def set(self, slots: Array, priorities: Array | float) -> None:
         """Give slots [n] these priorities [n]."""
-        self.levels[0].reshape(-1)[slots] = priorities
-        blocks = slots
-        for below, above in zip(self.levels, self.levels[1:], strict=False):
-            blocks = blocks // _BLOCKS
-            above.reshape(-1)[blocks] = below[blocks].sum(axis=1)
+        blocks = slots // _BLOCKS
+        self.leaves[blocks, slots % _BLOCKS] = priorities
+        self.sums[blocks] = self.leaves[blocks].sum(axis=1)
 
     def update(self, slots: Array, losses: Array) -> None:
         """New priorities loss ** omega for the slots of a batch, both [n]."""
@@ -202,15 +193,14 @@ class Prioritized:
 
     def _find(self, mass: Array) -> Array:
         """The slots at which the running sum of priorities passes each value of `mass`."""
-        nodes = np.zeros(len(mass), np.int64)
-        for level in reversed(self.levels):
-            sums = level[nodes].cumsum(axis=1)
-            last = (sums < sums[:, -1:]).sum(axis=1)  # the last child that holds anything: rounding may pass it
-            children = np.minimum((sums <= mass[:, None]).sum(axis=1), last)
-            before = children > 0
-            mass = mass - np.where(before, sums[np.arange(len(mass)), children - 1], 0.0)
-            nodes = nodes * FAN + children
-        return np.minimum(nodes, self.capacity - 1)
+        running = self.sums.cumsum()
+        blocks = running.searchsorted(np.minimum(mass, np.nextafter(running[-1], 0)), side="right")
+        blocks = np.minimum(blocks, len(running) - 1)  # where nothing has a priority
+        mass = mass - np.where(blocks > 0, running[blocks - 1], 0.0)
+        within = self.leaves[blocks].cumsum(axis=1)
+        mass = np.minimum(mass, np.nextafter(within[:, -1], 0))  # rounding may pass what the block holds
+        found: Array = np.minimum(blocks * FAN + (within > mass[:, None]).argmax(axis=1), self.capacity - 1)
+        return found
 
 
 SAMPLERS: dict[str, type[Uniform] | type[Prioritized]] = {"uniform": Uniform, "prioritized": Prioritized}

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from edgerl import versions
 from edgerl.checkpoint import write_whole
 from edgerl.trainer import Trainer
 from memory_budget import format_bytes
@@ -87,6 +88,7 @@ def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
             "exact_per_update_after": flops.exact_per_update(frozen=True),
         },
         "returns": trainer.returns,
+        "versions": versions.found(),
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from memory_budget import frames
 from memory_budget.budget import fit_rows
-from memory_budget.ring import NONE, Array, Dtype, IndexBytes, Ring, arena_of, reverse
+from memory_budget.ring import Array, Dtype, IndexBytes, Ring, arena_of, reverse
 
 GROUP = 16  # rows a key frame: 32 would save 8% of Qbert's bytes and evict twice as coarsely
 REVERSED = 2**16  # bytes turned around at a time
@@ -107,10 +107,10 @@ class PackedRing:
         found: Array = slots + np.where(slots < self.head - self.lap, self.lap, self.previous)
         return found
 
-    def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> tuple[int, Array]:
-        """Store a row; returns its slot and the slots that lost theirs to make room, [n].
+    def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> int:
+        """Store a row; returns its slot.
 
-        `evicted` hears of those too, before anything is written where they were.
+        `evicted` hears of the slots that lost their rows to make room, [n], before anything is written there.
         """
         frame = obs.tobytes()
         self._gone = []
@@ -120,9 +120,8 @@ class PackedRing:
             if self._make_room(slot, len(payload)):
                 break
             self.previous, self.lap, self.low = self.lap, self.head, self.end
-        gone = np.concatenate(self._gone) if self._gone else NONE
-        if evicted is not None and len(gone):
-            evicted(gone)
+        if evicted is not None and self._gone:
+            evicted(np.concatenate(self._gone))
         self.low -= len(payload)
         self.arena[self.low : self.low + len(payload)] = np.frombuffer(payload, np.uint8)
         row = self.rows[slot]
@@ -130,7 +129,7 @@ class PackedRing:
             row[name] = value
         row["start"], row["length"] = self.low, len(payload)
         self.head += 1
-        return slot, gone
+        return slot
 
     def _make_room(self, slot: int, nbytes: int) -> bool:
         """Evict what stands in the way of a row in `slot` and so many bytes below `low`; no: this lap is full."""

@@ -20,7 +20,6 @@ from memory_budget.budget import fit_rows
 Array = npt.NDArray[Any]
 Dtype = np.dtype[Any]
 IndexBytes = Callable[[int], int]
-NONE = np.zeros(0, np.int64)  # no slots
 
 
 def padded(fields: list[tuple[str, Any, tuple[int, ...]]]) -> Dtype:
@@ -87,13 +86,13 @@ class Ring:
         found: Array = self.oldest + (slots - self.oldest) % self.capacity
         return found
 
-    def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> tuple[int, Array]:
-        """Store a row, over the oldest where the ring is full; returns its slot, and that no other row is gone."""
+    def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> int:
+        """Store a row, over the oldest where the ring is full; returns its slot. No other row is ever `evicted`."""
         slot = self.advance()
         for name, value in columns.items():
             self.rows[name][slot] = value
         self.rows["obs"][slot] = obs
-        return slot, NONE
+        return slot
 
     def state(self) -> tuple[dict[str, Array], dict[str, int]]:
         """The rows present (a view of the arena), and where the ring stands."""

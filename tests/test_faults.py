@@ -193,6 +193,17 @@ def test_metrics_that_stop_in_the_middle_leave_whole_records_and_come_back(patte
     assert capsys.readouterr().err == f"edgerl: metrics not logged: {os.strerror(errno.EFBIG)}; going on\n"
 
 
+def test_the_seconds_of_a_run_leave_out_the_time_between_a_stop_and_a_resume(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"step": 1, "time": 100.0, "seconds": 50.0}\n{"step": 2, "time": 110.0, "seconds": 60.0}\n')
+    metrics = Metrics(tmp_path)
+    metrics.cut(len(file.read_text().splitlines()[0]) + 1, 1)
+    metrics.write(2, {})
+    kept, new = (json.loads(line)["seconds"] for line in file.read_text().splitlines())
+    assert kept == 50.0
+    assert 50.0 <= new < 60.0
+
+
 def begun(folder, config, full):
     """A run that has not come to a checkpoint; there is no space for this one of its files."""
     folder.mkdir()

@@ -31,7 +31,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(small, tmp_pa
     assert not np.array_equal(first["online.head.value.weight_mu"], other["online.head.value.weight_mu"])
     lines = [
         [
-            {k: v for k, v in json.loads(line).items() if k not in ("time", "freeze/seconds")}
+            {k: v for k, v in json.loads(line).items() if k not in ("time", "seconds", "freeze/seconds")}
             for line in text.splitlines()
         ]
         for text in ((tmp_path / name / "metrics.jsonl").read_text() for name in "ab")

@@ -22,6 +22,7 @@ from edgerl.trainer import Trainer
 ACTION = np.dtype(np.uint8)
 TIMED = {
     "time",
+    "seconds",
     "freeze/seconds",
     "throughput/steps_per_s",
     "memory/rss_bytes",

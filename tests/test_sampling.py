@@ -37,14 +37,10 @@ def everywhere(slots):
 
 
 def check(sampler, expected):
-    """Leaves as expected, zeros behind them, and every node exactly the sum of its 64 children."""
+    """Leaves as expected, zeros behind them, and every sum exactly that of its block's 64."""
     assert np.array_equal(sampler.priorities(), expected)
-    assert not sampler.levels[0].reshape(-1)[len(expected) :].any()
-    for below, above in zip(sampler.levels, sampler.levels[1:], strict=False):
-        sums = above.reshape(-1)
-        assert np.array_equal(sums[: len(below)], below.sum(axis=1))
-        assert not sums[len(below) :].any()
-    assert len(sampler.levels[-1]) == 1
+    assert not sampler.leaves.reshape(-1)[len(expected) :].any()
+    assert np.array_equal(sampler.sums, sampler.leaves.sum(axis=1))
     assert sampler.total == pytest.approx(math.fsum(expected), rel=1e-12)
 
 
@@ -165,14 +161,14 @@ def test_place_restores_priorities_for_more_rows(before, after):
 
 
 @given(CAPACITIES)
-def test_the_tree_is_index_bytes_of_views_end_to_end(capacity):
+def test_leaves_and_sums_are_index_bytes_of_views_end_to_end(capacity):
     sampler, index = build(capacity)
     assert index.nbytes == Prioritized.index_bytes(capacity)
+    assert sampler.leaves.shape == (len(sampler.sums), FAN)
     end = index.__array_interface__["data"][0]
-    for level in sampler.levels:
+    for level in (sampler.leaves, sampler.sums):
         assert level.__array_interface__["data"][0] == end
         assert level.flags.c_contiguous
-        assert level.shape[1] == FAN
         assert np.shares_memory(level, index)
         end += level.nbytes
     assert end == index.__array_interface__["data"][0] + index.nbytes

@@ -39,6 +39,8 @@ def _emulator(game: str, seed: int, sticky_actions: float) -> ale_py.ALEInterfac
 class Atari:
     """One game. In training a lost life is terminal: the emulator goes on, the stored history is blanked."""
 
+    steps_per_second = 60 / REPEAT
+
     def __init__(
         self,
         game: str,
@@ -63,6 +65,8 @@ class Atari:
         self.window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
         self._lives = 0
         self._over = True
+        self._watched = False  # by people, who are shown colours
+        self._before: Array | None = None  # the screen before the newest, in colours
 
     def reset(self) -> TimeStep:
         """The first window of a game (after up to 30 no-ops), or of the next life."""
@@ -76,6 +80,7 @@ class Atari:
             self.ale.act(0)  # the step after a lost life
         self._over = self.ale.game_over(with_truncation=True)
         self._lives = self.ale.lives()
+        self._before = None
         self.window[:] = 0
         self._look(self.window[-1])
         return TimeStep(self.window, 0.0, False, False, False)
@@ -84,8 +89,11 @@ class Atari:
         """Repeat an action 4 times; the new frame is the maximum of the last two screens."""
         reward = 0.0
         self._frames[:] = 0
+        self._before = None
         for repeat in range(REPEAT):
             reward += self.ale.act(self._actions[action])
+            if self._watched and repeat == REPEAT - 2:
+                self._before = self.ale.getScreenRGB()
             if repeat >= REPEAT - 2:
                 self._look(self._frames[repeat - (REPEAT - 2)])
             if self.ale.game_over(with_truncation=True):
@@ -114,8 +122,15 @@ class Atari:
         self._lives, self._over, self.rng.bit_generator.state = values["lives"], values["over"], values["rng"]
 
     def render(self) -> Array:
+        """The brighter of the last two screens, as in the window, since games draw much on every other one only.
+
+        Its pixels are twice as wide as high. The first that is asked for shows one screen.
+        """
         screen: Array = self.ale.getScreenRGB()
-        return screen
+        if self._before is not None:
+            np.maximum(screen, self._before, out=screen)
+        self._watched = True
+        return screen.repeat(2, axis=1)
 
     def _look(self, into: Array) -> None:
         self.ale.getScreenGrayscale(self._screen)

@@ -37,7 +37,15 @@ CAMERAS = {"quadruped": 2}
 MODEL_SEED = 0
 # lqr alone has no time limit; with this one its episodes have 1,000 steps, as all others.
 LIMITS = {"lqr": {"time_limit": 30.0}}
+SCREEN = 480  # pixels that pictures for people are high and wide
 UNBOUNDED = 1e10  # how dm_control writes that an actuator (those of lqr) has no bounds
+
+
+class _Screen(mujoco.Physics):  # type: ignore[misc]  # of a package without types
+    """The same bodies, model and data shared, with another place to draw them."""
+
+    def after_reset(self) -> None:
+        """Compute nothing anew, as a Physics else does when it is made: the episode would go on otherwise."""
 
 
 class Dmc:
@@ -51,12 +59,15 @@ class Dmc:
         domain, _, part = task.partition("-")
         self._env = suite.load(domain, part, task_kwargs={"random": MODEL_SEED, **LIMITS.get(domain, {})})
         bounds = self._env.action_spec()
+        self.steps_per_second = 1 / (self._env.control_timestep() * repeat)
         free = (bounds.minimum <= -UNBOUNDED) | (bounds.maximum >= UNBOUNDED)  # scaled to these, any action is a crash
         self._low, self._high = np.where(free, -1.0, bounds.minimum), np.where(free, 1.0, bounds.maximum)
         physics = self._env.physics
         physics.model.vis.global_.offwidth = physics.model.vis.global_.offheight = SIDE  # before anything is drawn
+        self._angle = CAMERAS.get(domain, 0)
+        self._wide: Any = None  # the camera of pictures for people: nobody who trains pays for it
         try:
-            self._camera = mujoco.Camera(physics, SIDE, SIDE, CAMERAS.get(domain, 0))
+            self._camera = mujoco.Camera(physics, SIDE, SIDE, self._angle)
             self.frame()
         except Exception as error:  # GL may raise anything
             raise _no_gl(error) from error
@@ -79,8 +90,14 @@ class Dmc:
         return reward, terminated, timestep.last() and not terminated
 
     def frame(self) -> Array:
-        return self.render().transpose(2, 0, 1)
+        picture: Array = self._camera.render()
+        return picture.transpose(2, 0, 1)
 
     def render(self) -> Array:
-        picture: Array = self._camera.render()
+        """The same scene in 480x480."""
+        if self._wide is None:
+            physics = self._env.physics
+            physics.model.vis.global_.offwidth = physics.model.vis.global_.offheight = SCREEN
+            self._wide = mujoco.Camera(_Screen(physics.data), SCREEN, SCREEN, self._angle)
+        picture: Array = self._wide.render()
         return picture

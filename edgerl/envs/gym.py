@@ -44,6 +44,7 @@ class Gym:
             env = _made(name, render_mode="rgb_array")
         self._env = env
         try:
+            self.steps_per_second = float(env.metadata.get("render_fps") or 15)
             import cv2  # here and not above: a plan needs none of its 17 MB
 
             self._cv2: Any = cv2

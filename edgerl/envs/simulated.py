@@ -18,6 +18,7 @@ class Simulator(Protocol):
     """Episodes that follow from a seed and the actions alone, with a frame where one is asked for."""
 
     spec: EnvSpec
+    steps_per_second: float  # of the agent, at the simulator's own speed
 
     def reset(self, seed: int) -> None: ...
 
@@ -61,6 +62,7 @@ class Simulated:
     def __init__(self, simulator: Simulator, rng: np.random.Generator, name: str) -> None:
         self.name, self.rng = name, rng
         self.spec, self.actions = simulator.spec, simulator.spec.actions
+        self.steps_per_second = simulator.steps_per_second
         self.window = np.zeros((self.spec.history, *self.spec.frame), np.uint8)
         self._simulator = simulator
         self._looking = True

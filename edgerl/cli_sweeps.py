@@ -1,0 +1,98 @@
+"""The commands for many runs: their options. What they do is imported when they are called."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sweep(
+    env: Annotated[
+        list[str] | None,
+        typer.Option(help="such as atari/qbert; may be given several times (with --preset: some of its environments)"),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="an experiment of the paper, such as paper/table1-memory", metavar="NAME")
+    ] = None,
+    budgets: Annotated[
+        str | None, typer.Option(help="an axis: such as 0.03GB,0.07GB,unbounded (default: the preset's)")
+    ] = None,
+    freeze_at: Annotated[
+        str | None, typer.Option(help="an axis: T_f in agent steps, never, or preset (each task's own)")
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(help="an axis: any setting, such as replay.latent_dtype=float32,uint8", metavar="KEY=V1,V2"),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="5: seeds 0 to 4; 3,7: these two (default: 0, or as many as the paper's)")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="agent steps of every run (default: the preset's)")] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="multiplies what presets say of steps, T_f, evaluations and multiply-adds")
+    ] = None,
+    algo: Annotated[str | None, typer.Option(help="rainbow, dqn, curl or sac (default: the preset's)")] = None,
+    device: Annotated[str | None, typer.Option(help="a device profile (see edgerl devices)")] = None,
+    eval_every: Annotated[int | None, typer.Option(help="agent steps between evaluations; 0: none")] = None,
+    eval_episodes: Annotated[int | None, typer.Option(help="whole games an evaluation plays")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="agent steps between checkpoints; 0: ends only")] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="store as the paper does: raw frames, float32 latents")
+    ] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="any setting, of every run", metavar="KEY=VALUE")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="runs at the same time (default: as many as there are cores)")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="compute threads of a run (default: cores over jobs)")] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="bytes that all runs may hold (default: 90% of what is available)")
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            help="where runs run (default: local); for slurm and ray, --out must be on a disk that all machines share",
+            metavar="local|slurm|ray",
+        ),
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(help="a parameter of Slurm's: partition=gpu, or time=600 (minutes)", metavar="KEY=VALUE"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="the sweep's folder", metavar="DIR")] = None,
+    resume: Annotated[Path | None, typer.Option(help="go on with the sweep in this folder", metavar="DIR")] = None,
+    print_commands: Annotated[
+        bool, typer.Option("--print-commands", help="print the edgerl train command of every run, and run nothing")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+) -> None:
+    """Train a grid of environments, variants and seeds, each run in a process of its own.
+
+    What was stopped, even by kill -9, goes on with --resume DIR: finished runs are kept, others go on where they stood.
+    """
+    given = {name.rstrip("_"): value for name, value in locals().items()}
+    given |= {name: given[name] or [] for name in ("env", "vary", "set", "slurm")}
+    from edgerl.sweeps import launching
+
+    raise typer.Exit(launching.sweep(given))
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_OR_SWEEP...", help="run folders, sweeps, folders of runs")],
+    out: Annotated[Path, typer.Option(help="the file to write")] = Path("report.html"),
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="what to write (default: as --out ends)", metavar="html|md|json|png"),
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="the page's title (default: from what it shows)")] = None,
+) -> None:
+    """Put runs together, in one page that works offline: scores with intervals over seeds, capacity, memory, cost."""
+    import sys
+
+    from edgerl import reports
+
+    left_out = reports.write(runs, out, form, title)
+    for folder, why in left_out:
+        print(f"edgerl: left out: {folder}: {why}", file=sys.stderr)
+    print(f"report in {out} ({out.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,138 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const root = document.documentElement;
+const LIGHT = ["#0067b1", "#d1580a", "#00875f", "#b4488c", "#8a6d00", "#3a8fc4", "#6b7280", "#a3333d"];
+const DARK = ["#5fb3f5", "#ff9f5a", "#3fd0a4", "#ee8fc8", "#e3c341", "#9bd2f2", "#aab3c0", "#ff8a92"];
+const PARTS = ["libraries", "networks", "optimizer", "replay", "scratch", "unaccounted"];
+const WORDS = { x: "agent steps" };
+
+function dark() { return root.dataset.theme === "dark"; }
+function colour(index) { const all = dark() ? DARK : LIGHT; return all[index % all.length]; }
+function veil(hex, alpha) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  return `rgba(${r},${g},${b},${alpha})`;
+}
+
+// A long name in lines of about 24 letters: the axis would else take the plot's place.
+function wrapped(name) {
+  return name.split(" ").reduce((lines, word) => {
+    const last = lines[lines.length - 1];
+    if (last.length + word.length < 24) lines[lines.length - 1] = last ? `${last} ${word}` : word;
+    else lines.push(word);
+    return lines;
+  }, [""]).join("<br>");
+}
+
+function layout(x, y, more = {}) {
+  const ink = dark() ? "#e7eaef" : "#1d2430", line = dark() ? "#313a46" : "#dfe3e8";
+  const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true, exponentformat: "SI" };
+  return {
+    font: { color: ink, family: "system-ui, sans-serif", size: 12 },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 55, r: 12, t: 8, b: 45 }, hovermode: "closest", showlegend: false,
+    legend: { orientation: "h", y: 1.02, x: 0, yanchor: "bottom" },
+    xaxis: { ...axis, title: { text: x }, rangemode: "tozero" },
+    yaxis: { ...axis, title: { text: y }, ...(more.yaxis || {}) },
+    ...Object.fromEntries(Object.entries(more).filter(([key]) => !key.endsWith("axis"))),
+  };
+}
+
+function scores(env, chosen) {
+  const traces = [], shapes = [];
+  env.variants.forEach((variant, index) => {
+    const x = variant.x[chosen.axis], found = variant[chosen.statistic], ink = colour(index), group = "v" + index;
+    if (found.low.some((value) => value !== null)) {
+      traces.push({ x: [...x, ...[...x].reverse()], y: [...found.high, ...[...found.low].reverse()], fill: "toself",
+        fillcolor: veil(ink, 0.16), line: { width: 0 }, hoverinfo: "skip", showlegend: false, legendgroup: group });
+    }
+    if (chosen.seeds && variant.seeds.length > 1) {
+      for (const seed of variant.seeds) {
+        traces.push({ x, y: seed.y, mode: "markers", marker: { size: 5, color: veil(ink, 0.55) }, showlegend: false,
+          legendgroup: group, hovertemplate: `%{y:,.1f} at %{x:,}<extra>${variant.name}, seed ${seed.seed}</extra>` });
+      }
+    }
+    const many = variant.seeds.length > 1 ? `${variant.seeds.length} seeds` : "one seed";
+    traces.push({ x, y: found.y, mode: "lines+markers", marker: { size: 4 }, line: { color: ink, width: 2.4 },
+      name: `${variant.name} (${many})`, legendgroup: group,
+      customdata: found.y.map((_, at) => found.low[at] === null ? "" :
+        ` [${found.low[at].toLocaleString()}, ${found.high[at].toLocaleString()}]`),
+      hovertemplate: `%{y:,.1f}%{customdata} at %{x:,}<extra>${variant.name}</extra>` });
+    if (variant.freeze) {
+      shapes.push({ type: "line", x0: variant.freeze[chosen.axis], x1: variant.freeze[chosen.axis], yref: "paper", y0: 0,
+        y1: 1, line: { color: ink, width: 1.3, dash: "dot" } });
+    }
+  });
+  return [traces, layout(env.axes[chosen.axis], "score", { shapes, showlegend: true })];
+}
+
+function overTime(env, name, label, unit, extra) {
+  const traces = [], shapes = [];
+  env.variants.forEach((variant, index) => {
+    traces.push({ ...variant[name], mode: "lines", name: variant.name, line: { color: colour(index), width: 2 },
+      legendgroup: "v" + index, hovertemplate: `%{y:,} ${unit} at step %{x:,}<extra>${variant.name}</extra>` });
+    extra(variant, colour(index), traces, shapes, "v" + index);
+  });
+  return [traces, layout(WORDS.x, label, { shapes, yaxis: { rangemode: "tozero" } })];
+}
+
+function rows(env) {
+  return overTime(env, "rows", "rows", "rows", (variant, ink, traces, shapes, group) => {
+    traces.push({ ...variant.capacity, mode: "lines", line: { color: ink, width: 1.4, dash: "dot" }, showlegend: false,
+      legendgroup: group, hovertemplate: `%{y:,} rows fit<extra>${variant.name}</extra>` });
+  });
+}
+
+function memory(env) {
+  return overTime(env, "memory", "MB", "MB", (variant, ink, traces, shapes) => {
+    if (variant.limit) {
+      shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: variant.limit, y1: variant.limit,
+        line: { color: ink, width: 1.4, dash: "dash" } });
+    }
+  });
+}
+
+function ledger(env) {
+  const names = env.variants.flatMap((variant) =>
+    ["planned", "measured"].map((kind) => `${wrapped(variant.name)}, ${kind}`));
+  const traces = PARTS.map((part, index) => ({
+    type: "bar", orientation: "h", name: part, marker: { color: colour(index) }, y: names,
+    x: env.variants.flatMap((variant) => [variant.ledger.planned[part] || 0, variant.ledger.measured[part] || 0]),
+    hovertemplate: `%{x:,.1f} MB<extra>${part}</extra>`,
+  }));
+  return [traces, layout("MB", "", { barmode: "relative", showlegend: true, yaxis: { autorange: "reversed" } })];
+}
+
+function speed(env) {
+  const traces = ["before the freeze", "after it"].map((when, index) => ({
+    type: "bar", orientation: "h", name: when, y: env.variants.map((variant) => wrapped(variant.name)),
+    x: env.variants.map((variant) => variant.speed[index]), marker: { color: colour(index) },
+    hovertemplate: `%{x:,.1f} steps/s ${when}<extra></extra>`,
+  }));
+  return [traces, layout("steps/s", "", { barmode: "group", showlegend: true, yaxis: { autorange: "reversed" } })];
+}
+
+const PLOTS = { scores, rows, memory, ledger, speed };
+
+function chosenOf(index) {
+  const find = (name) => document.querySelector(`[data-choose="${name}"][data-env="${index}"]`);
+  return { axis: find("axis").value, statistic: find("statistic").value, seeds: find("seeds").checked };
+}
+
+function draw(element) {
+  const index = Number(element.dataset.env);
+  const [traces, shape] = PLOTS[element.dataset.plot](data.sections[index], chosenOf(index));
+  Plotly.react(element, traces, shape, { responsive: true, displaylogo: false, displayModeBar: "hover",
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+}
+
+function drawAll() { document.querySelectorAll("[data-plot]").forEach(draw); }
+
+for (const input of document.querySelectorAll("[data-choose]")) {
+  input.addEventListener("change", () =>
+    draw(document.querySelector(`[data-plot="scores"][data-env="${input.dataset.env}"]`)));
+}
+const asked = window.matchMedia("(prefers-color-scheme: dark)");
+function theme(name) { root.dataset.theme = name; drawAll(); }
+document.getElementById("theme").addEventListener("click", () => theme(dark() ? "light" : "dark"));
+asked.addEventListener("change", () => theme(asked.matches ? "dark" : "light"));
+theme(asked.matches ? "dark" : "light");

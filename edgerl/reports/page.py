@@ -1,0 +1,40 @@
+"""The report as one self-contained page: no network, no other file."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+from edgerl.reports.contents import Contents
+from edgerl.reports.groups import AXES
+from edgerl.settings import ConfigError
+
+INSTALL = "pip install -c constraints.txt -e '.[report]'"
+
+
+def page(contents: Contents) -> str:
+    """The page's HTML, about 5 MB: nearly all of it is the plotting library (plotly.js)."""
+    try:
+        import jinja2
+        import plotly
+    except ImportError as error:
+        raise ConfigError(f"--format: html needs the package {error.name}: {INSTALL}") from None
+    data = {"sections": [section.curves for section in contents.sections]}
+    library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(_text("page.html"))
+    return template.render(
+        **vars(contents),
+        axes=AXES,
+        style=_text("page.css"),
+        script=_text("page.js"),
+        library=library.read_text(encoding="utf-8"),
+        data=_script_json(data),
+    )
+
+
+def _text(name: str) -> str:
+    return resources.files("edgerl.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _script_json(data: object) -> str:
+    """JSON that may stand in a script element whatever its texts are."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,0 +1,1 @@
+"""Sweeps: many runs of `edgerl train` as one grid of environments, variants and seeds."""

@@ -1,0 +1,85 @@
+"""Where cells run: the small protocol that a sweep needs, and processes on this machine."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import psutil
+
+CHILD = Path(__file__).with_name("child.py")
+INTERRUPTED = 130
+
+
+class Job(Protocol):
+    """One submitted command."""
+
+    def poll(self) -> int | None:
+        """Its exit code, negative where a signal ended it; None while it waits or runs."""
+
+    def stop(self) -> None:
+        """Interrupt it: it saves a checkpoint and leaves with 130."""
+
+    def kill(self) -> None: ...
+
+    def rss(self) -> int | None:
+        """Resident bytes of its processes; None where that is not known here."""
+
+
+class Executor(Protocol):
+    """Runs commands. `preempts`: whether it may itself interrupt one that is then to be continued."""
+
+    preempts: bool
+
+    def submit(self, argv: list[str], log: Path, threads: int, nbytes: int) -> Job:
+        """Start `argv`, its output appended to `log`, on that many cores and in that many bytes."""
+
+
+def start(argv: list[str], output: BinaryIO, cwd: str | None = None) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, where no Ctrl-C reaches it; it gets a SIGTERM when this thread ends."""
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-P", str(CHILD), str(os.getpid()), *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=cwd,
+        start_new_session=True,
+    )
+
+
+class Local:
+    """Processes on this machine."""
+
+    preempts = False
+
+    def submit(self, argv: list[str], log: Path, threads: int, nbytes: int) -> Job:
+        with log.open("ab") as output:
+            return LocalJob(start(argv, output))
+
+
+class LocalJob:
+    """A process and its children, which are of its session."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def rss(self) -> int:
+        total = 0
+        for pid in psutil.pids():
+            with contextlib.suppress(OSError, psutil.Error):
+                if os.getsid(pid) == self._process.pid:
+                    total += psutil.Process(pid).memory_info().rss
+        return total

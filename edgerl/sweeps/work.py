@@ -1,0 +1,176 @@
+"""A cell at work: what its folder says of it, how far it is, and the job that runs it."""
+
+import fcntl
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from edgerl.sweeps.executors import INTERRUPTED, Executor, Job
+from edgerl.sweeps.manifest import Cell
+
+MEMORY_LIMIT = 3
+UNDONE = ("failed", "memory-limit", "interrupted")  # what ended a cell that will not be begun again by itself
+
+
+class Work:
+    """One cell of a sweep in `folder`, and its state:
+
+    waiting, running, stopping (asked to save and leave), elsewhere (another process trains in its folder), finished,
+    failed, memory-limit or interrupted.
+    """
+
+    def __init__(self, cell: Cell, sweep: Path) -> None:
+        self.cell = cell
+        self.folder = sweep / cell.folder
+        self.log = sweep / f"{cell.folder}.log"
+        self.progress = Progress(self.folder / "metrics.jsonl")
+        self.reason = ""  # why it did not finish
+        self.resident = self.peak = 0  # bytes
+        self.began = self._measured = 0.0  # on the monotonic clock
+        self.job: Job | None = None
+        self._logged = 0  # bytes of the log before this job's
+        self.state = self.found()
+
+    def found(self) -> str:
+        """The state as its folder shows it."""
+        if held(self.folder):
+            return "elsewhere"
+        return "finished" if self.summary.get("status") == "finished" else "waiting"
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What its summary.json says; empty where there is none."""
+        try:
+            found = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def argv(self) -> list[str]:
+        """The command that begins the cell, or goes on with it where its run had begun."""
+        train = [sys.executable, "-m", "edgerl.cli", "train"]
+        if (self.folder / "config.toml").exists():
+            return [*train, "--resume", str(self.folder), "--quiet"]
+        return [*train, *self.cell.arguments, "--out", str(self.folder), "--quiet"]
+
+    @property
+    def occupies(self) -> int:
+        """Bytes to keep free for it while it runs: planned, or measured where that is more."""
+        return max(self.cell.planned_bytes, self.resident)
+
+    @property
+    def needs(self) -> int:
+        """Bytes to have before it starts: planned, or what it once took where that is more."""
+        return max(self.cell.planned_bytes, self.peak)
+
+    def start(self, executor: Executor) -> None:
+        """Begin it or go on with it; what a run left that never came to its first file is removed."""
+        if not (self.folder / "config.toml").exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._logged = self.log.stat().st_size if self.log.exists() else 0
+        self.job = executor.submit(self.argv, self.log, self.cell.threads, self.cell.planned_bytes)
+        self.state, self.began = "running", time.monotonic()
+
+    def stop(self) -> None:
+        """Have it save a checkpoint and leave."""
+        if self.job is not None and self.state == "running":
+            self.job.stop()
+            self.state = "stopping"
+
+    def poll(self, *, preempted: bool) -> bool:
+        """Bring the state up to date; whether it changed. `preempted`: an interruption may be the executor's."""
+        before = self.state
+        self.progress.read()
+        if self.job is None:
+            if self.state == "elsewhere":
+                self.state = self.found()
+            return self.state != before
+        code = self.job.poll()
+        if code is None:
+            self._measure(self.job)
+            return False
+        self.job, self.resident = None, 0
+        self.state = self._ended(code, stopped=before == "stopping", preempted=preempted)
+        return True
+
+    def _measure(self, job: Job) -> None:
+        """Read its resident memory, once a second."""
+        if time.monotonic() >= self._measured + 1:
+            self._measured = time.monotonic()
+            self.resident = job.rss() or 0
+            self.peak = max(self.peak, self.resident)
+
+    def _ended(self, code: int, *, stopped: bool, preempted: bool) -> str:
+        if code == 0:
+            return "finished"
+        if held(self.folder):
+            return "elsewhere"
+        if code == MEMORY_LIMIT:
+            self.reason = self._last_line()
+            return "memory-limit"
+        if stopped or (preempted and code == INTERRUPTED):
+            return "waiting"
+        self.reason = f"killed by signal {-code}" if code < 0 else self._last_line() or f"exit code {code}"
+        return "interrupted" if code == INTERRUPTED else "failed"
+
+    def _last_line(self) -> str:
+        """The last line that this job wrote to its log."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._logged)
+                lines = log.read().decode(errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip().removeprefix("edgerl: ") for line in reversed(lines) if line.strip()), "")
+
+
+class Progress:
+    """How far a run is, read from its metrics.jsonl as it grows: `step`, `speed` in steps/s and the last `score`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._read = file, 0
+        self.step = 0
+        self.speed: float | None = None
+        self.score: float | None = None
+
+    def read(self) -> None:
+        """Read what is new; from the beginning where a resumed run cut the file back."""
+        try:
+            size = self._file.stat().st_size
+            if size == self._read:
+                return
+            if size < self._read:
+                self._read = 0
+            with self._file.open("rb") as lines:
+                lines.seek(self._read)
+                whole = lines.read().rpartition(b"\n")
+        except OSError:
+            return
+        self._read += len(whole[0]) + len(whole[1])
+        for line in whole[0].splitlines():
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            found = json.loads(line)
+            self.step = int(found["step"])
+        except (ValueError, KeyError, TypeError):
+            return
+        self.speed = found.get("throughput/steps_per_s", self.speed)
+        self.score = found.get("eval/mean", self.score)
+
+
+def held(folder: Path) -> bool:
+    """Whether a process trains in a run folder."""
+    try:
+        with (folder / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

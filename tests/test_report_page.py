@@ -1,0 +1,148 @@
+"""The report's page in headless Chromium: it draws, it asks nothing of the network, and it fits a phone."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgerl import configure, reports, run
+
+BROWSER = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
+HOSTILE = "</script><script>window.broken = 1</script><b>bold</b>"
+PLOTS = ("scores", "rows", "memory", "ledger", "speed")
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    """The page of three seeds of one variant and one of another, whose name would break a careless page."""
+    folder = tmp_path_factory.mktemp("page")
+    settings = {"env": "toy/catch", "budget": 3_000_000, "threads": 1, "steps": 400, "freeze_at": 300}
+    settings |= {"eval_every": 100, "eval_episodes": 2, "checkpoint_every": 0}
+    run.train(configure(**settings), folder / "s0", quiet=True)
+    cells = [{"folder": "s0", "variant": HOSTILE}]
+    text = (folder / "s0/config.toml").read_text()
+    for name, old, new in (
+        ("s1", "seed = 0", "seed = 1"),
+        ("s2", "seed = 0", "seed = 2"),
+        ("never", "freeze_at = 300", 'freeze_at = "never"'),
+    ):
+        shutil.copytree(folder / "s0", folder / name)
+        assert old in text
+        (folder / name / "config.toml").write_text(text.replace(old, new))
+        cells.append({"folder": name, "variant": "never frozen" if name == "never" else HOSTILE})
+    summary = json.loads((folder / "never/summary.json").read_text())
+    summary["freeze"] = dict.fromkeys(summary["freeze"])
+    (folder / "never/summary.json").write_text(json.dumps(summary))
+    cells.append({"folder": "missing", "variant": "never frozen"})
+    (folder / "sweep.json").write_text(json.dumps({"preset": None, "scale": 1.0, "cells": cells}))
+    reports.write([folder], folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, page_file):
+    """Open the page at a width; afterwards nothing may have been complained about or asked of the network."""
+    contexts, troubles = [], []
+
+    def noticed(request):
+        if request.url != page_file.as_uri() and not request.url.startswith(("data:", "blob:")):
+            troubles.append(f"request {request.url}")
+
+    def complained(message):
+        if message.type in ("error", "warning"):
+            troubles.append(f"console {message.text}")
+
+    def show(width=1280, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", noticed)
+        page.on("console", complained)
+        page.on("pageerror", lambda error: troubles.append(f"error {error}"))
+        page.goto(page_file.as_uri())
+        for name in PLOTS:
+            page.wait_for_selector(f'[data-plot="{name}"] .main-svg')
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def test_the_page_draws_everything_from_its_own_file(opened, page_file):
+    page = opened()
+    assert page.locator("[data-plot] .plot-container").count() == len(PLOTS)
+    assert page.locator("table").count() == 4  # scores, cost, versions, what was left out
+    assert page.locator('[data-plot="scores"] .scatterlayer .trace').count() >= 2
+    assert page.locator('[data-plot="scores"] .shapelayer path').count() == 1  # T_f of the frozen variant
+    assert page.get_by_text("missing", exact=False).count() >= 1
+    assert page.evaluate("window.broken") is None
+    assert page.locator("b").count() == 0
+    assert HOSTILE in page.locator("tbody th").first.text_content()
+    assert page_file.stat().st_size < 6_000_000
+
+
+def test_the_axis_and_the_statistic_can_be_chosen(opened):
+    page = opened()
+    plot = '[data-plot="scores"]'
+    title = page.locator(f"{plot} .xtitle")
+    assert title.text_content() == "agent steps"
+    for axis, words in (
+        ("flops", "multiply-adds"),
+        ("minutes", "wall time, minutes"),
+        ("env_steps", "environment steps"),
+    ):
+        page.select_option('[data-choose="axis"]', axis)
+        page.wait_for_function(f"document.querySelector('{plot} .xtitle').textContent === '{words}'")
+    traces = page.evaluate(f"document.querySelector('{plot}').data.length")
+    page.uncheck('[data-choose="seeds"]')
+    page.wait_for_function(f"document.querySelector('{plot}').data.length < {traces}")
+    page.select_option('[data-choose="statistic"]', "iqm")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_follows_the_readers_scheme_and_can_be_turned(opened, scheme):
+    page = opened(scheme=scheme)
+
+    def seen():
+        return page.evaluate(
+            "[document.documentElement.dataset.theme, getComputedStyle(document.body).backgroundColor]"
+        )
+
+    assert seen()[0] == scheme
+    before = seen()
+    page.click("#theme")
+    after = seen()
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+def test_the_page_fits_a_phone(opened):
+    page = opened(width=360)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    for name in PLOTS:
+        box = page.locator(f'[data-plot="{name}"] .main-svg').first.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+
+
+def test_the_page_names_no_other_file(page_file):
+    text = Path(page_file).read_text()
+    head = text[: text.index("<style>")] + text[text.index("</style>") : text.index("<script")]
+    assert "http" not in head
+    assert "src=" not in head

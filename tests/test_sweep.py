@@ -1,0 +1,284 @@
+"""Sweeps as they run: real processes, killed, interrupted, failing, short of memory; and gone on with."""
+
+import json
+import os
+import pty
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from edgerl.sweeps.work import Progress, held
+
+GRID = ("--env", "toy/catch", "--budgets", "2MB,3MB", "--freeze-at", "80,never", "--seeds", "3", "--steps", "120")
+GRID += (
+    "--threads",
+    "1",
+    "--set",
+    "learn_start=40",
+    "--eval-every",
+    "60",
+    "--eval-episodes",
+    "2",
+    "--checkpoint-every",
+    "40",
+)
+LONG = ("--env", "toy/catch", "--budgets", "2MB", "--steps", "1000000", "--eval-every", "0", "--freeze-at", "never")
+LONG += ("--threads", "1")
+SHORT = ("--env", "toy/catch", "--budgets", "2MB", "--freeze-at", "never", "--eval-every", "0", "--threads", "1")
+TROUBLE = """
+import numpy as np
+from edgerl.envs.toy import Catch
+
+class Broken(Catch):
+    def step(self, action):
+        raise RuntimeError("the joystick came off")
+
+class Large(Catch):
+    def __init__(self, rng):
+        super().__init__(rng)
+        self.held = np.ones(50_000_000)  # 400 MB that no plan knows of
+
+class Leaking(Catch):
+    held = []
+    def step(self, action):
+        self.held.append(np.ones(1_000_000))  # 8 MB a step
+        return super().step(action)
+"""
+
+
+@pytest.fixture
+def sweep():
+    """Start `edgerl sweep` in a process of its own; what is left of it is killed at the end."""
+    started = []
+
+    def start(*arguments, **options):
+        command = [sys.executable, "-m", "edgerl.cli", "sweep", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+        started.append(subprocess.Popen(command, **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def until(condition, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def at_work(out):
+    """The processes that train below this folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "train" in words and any(word.startswith(f"{out}/") for word in words):
+            found.append(process)
+    return found
+
+
+def manifest_of(out):
+    return json.loads((out / "sweep.json").read_text())
+
+
+def outcomes(out):
+    """What every cell's run determines, by folder."""
+    found = {}
+    for cell in manifest_of(out)["cells"]:
+        summary = json.loads((out / cell["folder"] / "summary.json").read_text())
+        kept = {name: summary[name] for name in ("status", "steps", "returns", "flops", "replay", "capacity", "codec")}
+        found[cell["folder"]] = kept | {"frozen": summary["freeze"]["step"], "seed": summary["seed"]}
+    return found
+
+
+@pytest.fixture
+def trouble(tmp_path):
+    """An environment variable in which programs find environments that make trouble."""
+    (tmp_path / "trouble.py").write_text(TROUBLE)
+    return os.environ | {"PYTHONPATH": str(tmp_path)}
+
+
+def test_a_sweep_that_is_killed_goes_on_to_what_an_uninterrupted_one_gives(tmp_path, sweep, program):
+    """kill -9 of the sweep midway: no process stays; what had finished is kept, and the rest is the same in the end."""
+    out, whole = tmp_path / "killed", tmp_path / "whole"
+    first = sweep(*GRID, "--out", out)
+    until((out / "sweep.json").exists)
+    folders = [out / cell["folder"] for cell in manifest_of(out)["cells"]]
+    assert len(folders) == 12
+    until(lambda: sum(status(folder) == "finished" for folder in folders) >= 3 and at_work(out))
+    first.kill()
+    first.communicate()
+    until(lambda: not at_work(out))
+    finished = [folder / "summary.json" for folder in folders if status(folder) == "finished"]
+    kept = {summary: summary.stat().st_mtime_ns for summary in finished}
+    assert 3 <= len(kept) < 12
+
+    second = sweep("--resume", out)
+    until(lambda: at_work(out))
+    code, _, (line,) = program("sweep", "--resume", out)
+    assert (code, "another sweep runs in this folder" in line) == (2, True)
+    printed, lines = second.communicate(timeout=300)
+    assert second.returncode == 0, lines
+    assert "12 finished" in printed
+    assert f"edgerl report {out} --out report.html" in printed
+    assert {summary: summary.stat().st_mtime_ns for summary in kept} == kept
+
+    _, commands, _ = program("sweep", *GRID, "--out", whole, "--print-commands")
+    for command in commands.splitlines():
+        assert program(*shlex.split(command)[1:], "--quiet")[0] == 0
+    (whole / "sweep.json").write_bytes((out / "sweep.json").read_bytes())
+    assert outcomes(out) == outcomes(whole)
+
+
+def test_ctrl_c_saves_every_cell_and_says_how_to_go_on(tmp_path, sweep):
+    """On a terminal, where the table is; a Ctrl-C there is not for the cells, which the sweep asks to leave."""
+    out, (ours, theirs) = tmp_path / "sweep", pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    process = sweep(*LONG, "--seeds", "3", "--jobs", "2", "--out", out, stderr=theirs, env=environment)
+    os.close(theirs)
+    until((out / "sweep.json").exists)
+    folders = [out / cell["folder"] for cell in manifest_of(out)["cells"]]
+    until(lambda: sum((folder / "metrics.jsonl").exists() for folder in folders) == 2)
+    shown = b""
+    while b"of 1,000,000" not in shown or shown.count(b"running") < 2:
+        shown += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    while chunk := read(ours):
+        shown += chunk
+    printed = process.communicate(timeout=300)[0]
+    os.close(ours)
+    assert process.returncode == 130
+    assert f"edgerl sweep --resume {out}" in shown.decode()
+    for word in ("cell", "steps/s", "score", "memory", "2 running, 1 waiting", "elapsed", "MB"):
+        assert word in shown.decode()
+    assert "3 waiting" in printed
+    assert not at_work(out)
+    assert [status(folder) for folder in folders] == ["interrupted", "interrupted", None]
+    assert all(list((folder / "checkpoint").iterdir()) for folder in folders[:2])
+
+
+def test_a_second_ctrl_c_kills(tmp_path, sweep):
+    """SIGTERM is as good; here a cell that hangs does not leave when it is asked to."""
+    out = tmp_path / "sweep"
+    process = sweep(*LONG, "--out", out)
+    until(lambda: len(at_work(out)) == 1)
+    (cell,) = at_work(out)
+    cell.suspend()
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    printed, lines = process.communicate(timeout=300)
+    assert process.returncode == 130, printed + lines
+    assert not at_work(out)
+
+
+def test_cells_that_fail_are_told_and_the_others_go_on(tmp_path, sweep, trouble):
+    out = tmp_path / "sweep"
+    names = ("trouble:Broken", "trouble:Leaking", "toy/catch")
+    options = ("--algo", "rainbow", "--steps", "150", "--freeze-at", "never", "--budgets", "2MB", "--eval-every", "0")
+    options += ("--set", "process_limit=800MB", "--set", "batch_size=16", "--set", "n_step=3")
+    process = sweep(*[word for name in names for word in ("--env", name)], *options, "--out", out, env=trouble)
+    printed, lines = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "1 failed" in printed
+    assert "1 memory-limit" in printed
+    assert "1 finished" in printed
+    last = lines.splitlines()[-1]
+    assert last.startswith("edgerl: 2 of 3 cells did not finish: ")
+    assert "trouble-Broken__2MB-freeze-never__0 (failed: " in last
+    assert "the joystick came off" in last
+    assert "trouble-Leaking__2MB-freeze-never__0 (memory-limit: the process tree reached 97% of its limit" in last
+    assert "the joystick came off" in (out / "trouble-Broken__2MB-freeze-never__0.log").read_text()
+
+
+def test_memory_decides_how_many_cells_run(tmp_path, sweep, trouble):
+    """Two fit as planned, but they take more: the younger one saves, waits, and goes on when the other has left."""
+    out = tmp_path / "sweep"
+    options = ("--env", "trouble:Large", "--steps", "600", "--freeze-at", "never", "--budgets", "2MB", "--seeds", "2")
+    options += ("--eval-every", "0", "--threads", "1", "--jobs", "2", "--memory-limit", "1GB", "--out", out)
+    process = sweep(*options, env=trouble)
+    lines = process.communicate(timeout=300)[1].splitlines()
+    assert process.returncode == 0, lines
+    states = [(line.split()[0], line.partition("seed ")[2][:1]) for line in lines]
+    assert states[:3] == [("running", "0"), ("running", "1"), ("stopping", "1")]
+    assert states[3:] == [("waiting", "1"), ("finished", "0"), ("running", "1"), ("finished", "1")]
+
+
+def test_cells_wait_where_two_are_planned_to_be_too_large(tmp_path, sweep):
+    out = tmp_path / "sweep"
+    process = sweep(*SHORT, "--steps", "1", "--seeds", "2", "--jobs", "2", "--memory-limit", "500MB", "--out", out)
+    lines = process.communicate(timeout=300)[1].splitlines()
+    assert [line.split()[0] for line in lines] == ["running", "finished", "running", "finished"]
+
+
+def test_a_cell_that_trains_elsewhere_is_waited_for_and_leftovers_are_removed(tmp_path, sweep, program):
+    out = tmp_path / "sweep"
+    options = (*SHORT, "--steps", "100", "--seeds", "2", "--jobs", "1", "--out", out)
+    process = sweep(*options)
+    until((out / "sweep.json").exists)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=300)
+    elsewhere, leftover = (out / cell["folder"] for cell in manifest_of(out)["cells"])
+    leftover.mkdir()
+    (leftover / "metrics.jsonl").write_text("half a run")
+
+    _, commands, _ = program("sweep", *options, "--print-commands")
+    command = shlex.split(commands.splitlines()[0].replace("--steps 100", "--steps 900"))
+    other = subprocess.Popen([sys.executable, "-m", "edgerl.cli", *command[1:], "--quiet"])
+    until(lambda: held(elsewhere))
+    process = sweep("--resume", out, "--jobs", "1")
+    lines = process.communicate(timeout=300)[1].splitlines()
+    assert (process.returncode, other.wait()) == (0, 0), lines
+    assert lines[0].split()[0] == "elsewhere"
+    assert sorted(line.split()[0] for line in lines[1:]) == ["finished", "finished", "running"]
+    assert json.loads((elsewhere / "summary.json").read_text())["steps"] == 900  # it was not begun anew
+    assert "half" not in (leftover / "metrics.jsonl").read_text()
+
+
+def test_quiet_says_nothing(tmp_path, program):
+    out = tmp_path / "sweep"
+    assert program("sweep", *SHORT, "--steps", "1", "--quiet", "--out", out) == (0, "", [])
+    assert program("sweep", "--resume", out, "--quiet") == (0, "", [])
+    code, printed, lines = program("sweep", "--resume", out)
+    assert (code, [line.split()[0] for line in lines]) == (0, ["finished"])
+    assert "1 finished" in printed
+
+
+def test_progress_is_read_as_it_grows_and_after_it_was_cut_back(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    progress = Progress(file)
+    progress.read()
+    assert (progress.step, progress.speed, progress.score) == (0, None, None)
+    file.write_text('{"step": 500, "throughput/steps_per_s": 40.5}\n{"step": 600, "eval/mean": 3.5}\n{"step": 70')
+    progress.read()
+    assert (progress.step, progress.speed, progress.score) == (600, 40.5, 3.5)
+    with file.open("a") as lines:
+        lines.write('0}\n{"step": 1000, "throughput/steps_per_s": 50.5}\n')
+    progress.read()
+    assert (progress.step, progress.speed, progress.score) == (1000, 50.5, 3.5)
+    file.write_text('{"step": 500}\nno json\n')
+    progress.read()
+    assert progress.step == 500
+
+
+def status(folder):
+    """How a run ended; None where it has not."""
+    summary = folder / "summary.json"
+    return json.loads(summary.read_text())["status"] if summary.exists() else None
+
+
+def read(terminal):
+    """What a terminal shows next; nothing once nobody writes to it."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
