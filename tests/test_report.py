@@ -249,12 +249,21 @@ def test_numbers_are_short_and_none_where_there_is_none():
 def test_long_curves_keep_their_highest_memory(another):
     folder = another("long")
     lines = [{"step": step, "seconds": step, "memory/rss_bytes": 10**6, "replay/rows": step} for step in range(1, 5001)]
-    lines[2345]["memory/rss_bytes"] = 9 * 10**6
+    lines[2345]["memory/rss_bytes"] = 9 * 10**8
     (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
     (section,) = contents.collect(reading.read([folder]), None).sections
     (variant,) = section.curves["variants"]
-    assert max(variant["memory"]["y"]) == 9
+    assert max(variant["memory"]["y"]) == 900
     assert len(variant["memory"]["x"]) == len(variant["rows"]["x"]) == POINTS
+
+
+def test_a_run_shorter_than_its_log_has_its_ends(real):
+    (group,) = groups(reading.read([real]).runs)["toy/catch"]
+    summary = group.first.summary
+    steps, rows = group.first.curves["replay/rows"]
+    assert (steps[0], rows[0], steps[-1], rows[-1]) == (0, 0, 400, summary["replay"]["rows"])
+    steps, resident = group.first.curves["memory/rss_bytes"]
+    assert resident[steps == 300].tolist() == [summary["memory"]["rss_after_freeze"]]
 
 
 @pytest.mark.parametrize(

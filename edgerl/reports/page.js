@@ -68,7 +68,8 @@ function scores(env, chosen) {
 function overTime(env, name, label, unit, extra) {
   const traces = [], shapes = [];
   env.variants.forEach((variant, index) => {
-    traces.push({ ...variant[name], mode: "lines", name: variant.name, line: { color: colour(index), width: 2 },
+    const mode = variant[name].x.length < 30 ? "lines+markers" : "lines"; // a line of one point is not seen
+    traces.push({ ...variant[name], mode, name: variant.name, line: { color: colour(index), width: 2 },
       legendgroup: "v" + index, hovertemplate: `%{y:,} ${unit} at step %{x:,}<extra>${variant.name}</extra>` });
     extra(variant, colour(index), traces, shapes, "v" + index);
   });

@@ -117,10 +117,20 @@ def _run(folder: Path, variant: str | None) -> Run:
     try:
         if summary["status"] != "finished":
             raise ConfigError(f"{summary['status']} after {summary['steps']:,} of {config.run.steps:,} steps")
-        exact = {"flops/total": {each["step"]: each["flops"] for each in summary["returns"]}}
-        return Run(folder, config, summary, _curves(folder / "metrics.jsonl", exact), variant)
+        return Run(folder, config, summary, _curves(folder / "metrics.jsonl", _ends(summary)), variant)
     except (KeyError, TypeError) as error:
         raise ConfigError(f"summary.json lacks {error}") from None
+
+
+def _ends(summary: dict[str, Any]) -> dict[str, dict[float, float]]:
+    """What a summary knows of the curves, by step: evaluations, the beginning, the freeze and the end."""
+    freeze, memory = summary["freeze"], summary["memory"]
+    frozen = freeze["step"] is not None
+    return {
+        "flops/total": {each["step"]: each["flops"] for each in summary["returns"]},
+        "replay/rows": {0: 0, summary["steps"]: summary["replay"]["rows"]},
+        "memory/rss_bytes": {freeze["step"]: memory["rss_after_freeze"]} if frozen else {},
+    }
 
 
 def _progress(folder: Path, config: Config) -> str:
