@@ -33,6 +33,7 @@ PixelCodec = Annotated[
 LatentDtype = Annotated[
     str | None, typer.Option(help="how latents are stored (default: the preset's)", metavar="float32|float16|uint8")
 ]
+BatchAfter = Annotated[int | None, typer.Option(help="rows a batch holds after T_f (default: as before it)")]
 Paper = Annotated[bool, typer.Option("--paper", help="store as the paper does: raw frames, float32 latents")]
 
 
@@ -61,6 +62,7 @@ def train(
         str | None, typer.Option(help="T_f in agent steps, or never (default: the preset's)", metavar="N|never")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="rows a batch holds (default: the preset's)")] = None,
+    batch_size_after_freeze: BatchAfter = None,
     store: StoreOption = None,
     pixel_codec: PixelCodec = None,
     latent_dtype: LatentDtype = None,
@@ -174,6 +176,7 @@ def plan(
     steps: Annotated[int | None, typer.Option(help="agent steps (default: the preset's)")] = None,
     freeze_at: Annotated[str | None, typer.Option(help="T_f in agent steps, or never", metavar="N|never")] = None,
     batch_size: Annotated[int | None, typer.Option(help="rows a batch holds (default: the preset's)")] = None,
+    batch_size_after_freeze: BatchAfter = None,
     full_action_set: Annotated[bool | None, typer.Option("--full-action-set", help="all 18 Atari actions")] = None,
     store: StoreOption = None,
     pixel_codec: PixelCodec = None,

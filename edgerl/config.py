@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -79,6 +79,8 @@ def build(tables: Mapping[str, Mapping[str, Any]]) -> Config:
     """A Config from plain tables; keys it does not know are left out (presets hold some that apply elsewhere)."""
 
     def make(kind: Any, table: Mapping[str, Any]) -> Any:
+        later = {field.name: field.default for field in fields(kind) if field.default is not MISSING}
+        table = {**later, **table}
         known = [field.name for field in fields(kind)]
         types = get_type_hints(kind)
         optional = [name for name in known if type(None) in get_args(types[name])]

@@ -35,7 +35,7 @@ class Flops:
 
     stem: tuple[Passes, ...]
     tail: tuple[Passes, ...]
-    batch: int
+    batches: tuple[int, int]  # rows of one before a freeze, and after it
     views: int = 1  # K: latents of each encoder that a step stores
     seen: int = 1  # windows encoded a step after the freeze; K + 1 where the one acted on is another
     read: int = 0  # windows that the stem encodes for every batch after the freeze, where pixels are kept
@@ -67,13 +67,13 @@ class Flops:
         Where pixels are kept, E more for every window of the batch.
         """
         passes = sum(layer.flops * layer.paper[frozen] for layer in self.stem + self.tail)
-        return int(self.batch * passes) + (self.encoder * (self.views + self.read) if frozen else 0)
+        return int(self.batches[frozen] * passes) + (self.encoder * (self.views + self.read) if frozen else 0)
 
     def exact_per_update(self, *, frozen: bool) -> int:
         """What one step with an update runs: encoding and acting once, the forward passes, and the gradients."""
         passes = sum(layer.flops * layer.exact[frozen] for layer in self.stem + self.tail)
         read = sum(layer.flops for layer in self.stem) * self.read if frozen else 0
-        return self.acting(frozen=frozen) + read + int(self.batch * passes)
+        return self.acting(frozen=frozen) + read + int(self.batches[frozen] * passes)
 
     def conversion(self, rows: int) -> int:
         """The freeze's one-time cost: E K N for every row present, none where pixels are kept."""
@@ -91,8 +91,9 @@ def count(config: Config, window: Shape, actions: int, *, keeps_pixels: bool = F
         found = _values(layers, cut, actions, agent)
     end = 1 + max(n for n, layer in enumerate(found) if layer.paper[1] == 0)
     augment = replay.augmentations if replay.random_crop and not keeps_pixels else 0
-    read = 2 * replay.batch_size if keeps_pixels else 0
-    return Flops(tuple(found[:end]), tuple(found[end:]), replay.batch_size, max(1, augment), augment + 1, read)
+    batches = replay.batch(frozen=False), replay.batch(frozen=True)
+    read = 2 * batches[1] if keeps_pixels else 0
+    return Flops(tuple(found[:end]), tuple(found[end:]), batches, max(1, augment), augment + 1, read)
 
 
 def _values(layers: list[Layer], cut: int, actions: int, config: RainbowConfig | DqnConfig) -> list[Passes]:

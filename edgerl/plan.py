@@ -55,11 +55,12 @@ def make(config: Config, env: EnvSpec) -> Plan:
     budget = _unbounded(config, env) if run.budget == "unbounded" else run.budget
     before, after = pixels(budget), stores.latents(env, latent, replay.latent_dtype, replay.sampling, budget, views)
     kept = _keeps_pixels(config, prod(env.frame), after)
-    needed = (replay.batch_size + replay.n_step + env.history) * (2 if before.varies else 1)
+    largest = max(replay.batch(frozen=False), replay.batch(frozen=True))
+    needed = (largest + replay.n_step + env.history) * (2 if before.varies else 1)
     if before.rows < needed or (after.rows < needed and not kept):
         least = bisect_left(range(2**48), needed, key=lambda bytes_: pixels(bytes_).rows)
         raise ConfigError(
-            f"--budget: {format_bytes(budget)} holds {max(before.rows, 0)} rows; one batch of {replay.batch_size} "
+            f"--budget: {format_bytes(budget)} holds {max(before.rows, 0)} rows; one batch of {largest} "
             f"and its {replay.n_step}-step windows need {needed}: at least {least}B"
         )
     counts = flops.count(config, frames.shape, env.actions, keeps_pixels=kept)
@@ -77,7 +78,7 @@ def make(config: Config, env: EnvSpec) -> Plan:
             "networks": 4 * networks,  # float32
             "optimizer": 4 * optimizer,
             "replay": budget,
-            "scratch": SCRATCH + SCRATCH_ROW[run.algo] * replay.batch_size,
+            "scratch": SCRATCH + SCRATCH_ROW[run.algo] * (largest if kept else replay.batch_size),
         },
         flops=counts,
         freezing=_freezing(config.agent.encoder, frames.shape),

@@ -44,7 +44,8 @@ class ReplayConfig:
     """Replay and schedule; `learn_start` in agent steps.
 
     `crop`: the side of what encoders see of a frame, 0: all of it; `random_crop`: where a sample is cropped, at random
-    or in the centre; `augmentations`: K, the latents of as many random crops that a row holds after the freeze.
+    or in the centre; `augmentations`: K, the latents of as many random crops that a row holds after the freeze;
+    `batch_size_after_freeze`: 0 is as before it.
     """
 
     sampling: Literal["prioritized", "uniform"]
@@ -62,6 +63,11 @@ class ReplayConfig:
     beta_start: float
     beta_end: float
     reward_clip: float | None
+    batch_size_after_freeze: int = 0  # came later: what runs of before it did
+
+    def batch(self, *, frozen: bool) -> int:
+        """Rows a batch holds, before the freeze or after it."""
+        return (frozen and self.batch_size_after_freeze) or self.batch_size
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "process_limit": (1, math.inf),
     "budget": (1, math.inf),
     "batch_size": (1, 65536),
+    "batch_size_after_freeze": (0, 65536),
     "learn_start": (1, math.inf),
     "n_step": (1, 1000),
     "gamma": (0, 1),

@@ -159,7 +159,7 @@ class Trainer:
         replay, frozen = self.config.replay, self.freeze_report is not None
         progress = (self.step - replay.learn_start) / max(1, self.config.run.steps - replay.learn_start)
         beta = replay.beta_start + (replay.beta_end - replay.beta_start) * progress
-        batch = self.replay.sample(replay.batch_size, beta)
+        batch = self.replay.sample(replay.batch(frozen=frozen), beta)
         update = self.agent.update(batch)
         self.replay.prioritize(batch.index, update.priority)
         for name, value in update.metrics.items():

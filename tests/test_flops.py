@@ -162,3 +162,12 @@ def test_exact_counts_are_a_count_of_every_pass(algo, forwards, encoder, cut, fi
             total += passes * counts.layers[name]
         assert counts.exact_per_update(frozen=frozen) == total
         assert counts.acting(frozen=frozen) == sum(counts.layers.values())
+
+
+def test_a_larger_batch_behind_the_freeze_is_counted_there_alone():
+    config = configure(env="dmc/cheetah-run", batch_size=128, batch_size_after_freeze=512, encoder="curl")
+    small, large = (configure(env="dmc/cheetah-run", batch_size=size, encoder="curl") for size in (128, 512))
+    found, before, after = (flops.count(each, (9, 84, 84), 6) for each in (config, small, large))
+    assert found.per_update(frozen=False) == before.per_update(frozen=False)
+    assert found.per_update(frozen=True) == after.per_update(frozen=True)
+    assert found.exact_per_update(frozen=True) == after.exact_per_update(frozen=True)

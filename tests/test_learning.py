@@ -7,6 +7,7 @@ import pytest
 import safetensors.numpy
 
 from edgerl import run
+from edgerl.replay import Replay
 
 
 @pytest.mark.parametrize("freeze_at", [1000, None], ids=["frozen at 1,000", "never frozen"])
@@ -69,3 +70,15 @@ def test_a_run_ends_at_its_multiply_adds(small, tmp_path):
     assert (found["status"], found["steps"]) == ("finished", 300)
     assert found["flops"]["total"] == 100 * per_update
     assert [entry["step"] for entry in found["returns"]] == [300]
+
+
+def test_batches_have_another_size_behind_the_freeze(small, tmp_path, monkeypatch):
+    sizes = []
+    sample = Replay.sample
+    monkeypatch.setattr(Replay, "sample", lambda self, count, beta: sizes.append(count) or sample(self, count, beta))
+    config = small(replay={"batch_size": 8, "batch_size_after_freeze": 24, "learn_start": 250})
+    found = run.train(config, tmp_path / "run", quiet=True)
+    assert sizes == [8] * 50 + [24] * 100
+    before, after = (found["flops"][f"per_update_{when}"] for when in ("before", "after"))
+    conversion = found["flops"]["total"] - 50 * before - 100 * after
+    assert 0 < conversion < 300 * before / 8

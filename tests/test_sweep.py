@@ -12,7 +12,8 @@ import time
 import psutil
 import pytest
 
-from edgerl.sweeps.work import Progress, held
+from edgerl.sweeps.manifest import Cell
+from edgerl.sweeps.work import Progress, Work, held
 
 GRID = ("--env", "toy/catch", "--budgets", "2MB,3MB", "--freeze-at", "80,never", "--seeds", "3", "--steps", "120")
 GRID += (
@@ -251,6 +252,19 @@ def test_quiet_says_nothing(tmp_path, program):
     code, printed, lines = program("sweep", "--resume", out)
     assert (code, [line.split()[0] for line in lines]) == (0, ["finished"])
     assert "1 finished" in printed
+
+
+def test_a_cell_whose_jobs_a_cluster_ends_goes_on_unless_that_leads_nowhere(tmp_path):
+    work = Work(Cell("a", "a", "toy/catch", "b", 0, (), 1, 1, 1), tmp_path)
+    ends = []
+    for step in (0, 500, 500, 500, 700, 700, 700, 700):
+        (tmp_path / "a" / "checkpoint" / f"{step:09d}").mkdir(parents=True, exist_ok=True)
+        ends.append(work._ended(130, stopped=False, preempted=True))
+    assert ends == [*["waiting"] * 7, "interrupted"]
+    assert "before there was a new checkpoint" in work.reason
+    assert work._ended(130, stopped=False, preempted=False) == "interrupted"
+    assert work._ended(130, stopped=True, preempted=False) == "waiting"
+    assert (work._ended(-9, stopped=False, preempted=False), work.reason) == ("failed", "killed by signal 9")
 
 
 def test_progress_is_read_as_it_grows_and_after_it_was_cut_back(tmp_path):

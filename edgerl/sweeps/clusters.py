@@ -56,6 +56,7 @@ class Slurm:
             import submitit
         except ImportError:
             raise ConfigError("--executor: slurm needs submitit: pip install 'edgerl[slurm]'") from None
+        logging.getLogger("submitit").setLevel(logging.ERROR)  # it warns whenever Slurm's accounting is not there
         try:
             self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         except RuntimeError as error:

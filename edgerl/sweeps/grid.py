@@ -116,8 +116,8 @@ def _scaled(run: RunConfig, scale: float) -> RunConfig:
 
 
 def _explicit(run: RunConfig, said: dict[str, Any]) -> dict[str, Any]:
-    """Every option of `edgerl train` that a cell comes to; None: not given."""
-    return {
+    """Every option of `edgerl train` that a cell comes to, and those said of replay and agent; None: not given."""
+    found = {
         "env": run.env,
         "algo": run.algo,
         "budget": said.get("budget") or (run.budget if run.budget == "unbounded" else f"{run.budget}B"),
@@ -137,6 +137,7 @@ def _explicit(run: RunConfig, said: dict[str, Any]) -> dict[str, Any]:
         "full_action_set": run.full_action_set or None,
         "paper": said["paper"] or None,
     }
+    return found | {name: value for name, value in said.items() if name not in found}
 
 
 def _without_options(assignments: list[str]) -> list[str]:

@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgerl import checkpoint
 from edgerl.sweeps.executors import INTERRUPTED, Executor, Job
 from edgerl.sweeps.manifest import Cell
 
-MEMORY_LIMIT = 3
+MEMORY_LIMIT, TRIES = 3, 3
 UNDONE = ("failed", "memory-limit", "interrupted")  # what ended a cell that will not be begun again by itself
 
 
@@ -31,6 +32,8 @@ class Work:
         self.resident = self.peak = 0  # bytes
         self.began = self._measured = 0.0  # on the monotonic clock
         self.job: Job | None = None
+        self._newest: list[str] = []  # checkpoint, when its job was last ended by the executor
+        self._in_vain = 0
         self._logged = 0  # bytes of the log before this job's
         self.state = self.found()
 
@@ -112,10 +115,22 @@ class Work:
         if code == MEMORY_LIMIT:
             self.reason = self._last_line()
             return "memory-limit"
-        if stopped or (preempted and code == INTERRUPTED):
+        if stopped:
             return "waiting"
+        if preempted and code == INTERRUPTED:
+            return self._preempted()
         self.reason = f"killed by signal {-code}" if code < 0 else self._last_line() or f"exit code {code}"
         return "interrupted" if code == INTERRUPTED else "failed"
+
+    def _preempted(self) -> str:
+        """A cell whose job the executor ended goes on, unless that leads nowhere."""
+        newest = [place.name for place in checkpoint.places(self.folder / "checkpoint")[-1:]]
+        self._in_vain = self._in_vain + 1 if newest == self._newest else 0
+        self._newest = newest
+        if self._in_vain < TRIES:
+            return "waiting"
+        self.reason = f"its job was ended {TRIES} times in a row before there was a new checkpoint"
+        return "interrupted"
 
     def _last_line(self) -> str:
         """The last line that this job wrote to its log."""
