@@ -88,13 +88,13 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder against other processes; raises ConfigError where one trains in it."""
+def locked(folder: Path, other: str = "process trains") -> Iterator[None]:
+    """Hold a folder against other processes; raises ConfigError where one holds it (`other`: what that one does)."""
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"{folder}: another process trains in this folder") from None
+            raise ConfigError(f"{folder}: another {other} in this folder") from None
         yield
 
 

@@ -4,13 +4,13 @@ import contextlib
 import errno
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from disk import files_end_at
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from edgerl import configure, run
@@ -39,17 +39,6 @@ def program(program):
 def tiny(**settings):
     """A Config of a run with checkpoints at 0, 20, 40 and 60 and updates from 30 on."""
     return configure(**{"env": "toy/catch", "freeze_at": "never", "learn_start": 30} | NUMBERS | settings)
-
-
-@contextlib.contextmanager
-def files_end_at(nbytes):
-    """No file grows beyond this: a write across it stops in the middle, one behind it fails, in any library."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextlib.contextmanager

@@ -1,9 +1,7 @@
 """Films of games: what is in them, that nobody plays otherwise for being watched, and what is left where one fails."""
 
-import contextlib
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +13,7 @@ import imageio_ffmpeg
 import numpy as np
 import psutil
 import pytest
+from disk import files_end_at
 from PIL import Image
 
 import edgerl
@@ -106,17 +105,6 @@ def test_a_missing_package_is_one_line_that_says_what_to_install(package, tmp_pa
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     line = f"edgerl: --video: needs the package {package}: pip install -c constraints.txt -e '.[video]'\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", line)
-
-
-@contextlib.contextmanager
-def files_end_at(nbytes):
-    """No file grows beyond this, of this process and of what it starts."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".mp4"])

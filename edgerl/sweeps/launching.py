@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from edgerl import preflight
 from edgerl.settings import ConfigError
 from edgerl.sweeps import grid, manifest, running
 from edgerl.sweeps.executors import Executor, Local
@@ -53,7 +54,7 @@ def run(found: Sweep, folder: Path, executor: Executor, jobs: int, limit: int | 
 
     Raises ConfigError where another sweep runs in this folder.
     """
-    with running.locked(folder):
+    with preflight.locked(folder, running.BUSY):
         works = [Work(cell, folder.resolve()) for cell in found.cells]
         display = Display(works, limit, quiet=quiet)
         runner = running.Runner(works, executor, jobs, limit, display)

@@ -1,6 +1,5 @@
 """A sweep as it runs: which cells begin, which are put off for memory, and how all of them are brought to an end."""
 
-import fcntl
 import signal
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from edgerl import preflight
 from edgerl.settings import ConfigError
 from edgerl.sweeps import grid, manifest
 from edgerl.sweeps.executors import Executor
@@ -19,6 +19,7 @@ from memory_budget import format_bytes
 
 SHARE = 0.9  # of the memory that is available, where no limit is given
 TICK = 0.3  # seconds
+BUSY = "sweep runs"  # in this folder
 
 
 class Runner:
@@ -121,23 +122,12 @@ def interruptible(runner: Runner) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a sweep's folder against other sweeps; raises ConfigError where one runs in it."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"{folder}: another sweep runs in this folder") from None
-        yield
-
-
 def begin(sweep: Sweep, folder: Path) -> None:
     """Make a new sweep's folder and leave its sweep.json there; raises ConfigError where there is something already."""
     check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
+        with preflight.locked(folder, BUSY):
             if (folder / manifest.FILE).exists():
                 raise ConfigError(f"--out: another sweep has begun in {folder}")
             manifest.write(sweep, folder)
