@@ -23,9 +23,12 @@ PLANNED = 350_000_000
 @pytest.fixture(scope="module")
 def ray():
     ray = pytest.importorskip("ray")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15: other tests beside these would leave nothing to them
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield ray
     ray.shutdown()
+    monkeypatch.undo()
 
 
 def until(condition, seconds=300):
