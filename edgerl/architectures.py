@@ -7,6 +7,7 @@ from edgerl import custom
 from edgerl.config import ConfigError
 
 Shape = tuple[int, ...]
+RESIDUALS = ("residual1", "residual2")  # of a Block
 
 
 @dataclass(frozen=True)
@@ -19,32 +20,66 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class Block:
+    """A block of IMPALA's: a 3x3 convolution, max-pooling to half the side, two residual blocks x + f(x).
+
+    f is ReLU, a 3x3 convolution, and both again. All are padded; `channels` is what each gives. The last block of an
+    encoder has a ReLU behind it.
+    """
+
+    channels: int
+
+
+@dataclass(frozen=True)
 class Linear:
-    """A fully connected layer over all that came before, with LayerNorm behind it."""
+    """A fully connected layer over all that came before, with LayerNorm behind it, or ReLU where not `norm`."""
 
     features: int
+    norm: bool = True
 
 
-Spec = Conv | Linear
+Spec = Conv | Block | Linear
+
+
+@dataclass(frozen=True)
+class Product:
+    """What multiplies in a layer, by the name of its torch module: one convolution, or a fully connected layer.
+
+    `weights`, `outputs`: shapes; `flops`: multiply-adds of a forward pass.
+    """
+
+    name: str
+    weights: Shape
+    outputs: Shape
+    flops: int
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer with what it does to a shape: multiply-adds of a forward pass, and how many of them are weights."""
+    """One layer, between two cuts: what it does to a shape, what it multiplies, and how many weights it has."""
 
     name: str
     spec: Spec
     inputs: Shape
     outputs: Shape
-    flops: int
+    products: tuple[Product, ...]
     parameters: int
+
+    @property
+    def flops(self) -> int:
+        """Multiply-adds of a forward pass."""
+        return sum(product.flops for product in self.products)
 
 
 ENCODERS: dict[str, tuple[Spec, ...]] = {
     "data_efficient": (Conv(32, 5, 5), Conv(64, 5, 5)),  # van Hasselt et al. 2019
     "canonical": (Conv(32, 8, 4), Conv(64, 4, 2), Conv(64, 3, 1)),  # Mnih et al. 2015
     "curl": (Conv(32, 3, 2), Conv(32, 3, 1), Conv(32, 3, 1), Conv(32, 3, 1), Linear(50)),  # Srinivas et al. 2020
+    "impala": (Block(16), Block(32), Block(32), Linear(256, norm=False)),  # Espeholt et al. 2018
+    "impala_50": (Block(16), Block(32), Block(32), Linear(50)),  # with the end of curl's
 }
+# What a name stands for where actor and critic share convolutions.
+SHARED = {"impala": "impala_50"}
 
 
 def specs(encoder: str) -> tuple[Spec, ...]:
@@ -61,16 +96,16 @@ def specs(encoder: str) -> tuple[Spec, ...]:
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"--encoder: {encoder!r} cannot be loaded: {error}") from None
     convolutions = found[:-1] if found and isinstance(found[-1], Linear) else found
-    if not convolutions or not all(isinstance(spec, Conv) for spec in convolutions):
+    if not convolutions or not all(isinstance(spec, Conv | Block) for spec in convolutions):
         raise ConfigError(
-            f"--encoder: {encoder!r} must return Conv layers, and one Linear at most behind them, such as "
+            f"--encoder: {encoder!r} must return Conv or Block layers, and one Linear at most behind them, such as "
             "[Conv(32, 8, 4), Conv(64, 4, 2)]"
         )
     return found
 
 
 def layers(encoder: str, inputs: Shape) -> list[Layer]:
-    """The encoder's layers for inputs of shape (channels, H, W), named conv1, conv2, ..., and fc.
+    """The encoder's layers for inputs of shape (channels, H, W), named conv1 or block1, conv2 or block2, ..., and fc.
 
     Multiply-adds as in appendix B: one each, a convolution's bias not counted, a linear layer's counted. Raises
     ConfigError where there is no such encoder, or the inputs are too small for it.
@@ -78,23 +113,62 @@ def layers(encoder: str, inputs: Shape) -> list[Layer]:
     found = []
     for number, spec in enumerate(specs(encoder), start=1):
         if isinstance(spec, Linear):
-            weights = (prod(inputs) + 1) * spec.features
-            found.append(Layer("fc", spec, inputs, (spec.features,), weights, weights + 2 * spec.features))
-            continue
-        sides = tuple((side - spec.kernel) // spec.stride + 1 for side in inputs[1:])
-        if min(sides) < 1:
-            raise ConfigError(f"--encoder: {encoder!r} shrinks frames to nothing at layer {number}, from {inputs[1:]}")
-        weights = spec.channels * inputs[0] * spec.kernel**2
-        outputs = (spec.channels, *sides)
-        found.append(Layer(f"conv{number}", spec, inputs, outputs, weights * prod(sides), weights + spec.channels))
-        inputs = outputs
+            layer = _linear(spec, inputs)
+        elif isinstance(spec, Block):
+            layer = _block(f"block{number}", spec, inputs)
+        else:
+            sides = tuple((side - spec.kernel) // spec.stride + 1 for side in inputs[1:])
+            if min(sides) < 1:
+                raise ConfigError(
+                    f"--encoder: {encoder!r} shrinks frames to nothing at layer {number}, from {inputs[1:]}"
+                )
+            product = _convolution(f"conv{number}", (spec.channels, inputs[0], spec.kernel, spec.kernel), sides)
+            layer = Layer(product.name, spec, inputs, product.outputs, (product,), _weights(product))
+        found.append(layer)
+        inputs = layer.outputs
     return found
+
+
+def _linear(spec: Linear, inputs: Shape) -> Layer:
+    weights = (prod(inputs) + 1) * spec.features
+    product = Product("fc", (spec.features, prod(inputs)), (spec.features,), weights)
+    return Layer("fc", spec, inputs, product.outputs, (product,), weights + 2 * spec.features * spec.norm)
+
+
+def _block(name: str, spec: Block, inputs: Shape) -> Layer:
+    (channels, *sides), out = inputs, spec.channels
+    pooled = tuple((side + 1) // 2 for side in sides)
+    products = [_convolution(f"{name}.conv", (out, channels, 3, 3), tuple(sides))]
+    for residual in RESIDUALS:
+        products += [_convolution(f"{name}.{residual}.conv{n}", (out, out, 3, 3), pooled) for n in (1, 2)]
+    return Layer(name, spec, inputs, (out, *pooled), tuple(products), sum(map(_weights, products)))
+
+
+def _convolution(name: str, weights: Shape, sides: Shape) -> Product:
+    """One that gives maps of these sides."""
+    return Product(name, weights, (weights[0], *sides), prod(weights) * prod(sides))
+
+
+def _weights(convolution: Product) -> int:
+    """With a bias for every channel."""
+    return prod(convolution.weights) + convolution.weights[0]
+
+
+def outputs(encoder: str, inputs: Shape) -> list[int]:
+    """How many numbers everything that multiplies gives for a window, in order."""
+    return [prod(product.outputs) for layer in layers(encoder, inputs) for product in layer.products]
+
+
+def encoding_bytes(encoder: str, inputs: Shape) -> int:
+    """What encoding one window takes for a while: it and the two largest outputs, float32, and half as much again."""
+    return 4 * (prod(inputs) + sum(sorted(outputs(encoder, inputs))[-2:])) * 3 // 2
 
 
 def last_layer(encoder: str) -> str:
     """The deepest cut: the name of the last layer, whose flat output the heads read."""
     found = specs(encoder)
-    return "fc" if isinstance(found[-1], Linear) else f"conv{len(found)}"
+    kinds = {Linear: "fc", Block: f"block{len(found)}", Conv: f"conv{len(found)}"}
+    return kinds[type(found[-1])]
 
 
 def latent_shape(encoder: str, inputs: Shape, cut: str) -> Shape:
@@ -104,5 +178,5 @@ def latent_shape(encoder: str, inputs: Shape, cut: str) -> Shape:
     """
     outputs = {layer.name: layer.outputs for layer in layers(encoder, inputs)}
     if cut not in outputs:
-        raise ConfigError(f"--set agent.cut: {encoder!r} has no layer {cut!r}; it has {', '.join(outputs)}, or last")
+        raise ConfigError(f"--cut: {encoder!r} has no layer {cut!r}; it has {', '.join(outputs)}, or last")
     return (prod(outputs[cut]),) if cut == last_layer(encoder) else outputs[cut]

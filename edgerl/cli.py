@@ -23,6 +23,9 @@ app = typer.Typer(
 )
 
 
+Cut = Annotated[
+    str | None, typer.Option(help="the encoder's last frozen layer, such as conv1, block2 or last (the default)")
+]
 StoreOption = Annotated[
     str | None,
     typer.Option(help="what the replay holds after T_f (default: the preset's)", metavar="auto|pixels|latents"),
@@ -47,8 +50,10 @@ def train(
         str | None, typer.Option(help="rainbow or dqn; curl or sac where actions are vectors (default: the preset's)")
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="data_efficient, canonical, curl or module:callable (default: the preset's)")
+        str | None,
+        typer.Option(help="data_efficient, canonical, curl, impala or module:callable (default: the preset's)"),
     ] = None,
+    cut: Cut = None,
     budget: Annotated[
         str | None, typer.Option(help="bytes the replay holds, such as 0.07GB, or unbounded (default: the preset's)")
     ] = None,
@@ -163,7 +168,10 @@ def _filming(file: Path | None, games: int) -> contextlib.AbstractContextManager
 @app.command(short_help="what a run will take, and whether it fits")
 def plan(
     env: Annotated[str | None, typer.Option(help="such as atari/qbert (the default) or dmc/cartpole-swingup")] = None,
-    encoder: Annotated[str | None, typer.Option(help="data_efficient, canonical, curl or module:callable")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="data_efficient, canonical, curl, impala or module:callable")
+    ] = None,
+    cut: Cut = None,
     action_repeat: Annotated[
         int | None, typer.Option(help="env steps an action of dmc lasts (default: the preset's)")
     ] = None,

@@ -17,8 +17,12 @@ _NO_PADDING, _DILATION = [0, 0], [1, 1]
 
 
 def usable(layers: list[nn.Module]) -> bool:
-    """Whether these layers are on an x86 CPU, for which torch has oneDNN's own kernels; elsewhere it is untested."""
-    if platform.machine() not in ("x86_64", "AMD64"):
+    """Whether these are plain convolutions on an x86 CPU, for which torch has oneDNN's own kernels.
+
+    Elsewhere it is untested.
+    """
+    plain = all(isinstance(layer, nn.Conv2d | nn.ReLU | nn.Flatten) for layer in layers)
+    if not plain or platform.machine() not in ("x86_64", "AMD64"):
         return False
     return torch.backends.mkldnn.is_available() and all(p.device.type == "cpu" for p in layers[0].parameters())  # type: ignore[no-untyped-call]
 

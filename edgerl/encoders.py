@@ -8,7 +8,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from edgerl import convolutions
-from edgerl.architectures import Linear, Shape, layers
+from edgerl.architectures import RESIDUALS, Block, Linear, Shape, layers
 from edgerl.convolutions import PIXEL
 
 
@@ -16,24 +16,33 @@ class PixelConv(nn.Conv2d):
     """A convolution over uint8 pixels taken as [0, 1]: its few weights are divided by 255 instead of every pixel."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return functional.conv2d(pixels.to(torch.float32), self.weight * PIXEL, self.bias, self.stride)
+        return functional.conv2d(pixels.to(torch.float32), self.weight * PIXEL, self.bias, self.stride, self.padding)
+
+
+class Residual(nn.Sequential):
+    """x + f(x) of maps [B, C, H, W]; f is what it holds."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        found: Tensor = maps + super().forward(maps)  # type: ignore[no-untyped-call]
+        return found
 
 
 class Encoder(nn.Sequential):
     """Maps uint8 windows [B, history, H, W] to features float32 [B, L]; what lies right of a cut maps latents."""
 
     def split(self, cut: str) -> "tuple[Encoder, Encoder]":
-        """The stem up to layer `cut` with its ReLU, and the tail behind it; tail(stem(x)) is self(x), bit for bit.
+        """The stem up to layer `cut`, with its ReLU or LayerNorm, and the tail: tail(stem(x)) is self(x), bit for bit.
 
         Both share this encoder's parameters. Raises KeyError for a layer the encoder does not have.
         """
-        names = list(self._modules)
+        names, modules = list(self._modules), list(self._modules.items())
         if cut not in names:
             raise KeyError(f"the encoder has no layer {cut!r}; it has {', '.join(names)}")
-        end = names.index(cut) + 2
+        end = names.index(cut) + 1
+        if end < len(modules) and isinstance(modules[end][1], nn.ReLU | nn.LayerNorm):
+            end += 1
         if names[end:] == ["flatten"]:  # nothing trained is left: what is stored is what the heads read
             end += 1
-        modules = list(self._modules.items())
         return Encoder(OrderedDict(modules[:end])), Encoder(OrderedDict(modules[end:]))
 
     def own(self) -> "tuple[Convolutions, Encoder]":
@@ -90,15 +99,34 @@ class Pick(nn.Module):
 
 def build(name: str, inputs: Shape) -> Encoder:
     """The encoder `name` for windows of shape (channels, H, W), with torch's default initialisation."""
+    found = layers(name, inputs)
+    last = [layer for layer in found if not isinstance(layer.spec, Linear)][-1]
     modules: OrderedDict[str, nn.Module] = OrderedDict()
-    for layer in layers(name, inputs):
-        spec = layer.spec
+    for number, layer in enumerate(found, start=1):
+        spec, conv = layer.spec, nn.Conv2d if modules else PixelConv
         if isinstance(spec, Linear):
             modules |= {"flatten": nn.Flatten(), "fc": nn.Linear(prod(layer.inputs), spec.features)}
-            modules["norm"] = nn.LayerNorm(spec.features)
+            modules |= {"norm": nn.LayerNorm(spec.features)} if spec.norm else {"relu": nn.ReLU()}
             return Encoder(modules)
-        conv = nn.Conv2d if modules else PixelConv
-        modules[layer.name] = conv(layer.inputs[0], spec.channels, spec.kernel, spec.stride)
-        modules[layer.name.replace("conv", "relu")] = nn.ReLU()
+        if isinstance(spec, Block):
+            modules[layer.name] = _block(layer.inputs[0], spec.channels, conv)
+        else:
+            modules[layer.name] = conv(layer.inputs[0], spec.channels, spec.kernel, spec.stride)
+        if layer is last or not isinstance(spec, Block):
+            modules[f"relu{number}"] = nn.ReLU()
     modules["flatten"] = nn.Flatten()
     return Encoder(modules)
+
+
+def _block(inputs: int, channels: int, conv: type[nn.Conv2d]) -> nn.Sequential:
+    """The modules of a `Block`; `conv` is the kind of its first one."""
+    modules: OrderedDict[str, nn.Module] = OrderedDict(
+        conv=conv(inputs, channels, 3, padding=1), pool=nn.MaxPool2d(3, stride=2, padding=1)
+    )
+    for residual in RESIDUALS:
+        within: OrderedDict[str, nn.Module] = OrderedDict()
+        for n in (1, 2):
+            within |= {f"relu{n}": nn.ReLU(), f"conv{n}": nn.Conv2d(channels, channels, 3, padding=1)}
+        modules[residual] = Residual(within)
+    block = nn.Sequential(modules)
+    return block.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # faster on a CPU

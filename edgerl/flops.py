@@ -5,21 +5,23 @@ not counted; after the freeze what lies left of the cut counts only for the new 
 multiply-add that runs, acting too, and no gradient with respect to what is not trained.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
 from edgerl import architectures
-from edgerl.architectures import Layer, Shape
+from edgerl.architectures import Layer, Product, Shape
 from edgerl.config import Config, DqnConfig, RainbowConfig, SacConfig
 
 
 @dataclass(frozen=True)
 class Passes:
-    """One layer: multiply-adds of a forward pass per sample, and how often an update passes through it.
+    """What multiplies: multiply-adds of a forward pass per sample, and how often an update passes through it.
 
     `paper`: forward passes and twice the backward ones, as the paper counts; `exact`: what really runs, forward passes
-    and gradients of weights and of inputs; each before a freeze and after one. `acts`: whether acting runs it.
+    and gradients of weights and of inputs; each before a freeze and after one. `acts`: whether acting runs it; `own`:
+    whether actor and critic have one each, where they share all that comes before.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Passes:
     paper: tuple[Fraction | int, Fraction | int]
     exact: tuple[Fraction | int, Fraction | int]
     acts: bool = True
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Flops:
     @property
     def encoder(self) -> int:
         """E N: multiply-adds left of the cut, per sample; the paper counts shared layers for each of the N encoders."""
-        shared = sum(layer.flops for layer in self.stem if layer.name.startswith("conv"))
-        own = [layer.flops for layer in self.stem if not layer.name.startswith("conv")]
+        shared = sum(layer.flops for layer in self.stem if not layer.own)
+        own = [layer.flops for layer in self.stem if layer.own]
         return shared * max(1, len(own)) + sum(own)
 
     @property
@@ -96,6 +99,25 @@ def count(config: Config, window: Shape, actions: int, *, keeps_pixels: bool = F
     return Flops(tuple(found[:end]), tuple(found[end:]), batches, max(1, augment), augment + 1, read)
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A product of the encoder: `first` tells, before a freeze and after one, whether training begins with it.
+
+    Then it needs no gradient of its inputs. `trained`: whether it lies right of the cut.
+    """
+
+    product: Product
+    first: tuple[bool, bool]
+    trained: bool
+
+
+def _steps(layers: list[Layer], cut: int) -> Iterator[_Step]:
+    for n, layer in enumerate(layers):
+        for product in layer.products:
+            begins = product is layer.products[0]
+            yield _Step(product, (begins and n == 0, begins and n == cut + 1), n > cut)
+
+
 def _values(layers: list[Layer], cut: int, actions: int, config: RainbowConfig | DqnConfig) -> list[Passes]:
     """Rainbow and DQN: convolutions without bias, linear layers with it (Table 3).
 
@@ -106,11 +128,9 @@ def _values(layers: list[Layer], cut: int, actions: int, config: RainbowConfig |
         forwards, outputs = 3, {"value": config.atoms, "advantage": config.atoms * actions}
     every = forwards + 2  # and gradients of weights and of inputs; the first trained layer needs none of its inputs
     found = []
-    for n, layer in enumerate(layers):
-        paper, exact = (every, every), (every - (n == 0), every - (n == cut + 1))
-        found.append(
-            Passes(layer.name, layer.flops, (paper[0], paper[1] * (n > cut)), (exact[0], exact[1] * (n > cut)))
-        )
+    for step in _steps(layers, cut):
+        exact = every - step.first[0], (every - step.first[1]) * step.trained
+        found.append(Passes(step.product.name, step.product.flops, (every, every * step.trained), exact))
     for name, width in outputs.items():
         hidden, out = (features + 1) * config.hidden, (config.hidden + 1) * width
         found.append(Passes(f"{name}_hidden", hidden, (every, every), (every, every - (cut == len(layers) - 1))))
@@ -127,21 +147,22 @@ def _sac(layers: list[Layer], cut: int, actions: int, config: SacConfig, *, cont
     often = Fraction(1, config.actor_every)
     extra = 1 if contrast else 0
     found = []
-    for n, layer in enumerate(layers):
-        trained = n > cut  # after the freeze; the contrast has ended then
-        if layer.name != "fc":
+    for step in _steps(layers, cut):
+        product, first, trained = step.product, step.first, step.trained  # the contrast ends with the freeze
+        if product.name != "fc":
             paper = (3 + 2 * often + 2 + 4 * extra, (3 + 2 * often + 2) * trained)
             runs = 3 + (2 if contrast else often), 3 + often
-            gradients = (1 + extra) * (2 - (n == 0)), 2 - (n == cut + 1)
+            gradients = (1 + extra) * (2 - first[0]), 2 - first[1]
             exact = (runs[0] + gradients[0], (runs[1] + gradients[1]) * trained)
-            found.append(Passes(layer.name, layer.flops, paper, exact))
+            found.append(Passes(product.name, product.flops, paper, exact))
             continue
         own = 1 + 3 * often, 1 + 2 * often  # no gradient flows from the actor into the convolutions
-        found.append(Passes("actor_fc", layer.flops, (own[0], own[0] * trained), (own[1], own[1] * trained)))
+        paper, exact = (own[0], own[0] * trained), (own[1], own[1] * trained)
+        found.append(Passes("actor_fc", product.flops, paper, exact, own=True))
         paper = (2 + often + 2 + 4 * extra, (2 + often + 2) * trained)
         runs = 2 + (2 if contrast else often), 2 + often
-        exact = (runs[0] + 2 * (1 + extra), (runs[1] + 2 - (n == cut + 1)) * trained)
-        found.append(Passes("critic_fc", layer.flops, paper, exact, acts=False))
+        exact = (runs[0] + 2 * (1 + extra), (runs[1] + 2 - first[1]) * trained)
+        found.append(Passes("critic_fc", product.flops, paper, exact, acts=False, own=True))
     features, hidden = prod(layers[-1].outputs), config.hidden
     stored = cut == len(layers) - 1  # what the heads read: it needs no gradient
     alone = layers[-1].name != "fc"  # the actor has nothing of its own before its head: no gradient ever passes that

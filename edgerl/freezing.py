@@ -38,14 +38,15 @@ def freeze(
     *,
     store: str = "auto",
     dtype: str = "float32",
+    chunk: int = CHUNK,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> dict[str, Any]:
     """Move the cut from the input to behind layer `cut`; ONNX Runtime runs the stem, from `folder`, from now on.
 
     `window` [history, *frame] is the one about to be acted on; parity is checked on it and on the newest rows. `store`,
-    `dtype`: what the replay holds from now on, as in `ReplayConfig`; `progress` hears how many rows are done. Returns
-    what the summary says of the freeze, the step aside. Raises FreezeError, and leaves all as it was, where parity
-    fails.
+    `dtype`: what the replay holds from now on, as in `ReplayConfig`; `chunk`: windows encoded at a time; `progress`
+    hears how many rows are done. Returns what the summary says of the freeze, the step aside. Raises FreezeError, and
+    leaves all as it was, where parity fails.
     """
     meter, started, rows, capacity = PeakMeter(), time.perf_counter(), len(replay), replay.capacity
     with returning_blocks(above=LARGE_BLOCK):
@@ -55,11 +56,12 @@ def freeze(
         exported = export(stem, pending.shape)
         sha256 = hashlib.sha256(exported).hexdigest()
         write_whole(folder / ONNX_FILE, exported)
-        encode = Session(folder / ONNX_FILE)
-        newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - pixels.history)) - 1
+        del exported  # before memory is needed for encoding
+        encode = Session(folder / ONNX_FILE, most=chunk)
         difference = parity(stem, encode, pending[None])
-        if len(newest):
-            difference = max(difference, parity(stem, encode, pixels.seen(replay.observations(newest))))
+        newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - pixels.history)) - 1
+        for each in (newest[low : low + chunk] for low in range(0, len(newest), chunk)):
+            difference = max(difference, parity(stem, encode, pixels.seen(replay.observations(each))))
         if not difference <= TOLERANCE:
             raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
         agent.freeze(cut)
@@ -107,10 +109,13 @@ def spread(replay: Replay, most: int) -> Array:
     return np.unique(np.linspace(low, max(low, high - 1), most).astype(np.int64))
 
 
-def frozen(folder: Path, pixels: Pixels, rng: np.random.Generator, report: dict[str, Any]) -> Latents | Encoded:
+def frozen(
+    folder: Path, pixels: Pixels, rng: np.random.Generator, report: dict[str, Any], *, chunk: int = CHUNK
+) -> Latents | Encoded:
     """What a run stores instead of `pixels` since the freeze that `report` tells of, by the stem in its folder.
 
-    `rng` draws the crops. Raises CheckpointError where that file is not the one which the run wrote.
+    `rng` draws the crops; `chunk`: windows encoded at a time. Raises CheckpointError where that file is not the one
+    which the run wrote.
     """
     file = folder / ONNX_FILE
     try:
@@ -118,7 +123,7 @@ def frozen(folder: Path, pixels: Pixels, rng: np.random.Generator, report: dict[
             raise CheckpointError(f"{file} is damaged: its checksum differs")
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
-    encode = Session(file)
+    encode = Session(file, most=chunk)
     if report["store"] == "pixels":
         return _encoded(encode, pixels, rng)
     return _latents(encode, pixels, rng, report["codec"])

@@ -41,7 +41,7 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "stem.onnx"
         file.write_bytes(export(agent.stem(config.agent.cut), raw.shape))
-        encode = Session(file)
+        encode = Session(file, most=representation.chunk(config.agent.encoder, raw.shape))
 
     def stem(pixels: Pixels, views: int) -> Stem:
         return Stem(encode, encode.shape, pixels, views=views, rng=rng)

@@ -77,6 +77,8 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
         tables[name] |= said[name]
     run, agent = tables["run"], tables["agent"]
     run |= {"env": env, "budget": _bytes("--budget", run["budget"])}
+    if algo in configs.CONTINUOUS:
+        agent["encoder"] = architectures.SHARED.get(agent["encoder"], agent["encoder"])
     if agent["cut"] == "last":
         agent["cut"] = architectures.last_layer(agent["encoder"])
     if run.get("device") == "never":

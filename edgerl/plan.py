@@ -8,7 +8,7 @@ from edgerl import architectures, flops, representation, stores
 from edgerl.config import AGENTS, CONTINUOUS, Config, ConfigError, RainbowConfig, SacConfig
 from edgerl.envs import EnvSpec, suite_of
 from edgerl.replay import row_dtype
-from edgerl.representation import CHUNK, pixel_field
+from edgerl.representation import pixel_field
 from edgerl.sampling import SAMPLERS
 from edgerl.stores import Store
 from memory_budget import format_bytes
@@ -19,6 +19,8 @@ LIBRARIES, SUITES = 318_000_000, {"dmc": 181_000_000, "gym": 20_000_000}
 EVALUATION, EVALUATIONS = 8_000_000, {"dmc": 75_000_000}
 # Bytes; measured: 40 MB where a batch is 32 stacked Atari windows, 385 MB where it is 128 of dmc.
 SCRATCH, SCRATCH_ROW = 8_000_000, {"rainbow": 1_000_000, "dqn": 1_000_000, "curl": 3_100_000, "sac": 3_100_000}
+# Where an encoder's outputs are large a row takes a multiple of them instead: with IMPALA's 144 MB, and 522 MB of dmc.
+SCRATCH_OUTPUTS = 2.8
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Plan:
     paper_after_freeze: int
     ledger: dict[str, int]
     flops: flops.Flops
-    freezing: int  # bytes that converting a chunk of rows takes for a while
+    freezing: int  # bytes that the freeze takes for a while
     evaluation: int  # and playing whole games
 
 
@@ -78,10 +80,10 @@ def make(config: Config, env: EnvSpec) -> Plan:
             "networks": 4 * networks,  # float32
             "optimizer": 4 * optimizer,
             "replay": budget,
-            "scratch": SCRATCH + SCRATCH_ROW[run.algo] * (largest if kept else replay.batch_size),
+            "scratch": _scratch(config, frames.shape, largest if kept else replay.batch_size),
         },
         flops=counts,
-        freezing=_freezing(config.agent.encoder, frames.shape),
+        freezing=_freezing(config, frames.shape),
         evaluation=EVALUATIONS.get(suite_of(run.env), EVALUATION),
     )
 
@@ -92,6 +94,13 @@ def _unbounded(config: Config, env: EnvSpec) -> int:
     return steps * row_dtype(pixel_field(env.frame), env.action).itemsize + SAMPLERS[
         config.replay.sampling
     ].index_bytes(steps)
+
+
+def _scratch(config: Config, window: tuple[int, ...], batch: int) -> int:
+    """Bytes that updates take for a while: by the batch, and by what a row of it leaves in the encoder, float32."""
+    activations = 4 * (prod(window) + sum(architectures.outputs(config.agent.encoder, window)))
+    row = max(SCRATCH_ROW[config.run.algo], round(SCRATCH_OUTPUTS * activations))
+    return SCRATCH + row * batch
 
 
 def _keeps_pixels(config: Config, frame: int, latents: Store) -> bool:
@@ -145,14 +154,15 @@ def _latent(config: Config, env: EnvSpec) -> tuple[int, ...]:
 
 def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) -> tuple[int, int]:
     """Numbers that networks and optimizer hold, two moments for what is trained; a linear layer has one a multiply."""
-    layers = {layer.name: layer.parameters for layer in architectures.layers(config.agent.encoder, window)}
-    encoder = sum(layers.values())
-    linear = {name: count for name, count in counts.layers.items() if name not in layers and not name.endswith("_fc")}
+    layers = architectures.layers(config.agent.encoder, window)
+    encoder = sum(layer.parameters for layer in layers)
+    own = layers[-1].parameters if layers[-1].name == "fc" else 0
+    convolved = {product.name for layer in layers for product in layer.products}
+    linear = {n: count for n, count in counts.layers.items() if n not in convolved and not n.endswith("_fc")}
     if not isinstance(config.agent, SacConfig):
         noisy = 2 if isinstance(config.agent, RainbowConfig) else 1  # a mean and a sigma for every weight
         network = encoder + noisy * sum(linear.values())
         return 2 * network, 2 * network
-    own = layers.get("fc", 0)
     actor = own + sum(count for name, count in linear.items() if name.startswith("actor"))
     critic = encoder + sum(count for name, count in linear.items() if name.startswith("q"))
     contrast = config.run.algo == "curl"
@@ -161,7 +171,11 @@ def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) ->
     return 2 * critic + actor + w + 1, 2 * (critic + actor + (encoder + w) * contrast + 1)
 
 
-def _freezing(encoder: str, window: tuple[int, ...]) -> int:
-    """Bytes of a chunk of windows and of the two largest outputs, float32, and half as much again."""
-    outputs = sorted(prod(layer.outputs) for layer in architectures.layers(encoder, window))[-2:]
-    return CHUNK * 4 * (prod(window) + sum(outputs)) * 3 // 2
+def _freezing(config: Config, window: tuple[int, ...]) -> int:
+    """Bytes of encoding a chunk of windows, and of four copies of the stem's weights on their way to ONNX Runtime."""
+    encoder, layers = config.agent.encoder, architectures.layers(config.agent.encoder, window)
+    stem = layers[: 1 + [layer.name for layer in layers].index(config.agent.cut)]
+    weights = sum(layer.parameters for layer in stem)
+    if stem[-1].name == "fc" and isinstance(config.agent, SacConfig):
+        weights += stem[-1].parameters  # the other encoder's
+    return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 4 * 4 * weights

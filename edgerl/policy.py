@@ -33,7 +33,9 @@ class Policy:
             raise saved.of_another_run(error) from None
         self.representation: Representation = pixels
         if self.agent.cut is not None:
-            self.representation = frozen(folder, pixels, rng, saved.values["trainer"]["freeze_report"])
+            most = representation.chunk(self.config.agent.encoder, pixels.shape)
+            report = saved.values["trainer"]["freeze_report"]
+            self.representation = frozen(folder, pixels, rng, report, chunk=most)
 
     def act(self, observation: Array) -> Any:
         """The greedy action for one window, uint8 [history, *frame], newest frame last: a number or a vector.

@@ -10,14 +10,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgerl import crops
+from edgerl import architectures, crops
 from edgerl.envs import EnvSpec
 from edgerl.quantising import Scales
 from edgerl.settings import ReplayConfig
 from edgerl.types import Array
 
 Field = tuple[str, Any, tuple[int, ...]]
-CHUNK = 32  # windows encoded at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256
+# Windows encoded at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256. And the bytes that it
+# may take, for which a larger encoder is given fewer.
+CHUNK, CHUNK_BYTES = 32, 12_000_000
 HALF_MOST = float(np.finfo(np.float16).max)
 Encode = Callable[[Array], Array]  # windows [B, history, H, W] to latents [B, ...]
 
@@ -35,6 +37,11 @@ def latent_field(shape: tuple[int, ...], dtype: str = "float32") -> Field:
 def nbytes(field: Field) -> int:
     """Bytes of one row's field."""
     return np.dtype(field[1:]).itemsize
+
+
+def chunk(encoder: str, window: tuple[int, ...]) -> int:
+    """How many windows of this shape the encoder's stem is given at a time."""
+    return max(1, min(CHUNK, CHUNK_BYTES // architectures.encoding_bytes(encoder, window)))
 
 
 class Stored(Protocol):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from edgerl import checkpoint
 from edgerl.envs import EpisodeLost
 from edgerl.freezing import frozen
+from edgerl.representation import chunk
 from edgerl.types import Array
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def _restore(trainer: "Trainer", saved: checkpoint.Saved) -> None:
     trainer.agent.load(saved.agent_arrays, values["agent"])
     if trainer.agent.cut is not None:
         report = values["trainer"]["freeze_report"]
-        replay.transcode(frozen(trainer.folder, trainer.pixels, replay.sampler.rng, report))
+        most = chunk(trainer.config.agent.encoder, trainer.pixels.shape)
+        replay.transcode(frozen(trainer.folder, trainer.pixels, replay.sampler.rng, report, chunk=most))
     replay.restore(values["replay"], saved.read_raw)
     for name in KEPT:
         setattr(trainer, name, values["trainer"][name])

@@ -19,7 +19,7 @@ from edgerl.metrics import Metrics
 from edgerl.plan import Plan
 from edgerl.progress import Reporter
 from edgerl.replay import Replay
-from edgerl.representation import Pixels
+from edgerl.representation import Pixels, chunk
 from edgerl.stopwatch import Stopwatch
 from memory_budget import Ledger, Watchdog, format_bytes, rss_bytes
 from memory_budget.malloc import trim
@@ -184,6 +184,7 @@ class Trainer:
             self.folder,
             store=config.replay.store,
             dtype=config.replay.latent_dtype,
+            chunk=chunk(config.agent.encoder, self.pixels.shape),
             progress=lambda done: self.show(f"freezing, row {done:,} of {len(self.replay):,}"),
         )
         self.freeze_report = {"step": self.step, **found}

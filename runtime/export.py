@@ -46,14 +46,20 @@ class _Graph:
         return self.weight(np.float32(thing))
 
 
-def _conv(graph: _Graph, inputs: list[str], stride: Any) -> str:
-    return graph.add("Conv", inputs, strides=list(stride))
+def _conv(graph: _Graph, inputs: list[str], stride: Any, padding: Any) -> str:
+    return graph.add("Conv", inputs, strides=list(stride), pads=2 * list(padding))  # at the start, and at the end
 
 
 def _conv_module(graph: _Graph, x: str, module: Any) -> str:
-    if any(module.padding) or module.bias is None:
-        raise ExportError("cannot export a padded convolution, or one without bias, to ONNX")
-    return _conv(graph, [x, *(graph.weight(p.detach().numpy()) for p in (module.weight, module.bias))], module.stride)
+    if isinstance(module.padding, str) or module.bias is None:
+        raise ExportError("cannot export a convolution whose padding is a word, or one without bias, to ONNX")
+    weights = (graph.weight(p.detach().numpy()) for p in (module.weight, module.bias))
+    return _conv(graph, [x, *weights], module.stride, module.padding)
+
+
+def _pool_module(graph: _Graph, x: str, module: Any) -> str:
+    kernel, stride, pads = 2 * [module.kernel_size], 2 * [module.stride], 4 * [module.padding]
+    return graph.add("MaxPool", [x], kernel_shape=kernel, strides=stride, pads=pads)
 
 
 def _linear_module(graph: _Graph, x: str, module: Any) -> str:
@@ -72,14 +78,16 @@ def _stack(graph: _Graph, tensors: Any, axis: int) -> str:
 
 _MODULES: dict[type[nn.Module], Callable[[_Graph, str, Any], str]] = {
     nn.Conv2d: _conv_module,
+    nn.MaxPool2d: _pool_module,
     nn.ReLU: lambda graph, x, module: graph.add("Relu", [x]),
     nn.Flatten: lambda graph, x, module: graph.add("Flatten", [x]),
     nn.Linear: _linear_module,
     nn.LayerNorm: _norm_module,
 }
 _FUNCTIONS: dict[Any, Callable[[_Graph, list[Any]], str]] = {
+    operator.add: lambda graph, args: graph.add("Add", [graph.operand(arg) for arg in args]),
     operator.mul: lambda graph, args: graph.add("Mul", [graph.operand(arg) for arg in args]),
-    torch.conv2d: lambda graph, args: _conv(graph, [graph.operand(arg) for arg in args[:3]], args[3]),
+    torch.conv2d: lambda graph, args: _conv(graph, [graph.operand(arg) for arg in args[:3]], *args[3:5]),
     torch.stack: lambda graph, args: _stack(graph, *args),
     "to": lambda graph, args: graph.add("Cast", [graph.operand(args[0])], to=TensorProto.FLOAT),
 }
@@ -116,12 +124,13 @@ def export(stem: nn.Module, shape: tuple[int, ...]) -> bytes:
             "stem",
             [helper.make_tensor_value_info("windows", TensorProto.UINT8, ["batch", *shape])],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", *latent])],
-            graph.weights,
         ),
         producer_name="edgerl",
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )
+    while graph.weights:  # moved one by one: every helper above would make a copy of all
+        model.graph.initializer.append(graph.weights.pop(0))
     data: bytes = model.SerializeToString()
     return data
 

@@ -11,11 +11,13 @@ import onnxruntime
 class Session:
     """Encodes windows without torch: call it with [B, ...] as the model's input dtype, get float32 [B, *shape].
 
-    `shape` is what one window becomes. The arena of ONNX Runtime is off and idle threads sleep, so that memory and
-    cores belong to the training. Raises onnxruntime's error for a file that is no model.
+    `shape` is what one window becomes; `most`: windows that are encoded at a time, which bounds the memory it takes.
+    The arena of ONNX Runtime is off and idle threads sleep, so that memory and cores belong to the training. Raises
+    onnxruntime's error for a file that is no model.
     """
 
-    def __init__(self, model: Path | bytes, threads: int = 1) -> None:
+    def __init__(self, model: Path | bytes, threads: int = 1, most: int | None = None) -> None:
+        self.most = most
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.enable_cpu_mem_arena = False
@@ -28,5 +30,8 @@ class Session:
         self.shape = tuple(self._session.get_outputs()[0].shape[1:])
 
     def __call__(self, windows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        most = self.most or len(windows)
+        if len(windows) > most:
+            return np.concatenate([self(windows[low : low + most]) for low in range(0, len(windows), most)])
         latents: npt.NDArray[np.float32] = self._session.run(None, {self._input: windows})[0]
         return latents

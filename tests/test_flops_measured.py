@@ -64,17 +64,16 @@ def sides(name, features):
 
 def counted(config, passed, window, times):
     """The same from the counts, where these layers are passed so many times; biases, which only add, left out."""
-    layers = {layer.name: layer for layer in architectures.layers(config.agent.encoder, window)}
-    features = prod(layers[architectures.last_layer(config.agent.encoder)].outputs)
+    layers = architectures.layers(config.agent.encoder, window)
+    weights = {product.name: product.weights for layer in layers for product in layer.products}
+    features = prod(layers[-1].outputs)
     found = Counter()
     for layer in passed:
-        if layer.name in layers and layer.name != "fc":
-            spec = layers[layer.name].spec
-            key = (spec.channels, layers[layer.name].inputs[0], spec.kernel, spec.kernel)
-            found[key] += times[layer.name] * layer.flops
+        if layer.name in weights and layer.name != "fc":
+            found[weights[layer.name]] += times[layer.name] * layer.flops
             continue
         encodes = layer.name.endswith("fc")
-        into, out = (prod(layers["fc"].inputs), features) if encodes else sides(layer.name, features)
+        out, into = weights["fc"] if encodes else sides(layer.name, features)[::-1]
         assert layer.flops == (into + 1) * out
         key = (into, out)
         if layer.name in ("value_hidden", "advantage_hidden"):  # two layers, one module
@@ -96,6 +95,13 @@ CASES = [
     ("dqn", "data_efficient", "last"),
     ("dqn", "canonical", "conv2"),
     ("dqn", "curl", "conv4"),
+    ("rainbow", "impala", "last"),
+    ("rainbow", "impala", "block1"),
+    ("dqn", "impala", "block3"),
+    ("curl", "impala_50", "last"),
+    ("curl", "impala_50", "block2"),
+    ("sac", "impala_50", "block3"),
+    ("sac", "impala", "last"),
     ("curl", "curl", "last"),
     ("curl", "curl", "conv2"),
     ("curl", "data_efficient", "last"),

@@ -105,6 +105,9 @@ def test_the_columns_of_a_row_add_up(small):
     ("curl", "data_efficient"),
     ("sac", "curl"),
     ("sac", "canonical"),
+    ("rainbow", "impala"),
+    ("dqn", "impala"),
+    ("curl", "impala_50"),
 ])  # fmt: skip
 def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
     env = "dmc/cheetah-run" if algo in CONTINUOUS else "atari/qbert"

@@ -41,7 +41,7 @@ class Adam:
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         norm = 0.0
         if self.clip_norm is not None:
-            norm = float(torch.stack([g.view(-1).dot(g.view(-1)) for g in gradients]).sum().sqrt())
+            norm = float(torch.stack([g.reshape(-1).dot(g.reshape(-1)) for g in gradients]).sum().sqrt())
             if norm > self.clip_norm:
                 torch._foreach_mul_(gradients, self.clip_norm / (norm + 1e-6))
         first, second, steps = map(list, zip(*self.moments.values(), strict=True))

@@ -47,7 +47,7 @@ class Networks(nn.Module):
 
 def _encoder(name: str, window: Shape) -> encoders.Encoder:
     encoder = encoders.build(name, window)
-    for module in encoder:
+    for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
             delta_orthogonal(module)
             weight = module.weight.data.contiguous(memory_format=torch.channels_last)  # half the time on a CPU

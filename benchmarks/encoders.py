@@ -1,0 +1,105 @@
+"""Updates per second of every encoder before the freeze and after it, with the multiply-adds that explain them.
+
+Random frames, each encoder in a process of its own. Sampling is timed with the update, as in a run; where latents are
+larger than frames (canonical), frames stay, and the frozen stem encodes what is sampled.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import edgerl
+from edgerl import agents, envs, plan, representation, run
+from edgerl.freezing import freeze
+from edgerl.replay import Replay
+from memory_budget.malloc import keep_blocks
+
+ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
+CASES = [
+    ("rainbow", "data_efficient"),
+    ("rainbow", "canonical"),
+    ("rainbow", "impala"),
+    ("curl", "curl"),
+    ("curl", "impala"),
+]
+AFTER = 10  # times as many updates after the freeze: they are faster
+
+
+def fill(replay: Replay, spec: envs.EnvSpec, rng: np.random.Generator) -> None:
+    """Random frames until the replay is full."""
+    frames = rng.integers(0, 256, (8, *spec.frame), np.uint8)
+    for n in range(replay.capacity):
+        action = rng.uniform(-1, 1, spec.actions) if spec.continuous else int(rng.integers(spec.actions))
+        replay.append(frames[n % 8], action, float(rng.random()), terminated=False)
+
+
+def speed(agent: agents.Agent, replay: Replay, batch_size: int, updates: int) -> float:
+    """Updates/s, after a fifth as many that are not timed."""
+    warm_up = max(2, updates // 5)
+    for n in range(warm_up + updates):
+        if n == warm_up:
+            start = time.perf_counter()
+        update = agent.update(batch := replay.sample(batch_size, 1.0))
+        replay.prioritize(batch.index, update.priority)
+    return updates / (time.perf_counter() - start)
+
+
+def measure(algo: str, encoder: str, settings: dict[str, Any], updates: int) -> dict[str, Any]:
+    """One encoder in both phases: updates/s, the paper's multiply-adds, and what the replay holds behind the freeze."""
+    keep_blocks(run.SCRATCH_BLOCK)  # as a run does
+    env, rng = ENVS[algo], np.random.default_rng(0)
+    config = edgerl.configure(env=env, algo=algo, encoder=encoder, budget="10MB", freeze_at="never", **settings)
+    spec, batch_size = envs.describe(env), config.replay.batch_size
+    pixels, planned = representation.pixels(spec, config.replay), plan.make(config, spec)
+    replay = run.make_replay(config, spec, planned.budget, pixels, rng)
+    fill(replay, spec, rng)
+    agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(1))
+    before = speed(agent, replay, batch_size, updates)
+    window = rng.integers(0, 256, (spec.history, *spec.frame), np.uint8)
+    chunk = representation.chunk(config.agent.encoder, pixels.shape)
+    with tempfile.TemporaryDirectory() as folder:
+        found = freeze(agent, replay, pixels, window, config.agent.cut, Path(folder), chunk=chunk)
+    return {
+        "batch": batch_size,
+        "before": before,
+        "after": speed(agent, replay, batch_size, AFTER * updates),
+        "flops": [planned.flops.per_update(frozen=frozen) for frozen in (False, True)],
+        "store": found["store"],
+        "freeze_extra_bytes": found["peak_extra_bytes"],
+    }
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--updates", type=int, default=30, help="timed before the freeze; after it ten times as many")
+    parser.add_argument("--batch-size", type=int, help="default: 32 of rainbow, 128 of curl")
+    parser.add_argument("--case", nargs=2, metavar=("ALGO", "ENCODER"), help="this one only, as JSON")
+    args = parser.parse_args()
+    if args.case:
+        given = {"batch_size": args.batch_size} if args.batch_size else {}
+        print(json.dumps(measure(*args.case, {"threads": args.threads, **given}, args.updates)))
+        return
+    headings = "batch  updates/s before     after   ratio   multiply-adds    after/before  holds"
+    print(f"{f'{args.threads} threads':23}{headings}")
+    for algo, encoder in CASES:
+        command = [sys.executable, __file__, *sys.argv[1:], "--case", algo, encoder]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        (before, after), ratio = found["flops"], found["after"] / found["before"]
+        print(
+            f"{algo:8} {encoder:14}{found['batch']:5}{found['before']:18.2f}{found['after']:10.2f}{ratio:7.2f}x"
+            f"{before:16.3g}{after / before:16.4f}  {found['store']}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

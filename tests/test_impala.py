@@ -1,0 +1,279 @@
+"""IMPALA's encoder: what it computes, counts and takes; and runs with it, from end to end."""
+
+import numpy as np
+import pytest
+import torch
+from plain_sac import SEEN, agent, batch
+from test_control import final, stop_after
+from torch.nn import functional
+
+import edgerl
+from edgerl import architectures, configure, encoders, envs, flops, plan, representation, run
+from edgerl.architectures import Block, Conv, Linear
+from edgerl.config import CONTINUOUS, ConfigError
+from runtime import Session
+from runtime.export import export, parity
+
+WINDOW, FEATURES = (4, 84, 84), {"impala": 256, "impala_50": 50}
+CUTS = ["block1", "block2", "block3", "fc"]
+# Multiply-adds by hand, of 84x84x4: each block's convolution on what comes in, and four on half the side.
+FIRST = 84**2 * 9 * 4 * 16
+BLOCKS = {
+    "block1": FIRST + 4 * 42**2 * 9 * 16 * 16,
+    "block2": 42**2 * 9 * 16 * 32 + 4 * 21**2 * 9 * 32 * 32,
+    "block3": 21**2 * 9 * 32 * 32 + 4 * 11**2 * 9 * 32 * 32,
+}
+FC = 256 * (32 * 11 * 11 + 1)
+
+
+def mixed():
+    """An encoder of a user's."""
+    return [Conv(8, 4, 4), Block(4), Block(8), Linear(16, norm=False)]
+
+
+def blocks():
+    """One without a fully connected layer."""
+    return [Block(4), Block(8)]
+
+
+def wrong():
+    """A layer behind the fully connected one."""
+    return [Linear(16), Block(4)]
+
+
+def windows(count, shape=WINDOW, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def by_hand(p, x):
+    """Espeholt et al. 2018, figure 3, from parameters by name."""
+
+    def conv(name, x):
+        return functional.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], padding=1)
+
+    x = x.float() / 255
+    for block in ("block1", "block2", "block3"):
+        x = functional.max_pool2d(conv(f"{block}.conv", x), 3, 2, 1)
+        for residual in ("residual1", "residual2"):
+            within = conv(f"{block}.{residual}.conv1", functional.relu(x))
+            x = x + conv(f"{block}.{residual}.conv2", functional.relu(within))
+    x = functional.linear(functional.relu(x).flatten(1), p["fc.weight"], p["fc.bias"])
+    if "norm.weight" in p:
+        return functional.layer_norm(x, x.shape[1:], p["norm.weight"], p["norm.bias"])
+    return functional.relu(x)
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_it_is_the_published_one(name):
+    whole, x = encoders.build(name, WINDOW), torch.from_numpy(windows(3))
+    convolutions = [module for module in whole.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert [conv.out_channels for conv in convolutions] == 5 * [16] + 10 * [32]
+    with torch.no_grad():
+        found = whole(x)
+        assert found.shape == (3, FEATURES[name])
+        torch.testing.assert_close(found, by_hand(whole.state_dict(), x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*architectures.ENCODERS, "test_impala:mixed", "test_impala:blocks"])
+def test_products_are_what_multiplies_in_the_torch_modules(name):
+    whole, outputs = encoders.build(name, WINDOW), {}
+    modules = {n: m for n, m in whole.named_modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)}
+    for n, module in modules.items():
+        module.register_forward_hook(lambda module, x, y, n=n: outputs.update({n: tuple(y.shape[1:])}))
+    whole(torch.from_numpy(windows(1)))
+    layers = architectures.layers(name, WINDOW)
+    products = [product for layer in layers for product in layer.products]
+    assert [(each.name, each.weights) for each in products] == [(n, tuple(m.weight.shape)) for n, m in modules.items()]
+    assert {each.name: each.outputs for each in products} == outputs
+    assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in whole.parameters())
+
+
+def test_rainbows_multiply_adds_are_those_counted_by_hand():
+    counts = flops.count(configure(env="atari/qbert", encoder="impala"), WINDOW, 6)
+    heads = 2 * 257 * 256 + 257 * 51 + 257 * 51 * 6
+    every = sum(BLOCKS.values()) + FC
+    assert {layer.name: layer.flops for layer in architectures.layers("impala", WINDOW)} == {**BLOCKS, "fc": FC}
+    assert (counts.encoder, counts.heads) == (every, heads) == (54_223_104, 223_333)
+    assert counts.per_update(frozen=False) == 160 * (every + heads)
+    assert counts.per_update(frozen=True) == 160 * heads + every
+    # Nothing asks for the pixels' gradients; after the freeze for those of the features.
+    acting = every + heads
+    assert counts.exact_per_update(frozen=False) == acting + 160 * (every + heads) - 32 * FIRST
+    assert counts.exact_per_update(frozen=True) == acting + 160 * heads - 32 * 2 * 257 * 256
+
+
+@pytest.mark.parametrize(("cut", "first"), [("block1", 42**2 * 9 * 16 * 32), ("block3", FC)])
+def test_behind_an_earlier_cut_the_first_product_alone_needs_no_gradient_of_its_inputs(cut, first):
+    counts = flops.count(configure(env="atari/qbert", encoder="impala", cut=cut), WINDOW, 6)
+    stem = sum(BLOCKS[name] for name in CUTS[: CUTS.index(cut) + 1])
+    every = sum(BLOCKS.values()) + FC + 223_333
+    assert counts.encoder == stem
+    assert counts.exact_per_update(frozen=True) == every + 160 * (every - stem) - 32 * first
+    assert counts.per_update(frozen=True) == 160 * (every - stem) + stem
+
+
+def test_curl_shares_the_blocks_and_the_paper_counts_them_for_both_encoders():
+    config = configure(env="dmc/cartpole-swingup", encoder="impala", threads=1)
+    counts = flops.count(config, (9, 84, 84), 1)
+    shared = sum(BLOCKS.values()) + FIRST * 9 // 4 - FIRST
+    own = 50 * (32 * 11 * 11 + 1)
+    assert counts.encoder == 2 * (shared + own)
+    assert counts.acting(frozen=True) == 5 * (shared + 2 * own) + 52_224 + 1_049_600 + 2_050
+    assert counts.conversion(10) == 10 * 4 * counts.encoder
+
+
+@pytest.mark.parametrize("algo", ["rainbow", "dqn", "curl", "sac"])
+def test_its_end_is_that_of_the_algorithm_and_the_file_says_which(algo):
+    control = algo in CONTINUOUS
+    config = configure(env="dmc/walker-walk" if control else "atari/qbert", algo=algo, encoder="impala", threads=1)
+    assert (config.agent.encoder, config.agent.cut) == ("impala_50" if control else "impala", "fc")
+    assert f'encoder = "{config.agent.encoder}"' in config.to_toml()
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_actor_and_critic_keep_their_features_behind_every_cut(cut):
+    """And ONNX Runtime computes the stem; the fresh agent goes on from the frozen one's state."""
+    learner, x, rng = agent(encoder="impala_50"), torch.from_numpy(windows(3, SEEN)), np.random.default_rng(0)
+    learner.update(batch(rng))
+    net, stem = learner.net, learner.stem(cut)
+    with torch.no_grad():
+        shared = net.encoders.shared(x)
+        before, latents = [net.encoders.actor(shared), net.encoders.critic(shared)], stem(x)
+        encode = Session(export(stem, SEEN))
+        assert parity(stem, encode, x.numpy()) <= 1e-4 * max(1, latents.abs().max())
+        learner.freeze(cut)
+        shared = net.encoders.shared(latents)
+        assert torch.equal(net.encoders.actor(shared), before[0])
+        assert torch.equal(net.encoders.critic(shared), before[1])
+    assert not {id(p) for p in stem.parameters()} & {id(p) for p in net.parameters()}
+    latent = tuple(latents.shape[1:])
+    learner.update(batch(rng, latent=latent))
+    arrays, values = learner.state()
+    other = agent(seed=9, encoder="impala_50")
+    other.load({name: array.copy() for name, array in arrays.items()}, values)
+    data = batch(rng, latent=latent)
+    assert other.update(data).metrics == learner.update(data).metrics
+
+
+def test_all_fifteen_convolutions_start_orthogonal_in_their_centre_alone():
+    net, found = agent(encoder="impala_50").net, 0
+    for name, p in net.encoders.shared.named_parameters():
+        if p.dim() == 4:
+            centre, off = p.detach()[:, :, 1, 1], p.detach().clone()
+            off[:, :, 1, 1] = 0
+            torch.testing.assert_close(centre.T @ centre, 2 * torch.eye(centre.shape[1]), atol=1e-5, rtol=0, msg=name)
+            assert not off.any(), name
+            assert p.is_contiguous(memory_format=torch.channels_last)
+            found += 1
+        else:
+            assert not p.any(), name
+    assert found == 15
+
+
+@pytest.mark.parametrize(("name", "cuts"), [("mixed", ["conv1", "block2", "block3", "fc"]), ("blocks", CUTS[:2])])
+def test_an_encoder_of_a_users_may_have_blocks(name, cuts):
+    name, x = f"test_impala:{name}", torch.from_numpy(windows(4))
+    assert [layer.name for layer in architectures.layers(name, WINDOW)] == cuts
+    assert architectures.last_layer(name) == cuts[-1]
+    whole = encoders.build(name, WINDOW)
+    for cut in cuts:
+        stem, tail = whole.split(cut)
+        with torch.no_grad():
+            assert torch.equal(tail(stem(x)), whole(x))
+        assert architectures.latent_shape(name, WINDOW, cut) == tuple(stem(x).shape[1:])
+        assert parity(stem, Session(export(stem, WINDOW)), x.numpy()) <= 1e-5
+    assert whole(x).min() == 0  # a ReLU is the last of it
+    assert (encoders.build("test_impala:blocks", WINDOW).block1(x) < 0).any()  # between blocks there is none
+
+
+def test_what_is_no_encoder_is_refused_with_the_layers_there_are():
+    with pytest.raises(ConfigError, match="must return Conv or Block layers, and one Linear at most behind them"):
+        architectures.specs("test_impala:wrong")
+
+
+@pytest.mark.parametrize("command", ["train", "plan"])
+@pytest.mark.parametrize(("arguments", "says"), [
+    (["--cut", "block4"], "--cut: 'impala' has no layer 'block4'; it has block1, block2, block3, fc, or last"),
+    (["--cut", "conv1"], "--cut: 'impala' has no layer 'conv1'; it has block1, block2, block3, fc, or last"),
+    (["--cut", ""], "--cut: '' is empty"),
+    (["--cut", "block3", "--store", "latents"], "--store: a latent of 15,488 B is larger than a frame of 7,056 B"),
+])  # fmt: skip
+def test_a_cut_that_cannot_be_is_refused_in_one_line(command, arguments, says, program, tmp_path):
+    out = ["--out", tmp_path / "run"] if command == "train" else []
+    code, written, lines = program(command, "--env", "toy/catch", "--encoder", "impala", *arguments, *out)
+    assert (code, written, len(lines)) == (2, "", 1)
+    assert lines[0].startswith(f"edgerl: {says}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_plan_keeps_frames_where_latents_are_larger_and_says_so(program):
+    code, written, _ = program("plan", "--env", "atari/qbert", "--encoder", "impala", "--cut", "block3")
+    assert code == 0
+    assert "latents are larger than frames" in written
+    for cut, stores in (("block3", "pixels"), ("fc", "latents")):
+        config = configure(env="atari/qbert", encoder="impala", cut=cut)
+        found = plan.make(config, envs.describe("atari/qbert"))
+        assert (found.after.stores, found.flops.read) == (stores, 64 if stores == "pixels" else 0)
+    assert found.latents.columns["obs"] == 4 * 256
+
+
+def scratch(env, batch_size, **settings):
+    config = configure(env=env, batch_size=batch_size, threads=1, **settings)
+    return plan.make(config, envs.describe(env)).ledger["scratch"] / 1e6
+
+
+def test_scratch_follows_from_the_encoder_where_its_outputs_are_large():
+    """Measured: an update of Rainbow takes 144 MB at a batch of 32, one of CURL 522 MB at 128."""
+    for encoder in ("data_efficient", "canonical"):
+        assert scratch("atari/qbert", 32, encoder=encoder) == 40
+    assert scratch("dmc/cartpole-swingup", 128) == 404.8
+    assert 144 < scratch("atari/qbert", 32, encoder="impala") < 160
+    assert 522 < scratch("dmc/cartpole-swingup", 128, encoder="impala") < 640
+
+
+def test_a_larger_encoder_is_given_fewer_windows_at_a_time():
+    sizes = {name: representation.chunk(name, WINDOW) for name in architectures.ENCODERS}
+    assert sizes["data_efficient"] == sizes["canonical"] == representation.CHUNK
+    assert sizes["impala"] == sizes["impala_50"] == 10
+    assert representation.chunk("impala", (9, 1000, 1000)) == 1
+    stem = encoders.build("impala", WINDOW)
+    whole, parts = (Session(export(stem, WINDOW), most=most) for most in (None, 2))
+    for count in (0, 1, 2, 5):
+        assert parts(windows(count)).shape == (count, 256)
+        np.testing.assert_allclose(parts(windows(count)), whole(windows(count)), rtol=0, atol=1e-6)
+
+
+TINY = {"steps": 36, "freeze_at": 26, "learn_start": 18, "batch_size": 2, "hidden": 16}
+
+
+@pytest.mark.parametrize(("encoder", "cut", "stops"), [
+    ("impala", "last", [22, 30]),
+    ("impala", "block3", [30]),
+    ("test_impala:mixed", "block2", [30]),
+])  # fmt: skip
+def test_a_run_goes_through_the_freeze_and_resumes_bit_for_bit(encoder, cut, stops, small, tmp_path, monkeypatch):
+    config = small(run={**TINY, "encoder": encoder, "cut": cut})
+    found = run.train(config, tmp_path / "whole", quiet=True)
+    assert (found["status"], found["store"]) == ("finished", "pixels" if cut == "block3" else "latents")
+    assert found["freeze"]["parity_max_abs_diff"] <= 1e-4
+    weights, state, _ = final(tmp_path / "whole", 36)
+    for step in stops:
+        folder = tmp_path / str(step)
+        with monkeypatch.context() as patch:
+            stop_after(step, patch)
+            assert run.train(config, folder, quiet=True)["status"] == "interrupted"
+        assert run.train(config, folder, resume=True, quiet=True)["status"] == "finished"
+        arrays, values, _ = final(folder, 36)
+        assert values == state
+        assert arrays.keys() == weights.keys()
+        assert all(np.array_equal(arrays[name], weights[name]) for name in weights)
+    assert edgerl.load(tmp_path / "whole").act(windows(1)[0]) in (0, 1, 2)
+
+
+def test_a_control_task_is_trained_with_it(small, tmp_path):
+    changes = {"steps": 14, "freeze_at": 11, "learn_start": 8, "random_steps": 4, "batch_size": 2, "hidden": 16}
+    found = run.train(small("dmc/cartpole-swingup", run={**changes, "encoder": "impala"}), tmp_path / "run", quiet=True)
+    assert (found["status"], found["store"], found["freeze"]["rows_after"]) == ("finished", "latents", 11)
+    planned = found["budget"]["ledger"]["networks"]["planned"]
+    assert planned > found["budget"]["ledger"]["networks"]["measured"] > 0
+    assert edgerl.load(tmp_path / "run").act(windows(3, (3, 100, 100))).shape == (1,)
