@@ -116,7 +116,7 @@ def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
     agent = agents.make(config, window, spec.actions, np.random.default_rng(0))
     held = agent.nbytes()
     assert found.ledger["networks"] == held["networks"]
-    assert found.ledger["optimizer"] == pytest.approx(held["optimizer"], abs=300)  # the step counters
+    assert found.ledger["optimizer"] == pytest.approx(held["optimizer"], abs=400)  # the step counters
     features = architectures.latent_shape(encoder, window, architectures.last_layer(encoder))[0]
     if algo == "curl":  # with W, and one more pair of moments for it and for the critic's encoder
         without = plan.make(configure(env=env, algo="sac", encoder=encoder, threads=1), spec).ledger
