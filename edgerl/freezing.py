@@ -58,10 +58,11 @@ def freeze(
         write_whole(folder / ONNX_FILE, exported)
         del exported  # before memory is needed for encoding
         encode = Session(folder / ONNX_FILE, most=chunk)
-        difference = parity(stem, encode, pending[None])
+        differences = [parity(stem, encode, pending[None])]
         newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - pixels.history)) - 1
         for each in (newest[low : low + chunk] for low in range(0, len(newest), chunk)):
-            difference = max(difference, parity(stem, encode, pixels.seen(replay.observations(each))))
+            differences.append(parity(stem, encode, pixels.seen(replay.observations(each))))
+        difference = float(np.max(differences))  # which lets no NaN pass, as max() would
         if not difference <= TOLERANCE:
             raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
         agent.freeze(cut)
