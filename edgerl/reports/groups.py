@@ -18,6 +18,8 @@ AXES = {
     "minutes": "wall time, minutes",
 }
 
+SAID = ("run.algo", "run.budget", "run.freeze_at")  # of a variant, in words of their own
+
 
 @dataclass(frozen=True)
 class Group:
@@ -89,16 +91,17 @@ def _names(runs: list[Run]) -> list[str]:
         return [str(name) for name in own]
     settings = {key: None for run in runs for key in run.settings}
     differing = [key for key in settings if len({_said(run, key) for run in runs}) > 1]
-    others = [key for key in differing if key not in ("run.algo", "run.budget", "run.freeze_at", *APART)]
+    others = [key for key in differing if key not in (*SAID, *APART)]
+    said = [key for key in SAID if key in differing] or ([] if others else SAID)
     names = []
     for run in runs:
         freeze_at = run.config.run.freeze_at
         names.append(
             ", ".join(
                 [
-                    *([run.config.run.algo] if "run.algo" in differing or len(runs) == 1 else []),
-                    budget(run),
-                    "never frozen" if freeze_at is None else f"frozen at {freeze_at:,}",
+                    *([run.config.run.algo] if "run.algo" in said else []),
+                    *([budget(run)] if "run.budget" in said else []),
+                    *(["never frozen" if freeze_at is None else f"frozen at {freeze_at:,}"] if SAID[2] in said else []),
                     *(f"{key.partition('.')[2]} {_said(run, key)}" for key in others),
                 ]
             )
