@@ -1,12 +1,21 @@
 """What several tests need: a small configuration, and the command line in its own process."""
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from edgerl import cli, configure
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """What a shell starts behind its back ignores SIGINT, and so would all that the tests start and interrupt."""
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, kept)
 
 
 @pytest.fixture

@@ -31,14 +31,6 @@ def ray():
     monkeypatch.undo()
 
 
-@pytest.fixture(autouse=True)
-def interruptible():
-    """Ignored by what a shell starts behind its back, and by all that this starts; submitit stops processes with it."""
-    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, kept)
-
-
 def until(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
