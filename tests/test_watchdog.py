@@ -42,6 +42,11 @@ def within(seconds, happened):
     return happened()
 
 
+def room_above(before, count):
+    """A limit that is exceeded this many bytes above `before`: the watchdog leaves at a share of its limit."""
+    return int((before + count) / Watchdog.LEAVE)
+
+
 def hold(count):
     """A child process that holds this many bytes until its stdin closes."""
     program = f"import sys; block = b'x' * {count}; print('ready', flush=True); sys.stdin.read()"
@@ -66,11 +71,12 @@ def test_resident_bytes_follow_a_block():
 
 
 def test_the_watchdog_notices_a_block_of_this_process():
-    with Watchdog(tree_bytes() + 30 * MB, hertz=50) as watchdog:
+    before = tree_bytes()
+    with Watchdog(room_above(before, 30 * MB), hertz=50) as watchdog:
         time.sleep(0.1)
         assert not watchdog.exceeded
         assert 0 < watchdog.peak < watchdog.limit_bytes
-        block = take(60 * MB)
+        block = take(watchdog.limit_bytes - before + 30 * MB)
         assert within(10, lambda: watchdog.exceeded)
         assert watchdog.peak >= watchdog.limit_bytes
         del block
@@ -79,7 +85,9 @@ def test_the_watchdog_notices_a_block_of_this_process():
 
 def test_the_watchdog_notices_a_block_of_a_child():
     own, before = rss_bytes(), tree_bytes()
-    with Watchdog(before + 50 * MB, hertz=50) as watchdog:
+    with Watchdog(room_above(before, 50 * MB), hertz=50) as watchdog:
+        time.sleep(0.1)
+        assert not watchdog.exceeded
         with hold(60 * MB) as child:
             assert within(10, lambda: watchdog.exceeded)
             assert tree_bytes() - before > 60 * MB
