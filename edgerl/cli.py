@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from edgerl import cli_sweeps, options
+from edgerl import cli_devices, cli_sweeps, options
 from edgerl.config import ConfigError
 from edgerl.scores import human_normalised
 from memory_budget import Watchdog
@@ -57,7 +57,9 @@ def train(
     budget: Annotated[
         str | None, typer.Option(help="bytes the replay holds, such as 0.07GB, or unbounded (default: the preset's)")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="a device profile (see edgerl devices)")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="a board or phone (see edgerl devices), or a profile's file")
+    ] = None,
     process_limit: Annotated[
         str | None, typer.Option(help="bytes the process tree may hold (default: what the device leaves)")
     ] = None,
@@ -179,7 +181,9 @@ def plan(
     budget: Annotated[
         str | None, typer.Option(help="bytes the replay holds, or unbounded (default: the preset's)")
     ] = None,
-    device: Annotated[list[str] | None, typer.Option(help="a device profile; may be given several times")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="a board or phone; may be given several times", metavar="NAME[:MODE]")
+    ] = None,
     process_limit: Annotated[str | None, typer.Option(help="bytes the process tree may hold")] = None,
     steps: Annotated[int | None, typer.Option(help="agent steps (default: the preset's)")] = None,
     freeze_at: Annotated[str | None, typer.Option(help="T_f in agent steps, or never", metavar="N|never")] = None,
@@ -231,18 +235,7 @@ def plan(
 
 app.command(short_help="train a grid of runs: environments, budgets, freezes, seeds")(cli_sweeps.sweep)
 app.command(short_help="runs and sweeps as one page, a table, a picture or JSON")(cli_sweeps.report)
-
-
-@app.command(short_help="the boards and phones that --device knows")
-def devices(
-    sources: Annotated[bool, typer.Option("--sources", help="every number with where it comes from")] = False,
-) -> None:
-    """List the device profiles."""
-    from rich.console import Console
-
-    from edgerl import devices as tables
-
-    Console(highlight=False).print(tables.sources() if sources else tables.table())
+app.add_typer(cli_devices.app, name="devices", short_help="the boards and phones that --device knows")
 
 
 def _complain(message: str) -> None:

@@ -32,7 +32,9 @@ def sweep(
         float | None, typer.Option(help="multiplies what presets say of steps, T_f, evaluations and multiply-adds")
     ] = None,
     algo: Annotated[str | None, typer.Option(help="rainbow, dqn, curl or sac (default: the preset's)")] = None,
-    device: Annotated[str | None, typer.Option(help="a device profile (see edgerl devices)")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="a board or phone (see edgerl devices), or a file", metavar="NAME[:MODE]")
+    ] = None,
     eval_every: Annotated[int | None, typer.Option(help="agent steps between evaluations; 0: none")] = None,
     eval_episodes: Annotated[int | None, typer.Option(help="whole games an evaluation plays")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="agent steps between checkpoints; 0: ends only")] = None,

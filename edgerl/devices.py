@@ -1,50 +1,139 @@
-"""The catalogue of devices as tables for people."""
+"""Devices as tables for people, and as plain data for programs."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
 from rich.table import Table
 
-import device_profiles
-from device_profiles import DeviceProfile, Number
+from device_profiles import CLOCKED, DeviceProfile, Number
 from memory_budget import format_bytes
 
-NUMBERS = ("application", "ram", "clock", "cpu_peak", "gpu_fp32", "gpu_fp16", "bandwidth", "copy", "fill", "power")
-CAPTION = (
-    "one app: bytes one application may use, also the default process limit\n"
-    "GFLOP/s: CPU peak, fp32; copy: GB/s, measured on one core\n"
-    "d: derived, u: unverified; edgerl devices --sources names every source"
+NUMBERS = ("application", "ram", *CLOCKED, "storage_write")
+BYTES = ("application", "ram")
+UNITS = {"cpu_peak": "GFLOP/s", "gpu_clock": "GHz", "gpu_fp32": "GFLOP/s", "gpu_fp16": "GFLOP/s", "power": "W"}
+UNITS |= {"bandwidth": "GB/s", "copy": "GB/s", "fill": "GB/s", "storage_write": "MB/s"}
+WORDS = ("", "name", "device", "modes", "number", "value", "kind", "source")  # columns of words
+WITH_TITLES, WIDEST = 98, 10  # characters: of a listing with titles, of a comparison's numbers
+LANES = "fp32 lanes of the core's vector units, x 2"
+MARKS = "d: derived, u: unverified, -: unknown"
+LEGEND = (
+    "one app: what one application may use, the process limit that --device sets\n"
+    "GFLOP/s: CPU peak, fp32; copy: GB/s on one core; watts: budget, or measured\n"
+    f"modes: of power, as in jetson_nano:5w; {MARKS}\n"
+    "edgerl devices show NAME: every number with its source"
 )
 
 
-def table() -> Table:
-    """One line a device."""
-    found = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), caption=CAPTION, caption_justify="left")
-    for heading in ("name", "device", "cores", "one app", "GFLOP/s", "copy", "watts"):
-        found.add_column(heading, no_wrap=True, justify="left" if heading in ("name", "device") else "right")
-    for profile in map(device_profiles.load, device_profiles.names()):
-        share = format_bytes(profile.application_bytes) + _mark(profile.application)
-        numbers = (_value(number) for number in (profile.cpu_peak, profile.copy, profile.power))
-        found.add_row(profile.name, profile.title, str(profile.cores), share, *numbers)
+def console() -> Console:
+    """Where tables are printed; what a user's file says is text there, brackets and colons too."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def listing(groups: dict[str, list[DeviceProfile]], width: int) -> Table:
+    """One line a device, by group; without titles where `width`, in characters, is little."""
+    titles = ["device"] if width >= WITH_TITLES else []
+    found = _table("name", *titles, "cores", "one app", "GFLOP/s", "copy", "watts", "modes")
+    for column in found.columns[:-1]:
+        column.no_wrap = True
+    for group, profiles in groups.items():
+        found.add_row(group, style="bold")
+        for profile in profiles:
+            title = [profile.title] if titles else []
+            cells = (_cell(key, getattr(profile, key)) for key in ("application", "cpu_peak", "copy", "power"))
+            modes = " ".join(str(mode.mode) for mode in profile.modes)
+            found.add_row(profile.name, *title, str(profile.cores), *cells, modes)
     return found
 
 
-def sources() -> Table:
-    """One line a number: what it is, how it is known and from where."""
-    found = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("device", "number", "value", "kind", "source"):
-        found.add_column(heading, no_wrap=heading != "source")
-    for profile in map(device_profiles.load, device_profiles.names()):
-        for name, number in _numbers(profile):
-            found.add_row(profile.name, name, f"{number.value:g} {number.unit}", number.kind, number.source)
+def sheet(profile: DeviceProfile) -> Table:
+    """Every number of a device, and of each of its power modes: how it is known and from where."""
+    found = _table("number", "value", "kind", "source")
+    for column in found.columns[:3]:
+        column.no_wrap = True
+    for each in (profile, *profile.modes):
+        if each is not profile:
+            found.add_row()
+            found.add_row(each.mode, style="bold")
+        for row in _rows(each, NUMBERS if each is profile else tuple(CLOCKED)):
+            found.add_row(*row)
     return found
 
 
-def _numbers(profile: DeviceProfile) -> list[tuple[str, Number]]:
-    found = ((name, getattr(profile, name)) for name in (*NUMBERS, "storage_write"))
-    return [(name, number) for name, number in found if number is not None]
+def unknown(profile: DeviceProfile) -> list[str]:
+    """The numbers that nobody could give."""
+    return [key for key in ("cores", *NUMBERS) if getattr(profile, key) is None]
 
 
-def _value(number: Number | None) -> str:
-    return "-" if number is None else f"{number.value:g}{_mark(number)}"
+def comparisons(profiles: list[DeviceProfile], width: int) -> list[Table]:
+    """Devices side by side, each but the first with how many times the first's number its own is.
+
+    As many in a table as `width`, in characters, has room for, the first in every one.
+    """
+    first, *others = profiles
+    groups: list[list[DeviceProfile]] = []
+    room = 0
+    for other in others:
+        taken = max(len(other.name), WIDEST) + len("  ratio  ")
+        if not groups or room < taken:
+            groups.append([])
+            room = width - len("storage_write, MB/s  ") - max(len(first.name), WIDEST)
+        groups[-1].append(other)
+        room -= taken
+    return [_comparison([first, *group]) for group in groups]
 
 
-def _mark(number: Number) -> str:
-    return {"sourced": "", "derived": " d", "unverified": " u"}[number.kind]
+def _comparison(profiles: list[DeviceProfile]) -> Table:
+    first = profiles[0]
+    found = _table("", first.name, *(heading for each in profiles[1:] for heading in (each.name, "ratio")))
+    for key in ("cores", *NUMBERS):
+        values = [_amount(getattr(each, key)) for each in profiles]
+        if all(value is None for value in values):
+            continue
+        cells = [_cell(key, getattr(first, key))]
+        for profile, value in zip(profiles[1:], values[1:], strict=True):
+            ratio = f"{value / values[0]:.2f}" if value is not None and values[0] is not None else ""
+            cells += [_cell(key, getattr(profile, key)), ratio]
+        found.add_row(f"{key}, {UNITS[key]}" if key in UNITS else key, *cells)
+    return found
+
+
+def plain(profile: DeviceProfile) -> dict[str, Any]:
+    """A profile as JSON prints it: all its fields, cores and `application_bytes`; unknown is null."""
+    found = asdict(profile)
+    found["modes"] = [plain(mode) for mode in profile.modes]
+    return found | {"cores": profile.cores, "application_bytes": profile.application_bytes}
+
+
+def _table(*headings: str) -> Table:
+    found = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in headings:
+        found.add_column(heading, justify="left" if heading in WORDS else "right", overflow="fold")
+    return found
+
+
+def _rows(profile: DeviceProfile, keys: Iterable[str]) -> Iterator[tuple[str, str, str, str]]:
+    for cluster in profile.clusters:
+        clock = "" if cluster.clock is None else f" at {cluster.clock:g} GHz"
+        yield "cores", f"{cluster.count} x {cluster.core}{clock}", cluster.kind, cluster.source
+        if cluster.flop_per_cycle is not None:
+            yield "", f"{cluster.flop_per_cycle:g} FLOP/cycle each", "derived", LANES
+    for key in keys:
+        number = getattr(profile, key)
+        if number is not None:
+            yield key, f"{number.value:g} {number.unit}", number.kind, number.source
+
+
+def _amount(value: Number | int | None) -> float | None:
+    """A number to divide by another of its key, whatever the units of the two."""
+    if not isinstance(value, Number):
+        return value
+    return value.bytes if value.unit.endswith("B") else value.value
+
+
+def _cell(key: str, value: Number | int | None) -> str:
+    if not isinstance(value, Number):
+        return "-" if value is None else str(value)
+    amount = format_bytes(value.bytes) if key in BYTES else f"{value.value:g}"
+    return amount + {"sourced": "", "derived": " d", "unverified": " u"}[value.kind]

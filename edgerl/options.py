@@ -84,6 +84,8 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
     if run.get("device") == "never":
         del run["device"]
     profile = load_device(run.get("device"))
+    if profile:
+        run["device"] = profile.reference  # a file by its absolute path: a run is resumed from any folder
     if run.get("threads") is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         run["threads"] = min(profile.threads, cores) if profile else cores
@@ -92,6 +94,8 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
             raise ConfigError("--pixel-codec: --budget unbounded makes room for raw frames; give raw, or a budget")
         tables["replay"]["pixel_codec"] = "raw"
     notes = _settle_freeze(run, given="freeze_at" in said["run"])
+    if profile and profile.application is None and run.get("process_limit") is None:
+        notes.append(f"--device: what {profile.name} leaves an application is not known; --process-limit sets a limit")
     return configs.build(tables), notes
 
 
@@ -117,12 +121,12 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
     return replace(config, run=replace(config.run, **changes))
 
 
-def load_device(name: str | None) -> DeviceProfile | None:
-    """The profile of that name, if one is named; raises ConfigError for an unknown one."""
-    if name is None:
+def load_device(reference: str | None) -> DeviceProfile | None:
+    """The profile of a name, perhaps with a power mode, or of a file, if one is given; raises ConfigError otherwise."""
+    if reference is None:
         return None
     try:
-        return device_profiles.load(name)
+        return device_profiles.load(reference)
     except ValueError as error:
         raise ConfigError(f"--device: {error}") from None
 

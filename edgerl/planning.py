@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from edgerl import plan
@@ -26,7 +27,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
     usable = None if limit is None else int(Watchdog.LEAVE * limit)
     counts = found.flops
     return {
-        "device": device,
+        "device": profile.name if profile else None,
         "fits": None if usable is None else total <= usable,
         "bytes": {
             "budget": found.budget,
@@ -97,13 +98,13 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     console.print(table)
     console.print(f"  the freeze itself {flops['conversion']:.3g}, the whole run {flops['run']:.3g}\n", style="dim")
 
-    table = _table("process", *(each["device"] or "no device" for each in reports))
+    table = _table("process", *(escape(each["device"] or "no device") for each in reports))
     for name in sizes["ledger"]:
         table.add_row(name, *(format_bytes(each["bytes"]["ledger"][name]) for each in reports))
     table.add_row("[bold]together", *(f"[bold]{format_bytes(each['bytes']['process'])}" for each in reports))
     table.add_row("limit", *(_bytes(each["bytes"]["limit"]) for each in reports))
     table.add_row(f"left below {Watchdog.LEAVE:.0%}", *(_bytes(each["bytes"]["left"]) for each in reports))
-    words = {True: "[green]yes", False: "[red]no", None: "no limit given"}
+    words = {True: "[green]yes", False: "[red]no", None: "no limit known"}
     table.add_row("[bold]fits", *(words[each["fits"]] for each in reports))
     console.print(table)
 

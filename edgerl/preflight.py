@@ -107,7 +107,8 @@ def introduction(config: Config, plan: Plan, limit: int | None, source: str, fol
         if plan.after.stores == "pixels":
             what = f"frozen, still pixels: {plan.latents.rows:,} rows of latents would be {plan.latents.row:,} B each"
         rows += f", from step {run.freeze_at:,} {what}"
-    device = f"{run.device}: " if run.device else ""
+    profile = load_device(run.device)
+    device = f"{profile.name}: " if profile else ""
     threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
     bound = f"; process limit {format_bytes(limit)} ({source})" if limit is not None else ""
     return (

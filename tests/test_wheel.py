@@ -15,7 +15,10 @@ pytest.importorskip("setuptools")
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
 TABLES = (
-    "device_profiles/catalog.toml",
+    "device_profiles/catalog/jetson.toml",
+    "device_profiles/catalog/jetson_orin.toml",
+    "device_profiles/catalog/phones.toml",
+    "device_profiles/catalog/raspberry_pi.toml",
     "edgerl/envs/atari_games.toml",
     "edgerl/envs/dmc_tasks.toml",
     "edgerl/human_scores.toml",

@@ -1,0 +1,106 @@
+"""Where profiles come from: the catalogue, the user's own folder, a file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from device_profiles.parsing import parse
+from device_profiles.profile import DeviceProfile, ProfileError, UnknownDevice, UnknownMode
+
+_CATALOG = ("jetson.toml", "jetson_orin.toml", "raspberry_pi.toml", "phones.toml")
+
+
+def names() -> list[str]:
+    """The names of the devices in the catalogue, in its order."""
+    return list(_catalog())
+
+
+def own_files() -> dict[str, Path]:
+    """The user's own profiles by name: the files of `own_folder()`; none where there is no such folder."""
+    return {path.stem: path for path in sorted(own_folder().glob("*.toml"))}
+
+
+def own_folder() -> Path:
+    """$XDG_CONFIG_HOME/edgerl/devices; ~/.config/edgerl/devices where that is not set, or not absolute."""
+    base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".config") / "edgerl" / "devices"
+
+
+def load(reference: str) -> DeviceProfile:
+    """The profile of `NAME`, or of `NAME:MODE` in one of its power modes.
+
+    NAME is a device of the catalogue or a file in the user's own folder, in upper or lower case; where both have it, it
+    is the catalogue's: a name means the same on every machine. With a path separator, or ending in .toml, it is a file.
+    Raises UnknownDevice, UnknownMode, and ProfileError for a file that is not there or is malformed.
+    """
+    name, mode = _split(reference)
+    device = read(Path(name)) if _is_path(name) else _named(name)
+    if mode is None:
+        return device
+    for found in device.modes:
+        if found.mode == mode.lower():
+            return found
+    known = ", ".join(str(found.mode) for found in device.modes)
+    raise UnknownMode(
+        f"device {device.name!r} has no power mode {mode!r}; "
+        + (f"it has {known}, and its own clocks without a mode" if known else "it has none at all")
+    )
+
+
+def read(path: Path, reference: str = "") -> DeviceProfile:
+    """The profile in a file: a table as the catalogue's, its keys at the top; named after the file.
+
+    `reference`: the profile's (default: the absolute path). Raises ProfileError, naming the file.
+    """
+    where = str(path) if str(path).isprintable() else repr(str(path))
+    try:
+        if not path.is_file():
+            what = "is no file" if path.exists() else "does not exist"
+            raise ProfileError(f"{where}: {what}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ProfileError(f"{where}: cannot be read: {error.strerror}") from None
+    try:
+        table = tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ProfileError(f"{where}: is not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
+        raise ProfileError(f"{where}: is not TOML: {error}") from None
+    for key, value in table.items():
+        if len(table) == 1 and isinstance(value, dict) and "title" in value:
+            raise ProfileError(f"{where}: the keys belong at the top of the file, not under [{key}]")
+    return parse(path.stem, table, where, reference or os.path.abspath(path))
+
+
+def _split(reference: str) -> tuple[str, str | None]:
+    name, colon, mode = reference.rpartition(":")
+    return (name, mode) if colon and not _is_path(mode) else (reference, None)
+
+
+def _is_path(name: str) -> bool:
+    return os.sep in name or name.lower().endswith(".toml")
+
+
+def _named(name: str) -> DeviceProfile:
+    wanted, catalog = name.lower(), _catalog()
+    if wanted in catalog:
+        return parse(wanted, catalog[wanted])
+    own = own_files()
+    for stem in (name, *own):
+        if stem in own and stem.lower() == wanted:
+            return read(own[stem], stem)
+    known = [*catalog, *own]
+    nearest = difflib.get_close_matches(wanted, known, n=1, cutoff=0.0)[0]
+    raise UnknownDevice(f"unknown device {name!r}; the nearest is {nearest}; known: {', '.join(known)}")
+
+
+@cache
+def _catalog() -> dict[str, object]:
+    folder = files("device_profiles").joinpath("catalog")
+    tables = (tomllib.loads(folder.joinpath(name).read_text(encoding="utf-8")) for name in _CATALOG)
+    return {name: table for each in tables for name, table in each.items()}

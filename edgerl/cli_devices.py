@@ -1,0 +1,99 @@
+"""The commands about devices: what there is, one in full, several side by side."""
+
+import sys
+from json import dumps
+from typing import Annotated
+
+import typer
+
+import device_profiles
+from device_profiles import DeviceProfile
+from edgerl.settings import ConfigError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME[:MODE]", help="a device of the list, or a file; :MODE is a power mode of it")
+]
+Names = Annotated[list[str], typer.Argument(metavar="A B...", help="devices as show takes them; two or more")]
+
+
+@app.callback(invoke_without_command=True)
+def devices(context: typer.Context, json: Json = False) -> None:
+    """List the devices that --device knows: the catalogue's, and profiles of your own.
+
+    A profile of your own is a file like a table of the catalogue: ./my_board.toml, or my_board.toml in
+    ~/.config/edgerl/devices, then named my_board.
+    """
+    if context.invoked_subcommand is not None:
+        if json:
+            raise ConfigError(f"--json: give it after {context.invoked_subcommand}")
+        return
+    from edgerl import devices as tables
+
+    catalogue = [device_profiles.load(name) for name in device_profiles.names()]
+    own, passed_over = _own()
+    if json:
+        print(dumps([tables.plain(profile) for profile in catalogue + own], indent=1))
+    else:
+        boards = [profile for profile in catalogue if profile.platform == "linux"]
+        phones = [profile for profile in catalogue if profile.platform != "linux"]
+        groups = {"boards": boards, "phones": phones} | ({"your own": own} if own else {})
+        console = tables.console()
+        console.print(tables.listing(groups, console.width))
+        console.print(f"\n{tables.LEGEND}", style="dim", soft_wrap=True)
+    for line in passed_over:
+        print(f"edgerl: {line}", file=sys.stderr)
+
+
+@app.command(short_help="every number of a device, with its kind and source")
+def show(name: Name, json: Json = False) -> None:
+    """Show every number of a device and of its power modes, with its unit, kind and source."""
+    from edgerl import devices as tables
+
+    profile = _load(name)
+    if json:
+        print(dumps(tables.plain(profile), indent=1))
+        return
+    console = tables.console()
+    console.print(f"{profile.name}: {profile.title}, {profile.platform}\n", style="bold", soft_wrap=True)
+    console.print(tables.sheet(profile))
+    unknown = tables.unknown(profile)
+    if unknown:
+        console.print(f"\nunknown: {', '.join(unknown)}", style="dim")
+
+
+@app.command(short_help="devices side by side, with ratios")
+def compare(names: Names) -> None:
+    """Show devices side by side; ratios are to the first of them."""
+    from edgerl import devices as tables
+
+    if len(names) < 2:
+        raise ConfigError("compare: name two devices or more")
+    console = tables.console()
+    profiles = [_load(name) for name in names]
+    for table in tables.comparisons(profiles, console.width):
+        console.print(table)
+        console.print()
+    console.print(f"ratio: to {profiles[0].name}; {tables.MARKS}", style="dim", soft_wrap=True)
+
+
+def _load(name: str) -> DeviceProfile:
+    try:
+        return device_profiles.load(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _own() -> tuple[list[DeviceProfile], list[str]]:
+    """The user's own profiles, and why some of the files there are none."""
+    found, passed_over = [], []
+    for name, path in device_profiles.own_files().items():
+        if name.lower() in device_profiles.names():
+            passed_over.append(f"passed over: {path}: the catalogue has a device of this name; name the file otherwise")
+            continue
+        try:
+            found.append(device_profiles.read(path, name))
+        except ValueError as error:
+            passed_over.append(f"passed over: {error}")
+    return found, passed_over
