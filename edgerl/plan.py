@@ -7,6 +7,7 @@ from math import prod
 from edgerl import architectures, flops, representation, stores
 from edgerl.config import AGENTS, CONTINUOUS, Config, ConfigError, RainbowConfig, SacConfig
 from edgerl.envs import EnvSpec, suite_of
+from edgerl.quantising import FEWEST
 from edgerl.replay import row_dtype
 from edgerl.representation import pixel_field
 from edgerl.sampling import SAMPLERS
@@ -55,8 +56,14 @@ def make(config: Config, env: EnvSpec) -> Plan:
         return stores.pixels(env, replay.pixel_codec, replay.sampling, budget)
 
     budget = _unbounded(config, env) if run.budget == "unbounded" else run.budget
-    before, after = pixels(budget), stores.latents(env, latent, replay.latent_dtype, replay.sampling, budget, views)
-    kept = _keeps_pixels(config, prod(env.frame), after)
+    before, (asked, after) = (
+        pixels(budget),
+        (
+            stores.latents(env, latent, dtype, replay.sampling, budget, views)
+            for dtype in (replay.latent_dtype, _latent_dtype(config))
+        ),
+    )
+    kept = _keeps_pixels(config, prod(env.frame), asked, after)
     largest = max(replay.batch(frozen=False), replay.batch(frozen=True))
     needed = (largest + replay.n_step + env.history) * (2 if before.varies else 1)
     if before.rows < needed or (after.rows < needed and not kept):
@@ -103,19 +110,28 @@ def _scratch(config: Config, window: tuple[int, ...], batch: int) -> int:
     return SCRATCH + row * batch
 
 
-def _keeps_pixels(config: Config, frame: int, latents: Store) -> bool:
-    """Whether frames stay behind the freeze, as far as that can be told beforehand; `freezing.chosen` decides."""
+def _latent_dtype(config: Config) -> str:
+    """How latents are stored behind the freeze: too few rows then give uint8 no scales."""
+    freeze_at, dtype = config.run.freeze_at, config.replay.latent_dtype
+    return "float16" if dtype == "uint8" and freeze_at is not None and freeze_at < FEWEST else dtype
+
+
+def _keeps_pixels(config: Config, frame: int, asked: Store, latents: Store) -> bool:
+    """Whether frames stay behind the freeze, as far as that can be told beforehand; `freezing.chosen` decides.
+
+    `asked`: latents of the dtype that was asked for, `latents`: as they will be.
+    """
     replay = config.replay
     if replay.store == "pixels":
         return True
     larger = latents.columns["obs"] > frame
     if replay.store == "latents":
-        if larger:
+        if asked.columns["obs"] > frame:
             raise ConfigError(
-                f"--store: a latent of {latents.columns['obs']:,} B is larger than a frame of {frame:,} B; give pixels "
+                f"--store: a latent of {asked.columns['obs']:,} B is larger than a frame of {frame:,} B; give pixels "
                 "or auto, or a later --cut"
             )
-        return False
+        return larger
     return larger or (replay.pixel_codec == "lz4" and (config.run.freeze_at or 0) > latents.rows)
 
 

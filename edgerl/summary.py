@@ -48,6 +48,7 @@ def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
         "device": run.device,
         "steps": trainer.step,
         "episodes_restarted": trainer.episodes_restarted,
+        "transfer": trainer.origin,
         "store": replay.representation.stores,
         "codec": replay.representation.codec,
         "checkpoint": None if trainer.checkpoint is None else str(trainer.checkpoint.relative_to(trainer.folder)),
