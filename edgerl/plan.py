@@ -22,6 +22,9 @@ EVALUATION, EVALUATIONS = 8_000_000, {"dmc": 75_000_000}
 SCRATCH, SCRATCH_ROW = 8_000_000, {"rainbow": 1_000_000, "dqn": 1_000_000, "curl": 3_100_000, "sac": 3_100_000}
 # Where an encoder's outputs are large a row takes a multiple of them instead: with IMPALA's 144 MB, and 522 MB of dmc.
 SCRATCH_OUTPUTS = 2.8
+# Of a run frozen from the start: a chunk on its way through the stem too, and what a row takes in the heads; measured:
+# 30 MB with Rainbow, 58 MB with CURL.
+SCRATCH_FROZEN, SCRATCH_FROZEN_ROW = 20_000_000, 400_000
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,16 @@ def _unbounded(config: Config, env: EnvSpec) -> int:
 
 
 def _scratch(config: Config, window: tuple[int, ...], batch: int) -> int:
-    """Bytes that updates take for a while: by the batch, and by what a row of it leaves in the encoder, float32."""
+    """Bytes that updates take for a while: by the batch, and by what a row of it leaves in the encoder, float32.
+
+    Where that is frozen from the start, in what lies right of the cut.
+    """
+    layers = architectures.layers(config.agent.encoder, window)
+    if config.run.freeze_at == 0:
+        cut = [layer.name for layer in layers].index(config.agent.cut)
+        trained = [prod(product.outputs) for layer in layers[cut + 1 :] for product in layer.products]
+        activations = 4 * (prod(layers[cut].outputs) + sum(trained))
+        return SCRATCH_FROZEN + (SCRATCH_FROZEN_ROW + round(SCRATCH_OUTPUTS * activations)) * batch
     activations = 4 * (prod(window) + sum(architectures.outputs(config.agent.encoder, window)))
     row = max(SCRATCH_ROW[config.run.algo], round(SCRATCH_OUTPUTS * activations))
     return SCRATCH + row * batch
@@ -188,10 +200,10 @@ def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) ->
 
 
 def _freezing(config: Config, window: tuple[int, ...]) -> int:
-    """Bytes of encoding a chunk of windows, and of four copies of the stem's weights on their way to ONNX Runtime."""
+    """Bytes of encoding a chunk of windows, and of the stem's weights in ONNX Runtime: the file's, and in its order."""
     encoder, layers = config.agent.encoder, architectures.layers(config.agent.encoder, window)
     stem = layers[: 1 + [layer.name for layer in layers].index(config.agent.cut)]
     weights = sum(layer.parameters for layer in stem)
     if stem[-1].name == "fc" and isinstance(config.agent, SacConfig):
         weights += stem[-1].parameters  # the other encoder's
-    return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 4 * 4 * weights
+    return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 2 * 4 * weights
