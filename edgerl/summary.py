@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import versions
+from edgerl import transfer, versions
 from edgerl.checkpoint import write_whole
 from edgerl.trainer import Trainer
 from memory_budget import format_bytes
@@ -134,6 +134,8 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
             f"({found['store']}, {found['codec']})",
         ),
     ]
+    if found["transfer"] is not None:
+        lines.append(("begun", f"with {transfer.told(found['transfer'])}"))
     if freeze["step"] is None:
         lines.append(("freeze", f"none; capacity {capacity['initial']:,} rows"))
     else:

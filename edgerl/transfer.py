@@ -50,10 +50,7 @@ class Source:
     @property
     def lines(self) -> str:
         """What to tell the user of it."""
-        run, step = self.config.run, self.saved.values["step"]
-        what = "all networks" if self.what == "all" else "the encoder"
-        passed = [f"passed over: {each}" for each in self.saved.passed]
-        return "\n".join([*passed, f"begins  with {what} of {self.folder}: {run.env}, {run.algo}, step {step:,}"])
+        return "\n".join([*(f"passed over: {each}" for each in self.saved.passed), f"begins  with {told(self.origin)}"])
 
 
 def find(config: Config, spec: EnvSpec) -> Source | None:
@@ -94,6 +91,12 @@ def begin(agent: Agent, source: Source) -> None:
         agent.adopt(arrays, stem, heads=source.what == "all")
     except (RuntimeError, KeyError, ValueError) as error:
         raise source.saved.of_another_run(error) from None
+
+
+def told(origin: dict[str, Any]) -> str:
+    """What was taken of which run, in words."""
+    what = "all networks" if origin["what"] == "all" else "the encoder"
+    return f"{what} of {origin['run']}: {origin['env']}, {origin['algo']}, step {origin['step']:,}"
 
 
 def _check_encoder(source: Source, their_spec: EnvSpec, config: Config, spec: EnvSpec) -> None:

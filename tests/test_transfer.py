@@ -234,7 +234,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_the_older_one_taken(sour
     file = source / "checkpoint/000000012/weights.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     given = ["--set", "learn_start=6", "--set", "hidden=8", "--batch-size", "2"]
-    code, _, lines = program(
+    code, printed, lines = program(
         "train", "--env", "toy/catch", "--steps", "7", "--freeze-at", "0", "--encoder-from", source,
         "--out", tmp_path / "run", *given,
     )  # fmt: skip
@@ -242,6 +242,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_the_older_one_taken(sour
     said = "\n".join(lines)
     assert "passed over:" in said
     assert f"begins  with the encoder of {source}: toy/catch, rainbow, step 0" in said
+    assert "begun with the encoder of" in " ".join(printed.split())
     assert json.loads((tmp_path / "run/summary.json").read_text())["transfer"]["step"] == 0
 
 
