@@ -1,8 +1,8 @@
 """What a freeze of a full, wrapped replay takes beyond it, and what the budget is in resident memory.
 
 Real Qbert at 0.07GB and at 0.01GB, and real walker-walk at 0.06GB, each in a process of its own: fill and wrap the ring
-by playing, update on pixels, freeze, and update on latents. And frozen at the start, as a run with another's encoder may
-be: IMPALA's on Qbert and CURL's on walker-walk, where training has left no heap that could be given back.
+by playing, update on pixels, freeze, and update on latents. And frozen at the start, as a run with another's encoder
+may be: IMPALA's on Qbert and CURL's on walker-walk, where training has left no heap that could be given back.
 """
 
 import json
