@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,9 +130,16 @@ def write_whole(file: Path, data: bytes) -> None:
 
     Raises OSError, naming the file, where the disk refuses it.
     """
+    write_pieces(file, [data])
+
+
+def write_pieces(file: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """The same, of a file whose bytes come in pieces: no more of them need be in memory than one."""
     part = file.with_name(f".{file.name}.part")
     try:
-        part.write_bytes(data)
+        with part.open("wb") as stream:
+            for piece in pieces:
+                stream.write(piece)
         _sync(part)
         part.rename(file)
         _sync(file.parent)

@@ -68,6 +68,12 @@ def train(
     freeze_at: Annotated[
         str | None, typer.Option(help="T_f in agent steps, or never (default: the preset's)", metavar="N|never")
     ] = None,
+    encoder_from: Annotated[
+        str | None, typer.Option(help="begin with the networks of another run, in this folder", metavar="RUN")
+    ] = None,
+    transfer: Annotated[
+        str | None, typer.Option(help="which of them (default: encoder)", metavar="all|encoder")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="rows a batch holds (default: the preset's)")] = None,
     batch_size_after_freeze: BatchAfter = None,
     store: StoreOption = None,

@@ -24,6 +24,10 @@ def sweep(
         list[str] | None,
         typer.Option(help="an axis: any setting, such as replay.latent_dtype=float32,uint8", metavar="KEY=V1,V2"),
     ] = None,
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(help="for a preset whose runs begin with others': the sweep that trained these", metavar="SWEEP"),
+    ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="5: seeds 0 to 4; 3,7: these two (default: 0, or as many as the paper's)")
     ] = None,

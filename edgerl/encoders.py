@@ -78,12 +78,15 @@ class Twin(nn.Module):
         return torch.stack([self.actor(found), self.critic(found)], 1)
 
     def split(self, cut: str) -> "tuple[nn.Module, Twin]":
-        """As `Encoder.split`; behind a cut at the fully connected layer nothing is left but to tell the two apart."""
+        """As `Encoder.split`; behind a cut at the fully connected layer nothing is left but to tell the two apart.
+
+        The stem's parameters have the names here that they had in the whole.
+        """
         if cut == "fc":
             return self, Twin(nn.Identity(), Pick(0), Pick(1))
         assert isinstance(self.shared, Encoder)  # noqa: S101
         stem, tail = self.shared.split(cut)
-        return stem, Twin(tail, self.actor, self.critic)
+        return Encoder(OrderedDict(shared=stem)), Twin(tail, self.actor, self.critic)
 
 
 class Pick(nn.Module):

@@ -1,6 +1,5 @@
 """The paper's event (section 4): the encoder is frozen, pixels become latents in the same bytes, the replay grows."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,23 +8,26 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents import Agent
-from edgerl.checkpoint import CheckpointError, digest, write_whole
+from edgerl.checkpoint import CheckpointError, digest, write_pieces
+from edgerl.quantising import FEWEST
 from edgerl.replay import Replay
 from edgerl.representation import CHUNK, Encoded, Latents, Pixels, Stem, nbytes
 from edgerl.types import Array
+from memory_budget import format_bytes
 from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
 from runtime import Session
-from runtime.export import export, parity
+from runtime.export import export, export_pieces
+from runtime.export import latents as latents_of
 
 ONNX_FILE = "encoder.onnx"
-FITTED, FEWEST = 2048, 100  # rows that the scales of uint8 are laid over, at most and at least; below: float16
+FITTED = 2048  # rows that the scales of uint8 are laid over, at most
 TOLERANCE = 1e-4  # ONNX Runtime against torch, float32
 LARGE_BLOCK = 256 * 1024  # bytes; what converting a chunk takes in blocks above this leaves the process at once
 
 
 class FreezeError(RuntimeError):
-    """ONNX Runtime's latents are not torch's; nothing was changed."""
+    """ONNX Runtime's latents are not torch's: the run ends, and its checkpoints are of before."""
 
 
 def freeze(
@@ -43,29 +45,26 @@ def freeze(
 ) -> dict[str, Any]:
     """Move the cut from the input to behind layer `cut`; ONNX Runtime runs the stem, from `folder`, from now on.
 
-    `window` [history, *frame] is the one about to be acted on; parity is checked on it and on the newest rows. `store`,
-    `dtype`: what the replay holds from now on, as in `ReplayConfig`; `chunk`: windows encoded at a time; `progress`
-    hears how many rows are done. Returns what the summary says of the freeze, the step aside. Raises FreezeError, and
-    leaves all as it was, where parity fails.
+    `window` [history, *frame] is the one about to be acted on; parity is checked on it and on the newest rows (at step
+    0 there are none). `store`, `dtype`: what the replay holds from now on, as in `ReplayConfig`; `chunk`: windows
+    encoded at a time; `progress` hears how many rows are done. Returns what the summary says of the freeze, the step
+    aside. Raises FreezeError where parity fails: the agent has lost its stem then, the replay is as it was.
     """
     meter, started, rows, capacity = PeakMeter(), time.perf_counter(), len(replay), replay.capacity
     with returning_blocks(above=LARGE_BLOCK):
         trim()
-        pending = pixels.observe(window)[0]
-        stem = agent.stem(cut)
-        exported = export(stem, pending.shape)
-        sha256 = hashlib.sha256(exported).hexdigest()
-        write_whole(folder / ONNX_FILE, exported)
-        del exported  # before memory is needed for encoding
-        encode = Session(folder / ONNX_FILE, most=chunk)
-        differences = [parity(stem, encode, pending[None])]
-        newest = replay.ring.head - np.arange(min(CHUNK - 1, rows - pixels.history)) - 1
-        for each in (newest[low : low + chunk] for low in range(0, len(newest), chunk)):
-            differences.append(parity(stem, encode, pixels.seen(replay.observations(each))))
-        difference = float(np.max(differences))  # which lets no NaN pass, as max() would
-        if not difference <= TOLERANCE:
-            raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
+        windows, stem = _compared(replay, pixels, window, chunk), agent.stem(cut)
+        expected = latents_of(stem, windows)
+        write_pieces(folder / ONNX_FILE, export_pieces(stem, windows.shape[1:]))
+        sha256 = digest(folder / ONNX_FILE)
+        del stem
         agent.freeze(cut)
+        trim()  # before ONNX Runtime takes as much: the stem is in one place at a time
+        encode = Session(folder / ONNX_FILE, most=chunk)
+        difference = float(np.abs(encode(windows) - expected).max())
+        if not difference <= TOLERANCE:  # which lets no NaN pass
+            raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
+        del windows, expected
         if dtype == "uint8" and rows < FEWEST:
             dtype = "float16"
         rng = replay.sampler.rng
@@ -93,6 +92,28 @@ def freeze(
     }
 
 
+def _compared(replay: Replay, pixels: Pixels, window: Array, most: int) -> Array:
+    """What parity is checked on: the pending window, and at most so many of the newest rows that have their history."""
+    pending = pixels.observe(window)[0][None]
+    newest = replay.ring.head - np.arange(min(most, len(replay) - pixels.history)) - 1
+    if not len(newest):
+        return np.ascontiguousarray(pending)
+    return np.concatenate([pending, pixels.seen(replay.observations(newest))])
+
+
+def told(report: dict[str, Any], capacity: int, dtype: str) -> str:
+    """What `freeze` returned, in a line; `dtype`: what latents were asked to be."""
+    extra, dropped, codec = report["peak_extra_bytes"], report["rows_dropped"], report["codec"]
+    if dtype == "uint8" and codec == "float16":
+        codec += f", as fewer than {FEWEST} rows give uint8 no scales"
+    return (
+        f"frozen in {report['seconds']:.2f} s; {report['rows_after']:,} rows kept"
+        + (f", the {dropped:,} oldest dropped" if dropped else "")
+        + f" ({report['store']}, {codec}), capacity {capacity:,}; parity {report['parity_max_abs_diff']:.1e}"
+        + (f"; peak extra {format_bytes(extra)}" if extra is not None else "")
+    )
+
+
 def chosen(store: str, latents: Latents, replay: Replay) -> str:
     """What the replay is to hold behind the freeze: pixels or latents, as `store` says.
 
@@ -118,16 +139,21 @@ def frozen(
     `rng` draws the crops; `chunk`: windows encoded at a time. Raises CheckpointError where that file is not the one
     which the run wrote.
     """
+    encode = Session(stem_file(folder, report), most=chunk)
+    if report["store"] == "pixels":
+        return _encoded(encode, pixels, rng)
+    return _latents(encode, pixels, rng, report["codec"])
+
+
+def stem_file(folder: Path, report: dict[str, Any]) -> Path:
+    """The file of the stem in a run's folder; raises CheckpointError where it is not the one which the run wrote."""
     file = folder / ONNX_FILE
     try:
         if digest(file) != report["onnx_sha256"]:
             raise CheckpointError(f"{file} is damaged: its checksum differs")
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
-    encode = Session(file, most=chunk)
-    if report["store"] == "pixels":
-        return _encoded(encode, pixels, rng)
-    return _latents(encode, pixels, rng, report["codec"])
+    return file
 
 
 def _latents(encode: Session, pixels: Pixels, rng: np.random.Generator, dtype: str) -> Latents:

@@ -93,6 +93,7 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
         if said["replay"].get("pixel_codec", "raw") != "raw":
             raise ConfigError("--pixel-codec: --budget unbounded makes room for raw frames; give raw, or a budget")
         tables["replay"]["pixel_codec"] = "raw"
+    _settle_transfer(run)
     notes = _settle_freeze(run, given="freeze_at" in said["run"])
     if profile and profile.application is None and run.get("process_limit") is None:
         notes.append(f"--device: what {profile.name} leaves an application is not known; --process-limit sets a limit")
@@ -193,6 +194,15 @@ def _bytes(option: str, value: Any) -> Any:
         return parse_bytes(str(value))
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
+
+
+def _settle_transfer(run: dict[str, Any]) -> None:
+    """What is taken of another run, where one is named: its encoder, if nothing else is said."""
+    what = run.get("transfer", "never")
+    if run.get("encoder_from", "never") != "never":
+        run["transfer"] = "encoder" if what == "never" else what
+    elif what != "never":
+        raise ConfigError(f"--transfer: {what} of which run? give --encoder-from RUN too")
 
 
 def _settle_freeze(run: dict[str, Any], *, given: bool) -> list[str]:

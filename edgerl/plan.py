@@ -7,6 +7,7 @@ from math import prod
 from edgerl import architectures, flops, representation, stores
 from edgerl.config import AGENTS, CONTINUOUS, Config, ConfigError, RainbowConfig, SacConfig
 from edgerl.envs import EnvSpec, suite_of
+from edgerl.quantising import FEWEST
 from edgerl.replay import row_dtype
 from edgerl.representation import pixel_field
 from edgerl.sampling import SAMPLERS
@@ -21,6 +22,9 @@ EVALUATION, EVALUATIONS = 8_000_000, {"dmc": 75_000_000}
 SCRATCH, SCRATCH_ROW = 8_000_000, {"rainbow": 1_000_000, "dqn": 1_000_000, "curl": 3_100_000, "sac": 3_100_000}
 # Where an encoder's outputs are large a row takes a multiple of them instead: with IMPALA's 144 MB, and 522 MB of dmc.
 SCRATCH_OUTPUTS = 2.8
+# Of a run frozen from the start: a chunk on its way through the stem too, and what a row takes in the heads; measured:
+# 30 MB with Rainbow, 58 MB with CURL.
+SCRATCH_FROZEN, SCRATCH_FROZEN_ROW = 20_000_000, 400_000
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,14 @@ def make(config: Config, env: EnvSpec) -> Plan:
         return stores.pixels(env, replay.pixel_codec, replay.sampling, budget)
 
     budget = _unbounded(config, env) if run.budget == "unbounded" else run.budget
-    before, after = pixels(budget), stores.latents(env, latent, replay.latent_dtype, replay.sampling, budget, views)
-    kept = _keeps_pixels(config, prod(env.frame), after)
+    before, (asked, after) = (
+        pixels(budget),
+        (
+            stores.latents(env, latent, dtype, replay.sampling, budget, views)
+            for dtype in (replay.latent_dtype, _latent_dtype(config))
+        ),
+    )
+    kept = _keeps_pixels(config, prod(env.frame), asked, after)
     largest = max(replay.batch(frozen=False), replay.batch(frozen=True))
     needed = (largest + replay.n_step + env.history) * (2 if before.varies else 1)
     if before.rows < needed or (after.rows < needed and not kept):
@@ -97,25 +107,43 @@ def _unbounded(config: Config, env: EnvSpec) -> int:
 
 
 def _scratch(config: Config, window: tuple[int, ...], batch: int) -> int:
-    """Bytes that updates take for a while: by the batch, and by what a row of it leaves in the encoder, float32."""
+    """Bytes that updates take for a while: by the batch, and by what a row of it leaves in the encoder, float32.
+
+    Where that is frozen from the start, in what lies right of the cut.
+    """
+    layers = architectures.layers(config.agent.encoder, window)
+    if config.run.freeze_at == 0:
+        cut = [layer.name for layer in layers].index(config.agent.cut)
+        trained = [prod(product.outputs) for layer in layers[cut + 1 :] for product in layer.products]
+        activations = 4 * (prod(layers[cut].outputs) + sum(trained))
+        return SCRATCH_FROZEN + (SCRATCH_FROZEN_ROW + round(SCRATCH_OUTPUTS * activations)) * batch
     activations = 4 * (prod(window) + sum(architectures.outputs(config.agent.encoder, window)))
     row = max(SCRATCH_ROW[config.run.algo], round(SCRATCH_OUTPUTS * activations))
     return SCRATCH + row * batch
 
 
-def _keeps_pixels(config: Config, frame: int, latents: Store) -> bool:
-    """Whether frames stay behind the freeze, as far as that can be told beforehand; `freezing.chosen` decides."""
+def _latent_dtype(config: Config) -> str:
+    """How latents are stored behind the freeze: too few rows then give uint8 no scales."""
+    freeze_at, dtype = config.run.freeze_at, config.replay.latent_dtype
+    return "float16" if dtype == "uint8" and freeze_at is not None and freeze_at < FEWEST else dtype
+
+
+def _keeps_pixels(config: Config, frame: int, asked: Store, latents: Store) -> bool:
+    """Whether frames stay behind the freeze, as far as that can be told beforehand; `freezing.chosen` decides.
+
+    `asked`: latents of the dtype that was asked for, `latents`: as they will be.
+    """
     replay = config.replay
     if replay.store == "pixels":
         return True
     larger = latents.columns["obs"] > frame
     if replay.store == "latents":
-        if larger:
+        if asked.columns["obs"] > frame:
             raise ConfigError(
-                f"--store: a latent of {latents.columns['obs']:,} B is larger than a frame of {frame:,} B; give pixels "
+                f"--store: a latent of {asked.columns['obs']:,} B is larger than a frame of {frame:,} B; give pixels "
                 "or auto, or a later --cut"
             )
-        return False
+        return larger
     return larger or (replay.pixel_codec == "lz4" and (config.run.freeze_at or 0) > latents.rows)
 
 
@@ -172,10 +200,10 @@ def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) ->
 
 
 def _freezing(config: Config, window: tuple[int, ...]) -> int:
-    """Bytes of encoding a chunk of windows, and of four copies of the stem's weights on their way to ONNX Runtime."""
+    """Bytes of encoding a chunk of windows, and of the stem's weights in ONNX Runtime: the file's, and in its order."""
     encoder, layers = config.agent.encoder, architectures.layers(config.agent.encoder, window)
     stem = layers[: 1 + [layer.name for layer in layers].index(config.agent.cut)]
     weights = sum(layer.parameters for layer in stem)
     if stem[-1].name == "fc" and isinstance(config.agent, SacConfig):
         weights += stem[-1].parameters  # the other encoder's
-    return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 4 * 4 * weights
+    return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 2 * 4 * weights

@@ -72,7 +72,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     """Print the reports: what is the same everywhere once, the devices side by side."""
     run, first = config.run, reports[0]
     sizes, capacity, flops = first["bytes"], first["capacity"], first["flops"]
-    freeze = "never frozen" if run.freeze_at is None else f"frozen at {run.freeze_at:,}"
+    freeze = {None: "never frozen", 0: "frozen from the start"}.get(run.freeze_at, f"frozen at {run.freeze_at or 0:,}")
     console.print(f"[bold]{run.env}[/], {run.algo}, {run.steps:,} steps, {freeze}\n")
 
     table = _table(f"replay in {format_bytes(sizes['budget'])}", "rows", "rows, paper's count", "bytes a row")

@@ -107,6 +107,8 @@ def introduction(config: Config, plan: Plan, limit: int | None, source: str, fol
         if plan.after.stores == "pixels":
             what = f"frozen, still pixels: {plan.latents.rows:,} rows of latents would be {plan.latents.row:,} B each"
         rows += f", from step {run.freeze_at:,} {what}"
+    if run.freeze_at == 0:
+        rows = f"{_rows(plan.after)}, frozen from the start"
     profile = load_device(run.device)
     device = f"{profile.name}: " if profile else ""
     threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"

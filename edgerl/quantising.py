@@ -5,6 +5,7 @@ import numpy as np
 from edgerl.types import Array
 
 HEADROOM = 0.25  # of a channel's range, added to it: what the frozen encoder makes of frames it has not seen yet
+FEWEST = 100  # rows that scales are laid over; of fewer they would be too narrow, and latents are float16
 NARROWEST = 0.1  # of the mean range: what a channel that hardly moved gets
 
 

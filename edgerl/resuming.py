@@ -22,6 +22,7 @@ KEPT = (  # of the trainer itself
     "sums",
     "updates",
     "episodes_restarted",
+    "origin",
 )
 
 
@@ -63,7 +64,7 @@ def _restore(trainer: "Trainer", saved: checkpoint.Saved) -> None:
         replay.transcode(frozen(trainer.folder, trainer.pixels, replay.sampler.rng, report, chunk=most))
     replay.restore(values["replay"], saved.read_raw)
     for name in KEPT:
-        setattr(trainer, name, values["trainer"][name])
+        setattr(trainer, name, ({"origin": None} | values["trainer"])[name])  # which came later
     trainer.recount()
     try:
         trainer.env.restore(saved.env_arrays, values["env"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, checkpoint, envs, plan, preflight, representation, resuming, summary
+from edgerl import agents, checkpoint, envs, plan, preflight, representation, resuming, summary, transfer
 from edgerl.config import Config, ConfigError
 from edgerl.evaluation import Shown, evaluate, statistics, unseen
 from edgerl.freezing import rehearse
@@ -50,11 +50,14 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
         saved.check(config.identity)
         if run.steps < saved.values["step"]:
             raise ConfigError(f"--steps: {run.steps} is below the {saved.values['step']} that are done")
+    begins_with = transfer.find(config, env.spec) if saved is None else None
 
     keep_blocks(SCRATCH_BLOCK)
     baseline = rss_bytes()
     pixels = representation.pixels(env.spec, config.replay)
     agent = agents.make(config, pixels.shape, env.actions, agent_rng)
+    if begins_with is not None:
+        transfer.begin(agent, begins_with)
     rehearse(agent, pixels, config.agent.cut)
     trim()  # what making and exporting the networks took on the way
     libraries = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
@@ -82,6 +85,9 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
                 libraries,
                 lambda rng: make_env(config, rng, training=False),
             )
+            if begins_with is not None:
+                trainer.origin = begins_with.origin
+                reporter.say(begins_with.lines)
             status = "failed"
             with interruptible(trainer):
                 if saved is None:

@@ -16,7 +16,7 @@ class RunConfig:
 
     `budget`: bytes, or "unbounded" for as many rows as there are steps. None: no device, no freeze ("never" in TOML),
     no limit of its own (`process_limit`, bytes), no end but `steps` (`stop_at_flops`, multiply-adds); `action_repeat`
-    is dm_control's.
+    is dm_control's. `encoder_from`: the folder of the run whose networks this one begins with, `transfer`: which.
     """
 
     env: str
@@ -37,6 +37,8 @@ class RunConfig:
     stop_at_flops: float | None
     sticky_actions: float
     full_action_set: bool
+    encoder_from: str | None = None  # these came later: what runs of before them did
+    transfer: Literal["all", "encoder"] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import versions
+from edgerl import transfer, versions
 from edgerl.checkpoint import write_whole
 from edgerl.trainer import Trainer
 from memory_budget import format_bytes
@@ -48,6 +48,7 @@ def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
         "device": run.device,
         "steps": trainer.step,
         "episodes_restarted": trainer.episodes_restarted,
+        "transfer": trainer.origin,
         "store": replay.representation.stores,
         "codec": replay.representation.codec,
         "checkpoint": None if trainer.checkpoint is None else str(trainer.checkpoint.relative_to(trainer.folder)),
@@ -133,6 +134,8 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
             f"({found['store']}, {found['codec']})",
         ),
     ]
+    if found["transfer"] is not None:
+        lines.append(("begun", f"with {transfer.told(found['transfer'])}"))
     if freeze["step"] is None:
         lines.append(("freeze", f"none; capacity {capacity['initial']:,} rows"))
     else:

@@ -14,7 +14,7 @@ from edgerl.agents import Agent
 from edgerl.config import Config
 from edgerl.envs import EnvFailed, Environment
 from edgerl.evaluation import evaluate, statistics
-from edgerl.freezing import freeze
+from edgerl.freezing import freeze, told
 from edgerl.metrics import Metrics
 from edgerl.plan import Plan
 from edgerl.progress import Reporter
@@ -63,6 +63,7 @@ class Trainer:
         self.score = 0.0
         self.sums: dict[str, float] = {}  # of the updates' metrics since they were last logged
         self.updates = 0
+        self.origin: dict[str, Any] | None = None  # whose networks it began with
         self.episodes_restarted = 0  # at resumes, where the environment could not go on with the saved one
 
     def run(self) -> str:
@@ -192,14 +193,7 @@ class Trainer:
         self.rss_around_freeze = before, rss_bytes()
         for count in ("flops_total", "flops_exact"):
             setattr(self, count, getattr(self, count) + self.flops.conversion(found["rows_before"]))
-        extra, dropped = found["peak_extra_bytes"], found["rows_dropped"]
-        self.reporter.say(
-            f"step {self.step:,}: frozen in {found['seconds']:.2f} s; {found['rows_after']:,} rows kept"
-            + (f", the {dropped:,} oldest dropped" if dropped else "")
-            + f" ({found['store']}, {found['codec']}), capacity {self.replay.capacity:,}; "
-            f"parity {found['parity_max_abs_diff']:.1e}"
-            + (f"; peak extra {format_bytes(extra)}" if extra is not None else "")
-        )
+        self.reporter.say(f"step {self.step:,}: {told(found, self.replay.capacity, config.replay.latent_dtype)}")
         self.metrics.write(self.step, {"freeze/seconds": found["seconds"], "replay/capacity": self.replay.capacity})
         self.account("after the freeze")
 

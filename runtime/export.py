@@ -6,7 +6,7 @@ checked against torch before it is used (`edgerl.freezing`).
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import fx, nn
+
+from runtime import model_file
 
 OPSET, IR_VERSION = 17, 8
 
@@ -23,17 +25,27 @@ class ExportError(ValueError):
 
 
 class _Graph:
-    """ONNX nodes and weights under way; `value` maps a torch.fx node to the ONNX value it became."""
+    """ONNX nodes and weights under way; `value` maps a torch.fx node to the ONNX value it became.
 
-    def __init__(self) -> None:
+    `weights`: views of the module's, by the names that its `state_dict` has for them.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
         self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
+        self.weights: dict[str, Any] = {}
         self.value: dict[fx.Node, str] = {}
 
-    def weight(self, array: Any) -> str:
-        name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+    def weight(self, name: str) -> str:
+        self.weights[name] = operator.attrgetter(name)(self.module).detach().numpy()
         return name
+
+    def layer(self, name: str) -> list[str]:
+        """The weight and the bias of a layer."""
+        return [self.weight(f"{name}.weight"), self.weight(f"{name}.bias")]
+
+    def constant(self, value: Any) -> str:
+        return self.add("Constant", [], value=numpy_helper.from_array(np.array(value)))
 
     def add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
         output = f"v{len(self.nodes)}"
@@ -43,44 +55,43 @@ class _Graph:
     def operand(self, thing: Any) -> str:
         if isinstance(thing, fx.Node):
             return self.value[thing]
-        return self.weight(np.float32(thing))
+        return self.constant(np.float32(thing))
 
 
 def _conv(graph: _Graph, inputs: list[str], stride: Any, padding: Any) -> str:
     return graph.add("Conv", inputs, strides=list(stride), pads=2 * list(padding))  # at the start, and at the end
 
 
-def _conv_module(graph: _Graph, x: str, module: Any) -> str:
+def _conv_module(graph: _Graph, x: str, module: Any, name: str) -> str:
     if isinstance(module.padding, str) or module.bias is None:
         raise ExportError("cannot export a convolution whose padding is a word, or one without bias, to ONNX")
-    weights = (graph.weight(p.detach().numpy()) for p in (module.weight, module.bias))
-    return _conv(graph, [x, *weights], module.stride, module.padding)
+    return _conv(graph, [x, *graph.layer(name)], module.stride, module.padding)
 
 
-def _pool_module(graph: _Graph, x: str, module: Any) -> str:
+def _pool_module(graph: _Graph, x: str, module: Any, name: str) -> str:
     kernel, stride, pads = 2 * [module.kernel_size], 2 * [module.stride], 4 * [module.padding]
     return graph.add("MaxPool", [x], kernel_shape=kernel, strides=stride, pads=pads)
 
 
-def _linear_module(graph: _Graph, x: str, module: Any) -> str:
-    return graph.add("Gemm", [x, *(graph.weight(p.detach().numpy()) for p in (module.weight, module.bias))], transB=1)
+def _linear_module(graph: _Graph, x: str, module: Any, name: str) -> str:
+    return graph.add("Gemm", [x, *graph.layer(name)], transB=1)
 
 
-def _norm_module(graph: _Graph, x: str, module: Any) -> str:
-    weights = (graph.weight(p.detach().numpy()) for p in (module.weight, module.bias))
-    return graph.add("LayerNormalization", [x, *weights], axis=-len(module.normalized_shape), epsilon=module.eps)
+def _norm_module(graph: _Graph, x: str, module: Any, name: str) -> str:
+    axis = -len(module.normalized_shape)
+    return graph.add("LayerNormalization", [x, *graph.layer(name)], axis=axis, epsilon=module.eps)
 
 
 def _stack(graph: _Graph, tensors: Any, axis: int) -> str:
-    axes = graph.weight(np.array([axis]))
+    axes = graph.constant([axis])
     return graph.add("Concat", [graph.add("Unsqueeze", [graph.value[each], axes]) for each in tensors], axis=axis)
 
 
-_MODULES: dict[type[nn.Module], Callable[[_Graph, str, Any], str]] = {
+_MODULES: dict[type[nn.Module], Callable[[_Graph, str, Any, str], str]] = {
     nn.Conv2d: _conv_module,
     nn.MaxPool2d: _pool_module,
-    nn.ReLU: lambda graph, x, module: graph.add("Relu", [x]),
-    nn.Flatten: lambda graph, x, module: graph.add("Flatten", [x]),
+    nn.ReLU: lambda graph, x, module, name: graph.add("Relu", [x]),
+    nn.Flatten: lambda graph, x, module, name: graph.add("Flatten", [x]),
     nn.Linear: _linear_module,
     nn.LayerNorm: _norm_module,
 }
@@ -98,20 +109,28 @@ def export(stem: nn.Module, shape: tuple[int, ...]) -> bytes:
 
     Raises ExportError for an operation it does not know.
     """
-    traced, graph = fx.symbolic_trace(stem), _Graph()
-    output = ""
+    return b"".join(export_pieces(stem, shape))
+
+
+def export_pieces(stem: nn.Module, shape: tuple[int, ...]) -> Iterator[bytes | memoryview]:
+    """The same, one piece after the other: its weights, named as in the stem's `state_dict`, are views and no copies.
+
+    Raises ExportError before the first piece.
+    """
+    traced = fx.symbolic_trace(stem)
+    graph, output = _Graph(traced), ""
     for node in traced.graph.nodes:
         if node.op == "placeholder":
             graph.value[node] = "windows"
         elif node.op == "output":
             output = graph.value[node.args[0]]
         elif node.op == "get_attr":
-            graph.value[node] = graph.weight(operator.attrgetter(str(node.target))(traced).detach().numpy())
+            graph.value[node] = graph.weight(str(node.target))
         elif node.op == "call_module":
-            module = traced.get_submodule(str(node.target))
+            name, module = str(node.target), traced.get_submodule(str(node.target))
             if type(module) not in _MODULES:
-                raise ExportError(f"cannot export the layer {node.target} ({type(module).__name__}) to ONNX")
-            graph.value[node] = _MODULES[type(module)](graph, graph.operand(node.args[0]), module)
+                raise ExportError(f"cannot export the layer {name} ({type(module).__name__}) to ONNX")
+            graph.value[node] = _MODULES[type(module)](graph, graph.operand(node.args[0]), module, name)
         elif node.target in _FUNCTIONS:
             graph.value[node] = _FUNCTIONS[node.target](graph, list(node.args))
         else:
@@ -129,14 +148,15 @@ def export(stem: nn.Module, shape: tuple[int, ...]) -> bytes:
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )
-    while graph.weights:  # moved one by one: every helper above would make a copy of all
-        model.graph.initializer.append(graph.weights.pop(0))
-    data: bytes = model.SerializeToString()
-    return data
+    return model_file.pieces(model, graph.weights)
 
 
 @torch.no_grad()
+def latents(stem: nn.Module, windows: Any) -> Any:
+    """torch's latents, float32 [B, ...], of windows uint8 [B, ...]."""
+    return stem(torch.from_numpy(np.ascontiguousarray(windows))).numpy()
+
+
 def parity(stem: nn.Module, encode: Callable[[Any], Any], windows: Any) -> float:
     """The largest absolute difference between torch's and `encode`'s latents of windows [B, ...], in float32."""
-    windows = np.ascontiguousarray(windows)
-    return float(np.abs(stem(torch.from_numpy(windows)).numpy() - encode(windows)).max())
+    return float(np.abs(latents(stem, windows) - encode(np.ascontiguousarray(windows))).max())

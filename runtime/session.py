@@ -31,7 +31,10 @@ class Session:
 
     def __call__(self, windows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         most = self.most or len(windows)
-        if len(windows) > most:
-            return np.concatenate([self(windows[low : low + most]) for low in range(0, len(windows), most)])
-        latents: npt.NDArray[np.float32] = self._session.run(None, {self._input: windows})[0]
-        return latents
+        if len(windows) <= most:
+            latents: npt.NDArray[np.float32] = self._session.run(None, {self._input: windows})[0]
+            return latents
+        found = np.empty((len(windows), *self.shape), np.float32)
+        for low in range(0, len(windows), most):
+            found[low : low + most] = self(windows[low : low + most])
+        return found

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from edgerl import architectures, crops, encoders
 from edgerl.agents.adam import Adam
+from edgerl.agents.adopting import put
 from edgerl.agents.heads import Actor, Critics, delta_orthogonal, orthogonal, squashed
 from edgerl.architectures import Shape
 from edgerl.config import SacConfig
@@ -204,6 +205,24 @@ class CurlSac:
         self.actor_optimizer.drop(gone)
         self.contrast_optimizers, net.contrast = [], None
         self.metrics.pop("contrastive_loss", None)
+
+    def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
+        """Begin with the encoders of another agent, or with all its networks: what its `state` gave, and the `stem`.
+
+        The latter is what a freeze dropped: all that lies left of its cut, empty where there was none. Targets are then
+        the other's too, without `heads` copies; the contrast's W is the other's where it still has one. The temperature
+        belongs to the optimizers: it, they and all counters stay as they are. Raises RuntimeError for other networks.
+        """
+        net, given = self.net, within(arrays, "net.")
+        online = stem | within(given, "encoders.")
+        target = stem | within(given, "target_encoders.") if heads else online
+        put(net.encoders, online)
+        put(net.target_encoders, {name: array for name, array in target.items() if not name.startswith("actor.")})
+        if heads:
+            for name in ("actor", "critics", "target_critics"):
+                put(net.get_submodule(name), within(given, f"{name}."))
+            if net.contrast is not None and "contrast" in given:
+                net.contrast.data.copy_(torch.from_numpy(given["contrast"]))
 
     @property
     def _optimizers(self) -> dict[str, Adam]:

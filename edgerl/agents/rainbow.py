@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from edgerl import architectures, encoders
 from edgerl.agents.adam import Adam
+from edgerl.agents.adopting import adopt
 from edgerl.agents.noisy import NoisyLinear, Weights, draw
 from edgerl.architectures import Shape
 from edgerl.config import RainbowConfig
@@ -161,6 +162,10 @@ class Rainbow:
         _, self.target.encoder = self.target.encoder.split(cut)
         self.cut = cut
         self.optimizer.drop(stem.parameters())
+
+    def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
+        """Begin with the encoder of another agent, or with all its networks; see `adopting.adopt`."""
+        adopt(self.online, self.target, arrays, stem, heads=heads)
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Everything that training changes: arrays by name (on the CPU views, not copies), and plain values."""

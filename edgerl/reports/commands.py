@@ -7,7 +7,7 @@ from edgerl import options
 from edgerl.config import Config, ConfigError
 
 # Options of their own; every other setting is said with --set.
-OPTIONS = ("env", "algo", "budget", "device", "steps", "freeze_at", "seed", "threads")
+OPTIONS = ("env", "algo", "budget", "device", "steps", "freeze_at", "encoder_from", "transfer", "seed", "threads")
 SAID = ("store", "pixel_codec", "latent_dtype")  # said always: the presets' default may become another
 
 

@@ -127,7 +127,7 @@ def _ends(summary: dict[str, Any]) -> dict[str, dict[float, float]]:
     freeze, memory = summary["freeze"], summary["memory"]
     frozen = freeze["step"] is not None
     return {
-        "flops/total": {each["step"]: each["flops"] for each in summary["returns"]},
+        "flops/total": {0: 0} | {each["step"]: each["flops"] for each in summary["returns"]},
         "replay/rows": {0: 0, summary["steps"]: summary["replay"]["rows"]},
         "memory/rss_bytes": {freeze["step"]: memory["rss_after_freeze"]} if frozen else {},
     }

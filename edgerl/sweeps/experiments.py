@@ -14,7 +14,8 @@ class Experiment:
     """A grid of `envs`, `variants` (options of `edgerl train` by name) and `seeds` (how many).
 
     `x`: what the figure's horizontal axis shows (steps, env_steps or flops); `printed`: by environment and variant,
-    mean and standard deviation as the paper prints them.
+    mean and standard deviation as the paper prints them; `begins_with`: the experiment that trains what its runs begin
+    with, where a variant's encoder_from names a variant of that one.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Experiment:
     variants: dict[str, dict[str, Any]]
     seeds: int
     printed: dict[str, dict[str, tuple[float, float]]]
+    begins_with: str | None
 
 
 def names() -> list[str]:
@@ -43,7 +45,8 @@ def load(name: str) -> Experiment:
         env: {variant: (float(mean), float(std)) for variant, (mean, std) in scores.items()}
         for env, scores in own.get("printed", {}).items()
     }
-    return Experiment(name, own["title"], own["x"], tuple(grid["envs"]), grid["variants"], grid["seeds"], printed)
+    envs, begins_with = tuple(grid["envs"]), grid.get("begins_with")
+    return Experiment(name, own["title"], own["x"], envs, grid["variants"], grid["seeds"], printed, begins_with)
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from edgerl import envs, options, plan, preflight
 from edgerl.config import Config, RunConfig
 from edgerl.settings import ConfigError
-from edgerl.sweeps import axes, experiments
+from edgerl.sweeps import axes, experiments, pretrained
 from edgerl.sweeps.axes import Variant
 from edgerl.sweeps.experiments import Experiment
 from edgerl.sweeps.manifest import Cell, Sweep
@@ -58,6 +58,7 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
     else:
         variants = [Variant(name, said) for name, said in experiment.variants.items()]
     _check_assignments(given, experiment)
+    sources = pretrained.find(given, experiment, seeds)
     count = len(environments) * len(variants) * len(seeds)
     if count > MOST_CELLS:
         raise ConfigError(f"--seeds, --budgets, --vary: {count:,} cells are more than {MOST_CELLS:,}")
@@ -73,7 +74,7 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
             explicit, sets = _explicit(_scaled(config.run, scale), said), _without_options(assignments)
             complete = options.started(explicit, None, sets)[0]
             settings.append(Setting(env, variant.name, explicit, sets, _planned(complete, describe, local)))
-    cells = tuple(_cell(setting, seed) for seed in seeds for setting in settings)
+    cells = tuple(_cell(setting, seed, sources) for seed in seeds for setting in settings)
     _check_folders(cells)
     return Sweep(given["preset"], scale, experiment.title if experiment else None, cells), list(dict.fromkeys(notes))
 
@@ -85,14 +86,16 @@ def _threads(given: dict[str, Any], count: int, local: bool) -> int:
     return max(1, cores() // min(given["jobs"] or cores(), count)) if local else 1
 
 
-def _cell(setting: Setting, seed: int) -> Cell:
+def _cell(setting: Setting, seed: int, sources: pretrained.Sources) -> Cell:
+    source = setting.explicit.get("encoder_from")
+    own = {"seed": seed, "encoder_from": sources.get((source, seed), source)}
     return Cell(
         name=f"{setting.env}, {setting.variant}, seed {seed}",
         folder=f"{_clean(setting.env)}__{_clean(setting.variant)}__{seed}",
         env=setting.env,
         variant=setting.variant,
         seed=seed,
-        arguments=tuple(_arguments(setting.explicit | {"seed": seed}, setting.sets)),
+        arguments=tuple(_arguments(setting.explicit | own, setting.sets)),
         steps=setting.explicit["steps"],
         threads=setting.explicit["threads"],
         planned_bytes=setting.planned_bytes,
@@ -135,6 +138,8 @@ def _explicit(run: RunConfig, said: dict[str, Any]) -> dict[str, Any]:
         "action_repeat": run.action_repeat,
         "sticky_actions": run.sticky_actions or None,
         "full_action_set": run.full_action_set or None,
+        "encoder_from": run.encoder_from,
+        "transfer": run.transfer,
         "paper": said["paper"] or None,
     }
     return found | {name: value for name, value in said.items() if name not in found}

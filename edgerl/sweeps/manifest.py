@@ -44,18 +44,18 @@ def write(sweep: Sweep, folder: Path) -> None:
     write_whole(folder / FILE, text.encode())
 
 
-def read(folder: Path) -> Sweep:
-    """The sweep in a folder; raises ConfigError, naming the file, where there is none that can be read."""
+def read(folder: Path, option: str = "--resume") -> Sweep:
+    """The sweep in a folder that `option` names; raises ConfigError, naming the file, where none can be read there."""
     file = folder / FILE
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         if found["format"] != FORMAT:
-            raise ConfigError(f"--resume: {file} has format {found['format']}, this edgerl reads {FORMAT}")
+            raise ConfigError(f"{option}: {file} has format {found['format']}, this edgerl reads {FORMAT}")
         cells = tuple(Cell(**each | {"arguments": tuple(each["arguments"])}) for each in found["cells"])
         return Sweep(found["preset"], found["scale"], found["title"], cells)
     except FileNotFoundError:
-        raise ConfigError(f"--resume: {file} does not exist: no sweep was begun there") from None
+        raise ConfigError(f"{option}: {file} does not exist: no sweep was begun there") from None
     except ConfigError:
         raise
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ConfigError(f"--resume: {file} is not a sweep's: {error!r}") from None
+        raise ConfigError(f"{option}: {file} is not a sweep's: {error!r}") from None

@@ -41,16 +41,12 @@ class Work:
         """The state as its folder shows it."""
         if held(self.folder):
             return "elsewhere"
-        return "finished" if self.summary.get("status") == "finished" else "waiting"
+        return "finished" if finished(self.folder) else "waiting"
 
     @property
     def summary(self) -> dict[str, Any]:
         """What its summary.json says; empty where there is none."""
-        try:
-            found = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return _summary(self.folder)
 
     @property
     def argv(self) -> list[str]:
@@ -177,6 +173,19 @@ class Progress:
             return
         self.speed = found.get("throughput/steps_per_s", self.speed)
         self.score = found.get("eval/mean", self.score)
+
+
+def finished(folder: Path) -> bool:
+    """Whether the run in a folder came to its end."""
+    return _summary(folder).get("status") == "finished"
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def held(folder: Path) -> bool:

@@ -1,0 +1,134 @@
+"""A run that begins with another run's networks: all of them, or the encoder alone (paper section 5.5, appendix C).
+
+The freeze is the same event as in any run, at step 0 with somebody else's stem. Optimizers, counters and generators are
+the new run's own. A checkpoint holds all that was taken: a resumed run needs the source no more.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgerl import architectures, checkpoint, envs, representation, tensors
+from edgerl.agents import Agent
+from edgerl.checkpoint import CheckpointError, Saved
+from edgerl.config import CONTINUOUS, Config, ConfigError, load
+from edgerl.envs import EnvError, EnvSpec
+from edgerl.freezing import stem_file
+from runtime import model_file
+
+OPTION = "--encoder-from"
+ONLY = "; --transfer encoder takes only the encoder"
+HEADS = ("hidden", "atoms", "v_min", "v_max", "log_std_min", "log_std_max")  # settings that heads are made for
+
+
+@dataclass(frozen=True)
+class Source:
+    """The run whose networks another one begins with: its newest whole checkpoint, the arrays left on the disk.
+
+    `what`: all or encoder; `stem`: the file of what its freeze took from torch, None where it was never frozen.
+    """
+
+    folder: Path
+    config: Config
+    saved: Saved
+    what: str
+    stem: Path | None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the summary says of it."""
+        values = self.saved.values
+        return {
+            "run": str(self.folder),
+            "what": self.what,
+            "env": self.config.run.env,
+            "algo": self.config.run.algo,
+            "step": values["step"],
+            "weights_sha256": values["sha256"]["weights.safetensors"],
+        }
+
+    @property
+    def lines(self) -> str:
+        """What to tell the user of it."""
+        return "\n".join([*(f"passed over: {each}" for each in self.saved.passed), f"begins  with {told(self.origin)}"])
+
+
+def find(config: Config, spec: EnvSpec) -> Source | None:
+    """The source that `config` names, None where it names none; nothing is changed.
+
+    `spec`: of the new run's environment. Raises ConfigError, in one line, where there is no such run, where it cannot
+    be read, or where its networks do not fit.
+    """
+    run = config.run
+    if run.encoder_from is None:
+        return None
+    folder = Path(run.encoder_from)
+    if not folder.is_dir():
+        raise ConfigError(f"{OPTION}: there is no folder {folder}")
+    try:
+        theirs = load(folder / "config.toml")
+        saved = checkpoint.newest(folder / "checkpoint")
+        saved.check(theirs.identity)
+        frozen = saved.values["agent"]["cut"] is not None
+        stem = stem_file(folder, saved.values["trainer"]["freeze_report"]) if frozen else None
+        source = Source(folder, theirs, replace(saved, arrays={}), run.transfer or "encoder", stem)
+        their_spec = envs.describe(
+            theirs.run.env, full_action_set=theirs.run.full_action_set, action_repeat=theirs.run.action_repeat
+        )
+        _check_encoder(source, their_spec, config, spec)
+        if source.what == "all":
+            _check_heads(source, their_spec, config, spec)
+    except (ConfigError, CheckpointError, EnvError) as error:
+        raise ConfigError(f"{OPTION}: {error}") from None
+    return source
+
+
+def begin(agent: Agent, source: Source) -> None:
+    """Give a new agent the source's networks; raises CheckpointError where they are not what its settings say."""
+    try:
+        stem = {} if source.stem is None else model_file.weights(source.stem)
+        arrays = tensors.read(source.saved.place / "weights.safetensors")
+        agent.adopt(arrays, stem, heads=source.what == "all")
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise source.saved.of_another_run(error) from None
+
+
+def told(origin: dict[str, Any]) -> str:
+    """What was taken of which run, in words."""
+    what = "all networks" if origin["what"] == "all" else "the encoder"
+    return f"{what} of {origin['run']}: {origin['env']}, {origin['algo']}, step {origin['step']:,}"
+
+
+def _check_encoder(source: Source, their_spec: EnvSpec, config: Config, spec: EnvSpec) -> None:
+    """Raise ConfigError where the encoders differ: their layers, what they see, or how many there are."""
+    (theirs, their_window), (own, window) = (
+        (each.agent.encoder, representation.pixels(its_spec, each.replay).shape)
+        for each, its_spec in ((source.config, their_spec), (config, spec))
+    )
+    if architectures.layers(theirs, their_window) != architectures.layers(own, window):
+        raise ConfigError(
+            f"{source.folder} has encoder {theirs} of {_shape(their_window)}, this run {own} of {_shape(window)}"
+        )
+    algo, their_algo = config.run.algo, source.config.run.algo
+    if (algo in CONTINUOUS) != (their_algo in CONTINUOUS):
+        pair, one = (algo, their_algo) if algo in CONTINUOUS else (their_algo, algo)
+        raise ConfigError(
+            f"{source.folder} was trained by {their_algo}, this run by {algo}: {pair} has two encoders, {one} one"
+        )
+
+
+def _check_heads(source: Source, their_spec: EnvSpec, config: Config, spec: EnvSpec) -> None:
+    """Raise ConfigError where the heads are made for something else."""
+    algo, their_algo = config.run.algo, source.config.run.algo
+    if their_algo != algo:
+        raise ConfigError(f"{source.folder} was trained by {their_algo}, this run by {algo}{ONLY}")
+    if their_spec.actions != spec.actions:
+        raise ConfigError(f"{source.folder} has {their_spec.actions} actions, this run {spec.actions}{ONLY}")
+    for name in HEADS:
+        theirs, own = (getattr(each.agent, name, None) for each in (source.config, config))
+        if theirs != own:
+            raise ConfigError(f"{source.folder} has agent.{name} = {theirs}, this run {own}{ONLY}")
+
+
+def _shape(window: tuple[int, ...]) -> str:
+    return "x".join(map(str, window))

@@ -1,0 +1,344 @@
+"""Runs that begin with another run's networks, frozen or not: what they take, what is refused, and how they resume."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from test_control import final
+from test_sweep_grid import config_of
+
+import edgerl
+from edgerl import checkpoint, config, configure, envs, options, run, transfer
+from edgerl.config import ConfigError
+from edgerl.reports.commands import command
+from edgerl.trainer import Trainer
+from runtime import Session, model_file
+
+TINY = {"budget": 1_500_000, "threads": 1, "steps": 12, "learn_start": 6, "batch_size": 2, "hidden": 8}
+TINY |= {"eval_every": 0, "checkpoint_every": 0}
+SOURCES = {  # a run to begin with, and what it is frozen at
+    "whole": {"freeze_at": "never"},
+    "frozen": {"freeze_at": 8},
+    "frozen early": {"freeze_at": 8, "cut": "conv1"},
+    "dqn": {"algo": "dqn", "freeze_at": "never"},
+    "larger": {"encoder": "canonical", "freeze_at": "never"},
+}
+
+
+def tiny(env="toy/catch", **changes):
+    return configure(env=env, **(TINY | {"freeze_at": "never"} | changes))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Folders of finished runs, by name."""
+    folders = {name: tmp_path_factory.mktemp("sources") / name.replace(" ", "-") for name in SOURCES}
+    for name, folder in folders.items():
+        run.train(tiny(**SOURCES[name]), folder, quiet=True)
+    return folders
+
+
+def begun(folder, name, source, **changes):
+    """A run that begins with a source's networks; its summary."""
+    return run.train(tiny(encoder_from=str(source), **changes), folder / name, quiet=True)
+
+
+def arrays(folder, step):
+    return safetensors.numpy.load_file(folder / "checkpoint" / f"{step:09d}" / "weights.safetensors")
+
+
+def encoder(folder, step):
+    """All of a run's online encoder, as its newest checkpoint and its stem have it."""
+    stem = model_file.weights(folder / "encoder.onnx") if (folder / "encoder.onnx").exists() else {}
+    part = "online.encoder."
+    found = {name.removeprefix(part): array for name, array in arrays(folder, step).items() if name.startswith(part)}
+    return stem | found
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("source", ["whole", "frozen", "frozen early"])
+@pytest.mark.parametrize("what", ["all", "encoder"])
+def test_a_run_begins_with_the_weights_of_another(source, what, sources, tmp_path):
+    found = begun(tmp_path, "run", sources[source], transfer=what, seed=1)
+    theirs, own = arrays(sources[source], 12), arrays(tmp_path / "run", 0)
+    assert same(encoder(tmp_path / "run", 0), encoder(sources[source], 12))
+    heads = [name for name in own if ".head." in name and not name.startswith("optimizer.")]
+    assert len(heads) == 2 * 12
+    assert all(np.array_equal(own[name], theirs[name]) for name in heads) == (what == "all")
+    assert not any(own[name].any() for name in own if name.startswith("optimizer."))
+    state = json.loads((tmp_path / "run/checkpoint/000000000/state.json").read_text())
+    assert state["agent"]["updates"] == 0
+    origin, saved = found["transfer"], checkpoint.newest(sources[source] / "checkpoint")
+    digest = saved.values["sha256"]["weights.safetensors"]
+    expected = {"run": str(sources[source]), "what": what, "env": "toy/catch", "algo": "rainbow", "step": 12}
+    assert origin == expected | {"weights_sha256": digest}
+
+
+def test_heads_are_drawn_as_without_a_transfer(sources, tmp_path):
+    begun(tmp_path, "one", sources["whole"], seed=1)
+    begun(tmp_path, "again", sources["whole"], seed=1)
+    begun(tmp_path, "other", sources["whole"], seed=2)
+    run.train(tiny(seed=1), tmp_path / "fresh", quiet=True)
+    one, other, fresh = (arrays(tmp_path / name, 0) for name in ("one", "other", "fresh"))
+    heads = [name for name in one if ".head." in name]
+    assert all(np.array_equal(one[name], fresh[name]) for name in heads)
+    assert not all(np.array_equal(one[name], other[name]) for name in heads)
+    weights, state, rows = final(tmp_path / "one", 12)
+    weights_again, state_again, rows_again = final(tmp_path / "again", 12)
+    assert same(weights, weights_again)
+    assert (state, rows) == (state_again, rows_again)
+
+
+@pytest.mark.parametrize("source", ["whole", "frozen", "frozen early"])
+def test_frozen_at_the_start_the_stem_is_the_sources_in_onnx_runtime_too(source, sources, tmp_path):
+    found = begun(tmp_path, "run", sources[source], freeze_at=0)
+    assert (found["status"], found["freeze"]["step"], found["freeze"]["rows_before"]) == ("finished", 0, 0)
+    assert found["freeze"]["parity_max_abs_diff"] <= 1e-4
+    x = np.random.default_rng(0).integers(0, 256, (3, 4, 84, 84), dtype=np.uint8)
+    latents = Session(tmp_path / "run/encoder.onnx")(x)
+    begun(tmp_path, "whole", sources[source])
+    with np.errstate(all="raise"):
+        whole = encoder(tmp_path / "whole", 0)
+    assert same(model_file.weights(tmp_path / "run/encoder.onnx"), whole)
+    if source == "frozen":
+        np.testing.assert_array_equal(latents, Session(sources["frozen"] / "encoder.onnx")(x))
+    updated = encoder(tmp_path / "run", 12)
+    assert same(updated, whole)  # what is frozen is not trained
+
+
+def test_the_encoder_goes_from_one_algorithm_to_another(sources, tmp_path):
+    begun(tmp_path, "dqn", sources["frozen"], algo="dqn", freeze_at=0)
+    assert same(encoder(tmp_path / "dqn", 12), encoder(sources["frozen"], 12))
+    begun(tmp_path, "rainbow", sources["dqn"])
+    assert same(encoder(tmp_path / "rainbow", 0), encoder(sources["dqn"], 12))
+
+
+def test_a_pair_of_encoders_goes_from_task_to_task(tmp_path):
+    """Cartpole to another task of one action, frozen behind the convolutions; then all of that for one more."""
+    changes = {"budget": 6_000_000, "steps": 6, "learn_start": 2, "random_steps": 2}
+    run.train(tiny("dmc/cartpole-swingup", **changes), tmp_path / "whole", quiet=True)
+    changes |= {"freeze_at": 0, "cut": "conv4"}
+    one = run.train(
+        tiny("dmc/pendulum-swingup", encoder_from=str(tmp_path / "whole"), **changes), tmp_path / "one", quiet=True
+    )
+    assert (one["status"], one["store"], one["freeze"]["rows_after"]) == ("finished", "pixels", 0)
+    theirs, own = arrays(tmp_path / "whole", 6), arrays(tmp_path / "one", 0)
+    parts = [name for name in own if name.startswith("net.encoders.")]
+    assert len(parts) == 2 * 4 + 2 * 4
+    assert all(np.array_equal(own[name], theirs[name]) for name in parts)
+    two = run.train(
+        tiny("dmc/pendulum-swingup", encoder_from=str(tmp_path / "one"), transfer="all", **changes | {"cut": "fc"}),
+        tmp_path / "two",
+        quiet=True,
+    )
+    assert (two["status"], two["store"], two["transfer"]["step"]) == ("finished", "latents", 6)
+    stem = model_file.weights(tmp_path / "two/encoder.onnx")
+    first = model_file.weights(tmp_path / "one/encoder.onnx")
+    assert all(np.array_equal(stem[name], array) for name, array in first.items())
+    tail = arrays(tmp_path / "one", 6)
+    for name in ("actor.fc.weight", "critic.fc.weight", "actor.norm.bias"):
+        np.testing.assert_array_equal(stem[name], tail[f"net.encoders.{name}"])
+
+
+def stopping_at(step, monkeypatch):
+    """A Ctrl-C arrives after this step."""
+    report = Trainer.report
+
+    def stop(trainer):
+        report(trainer)
+        if trainer.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "report", stop)
+
+
+@pytest.mark.parametrize("freeze_at", ["never", 0, 9])
+def test_a_resumed_run_needs_the_source_no_more(freeze_at, sources, tmp_path, monkeypatch):
+    source = shutil.copytree(sources["frozen early"], tmp_path / "source")
+    settings = tiny(encoder_from=str(source), transfer="all", freeze_at=freeze_at)
+    whole = run.train(settings, tmp_path / "whole", quiet=True)
+    with monkeypatch.context() as patch:
+        stopping_at(8, patch)
+        assert run.train(settings, tmp_path / "parts", quiet=True)["status"] == "interrupted"
+    shutil.rmtree(source)
+    found = run.train(config.load(tmp_path / "parts/config.toml"), tmp_path / "parts", resume=True, quiet=True)
+    assert (found["status"], found["transfer"]) == ("finished", whole["transfer"])
+    weights, state, rows = final(tmp_path / "whole", 12)
+    weights_again, state_again, rows_again = final(tmp_path / "parts", 12)
+    assert same(weights, weights_again)
+    assert state == state_again
+    assert len(rows) == len(rows_again)
+
+
+def test_killed_between_its_first_checkpoint_and_the_freeze_a_run_is_frozen_at_the_resume(
+    sources, tmp_path, monkeypatch
+):
+    source = shutil.copytree(sources["whole"], tmp_path / "source")
+    settings = tiny(encoder_from=str(source), freeze_at=0)
+    run.train(settings, tmp_path / "whole", quiet=True)
+
+    def killed(trainer):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "freeze", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(settings, tmp_path / "parts", quiet=True)
+    assert not (tmp_path / "parts/encoder.onnx").exists()
+    shutil.rmtree(source)
+    assert run.train(settings, tmp_path / "parts", resume=True, quiet=True)["freeze"]["step"] == 0
+    weights, state, rows = final(tmp_path / "whole", 12)
+    weights_again, state_again, rows_again = final(tmp_path / "parts", 12)
+    assert same(weights, weights_again)
+    assert (state, rows) == (state_again, rows_again)
+
+
+def test_killed_before_its_first_checkpoint_a_run_begins_again_with_the_source(sources, tmp_path):
+    source = shutil.copytree(sources["whole"], tmp_path / "source")
+    settings = tiny(encoder_from=str(source))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.toml").write_text(settings.to_toml())
+    assert run.train(settings, tmp_path / "run", resume=True, quiet=True)["transfer"]["step"] == 12
+    shutil.rmtree(tmp_path / "run/checkpoint")
+    shutil.rmtree(source)
+    with pytest.raises(ConfigError, match=r"^--encoder-from: there is no folder"):
+        run.train(settings, tmp_path / "run", resume=True, quiet=True)
+
+
+def test_a_checkpoint_of_before_there_was_a_transfer_is_resumed(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopping_at(8, patch)
+        run.train(tiny(), tmp_path / "run", quiet=True)
+    place = tmp_path / "run/checkpoint/000000008/state.json"
+    state = json.loads(place.read_text())
+    del state["trainer"]["origin"], state["checksum"]
+    place.write_text(json.dumps({"checksum": checkpoint._checksum(state), **state}))
+    text = (tmp_path / "run/config.toml").read_text()
+    kept = [line for line in text.splitlines() if not line.startswith(("encoder_from", "transfer"))]
+    assert len(kept) == len(text.splitlines()) - 2
+    (tmp_path / "run/config.toml").write_text("\n".join(kept))
+    found = run.train(config.load(tmp_path / "run/config.toml"), tmp_path / "run", resume=True, quiet=True)
+    assert (found["status"], found["transfer"]) == ("finished", None)
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_the_older_one_taken(sources, tmp_path, program):
+    source = shutil.copytree(sources["whole"], tmp_path / "source")
+    file = source / "checkpoint/000000012/weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    given = ["--set", "learn_start=6", "--set", "hidden=8", "--batch-size", "2"]
+    code, printed, lines = program(
+        "train", "--env", "toy/catch", "--steps", "7", "--freeze-at", "0", "--encoder-from", source,
+        "--out", tmp_path / "run", *given,
+    )  # fmt: skip
+    assert code == 0
+    said = "\n".join(lines)
+    assert "passed over:" in said
+    assert f"begins  with the encoder of {source}: toy/catch, rainbow, step 0" in said
+    assert "begun with the encoder of" in " ".join(printed.split())
+    assert json.loads((tmp_path / "run/summary.json").read_text())["transfer"]["step"] == 0
+
+
+ONLY = "--transfer encoder takes only the encoder"
+REFUSED = {  # source, options, what is said
+    "no such folder": ("nowhere", [], "--encoder-from: there is no folder"),
+    "no run": ("empty", [], "config.toml does not exist"),
+    "no checkpoint": ("unsaved", [], "holds no checkpoint"),
+    "a damaged checkpoint": ("damaged", [], "000000000 is damaged"),
+    "a damaged stem": ("stem", [], "encoder.onnx is damaged: its checksum differs"),
+    "another encoder": (
+        "whole", ["--encoder", "canonical"], "has encoder data_efficient of 4x84x84, this run canonical of 4x84x84",
+    ),
+    "an encoder of another environment": (
+        "whole", ["--env", "dmc/walker-walk"], "has encoder data_efficient of 4x84x84, this run curl of 9x84x84",
+    ),
+    "another algorithm": (
+        "dqn", ["--transfer", "all"], f"was trained by dqn, this run by rainbow; {ONLY}",
+    ),
+    "other actions": ("whole", ["--transfer", "all", "--env", "atari/qbert"], f"has 3 actions, this run 6; {ONLY}"),
+    "another head": (
+        "whole", ["--transfer", "all", "--set", "hidden=9"], f"has agent.hidden = 8, this run 9; {ONLY}",
+    ),
+    "other values": (
+        "whole", ["--transfer", "all", "--set", "v_max=3.0"], f"has agent.v_max = 2.0, this run 3.0; {ONLY}",
+    ),
+    "an unknown word": ("whole", ["--transfer", "heads"], "--transfer: 'heads' is not 'all' or 'encoder'"),
+    "an empty name": ("", [], "--encoder-from: '' is empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_taken_is_one_line_that_names_both_and_nothing_is_made(case, sources, tmp_path, program):
+    name, given, says = REFUSED[case]
+    folder = sources.get(name, tmp_path / name)
+    if name in ("empty", "unsaved"):
+        folder.mkdir()
+    if name == "unsaved":
+        (folder / "config.toml").write_text(tiny().to_toml())
+    if name == "damaged":
+        shutil.copytree(sources["whole"], folder)
+        for file in folder.glob("checkpoint/*/state.json"):
+            file.write_text(file.read_text()[:-2])
+    if name == "stem":
+        shutil.copytree(sources["frozen"], folder)
+        (folder / "encoder.onnx").write_bytes(b"")
+    options_ = ["--env", "toy/catch", "--set", "hidden=8", *given]
+    source = "" if case == "an empty name" else folder
+    code, written, lines = program("train", *options_, "--encoder-from", source, "--out", tmp_path / "run")
+    assert (code, written, len(lines)) == (2, "", 1)
+    assert lines[0].startswith("edgerl: --")
+    assert says in lines[0]
+    assert says.startswith("--") or str(folder) in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_pair_of_encoders_is_not_one(tmp_path):
+    """Rainbow with CURL's encoder, on windows as large."""
+    source = str(tmp_path / "source")
+    run.train(tiny(encoder="curl", steps=1), source, quiet=True)
+    control = configure(env="dmc/pendulum-swingup", crop=0, random_crop=False, augmentations=1, encoder_from=source)
+    with pytest.raises(
+        ConfigError, match="was trained by rainbow, this run by curl: curl has two encoders, rainbow one"
+    ):
+        transfer.find(control, envs.describe("toy/catch"))
+
+
+def test_what_to_transfer_needs_a_run_to_take_it_from(program, tmp_path):
+    code, _, (line,) = program("train", "--env", "toy/catch", "--transfer", "all", "--out", tmp_path / "run")
+    assert (code, line) == (2, "edgerl: --transfer: all of which run? give --encoder-from RUN too")
+
+
+def test_a_source_cannot_change_at_a_resume(sources, program):
+    code, _, (line,) = program("train", "--resume", sources["whole"], "--encoder-from", sources["frozen"])
+    assert code == 2
+    assert line.startswith("edgerl: --encoder-from: cannot change at --resume")
+
+
+def test_the_encoder_is_what_is_taken_if_nothing_else_is_said(tmp_path):
+    assert options.started({"env": "toy/catch", "encoder_from": "x"}, None, [])[0].run.transfer == "encoder"
+    fresh = options.started({"env": "toy/catch"}, None, [])[0]
+    assert (fresh.run.encoder_from, fresh.run.transfer) == (None, None)
+    (tmp_path / "mine.toml").write_text(fresh.to_toml())
+    again = options.started({"encoder_from": "x"}, tmp_path / "mine.toml", [])[0].run
+    assert (again.encoder_from, again.transfer) == ("x", "encoder")
+
+
+def test_the_command_that_repeats_a_run_names_its_source(sources):
+    for changes in ({}, {"encoder_from": str(sources["whole"]), "transfer": "all", "freeze_at": 0}):
+        settings = tiny(**changes)
+        words = shlex.split(command(settings))
+        assert ("--encoder-from" in words) == bool(changes)
+        assert config_of(words[2:]) == settings
+
+
+def test_a_script_begins_with_a_run_too(sources, tmp_path):
+    settings = tiny(encoder_from=str(sources["whole"]), freeze_at=0)
+    assert edgerl.train(settings, tmp_path / "run")["transfer"]["what"] == "encoder"
+    assert edgerl.load(tmp_path / "run").act(np.zeros((4, 84, 84), np.uint8)) in (0, 1, 2)
