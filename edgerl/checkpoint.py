@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,20 @@ def newest(folder: Path) -> Saved:
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one: beside its place, synced, renamed.
+    """Write a file as `whole` does."""
+    with whole(file) as part:
+        part.write_bytes(data)
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Write a file so that a crash leaves the old one or the new one: what the block writes is synced, then renamed.
 
     Raises OSError, naming the file, where the disk refuses it.
     """
     part = file.with_name(f".{file.name}.part")
     try:
-        part.write_bytes(data)
+        yield part
         _sync(part)
         part.rename(file)
         _sync(file.parent)

@@ -37,6 +37,7 @@ class RunConfig:
     stop_at_flops: float | None
     sticky_actions: float
     full_action_set: bool
+    snapshot_every: int = 0  # came later
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "eval_episodes": (1, math.inf),
     "eval_epsilon": (0, 1),
     "checkpoint_every": (0, math.inf),
+    "snapshot_every": (0, math.inf),
     "sticky_actions": (0, 1),
     "stop_at_flops": (1, math.inf),
     "process_limit": (1, math.inf),
