@@ -36,7 +36,7 @@ def analyze(
     notes: list[str] = []
     policy = Policy(folder, threads=threads)
     notes += [f"passed over: {line}" for line in policy.passed]
-    chain, gap = select(folder, every, notes)
+    chain, gap = select(folder, every, policy.config.run.snapshot_every, notes)
     config, spec, step = policy.config, policy.spec, policy.step
     pixels = representation.pixels(spec, config.replay)
     frozen = policy.agent.cut is not None or any(each.cut is not None for each in chain)

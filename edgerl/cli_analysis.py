@@ -1,5 +1,6 @@
 """The command that looks into a run: its options. What it does is imported when it is called."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -57,5 +58,7 @@ def analyze(
             say=status.update,
         )
         written = analysed.write(found, shown, out or run_folder)
+    for note in found["notes"]:
+        print(f"edgerl: {note}", file=sys.stderr)
     analysed.show(found, Console(highlight=False))
     print(f"{', '.join(written)} in {out or run_folder}")

@@ -37,11 +37,12 @@ class Attention:
     moved: list[dict[str, Any]] = field(default_factory=list)
 
 
-def select(folder: Path, every: int | None, notes: list[str]) -> tuple[list[Snapshot], int]:
+def select(folder: Path, every: int | None, taken_every: int, notes: list[str]) -> tuple[list[Snapshot], int]:
     """The snapshots to compare, each with the next, and the least steps between them.
 
-    Without `every` these are the paper's 10,000, or as many as lie between neighbours in a run that is short for that.
-    Damaged ones are passed over, in `notes`. Raises ConfigError where there are not two.
+    Without `every` these are the paper's 10,000 or, in a run that is short for that, as many as the run says there are
+    between its snapshots, `taken_every`. Damaged ones are passed over, in `notes`. Raises ConfigError where there are
+    not two.
     """
     whole = {}
     for step, file in snapshots.files(folder).items():
@@ -53,7 +54,9 @@ def select(folder: Path, every: int | None, notes: list[str]) -> tuple[list[Snap
         count = f"one whole snapshot only, of step {min(whole):,}" if whole else "no snapshots"
         raise ConfigError("; ".join([f"{folder} has {count}; train with --snapshot-every", *notes]))
     steps = list(whole)
-    gap = every or (PAPERS_GAP if len(apart(steps, PAPERS_GAP)) >= FEWEST else int(np.median(np.diff(steps))))
+    gap = every or PAPERS_GAP
+    if every is None and len(apart(steps, PAPERS_GAP)) < FEWEST:
+        gap = min(taken_every or steps[1] - steps[0], steps[-1] - steps[0])
     chosen = apart(steps, gap)
     if len(chosen) < 2:
         raise ConfigError(

@@ -80,7 +80,7 @@ def save(folder: Path, snapshot: Snapshot) -> None:
     """Write a snapshot into a run folder, without copies in memory; raises OSError where the disk refuses it."""
     file = place(folder, snapshot.step)
     file.parent.mkdir(exist_ok=True)
-    words = {"step": str(snapshot.step), "cut": snapshot.cut or "", "sha256": _digest(snapshot.arrays)}
+    words = {"step": str(snapshot.step), "cut": snapshot.cut or "", "sha256": _digest(snapshot)}
     with whole(file) as part:
         tensors.write(part, snapshot.arrays, words)
 
@@ -90,7 +90,7 @@ def read(file: Path) -> Snapshot:
     try:
         words, arrays = tensors.metadata(file), tensors.read(file)
         found = Snapshot(int(words["step"]), words["cut"] or None, arrays)
-        damage = "" if words["sha256"] == _digest(arrays) else "its checksum differs"
+        damage = "" if words["sha256"] == _digest(found) else "its checksum differs"
     except (OSError, LookupError, TypeError, ValueError) as error:
         damage = f"{type(error).__name__}: {error}"
     if damage:
@@ -119,10 +119,10 @@ def discard_after(folder: Path, step: int) -> None:
             file.unlink()
 
 
-def _digest(arrays: dict[str, Array]) -> str:
-    """The SHA-256 of names and numbers, in hexadecimal."""
-    found = hashlib.sha256()
-    for name, array in sorted(arrays.items()):
+def _digest(snapshot: Snapshot) -> str:
+    """The SHA-256 of step, cut, names and numbers, in hexadecimal."""
+    found = hashlib.sha256(f"{snapshot.step} {snapshot.cut}".encode())
+    for name, array in sorted(snapshot.arrays.items()):
         found.update(name.encode())
         found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()

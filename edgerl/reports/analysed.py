@@ -1,7 +1,7 @@
 """An analysis as files in a folder, as a table, and as a run's report shows it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,10 @@ def table(found: dict[str, Any], columns: int = COLUMNS) -> Table:
     moved = {each["from"]: _number(each["moved"]) for each in found["attention"]["moved"]}
     rows.append(["attention moved", "", "", "", *(moved.get(step, "-") for step in steps)])
     head = ["layer", "part", "neurons", "untrained", *(f"at {step:,}" for step in steps)]
-    return Table(f"SVCCA of each layer with itself {found['gap']:,} steps later", head, rows, notes(found))
+    return Table(f"SVCCA of each layer with itself {found['gap']:,} steps later", head, rows, explained(found))
 
 
-def notes(found: dict[str, Any]) -> str:
+def explained(found: dict[str, Any]) -> str:
     """What the numbers were taken on, and by which rule a freeze is safe."""
     seen, rule = found["observations"], found["rule"]
     crops = f", each under {seen['crops']} random crops" if seen["crops"] > 1 else ""
@@ -85,7 +85,6 @@ def notes(found: dict[str, Any]) -> str:
         "Untrained: the last snapshot against a network of other random weights. Calm: an interval in which all of the "
         f"stem ({', '.join(stem)}) keeps an SVCCA of {rule['similarity']:g} or more and attention moves by "
         f"{rule['movement']:g} or less (1 - correlation of {found['attention']['layer']}'s maps)."
-        + "".join(f" {each[0].upper()}{each[1:]}." for each in found["notes"])
     )
 
 
@@ -110,7 +109,11 @@ def of(group: Group) -> list[Analysis]:
             name = f"{group.name}, seed {run.config.run.seed}"
             image = run.folder / ATTENTION
             shown = str(image) if image.is_file() else None
-            analyses.append(Analysis(name, table(found), found["safe"]["text"], _curves(found), shown))
+            rows = table(found)
+            rows = replace(
+                rows, notes=" ".join([rows.notes, *(f"{each[0].upper()}{each[1:]}." for each in found["notes"])])
+            )
+            analyses.append(Analysis(name, rows, found["safe"]["text"], _curves(found), shown))
         except (OSError, ValueError, LookupError, TypeError):
             continue
     return analyses
