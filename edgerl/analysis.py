@@ -52,9 +52,11 @@ def analyze(
     scores, bases, shown = compare(chain, agent, looking, wanted, followed, say)
     say("comparing with an untrained network")
     fresh = agents.make(config, pixels.shape, spec.actions, others, threads=threads)
-    untrained_scores = untrained(fresh, looking, bases, wanted)
+    random = untrained(fresh, looking, bases, wanted)
     frozen_at = config.run.freeze_at if frozen else None
-    intervals = _intervals([each.step for each in chain if each.cut is None], scores, shown, wanted)
+    stem = [each.name for each in wanted if each.part == "stem"]
+    intervals = _intervals([each.step for each in chain if each.cut is None], scores, random, shown, stem)
+    learning = [each for each in intervals if each.start >= config.replay.learn_start]
     run, its = config.run, config.agent
     return {
         "format": 1,
@@ -76,14 +78,14 @@ def analyze(
                 "part": each.part,
                 "neurons": each.neurons,
                 "datapoints": each.datapoints(seen.seen),
-                "untrained": untrained_scores.get(each.name),
+                "untrained": random.get(each.name),
                 "scores": scores[each.name],
             }
             for each in wanted
         ],
         "attention": {"layer": followed.name, "steps": shown.steps, "moved": shown.moved},
-        "rule": {"similarity": rule.similarity, "movement": rule.movement},
-        "safe": verdict(intervals, rule, frozen_at),
+        "rule": {"similarity": rule.similarity, "movement": rule.movement, "from": config.replay.learn_start},
+        "safe": verdict(learning, rule, frozen_at),
         "notes": notes,
     }, shown
 
@@ -122,13 +124,16 @@ def _wanted(found: list[Layer], windows: int, views: int, notes: list[str]) -> l
 
 
 def _intervals(
-    steps: list[int], scores: dict[str, list[Score]], shown: Attention, wanted: list[Layer]
+    steps: list[int],
+    scores: dict[str, list[Score]],
+    random: dict[str, float | None],
+    shown: Attention,
+    stem: list[str],
 ) -> list[Interval]:
-    """How the stem changed between the snapshots that have it, at `steps`."""
-    stem = [layer.name for layer in wanted if layer.part == "stem"]
+    """How the layers of the stem changed between the snapshots that have it, at `steps`."""
     intervals = []
     for number, (start, end) in enumerate(pairwise(steps)):
-        worst = min(stem, key=lambda name: -1.0 if (s := scores[name][number]["score"]) is None else s)
         moved = shown.moved[number]["moved"] if shown.layer.part == "stem" else None
-        intervals.append(Interval(start, end, worst, scores[worst][number]["score"], moved))
+        values = {name: scores[name][number]["score"] for name in stem}
+        intervals.append(Interval(start, end, values, random, moved))
     return intervals

@@ -220,8 +220,13 @@ def test_which_snapshots_are_compared():
     assert apart(long, 10_000) == [0, 10_000, 20_000, 30_000, 40_000, 50_000]
 
 
-def rows(*intervals):
-    return [Interval(start, start + 10, "conv2", score, moved) for start, score, moved in intervals]
+def rows(*what):
+    """Intervals of ten steps, each (score, moved); an untrained network scores 0.6 at conv1, where nothing changes."""
+    untrained = {"conv1": 0.6, "conv2": 0.7}
+    return [
+        Interval(10 * n, 10 * n + 10, {"conv1": 1.0, "conv2": score}, untrained, moved)
+        for n, (score, moved) in enumerate(what)
+    ]
 
 
 CALM, SHAKY, MOVING = (0.95, 0.02), (0.5, 0.02), (0.95, 0.5)
@@ -242,15 +247,19 @@ CALM, SHAKY, MOVING = (0.95, 0.02), (0.5, 0.02), (0.95, 0.5)
     ],
 )
 def test_a_freeze_is_safe_from_where_all_that_follows_is_calm(what, step):
-    intervals = rows(*((10 * n, *each) for n, each in enumerate(what)))
-    assert settled(intervals, RULE) == step
-    said = verdict(intervals, RULE, None)
+    assert settled(rows(*what), RULE) == step
+    said = verdict(rows(*what), RULE, None)
     assert (said["step"], said["known"]) == (step, True)
+
+
+@pytest.mark.parametrize(("score", "calm"), [(0.99, False), (0.994, False), (0.996, True), (1.0, True)])
+def test_a_high_score_says_nothing_where_an_untrained_network_has_one(score, calm):
+    assert (RULE.changes(Interval(0, 10, {"conv2": score}, {"conv2": 0.99}, 0.0)) == []) == calm
 
 
 def test_it_is_said_in_words():
     def said(*what, frozen_at=50):
-        return verdict(rows(*((10 * n, *each) for n, each in enumerate(what))), RULE, frozen_at)["text"]
+        return verdict(rows(*what), RULE, frozen_at)["text"]
 
     assert said(SHAKY, CALM, CALM) == (
         "A freeze would have been safe from step 10 on: of 3 intervals to step 30 the last 2 are calm. "
@@ -262,9 +271,11 @@ def test_it_is_said_in_words():
     )
     assert said(CALM, (None, 0.0)).count("conv2 gave the same for all observations") == 1
     assert said(CALM) == (
-        "Whether a freeze would have been safe cannot be told: snapshots show the unfrozen stem over 1 interval, and "
-        "2 are the least. The run froze at step 50."
+        "Whether a freeze would have been safe cannot be told: snapshots show the stem in training over 1 interval, "
+        "and 2 are the least. The run froze at step 50."
     )
+    high = Interval(0, 10, {"conv2": 0.9912}, {"conv2": 0.995}, None)
+    assert RULE.changes(high) == ["conv2 had an SVCCA of 0.991 (an untrained network 0.995)"]
 
 
 def test_where_snapshots_began_around_the_freeze_no_safe_step_can_be_told(copied):
@@ -303,7 +314,7 @@ def test_the_command_writes_pictures_and_json_and_prints_a_table(program, copied
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
     result = json.loads((tmp_path / "out/analysis.json").read_text())
     assert result["safe"]["text"] in " ".join(said.split())
-    assert result["rule"] == {"similarity": 0.9, "movement": 0.2}
+    assert result["rule"] == {"similarity": 0.9, "movement": 0.2, "from": 30}
     assert not (copied / "analysis.json").exists()
 
 

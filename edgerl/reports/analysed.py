@@ -1,6 +1,7 @@
 """An analysis as files in a folder, as a table, and as a run's report shows it."""
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,9 @@ def explained(found: dict[str, Any]) -> str:
     return (
         f"On {seen['windows']:,} windows of {seen['episodes']} episode{'s' if seen['episodes'] > 1 else ''}{crops}, "
         f"played by the policy of step {seen['played_by_step']:,} with {seen['random_actions']:.0%} random actions. "
-        "Untrained: the last snapshot against a network of other random weights. Calm: an interval in which all of the "
-        f"stem ({', '.join(stem)}) keeps an SVCCA of {rule['similarity']:g} or more and attention moves by "
+        "Untrained: the last snapshot against a network of other random weights. Calm: an interval of learning in "
+        f"which each layer of the stem ({', '.join(stem)}) keeps an SVCCA of {rule['similarity']:g} or more, and is "
+        "at most half as far from 1 as the untrained one, and attention moves by "
         f"{rule['movement']:g} or less (1 - correlation of {found['attention']['layer']}'s maps)."
     )
 
@@ -119,6 +121,13 @@ def of(group: Group) -> list[Analysis]:
     return analyses
 
 
+def lowest(found: dict[str, Any]) -> float:
+    """Where an axis of scores begins: a tenth or so below the lowest one that is drawn."""
+    drawn = [found["rule"]["similarity"], *(each["untrained"] for each in found["layers"])]
+    drawn += [score["score"] for each in found["layers"] for score in each["scores"]]
+    return max(0.0, math.floor(10 * min(each for each in drawn if each is not None)) / 10 - 0.1)
+
+
 def _curves(found: dict[str, Any]) -> dict[str, Any]:
     """What is drawn: each layer's scores and attention's movement, against the step an interval begins at."""
     moved = found["attention"]["moved"]
@@ -128,6 +137,7 @@ def _curves(found: dict[str, Any]) -> dict[str, Any]:
         "safe": found["safe"]["step"],
         "similarity": found["rule"]["similarity"],
         "movement": found["rule"]["movement"],
+        "low": lowest(found),
         "attention": found["attention"]["layer"],
         "layers": [
             {

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.comparing import Attention
+from edgerl.reports.analysed import lowest
 from edgerl.reports.page import INSTALL
 from edgerl.reports.picture import COLOURS, Panel
 from edgerl.settings import ConfigError
@@ -56,7 +57,8 @@ def similarities(found: dict[str, Any]) -> bytes:
     )
     above.set_title(title, fontsize=11)
     above.set_ylabel("SVCCA")
-    above.set_ylim(0, 1.02)
+    low = lowest(found)
+    above.set_ylim(low, 1 + 0.03 * (1 - low))
     above.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     note = "dotted: an untrained network\nlong dashes: the rule's bounds"
     above.text(1.02, 0.0, note, transform=above.transAxes, fontsize=7.5, color=QUIETER, va="bottom")

@@ -141,7 +141,7 @@ function layers(env, chosen, run) {
     }
   });
   return [traces, layout(WORDS.x, "SVCCA", { ...marks(found, found.similarity), showlegend: true,
-    yaxis: { range: [0, 1.03] } })];
+    yaxis: { range: [found.low, 1 + 0.03 * (1 - found.low)] } })];
 }
 
 function attention(env, chosen, run) {
