@@ -1,6 +1,7 @@
 """What a run's encoder learned, from its snapshots: SVCCA of every layer and where it attends (paper section 5.6)."""
 
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,8 @@ def _followed(found: list[Layer], name: str | None) -> Layer:
 
 
 def _frames(found: list[Layer], views: int) -> int:
-    """Windows that are enough for the widest layer that gives no maps."""
-    widest = max((layer.neurons for layer in found if not layer.maps), default=0)
-    return max(FRAMES, -(-PER_NEURON * widest // views))
+    """Windows that are enough for the layer with the most neurons for what an observation gives it."""
+    return max(FRAMES, *(-(-PER_NEURON * layer.neurons // (views * prod(layer.shape[1:]))) for layer in found))
 
 
 def _wanted(found: list[Layer], windows: int, views: int, notes: list[str]) -> list[Layer]:

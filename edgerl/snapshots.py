@@ -113,10 +113,12 @@ def load(agent: "Agent", snapshot: Snapshot) -> None:
 
 
 def discard_after(folder: Path, step: int) -> None:
-    """Remove the snapshots of later steps, which a resumed run will write anew."""
+    """Remove the snapshots of later steps, which a resumed run will write anew, and what a kill left half-written."""
     for later, file in files(folder).items():
         if later > step:
             file.unlink()
+    for part in (folder / "snapshots").glob(".*.part"):
+        part.unlink()
 
 
 def _digest(snapshot: Snapshot) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+from conftest import SNAPSHOTTED
 from plain_sac import agent
 
-from edgerl import agents, config, run, snapshots
+from edgerl import agents, configure, run, snapshots
 from edgerl.checkpoint import CheckpointError
 from edgerl.snapshots import Snapshot, due
 from edgerl.trainer import Trainer
@@ -24,10 +25,9 @@ FULL = os.strerror(errno.ENOSPC)
 needs_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
 
 
-def tiny(small, **settings):
-    """A run of 170 steps that learns from 30 on and freezes at 110."""
-    tight = {"budget": 1_500_000, "steps": 170, "freeze_at": 110, "learn_start": 30, "hidden": 8, "batch_size": 4}
-    return small(run=tight | {"snapshot_every": 40} | settings)
+def tiny(**changes):
+    """The configuration of the uninterrupted run."""
+    return configure(env="toy/catch", **SNAPSHOTTED | changes)
 
 
 def weights(folder, step):
@@ -41,20 +41,8 @@ def contents(folder):
     return {step: file.read_bytes() for step, file in snapshots.files(folder).items()}
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """An uninterrupted run."""
-    from edgerl import configure
-
-    settings = {"env": "toy/catch", "threads": 1, "eval_every": 0, "checkpoint_every": 50, "snapshot_every": 40}
-    settings |= {"budget": 1_500_000, "steps": 170, "freeze_at": 110, "learn_start": 30, "hidden": 8, "batch_size": 4}
-    folder = tmp_path_factory.mktemp("snapshots") / "whole"
-    run.train(configure(**settings), folder, quiet=True)
-    return folder
-
-
 def test_when_they_are_due():
-    def taken(every, freeze_at=None, end=10):
+    def taken(every, freeze_at="never", end=10):
         return [n for n in range(end + 1) if due(n, every, freezing=n == freeze_at, done=n == end)]
 
     assert taken(0, freeze_at=5) == []
@@ -62,37 +50,39 @@ def test_when_they_are_due():
     assert taken(5, freeze_at=3) == [0, 3, 5, 10]
 
 
-def test_they_hold_what_the_agent_learned_and_are_logged_with_their_size(whole):
-    assert list(snapshots.files(whole)) == STEPS
-    for step, file in snapshots.files(whole).items():
+def test_they_hold_what_the_agent_learned_and_are_logged_with_their_size(snapshotted):
+    assert list(snapshots.files(snapshotted)) == STEPS
+    for step, file in snapshots.files(snapshotted).items():
         found = snapshots.read(file)
         assert (found.step, found.cut) == (step, "conv2" if step > 110 else None)
         held = safetensors.numpy.load_file(file)  # the library's reader
         assert {name.split(".")[0] for name in held} == {"online"}
         assert any(".conv1." in name for name in held) == (step <= 110)
         assert all(np.array_equal(held[name], found.arrays[name]) for name in held)
-    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (snapshotted / "metrics.jsonl").read_text().splitlines()]
     logged = {line["step"]: line["snapshot/bytes"] for line in lines if "snapshot/bytes" in line}
-    assert logged == {step: file.stat().st_size for step, file in snapshots.files(whole).items()}
+    assert logged == {step: file.stat().st_size for step, file in snapshots.files(snapshotted).items()}
 
 
-def test_the_last_one_is_the_last_checkpoints_and_the_stem_changes_until_the_freeze(whole):
-    last, final = weights(whole, 170), snapshots.read(snapshots.place(whole, 170)).arrays
+def test_the_last_one_is_the_last_checkpoints_and_the_stem_changes_until_the_freeze(snapshotted):
+    last, final = weights(snapshotted, 170), snapshots.read(snapshots.place(snapshotted, 170)).arrays
     assert last.keys() == final.keys()
     assert all(np.array_equal(last[name], final[name]) for name in last)
-    stems = [snapshots.read(snapshots.place(whole, step)).arrays["online.encoder.conv1.weight"] for step in STEPS[:4]]
+    stems = [
+        snapshots.read(snapshots.place(snapshotted, step)).arrays["online.encoder.conv1.weight"] for step in STEPS[:4]
+    ]
     assert [not np.array_equal(one, other) for one, other in pairwise(stems)] == [True] * 3
 
 
-def test_they_change_nothing_of_the_training(small, whole, tmp_path):
-    run.train(tiny(small, snapshot_every=0), tmp_path / "run", quiet=True)
+def test_they_change_nothing_of_the_training(snapshotted, tmp_path):
+    run.train(tiny(snapshot_every=0), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run/snapshots").exists()
-    last, again = weights(whole, 170), weights(tmp_path / "run", 170)
+    last, again = weights(snapshotted, 170), weights(tmp_path / "run", 170)
     assert all(np.array_equal(last[name], again[name]) for name in last)
 
 
 @pytest.mark.parametrize("stop", [40, 100, 110, 130])
-def test_a_resumed_run_leaves_the_same(stop, small, whole, tmp_path, monkeypatch):
+def test_a_resumed_run_leaves_the_same(stop, snapshotted, tmp_path, monkeypatch):
     """Stopped at a snapshot, between two, at the freeze, and behind it."""
     report = Trainer.report
 
@@ -103,39 +93,34 @@ def test_a_resumed_run_leaves_the_same(stop, small, whole, tmp_path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "report", stopping)
-        run.train(tiny(small, checkpoint_every=50), tmp_path / "run", quiet=True)
+        run.train(tiny(), tmp_path / "run", quiet=True)
     assert list(contents(tmp_path / "run")) == [step for step in STEPS if step <= stop]
-    run.train(tiny(small, checkpoint_every=50), tmp_path / "run", resume=True, quiet=True)
-    assert contents(tmp_path / "run") == contents(whole)
+    run.train(tiny(), tmp_path / "run", resume=True, quiet=True)
+    assert contents(tmp_path / "run") == contents(snapshotted)
     logged = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in logged if "snapshot/bytes" in line] == STEPS
 
 
-def test_those_later_than_the_checkpoint_a_run_resumes_from_are_written_anew(small, whole, tmp_path):
+def test_those_later_than_the_checkpoint_a_run_resumes_from_are_written_anew(snapshotted, tmp_path):
     """As after a kill: the newest checkpoint is of step 150, and of the two later snapshots one is another's."""
     folder = tmp_path / "run"
-    shutil.copytree(whole, folder)
+    shutil.copytree(snapshotted, folder)
     shutil.rmtree(folder / "checkpoint/000000170")
     snapshots.place(folder, 170).unlink()
     shutil.copy(snapshots.place(folder, 0), snapshots.place(folder, 160))
-    run.train(tiny(small, checkpoint_every=50), folder, resume=True, quiet=True)
-    assert contents(folder) == contents(whole)
+    (folder / "snapshots/.000000165.safetensors.part").write_bytes(b"half")
+    run.train(tiny(), folder, resume=True, quiet=True)
+    assert contents(folder) == contents(snapshotted)
+    assert list((folder / "snapshots").glob(".*")) == []
 
 
-def test_how_often_may_change_at_resume(program, small, tmp_path):
-    run.train(tiny(small, snapshot_every=0, steps=50, freeze_at=None), tmp_path / "run", quiet=True)
+def test_how_often_may_change_at_resume(program, tmp_path):
+    run.train(tiny(snapshot_every=0, steps=50, freeze_at="never"), tmp_path / "run", quiet=True)
     code, _, errors = program(
         "train", "--resume", tmp_path / "run", "--steps", 70, "--snapshot-every", 10, "--quiet"
     )  # fmt: skip
     assert (code, errors) == (0, [])
     assert list(snapshots.files(tmp_path / "run")) == [50, 60, 70]
-
-
-def test_a_configuration_of_before_there_were_snapshots_has_none(small, tmp_path):
-    text = tiny(small).to_toml()
-    assert "snapshot_every = 40\n" in text
-    (tmp_path / "config.toml").write_text(text.replace("snapshot_every = 40\n", ""))
-    assert config.load(tmp_path / "config.toml").run.snapshot_every == 0
 
 
 def test_of_curl_targets_contrast_and_temperature_are_left_out():
@@ -151,11 +136,11 @@ def test_of_curl_targets_contrast_and_temperature_are_left_out():
     assert {name.split(".")[1] for name in snapshots.weights(learner.state()[0])} == {"actor", "critics"}
 
 
-def test_an_agent_takes_them_over_with_their_cut(whole, small):
-    chosen = tiny(small)
+def test_an_agent_takes_them_over_with_their_cut(snapshotted):
+    chosen = tiny()
     made = agents.make(chosen, (4, 84, 84), 3, np.random.default_rng(5))
     for step in (80, 110, 160):
-        snapshot = snapshots.read(snapshots.place(whole, step))
+        snapshot = snapshots.read(snapshots.place(snapshotted, step))
         snapshots.load(made, snapshot)
         assert made.cut == snapshot.cut
         held = snapshots.weights(made.state()[0])
@@ -164,10 +149,10 @@ def test_an_agent_takes_them_over_with_their_cut(whole, small):
 
 
 @pytest.mark.parametrize("change", [{"hidden": 9}, {"encoder": "canonical"}, {"algo": "dqn"}])
-def test_one_of_another_agent_is_refused(change, whole, small):
-    made = agents.make(tiny(small, **change), (4, 84, 84), 3, np.random.default_rng(0))
+def test_one_of_another_agent_is_refused(change, snapshotted):
+    made = agents.make(tiny(**change), (4, 84, 84), 3, np.random.default_rng(0))
     with pytest.raises(CheckpointError, match=r"^the snapshot of step 40 is of another run: "):
-        snapshots.load(made, snapshots.read(snapshots.place(whole, 40)))
+        snapshots.load(made, snapshots.read(snapshots.place(snapshotted, 40)))
 
 
 def test_a_damaged_one_is_named(tmp_path):
@@ -199,10 +184,10 @@ def outcome(file, arrays):
 
 
 @needs_full
-def test_a_run_goes_on_without_one_that_the_disk_refuses(program, small, tmp_path):
+def test_a_run_goes_on_without_one_that_the_disk_refuses(program, tmp_path):
     folder = tmp_path / "run"
     (folder / "snapshots").mkdir(parents=True)
-    (folder / "config.toml").write_text(tiny(small, steps=100, freeze_at=None).to_toml())
+    (folder / "config.toml").write_text(tiny(steps=100, freeze_at="never").to_toml())
     (folder / "snapshots/.000000040.safetensors.part").symlink_to("/dev/full")
     code, _, errors = program("train", "--resume", folder, "--quiet")
     assert (code, errors) == (0, [f"edgerl: step 40: no snapshot: {FULL}; going on"])
