@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,20 +127,26 @@ def newest(folder: Path) -> Saved:
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one: beside its place, synced, renamed.
-
-    Raises OSError, naming the file, where the disk refuses it.
-    """
+    """Write a file as `whole` does."""
     write_pieces(file, [data])
 
 
 def write_pieces(file: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """The same, of a file whose bytes come in pieces: no more of them need be in memory than one."""
+    with whole(file) as part, part.open("wb") as stream:
+        for piece in pieces:
+            stream.write(piece)
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Write a file so that a crash leaves the old one or the new one: what the block writes is synced, then renamed.
+
+    Raises OSError, naming the file, where the disk refuses it.
+    """
     part = file.with_name(f".{file.name}.part")
     try:
-        with part.open("wb") as stream:
-            for piece in pieces:
-                stream.write(piece)
+        yield part
         _sync(part)
         part.rename(file)
         _sync(file.parent)

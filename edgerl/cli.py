@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from edgerl import cli_devices, cli_sweeps, options
+from edgerl import cli_analysis, cli_devices, cli_sweeps, options
 from edgerl.config import ConfigError
 from edgerl.scores import human_normalised
 from memory_budget import Watchdog
@@ -97,6 +97,7 @@ def train(
     eval_every: Annotated[int | None, typer.Option(help="agent steps between evaluations; 0: none")] = None,
     eval_episodes: Annotated[int | None, typer.Option(help="whole games an evaluation plays")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="agent steps between checkpoints; 0: ends only")] = None,
+    snapshot_every: Annotated[int | None, typer.Option(help="steps between weights kept for analyze; 0: none")] = None,
     config: Annotated[Path | None, typer.Option(help="a TOML file of settings, such as a run's config.toml")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="any setting: replay.n_step=10", metavar="KEY=VALUE")
@@ -241,6 +242,7 @@ def plan(
 
 app.command(short_help="train a grid of runs: environments, budgets, freezes, seeds")(cli_sweeps.sweep)
 app.command(short_help="runs and sweeps as one page, a table, a picture or JSON")(cli_sweeps.report)
+app.command(short_help="what the encoder learned: SVCCA and attention of a run's snapshots")(cli_analysis.analyze)
 app.add_typer(cli_devices.app, name="devices", short_help="the boards and phones that --device knows")
 
 

@@ -100,6 +100,25 @@ class Pick(nn.Module):
         return latents[:, self.index]
 
 
+def activations(module: nn.Module, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """What every layer of an encoder gives for a batch, its ReLU or LayerNorm included, by name; and what comes out.
+
+    Of a module that is no `Encoder`, such as what is left behind a cut at its end, there are no layers.
+    """
+    found: dict[str, Tensor] = {}
+    if not isinstance(module, Encoder):
+        return found, module(x)
+    layer = ""
+    for name, each in module._modules.items():
+        assert each is not None  # noqa: S101
+        x = each(x)
+        if not isinstance(each, nn.ReLU | nn.LayerNorm | nn.Flatten):
+            layer = name
+        if not isinstance(each, nn.Flatten):
+            found[layer] = x
+    return found, x
+
+
 def build(name: str, inputs: Shape) -> Encoder:
     """The encoder `name` for windows of shape (channels, H, W), with torch's default initialisation."""
     found = layers(name, inputs)

@@ -22,6 +22,7 @@ MAY_CHANGE = (
     "eval_every",
     "eval_episodes",
     "checkpoint_every",
+    "snapshot_every",
     "process_limit",
     "stop_at_flops",
     "quiet",

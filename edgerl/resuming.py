@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from edgerl import checkpoint
+from edgerl import checkpoint, snapshots
 from edgerl.envs import EpisodeLost
 from edgerl.freezing import frozen
 from edgerl.representation import chunk
@@ -52,6 +52,7 @@ def go_on(trainer: "Trainer", saved: checkpoint.Saved) -> None:
     except (RuntimeError, KeyError, ValueError) as error:
         raise saved.of_another_run(error) from None
     checkpoint.discard_after(trainer.folder / "checkpoint", trainer.step)
+    snapshots.discard_after(trainer.folder, trainer.step)
     trainer.reporter.say(f"resumed at step {trainer.step:,} from {saved.place}")
 
 

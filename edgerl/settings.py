@@ -39,6 +39,7 @@ class RunConfig:
     full_action_set: bool
     encoder_from: str | None = None  # these came later: what runs of before them did
     transfer: Literal["all", "encoder"] | None = None
+    snapshot_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "eval_episodes": (1, math.inf),
     "eval_epsilon": (0, 1),
     "checkpoint_every": (0, math.inf),
+    "snapshot_every": (0, math.inf),
     "sticky_actions": (0, 1),
     "stop_at_flops": (1, math.inf),
     "process_limit": (1, math.inf),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import accounts, checkpoint, flops, resuming
+from edgerl import accounts, checkpoint, flops, resuming, snapshots
 from edgerl.agents import Agent
 from edgerl.config import Config
 from edgerl.envs import EnvFailed, Environment
@@ -81,6 +81,7 @@ class Trainer:
             ):
                 with self.surviving():
                     self.evaluate()
+            snapshots.keep(self)
             if self.stopping or self.done:
                 break
             if self.step == 0 or due(self.step, run.checkpoint_every, done=False):

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-from edgerl import cli, configure
+from edgerl import cli, configure, train
+
+SNAPSHOTTED = {"budget": 1_500_000, "threads": 1, "steps": 170, "freeze_at": 110, "learn_start": 30, "hidden": 8}
+SNAPSHOTTED |= {"batch_size": 4, "eval_every": 0, "checkpoint_every": 50, "snapshot_every": 40}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,6 +33,14 @@ def small():
         return configure(env=env, **{name: "never" if value is None else value for name, value in settings.items()})
 
     return build
+
+
+@pytest.fixture(scope="session")
+def snapshotted(tmp_path_factory):
+    """The folder of a run frozen at 110, with snapshots of 0, 40, 80, 110, 120, 160 and 170. To be read only."""
+    folder = tmp_path_factory.mktemp("snapshotted") / "run"
+    train(configure(env="toy/catch", **SNAPSHOTTED), folder)
+    return folder
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import tomli_w
 
 from edgerl.config import ConfigError, build, load, preset
 
-LATER = {"batch_size_after_freeze": 0}  # settings that came after the first release, and what they are without
+# Settings that came after the first release, and what they are without.
+LATER = {"batch_size_after_freeze": 0, "snapshot_every": 0}
 
 
 def tables(env="atari/qbert", **run):

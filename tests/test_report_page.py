@@ -1,5 +1,6 @@
 """The report's page in headless Chromium: it draws, it asks nothing of the network, and it fits a phone."""
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,36 @@ BROWSER = next(
 )
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
 HOSTILE = "</script><script>window.broken = 1</script><b>bold</b>"
-PLOTS = ("scores", "rows", "memory", "ledger", "speed")
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAAAAADRSSBWAAAAC0lEQVR4nGNo+A8AAgIBgG5WixMAAAAASUVORK5CYII="  # 2 x 1
+PLOTS = ("scores", "rows", "memory", "ledger", "speed", "layers", "attention")
+
+
+def analysed(folder):
+    """What `edgerl analyze` leaves in a run folder, with a layer whose name would break a careless page."""
+    scores = [{"from": step, "to": step + 100, "score": 0.9 + step / 4000} for step in (0, 100, 200)]
+    layer = {"part": "stem", "neurons": 32, "datapoints": 640, "untrained": 0.71}
+    found = {
+        "run": {"env": "toy/catch", "algo": "rainbow", "seed": 0},
+        "frozen_at": 300,
+        "observations": {
+            "played_by_step": 400,
+            "random_actions": 0.2,
+            "windows": 200,
+            "episodes": 30,
+            "crops": 1,
+        },
+        "gap": 100,
+        "layers": [layer | {"name": "conv1", "scores": scores}, layer | {"name": HOSTILE, "scores": scores[:2]}],
+        "attention": {
+            "layer": "conv1",
+            "moved": [{"from": 0, "to": 100, "moved": 0.2}, {"from": 100, "to": 200, "moved": 0.02}],
+        },
+        "rule": {"similarity": 0.9, "movement": 0.1},
+        "safe": {"step": 100, "known": True, "text": f"A freeze would have been safe {HOSTILE}"},
+        "notes": ["passed over: a snapshot"],
+    }
+    (folder / "analysis.json").write_text(json.dumps(found))
+    (folder / "attention.png").write_bytes(base64.b64decode(PNG))
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +69,7 @@ def page_file(tmp_path_factory):
     (folder / "never/summary.json").write_text(json.dumps(summary))
     cells.append({"folder": "missing", "variant": "never frozen"})
     (folder / "sweep.json").write_text(json.dumps({"preset": None, "scale": 1.0, "cells": cells}))
+    analysed(folder / "s0")
     reports.write([folder], folder / "report.html")
     return folder / "report.html"
 
@@ -87,7 +118,7 @@ def opened(browser, page_file):
 def test_the_page_draws_everything_from_its_own_file(opened, page_file):
     page = opened()
     assert page.locator("[data-plot] .plot-container").count() == len(PLOTS)
-    assert page.locator("table").count() == 4  # scores, cost, versions, what was left out
+    assert page.locator("table").count() == 5  # scores, cost, layers, versions, what was left out
     assert page.locator('[data-plot="scores"] .scatterlayer .trace').count() >= 2
     assert page.locator('[data-plot="scores"] .shapelayer path').count() == 1  # T_f of the frozen variant
     assert page.get_by_text("missing", exact=False).count() >= 1
@@ -95,6 +126,16 @@ def test_the_page_draws_everything_from_its_own_file(opened, page_file):
     assert page.locator("b").count() == 0
     assert HOSTILE in page.locator("tbody th").first.text_content()
     assert page_file.stat().st_size < 6_000_000
+
+
+def test_an_analysed_run_has_its_layers_and_its_attention(opened):
+    page = opened()
+    assert page.locator('[data-plot="layers"] .scatterlayer .trace').count() == 4  # two layers, and untrained ones
+    assert page.locator('[data-plot="layers"] .shapelayer path').count() == 3  # the rule's bound, T_f, and settled
+    assert page.locator('[data-plot="attention"] .scatterlayer .trace').count() == 1
+    assert page.locator("img.strip").evaluate("each => each.complete && each.naturalWidth") == 2
+    assert page.get_by_text("A freeze would have been safe </script>").count() == 1
+    assert page.get_by_text("Passed over: a snapshot.").count() == 1
 
 
 def test_the_axis_and_the_statistic_can_be_chosen(opened):
@@ -145,4 +186,4 @@ def test_the_page_names_no_other_file(page_file):
     text = Path(page_file).read_text()
     head = text[: text.index("<style>")] + text[text.index("</style>") : text.index("<script")]
     assert "http" not in head
-    assert "src=" not in head
+    assert head.count("src=") == head.count('src="data:image/png;base64,') == 1

@@ -33,6 +33,12 @@ class Agent(Protocol):
 
     def nbytes(self) -> dict[str, int]: ...
 
+    def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
+        """What each layer up to the heads' last hidden one gives for a batch, by name and in order, under no noise.
+
+        `actions` [B, ...] are what critics of vectors see beside it. Maps are float32 [B, C, h, w], features [B, n].
+        """
+
 
 def make(
     config: Config, window: tuple[int, ...], actions: int, rng: np.random.Generator, *, threads: int | None = None

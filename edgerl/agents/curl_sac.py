@@ -17,7 +17,7 @@ from torch.nn import functional
 from edgerl import architectures, crops, encoders
 from edgerl.agents.adam import Adam
 from edgerl.agents.adopting import put
-from edgerl.agents.heads import Actor, Critics, delta_orthogonal, orthogonal, squashed
+from edgerl.agents.heads import Actor, Critics, delta_orthogonal, hidden, orthogonal, squashed
 from edgerl.architectures import Shape
 from edgerl.config import SacConfig
 from edgerl.tensors import within
@@ -246,6 +246,20 @@ class CurlSac:
             optimizer.load(within(arrays, f"optimizer.{name}."))
         self.acted, self.updates, self.metrics = values["acted"], values["updates"], values["metrics"]
         self.rng.bit_generator.state = values["rng"]
+
+    @torch.no_grad()
+    def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
+        """As in `Agent`; what the actor has of its own is the policy's, what the critic has is Q's (its first one)."""
+        net = self.net
+        found, shared = encoders.activations(net.encoders.shared, self._observations(observations))
+        policy, seen = encoders.activations(net.encoders.actor, shared)
+        q, features = encoders.activations(net.encoders.critic, shared)
+        policy |= hidden(net.actor.layers, seen)
+        q |= hidden(net.critics.first, torch.cat([features, self._tensor(actions)], dim=1))
+        found |= {
+            f"{whose} {name}": x for whose, layers in (("policy", policy), ("Q", q)) for name, x in layers.items()
+        }
+        return {name: layer.cpu().numpy() for name, layer in found.items()}
 
     def nbytes(self) -> dict[str, int]:
         """Bytes held, by line of the ledger: parameters of all networks, and the optimizers' moments."""

@@ -124,6 +124,12 @@ class Dqn:
         self.optimizer.load(within(arrays, "optimizer."))
         self.acted, self.updates, self.rng.bit_generator.state = values["acted"], values["updates"], values["rng"]
 
+    @torch.no_grad()
+    def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
+        found, features = encoders.activations(self.online.encoder, self._tensor(observations))
+        found["hidden"] = self.online.head[:2](features)
+        return {name: layer.cpu().numpy() for name, layer in found.items()}
+
     def nbytes(self) -> dict[str, int]:
         """Bytes held, by line of the ledger: parameters of both networks, and the optimizer's moments."""
         networks = sum(p.nbytes for network in (self.online, self.target) for p in network.parameters())

@@ -17,6 +17,12 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def hidden(layers: nn.Sequential, inputs: Tensor) -> dict[str, Tensor]:
+    """What the hidden layers of an `mlp` give, [B, hidden] each."""
+    first = layers[:2](inputs)
+    return {"hidden1": first, "hidden2": layers[2:4](first)}
+
+
 def orthogonal(layer: nn.Linear) -> nn.Linear:
     """Give a layer orthogonal weights and no bias."""
     nn.init.orthogonal_(layer.weight)

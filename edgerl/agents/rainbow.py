@@ -44,10 +44,14 @@ class DuelingHead(nn.Module):
         parts = [None] * len(layers) if noise is None else torch.split(noise, sizes)
         return [layer.weights(part) for layer, part in zip(layers, parts, strict=True)]
 
+    def streams(self, features: Tensor, hidden: Weights) -> tuple[Tensor, ...]:
+        """The hidden layers of value and advantage, [B, hidden] each."""
+        return functional.relu(functional.linear(features, *hidden)).chunk(2, dim=1)
+
     def forward(self, features: Tensor, weights: list[Weights]) -> Tensor:
         """Logits [B, actions, atoms] of the return distributions; V + A - mean A."""
         hidden, value_out, advantage_out = weights
-        value, advantage = functional.relu(functional.linear(features, *hidden)).chunk(2, dim=1)
+        value, advantage = self.streams(features, hidden)
         value = functional.linear(value, *value_out)
         advantage = functional.linear(advantage, *advantage_out).view(len(features), -1, self.atoms)
         return value[:, None] + advantage - advantage.mean(dim=1, keepdim=True)
@@ -187,6 +191,13 @@ class Rainbow:
             load({name: torch.from_numpy(array) for name, array in within(arrays, part).items()})
         self.optimizer.load(within(arrays, "optimizer."))
         self.updates, self.rng.bit_generator.state = values["updates"], values["rng"]
+
+    @torch.no_grad()
+    def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
+        found, features = encoders.activations(self.online.encoder, self._tensor(observations))
+        head = self.online.head
+        found["value hidden"], found["advantage hidden"] = head.streams(features, head.weights(None)[0])
+        return {name: layer.cpu().numpy() for name, layer in found.items()}
 
     def nbytes(self) -> dict[str, int]:
         """Bytes held, by line of the ledger: parameters of both networks, and the optimizer's moments."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgerl.reports import tables
+from edgerl.reports import analysed, tables
+from edgerl.reports.analysed import Analysis
 from edgerl.reports.commands import command
 from edgerl.reports.curves import curves
 from edgerl.reports.groups import Group, groups
@@ -21,6 +22,7 @@ class Section:
     scores: Table
     cost: Table
     curves: dict[str, Any]
+    analyses: list[Analysis]
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,16 @@ def collect(found: Found, title: str | None) -> Contents:
         _subtitle(found, by_env, scale if experiment else 1),
         experiment.x if experiment else "steps",
         [table for table in overall if table],
-        [Section(env, tables.scores(each), tables.cost(each), curves(env, each)) for env, each in by_env.items()],
+        [_section(env, each) for env, each in by_env.items()],
         [Commands(env, [line for group in each for line in _commands(group)]) for env, each in by_env.items()],
         _versions(found.runs),
         _left_out(found.left_out),
     )
+
+
+def _section(env: str, variants: list[Group]) -> Section:
+    analyses = [analysis for group in variants for analysis in analysed.of(group)]
+    return Section(env, tables.scores(variants), tables.cost(variants), curves(env, variants), analyses)
 
 
 def _subtitle(found: Found, by_env: dict[str, list[Group]], scale: float) -> str:

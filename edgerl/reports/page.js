@@ -112,7 +112,47 @@ function speed(env) {
   return [traces, layout("steps/s", "", { barmode: "group", showlegend: true, yaxis: { autorange: "reversed" } })];
 }
 
-const PLOTS = { scores, rows, memory, ledger, speed };
+// The steps that matter to an analysis, and the bound of its rule.
+function marks(found, bound) {
+  const ink = dark() ? "#9aa5b4" : "#5b6675";
+  const line = { type: "line", line: { color: ink, width: 1.2, dash: "longdash" } };
+  const shapes = [{ ...line, xref: "paper", x0: 0, x1: 1, y0: bound, y1: bound }], annotations = [];
+  for (const [step, text, dash, y] of [[found.freeze, "T_f", "dot", 0.09], [found.safe, "settled", "dashdot", 0]]) {
+    if (step === null) continue;
+    shapes.push({ ...line, line: { color: ink, width: 1.6, dash }, x0: step, x1: step, yref: "paper", y0: 0, y1: 1 });
+    annotations.push({ x: step, yref: "paper", y, xanchor: "left", yanchor: "bottom", text, showarrow: false,
+      font: { color: ink, size: 11 } });
+  }
+  return { shapes, annotations };
+}
+
+function layers(env, chosen, run) {
+  const found = env.analyses[run], traces = [];
+  const last = Math.max(...found.layers.flatMap((layer) => layer.x));
+  found.layers.forEach((layer, index) => {
+    const ink = colour(index), group = "l" + index;
+    traces.push({ x: layer.x, y: layer.y, mode: "lines+markers", marker: { size: 4 }, name: layer.name, legendgroup: group,
+      line: { color: ink, width: 2, dash: layer.part === "stem" ? "solid" : "dash" },
+      hovertemplate: `%{y:.3f} from step %{x:,}<extra>${layer.name} (${layer.part})</extra>` });
+    if (layer.untrained !== null) {
+      traces.push({ x: [0, last], y: [layer.untrained, layer.untrained], mode: "lines", showlegend: false,
+        legendgroup: group, line: { color: veil(ink, 0.45), width: 1, dash: "dot" },
+        hovertemplate: `%{y:.3f}<extra>${layer.name}, untrained</extra>` });
+    }
+  });
+  return [traces, layout(WORDS.x, "SVCCA", { ...marks(found, found.similarity), showlegend: true,
+    yaxis: { range: [found.low, 1 + 0.03 * (1 - found.low)] } })];
+}
+
+function attention(env, chosen, run) {
+  const found = env.analyses[run];
+  const trace = { ...found.moved, mode: "lines+markers", marker: { size: 4 }, line: { color: colour(0), width: 2 },
+    hovertemplate: `%{y:.3f} from step %{x:,}<extra></extra>` };
+  return [[trace], layout(WORDS.x, "attention moved", { ...marks(found, found.movement),
+    yaxis: { rangemode: "tozero" } })];
+}
+
+const PLOTS = { scores, rows, memory, ledger, speed, layers, attention };
 
 function chosenOf(index) {
   const find = (name) => document.querySelector(`[data-choose="${name}"][data-env="${index}"]`);
@@ -121,7 +161,8 @@ function chosenOf(index) {
 
 function draw(element) {
   const index = Number(element.dataset.env);
-  const [traces, shape] = PLOTS[element.dataset.plot](data.sections[index], chosenOf(index));
+  const [traces, shape] = PLOTS[element.dataset.plot](data.sections[index], chosenOf(index),
+    Number(element.dataset.run));
   Plotly.react(element, traces, shape, { responsive: true, displaylogo: false, displayModeBar: "hover",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
 }

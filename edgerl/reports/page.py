@@ -1,9 +1,11 @@
 """The report as one self-contained page: no network, no other file."""
 
+import base64
 import json
 from importlib import resources
 from pathlib import Path
 
+from edgerl.reports.analysed import WORDS
 from edgerl.reports.contents import Contents
 from edgerl.reports.groups import AXES
 from edgerl.settings import ConfigError
@@ -18,7 +20,9 @@ def page(contents: Contents) -> str:
         import plotly
     except ImportError as error:
         raise ConfigError(f"--format: html needs the package {error.name}: {INSTALL}") from None
-    data = {"sections": [section.curves for section in contents.sections]}
+    sections = [
+        section.curves | {"analyses": [each.curves for each in section.analyses]} for section in contents.sections
+    ]
     library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(_text("page.html"))
     return template.render(
@@ -27,8 +31,18 @@ def page(contents: Contents) -> str:
         style=_text("page.css"),
         script=_text("page.js"),
         library=library.read_text(encoding="utf-8"),
-        data=_script_json(data),
+        data=_script_json({"sections": sections}),
+        words=WORDS,
+        inlined=_inlined,
     )
+
+
+def _inlined(image: str) -> str:
+    """A PNG as the address of itself; none where it cannot be read any more."""
+    try:
+        return f"data:image/png;base64,{base64.b64encode(Path(image).read_bytes()).decode()}"
+    except OSError:
+        return "data:,"
 
 
 def _text(name: str) -> str:

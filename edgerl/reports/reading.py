@@ -15,7 +15,7 @@ from edgerl.types import Array
 
 CURVES = ("replay/rows", "memory/rss_bytes", "flops/total", "seconds")
 # What two runs may differ in and still be the same one, but for its speed.
-APART = ("run.threads", "run.checkpoint_every", "run.process_limit")
+APART = ("run.threads", "run.checkpoint_every", "run.snapshot_every", "run.process_limit")
 
 
 @dataclass(frozen=True)

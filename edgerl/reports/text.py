@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 
+from edgerl.reports.analysed import WORDS
 from edgerl.reports.contents import Contents
 from edgerl.reports.tables import Table
 
@@ -12,6 +13,8 @@ def markdown(contents: Contents) -> str:
     parts = [f"# {contents.title}", contents.subtitle, *(_table(each) for each in contents.overall)]
     for section in contents.sections:
         parts += [f"## {section.env}", _table(section.scores), _table(section.cost)]
+        for analysis in section.analyses:
+            parts += [f"### {analysis.name}: {WORDS}", analysis.safe, _table(analysis.table)]
     parts.append("## Repeat it")
     for each in contents.commands:
         parts += [f"{each.name}:", "\n".join(f"    {line}" for line in each.lines)]

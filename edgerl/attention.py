@@ -1,0 +1,35 @@
+"""Spatial attention maps: where a convolution's activations are large (Zagoruyko & Komodakis 2017; paper Figure 7b)."""
+
+import numpy as np
+
+from edgerl.types import Array
+
+CONSTANT = 1e-9  # of a map's mean: a spread below it is rounding
+
+
+def maps(activations: Array) -> Array:
+    """Softmax over (h, w) of the mean over channels of |a|: float32 [B, C, h, w] to float64 [B, h, w], sums of 1."""
+    means = np.abs(activations).mean(axis=1, dtype=np.float64)
+    powers = np.exp(means - means.max(axis=(1, 2), keepdims=True))
+    found: Array = powers / powers.sum(axis=(1, 2), keepdims=True)
+    return found
+
+
+def moved(before: Array, after: Array) -> float:
+    """How far maps [B, h, w] have moved: 1 - their correlation over (h, w), mean over B. 0: the same, 1: unrelated.
+
+    A correlation, since the softmax of activations well below 1 is nearly flat: distances between such maps are small
+    whatever they show. Two flat maps are the same; one flat map and another that is not are unrelated.
+    """
+    one, other = (_unit(each.reshape(len(each), -1)) for each in (before, after))
+    flat = ~one.any(axis=1) & ~other.any(axis=1)
+    return float(np.mean(np.where(flat, 0.0, 1.0 - np.einsum("bp,bp->b", one, other))))
+
+
+def _unit(found: Array) -> Array:
+    """Maps [B, p] centred and of length 1; those that are flat become 0."""
+    centred = found - found.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    flat = length <= CONSTANT * np.abs(found).sum(axis=1, keepdims=True)
+    unit: Array = np.where(flat, 0.0, centred / np.where(flat, 1.0, length))
+    return unit

@@ -1,0 +1,64 @@
+"""The command that looks into a run: its options. What it does is imported when it is called."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgerl.settings import ConfigError
+
+
+def analyze(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder with snapshots")],
+    frames: Annotated[
+        int | None, typer.Option(help="windows to play and compare on (default: enough for the widest layer)")
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(help="steps between compared snapshots (default: 10,000; neighbours where the run is too short)"),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="whose attention, such as conv1 (default: the last convolution)")
+    ] = None,
+    similarity: Annotated[float, typer.Option(help="SVCCA that a settled layer keeps at least")] = 0.9,
+    movement: Annotated[float, typer.Option(help="how far settled attention moves at most, 1 - correlation")] = 0.1,
+    threads: Annotated[int, typer.Option(help="compute threads")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder for analysis.json, svcca.png and attention.png (default: RUN)", metavar="DIR"),
+    ] = None,
+) -> None:
+    """Say what a run's encoder learned and when it had settled: SVCCA of every layer, and where it attends.
+
+    The run must have been trained with --snapshot-every.
+    """
+    for name, value in (("frames", frames), ("every", every), ("threads", threads)):
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name}: {value} is below 1")
+    for name, share in (("similarity", similarity), ("movement", movement)):
+        if not 0 <= share <= 1:
+            raise ConfigError(f"--{name}: {share:g} is not from 0 to 1")
+    from rich.console import Console
+
+    from edgerl.reports import analysed
+
+    analysed.check(out)
+    from edgerl import analysis
+    from edgerl.settling import Rule
+
+    with Console(stderr=True).status("reading snapshots") as status:
+        found, shown = analysis.analyze(
+            run_folder,
+            Rule(similarity, movement),
+            frames=frames,
+            every=every,
+            layer=layer,
+            threads=threads,
+            say=status.update,
+        )
+        written = analysed.write(found, shown, out or run_folder)
+    for note in found["notes"]:
+        print(f"edgerl: {note}", file=sys.stderr)
+    analysed.show(found, Console(highlight=False))
+    print(f"{', '.join(written)} in {out or run_folder}")

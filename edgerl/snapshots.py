@@ -1,0 +1,130 @@
+"""Snapshots: the weights of encoder and heads as training went on, to be looked at afterwards (`edgerl analyze`).
+
+`snapshots/<9-digit step>.safetensors`, written whole or not at all: what the agent learned, without targets, moments
+and what only CURL's contrast has. Before the freeze that is the whole network, after it what lies right of the cut: the
+stem, which no longer changes, is in the snapshot of T_f itself (taken just before the freeze), and in encoder.onnx.
+"""
+
+import contextlib
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgerl import tensors
+from edgerl.checkpoint import CheckpointError, whole
+from edgerl.types import Array
+
+if TYPE_CHECKING:
+    from edgerl.agents import Agent
+    from edgerl.trainer import Trainer
+
+# What an agent's arrays begin with that only training needs.
+LEFT_OUT = ("optimizer.", "target.", "net.target_", "net.contrast", "net.log_alpha")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An agent's weights at a step, by name; `cut`: the last frozen layer, where it was frozen."""
+
+    step: int
+    cut: str | None
+    arrays: dict[str, Array]
+
+
+def keep(trainer: "Trainer") -> None:
+    """Write the trainer's snapshot, where one is due now and not there yet.
+
+    No run ends for want of one: where the disk refuses it, that is said, and nothing half-written stays.
+    """
+    run, step = trainer.config.run, trainer.step
+    freezing = step == run.freeze_at and trainer.freeze_report is None
+    file = place(trainer.folder, step)
+    if not due(step, run.snapshot_every, freezing=freezing, done=trainer.done) or file.exists():
+        return
+    arrays, values = trainer.agent.state()
+    try:
+        save(trainer.folder, Snapshot(step, values["cut"], weights(arrays)))
+    except OSError as error:
+        with contextlib.suppress(OSError):  # an error: told with --quiet too
+            print(f"edgerl: step {step:,}: no snapshot: {error.strerror}; going on", file=sys.stderr)
+        return
+    trainer.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
+
+
+def due(step: int, every: int, *, freezing: bool, done: bool) -> bool:
+    """Whether one is due after `step`: at 0, every `every` steps (0: never), just before the freeze, and at the end."""
+    return every > 0 and (step % every == 0 or freezing or done)
+
+
+def weights(arrays: dict[str, Array]) -> dict[str, Array]:
+    """Of all that `Agent.state` gives, the encoder's and the heads' own weights."""
+    return {name: array for name, array in arrays.items() if not name.startswith(LEFT_OUT)}
+
+
+def place(folder: Path, step: int) -> Path:
+    """Where a run folder has its snapshot of a step."""
+    return folder / "snapshots" / f"{step:09d}.safetensors"
+
+
+def files(folder: Path) -> dict[int, Path]:
+    """A run's snapshots by step, whole or not, in their order."""
+    found = sorted((folder / "snapshots").glob("[0-9]" * 9 + ".safetensors"))
+    return {int(file.name.partition(".")[0]): file for file in found}
+
+
+def save(folder: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot into a run folder, without copies in memory; raises OSError where the disk refuses it."""
+    file = place(folder, snapshot.step)
+    file.parent.mkdir(exist_ok=True)
+    words = {"step": str(snapshot.step), "cut": snapshot.cut or "", "sha256": _digest(snapshot)}
+    with whole(file) as part:
+        tensors.write(part, snapshot.arrays, words)
+
+
+def read(file: Path) -> Snapshot:
+    """A snapshot, its arrays mapped from the file; raises CheckpointError, naming the file, where it is damaged."""
+    try:
+        words, arrays = tensors.metadata(file), tensors.read(file)
+        found = Snapshot(int(words["step"]), words["cut"] or None, arrays)
+        damage = "" if words["sha256"] == _digest(found) else "its checksum differs"
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        damage = f"{type(error).__name__}: {error}"
+    if damage:
+        raise CheckpointError(f"{file} is damaged: {damage}")
+    return found
+
+
+def load(agent: "Agent", snapshot: Snapshot) -> None:
+    """Give an agent a snapshot's weights, its cut included; raises CheckpointError where they are another agent's."""
+    try:
+        if snapshot.cut is not None and agent.cut is None:
+            agent.freeze(snapshot.cut)
+        arrays, values = agent.state()
+        if missing := weights(arrays).keys() ^ snapshot.arrays.keys():
+            raise KeyError(", ".join(sorted(missing)[:3]))
+        agent.load(arrays | snapshot.arrays, values)
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise CheckpointError(f"the snapshot of step {snapshot.step:,} is of another run: {reason}") from None
+
+
+def discard_after(folder: Path, step: int) -> None:
+    """Remove the snapshots of later steps, which a resumed run will write anew, and what a kill left half-written."""
+    for later, file in files(folder).items():
+        if later > step:
+            file.unlink()
+    for part in (folder / "snapshots").glob(".*.part"):
+        part.unlink()
+
+
+def _digest(snapshot: Snapshot) -> str:
+    """The SHA-256 of step, cut, names and numbers, in hexadecimal."""
+    found = hashlib.sha256(f"{snapshot.step} {snapshot.cut}".encode())
+    for name, array in sorted(snapshot.arrays.items()):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
