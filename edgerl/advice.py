@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from device_profiles import DeviceProfile
 from edgerl import forecast, work
 from edgerl.config import Config
 from edgerl.forecast import Band, Rates
@@ -14,12 +15,13 @@ ROUND = 1000  # steps
 
 
 def advise(
-    config: Config, plan: Plan, window: tuple[int, ...], found: tuple[Rates, Rates] | None, left: int | None
+    config: Config, plan: Plan, window: tuple[int, ...], profile: DeviceProfile | None, left: int | None
 ) -> dict[str, Any]:
     """The recommendations as `--json` has them; None for what does not follow from what is known.
 
-    `found`: the device's rates before T_f and after it; `left`: bytes that the process limit leaves beside the plan.
+    `window`: what an encoder sees; `left`: bytes that the process limit leaves beside the plan.
     """
+    found = None if profile is None else forecast.rates(profile, config)
     units = [work.unit(config, plan, window, frozen=frozen) for frozen in (False, True)]
     hours = None
     if found is not None:
@@ -33,7 +35,7 @@ def advise(
         "store": plan.after.stores,
         "hours_per_10000_steps": None
         if hours is None
-        else {"before": hours[0]._asdict(), "after": hours[1]._asdict()},
+        else dict(zip(("before", "after"), (each._asdict() for each in hours), strict=True)),
         "checkpoint_every": None if found is None or hours is None else _interval(plan, found[0], hours),
         "checkpoint_bytes": work.checkpoint_bytes(plan),
     }
@@ -43,7 +45,7 @@ def two_digits(nbytes: int) -> int:
     """Rounded down to two digits that are not zero, as people write budgets."""
     if nbytes <= 0:
         return 0
-    unit = 10 ** max(0, int(math.log10(nbytes)) - 1)
+    unit = int(10 ** max(0, int(math.log10(nbytes)) - 1))
     return nbytes // unit * unit
 
 

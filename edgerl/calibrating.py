@@ -4,7 +4,9 @@ Times of real updates, acts and encodings become rates by taking away what their
 together again for other lengths, budgets and stores (`edgerl/forecast.py`).
 """
 
+import contextlib
 import os
+import platform
 import statistics
 import tempfile
 import time
@@ -15,14 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
-from edgerl import agents, plan, representation, run, work
+import edgerl
+from edgerl import agents, envs, plan, representation, run, versions, work
 from edgerl.config import Config
-from edgerl.envs import EnvSpec
+from edgerl.envs import EnvError, EnvSpec, suite_of
 from edgerl.evaluation import random_action
-from edgerl.freezing import freeze
+from edgerl.freezing import freeze, rehearse
 from edgerl.types import Array
 from edgerl.work import Unit
+from memory_budget import format_bytes, rss_bytes
+from memory_budget.limits import cgroup_bytes
+from memory_budget.malloc import keep_blocks, trim
 
 ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
 BUDGET = 10_000_000  # bytes of the replays that are timed
@@ -40,6 +47,85 @@ class Timed:
     update: tuple[float, float]
     act: tuple[float, float]
     encode: float  # a frame, after the freeze
+
+
+def measure(title: str, threads: int, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """The profile of this machine as a table, as a file of it has it (docs/devices.md).
+
+    `folder`: where writing is timed; `say` hears what is being done. What cannot be measured here, such as environments
+    that are not installed or an algorithm that memory has no room for, is told and left out. Raises OSError where the
+    disk refuses to be written.
+    """
+    keep_blocks(run.SCRATCH_BLOCK)  # as a run does
+    libraries = baseline()
+    say("copying memory")
+    copy, fill = copying()
+    say("writing, synced")
+    written = writing(folder)
+    units, numbers = dict[str, Timed](), dict[str, tuple[float, str]]()
+    for algo, env in ENVS.items():
+        config = edgerl.configure(env=env, algo=algo, budget=BUDGET, threads=threads, freeze_at="never")
+        try:
+            say(f"stepping {env}")
+            numbers[f"{suite_of(env)}_step"] = 1e3 * stepping(config), "ms"
+        except EnvError as error:
+            say(f"not measured: {error}")
+            continue
+        spec = envs.describe(env)
+        needed = sum(plan.make(config, spec).ledger.values())
+        if needed > psutil.virtual_memory().available:
+            say(f"not measured: {algo}, which needs {format_bytes(needed)}")
+            continue
+        say(f"training {algo} on {env}'s shapes, before a freeze and after it")
+        units[algo] = updating(config, spec)
+    if units:
+        call, found = rates(units, 2 * copy)
+        numbers["call"] = 1e6 * call, "us"
+        for algo, parts in found.items():
+            numbers |= {f"{algo}_{part}": (1e-9 * rate, "GFLOP/s") for part, rate in parts.items()}
+    numbers["libraries"] = libraries / 1e6, "MB"
+    numbers["threads"] = threads, "threads"
+    return _table(title, copy, fill, written, numbers)
+
+
+def baseline() -> int:
+    """Bytes resident with all that training loads, its networks aside: nothing else may have been done before."""
+    config = edgerl.configure(env=ENVS["rainbow"], threads=1)
+    with contextlib.suppress(EnvError):
+        run.make_env(config, np.random.default_rng(0), training=True)
+    spec = envs.describe(config.run.env)
+    pixels = representation.pixels(spec, config.replay)
+    agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
+    rehearse(agent, pixels, config.agent.cut)
+    trim()
+    return rss_bytes() - sum(agent.nbytes().values())
+
+
+def _table(
+    title: str, copy: float, fill: float, written: float, numbers: dict[str, tuple[float, str]]
+) -> dict[str, Any]:
+    memory, clock = psutil.virtual_memory(), psutil.cpu_freq()
+    available = min(each for each in (memory.available, cgroup_bytes()) if each is not None)
+    cluster: dict[str, Any] = {"core": platform.machine(), "count": psutil.cpu_count() or 1}
+    if clock is not None and (hertz := clock.max or clock.current):
+        cluster["clock"] = round(hertz / 1000, 3)
+    return {
+        "title": title,
+        "platform": "linux",
+        "source": f"edgerl devices calibrate, {time.strftime('%Y-%m-%d')}, torch {versions.found()['torch']}",
+        "kind": "measured",
+        "clusters": [cluster],
+        "ram": _number(memory.total / 1e6, "MB"),
+        "application": _number(available / 1e6, "MB"),
+        "copy": _number(copy / 1e9, "GB/s"),
+        "fill": _number(fill / 1e9, "GB/s"),
+        "storage_write": _number(written / 1e6, "MB/s"),
+        "calibrated": {name: _number(value, unit) for name, (value, unit) in numbers.items()},
+    }
+
+
+def _number(value: float, unit: str) -> dict[str, Any]:
+    return {"value": float(f"{value:.4g}"), "unit": unit}
 
 
 def timed(action: Callable[[], Any], seconds: float) -> float:
