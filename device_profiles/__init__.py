@@ -12,6 +12,7 @@ from device_profiles.profile import (
     UnknownDevice,
     UnknownMode,
 )
+from device_profiles.validation import Point, points
 
 __all__ = [
     "CLOCKED",
@@ -21,6 +22,7 @@ __all__ = [
     "Cluster",
     "DeviceProfile",
     "Number",
+    "Point",
     "ProfileError",
     "UnknownDevice",
     "UnknownMode",
@@ -29,5 +31,6 @@ __all__ = [
     "own_files",
     "own_folder",
     "parse",
+    "points",
     "read",
 ]

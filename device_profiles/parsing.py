@@ -36,6 +36,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "GB/s": (0.001, 10_000),
     "MB/s": (0.001, 100_000),
     "W": (0.001, 10_000),
+    "us": (0.001, 1_000_000),
+    "ms": (0.001, 1_000_000),
+    "threads": (1, 1024),
 }
 _REQUIRED = ("title", "platform", "clusters")
 _ORIGIN = ("source", "kind")
@@ -53,7 +56,7 @@ def parse(name: str, table: object, where: str = "", reference: str = "") -> Dev
     BOUNDS, and for an application that may use more than there is.
     """
     at = f"{where or f'device {name!r}'}: "
-    entries = _entries(at, table, _REQUIRED, (*_REQUIRED, *_ORIGIN, *FIXED, *CLOCKED, "modes"))
+    entries = _entries(at, table, _REQUIRED, (*_REQUIRED, *_ORIGIN, *FIXED, *CLOCKED, "modes", "calibrated"))
     clusters = _clusters(at, entries)
     device = DeviceProfile(
         name=name,
@@ -62,11 +65,22 @@ def parse(name: str, table: object, where: str = "", reference: str = "") -> Dev
         platform=_one_of(f"{at}platform", entries["platform"], PLATFORMS),
         clusters=clusters,
         threads=sum(cluster.count for cluster in clusters),
+        calibrated=_calibrated(at, entries),
         **_numbers(at, entries, FIXED | CLOCKED),
     )
     if device.application and device.ram and device.application.bytes > device.ram.bytes:
         raise ProfileError(f"{at}application: is more than ram, {device.ram.value:g} {device.ram.unit}")
     return replace(device, modes=_modes(at, entries.get("modes", {}), device))
+
+
+def _calibrated(at: str, entries: Table) -> dict[str, Number]:
+    """What a calibration measured, by names that are its own; any unit will do."""
+    table = entries.get("calibrated", {})
+    if not isinstance(table, Mapping):
+        raise ProfileError(f"{at}calibrated: must be a table, not {_shown(table)}")
+    origin = {key: entries[key] for key in _ORIGIN if key in entries}
+    names = [key for key in table if key not in _ORIGIN]
+    return _numbers(f"{at}calibrated.", origin | dict(table), dict.fromkeys(names, tuple(BOUNDS)))
 
 
 def _modes(at: str, table: object, device: DeviceProfile) -> tuple[DeviceProfile, ...]:
@@ -87,7 +101,7 @@ def _mode(where: str, table: object, device: DeviceProfile, mode: str) -> Device
     entries = _entries(f"{where}: ", table, (), (*_ORIGIN, "clusters", *CLOCKED))
     at = f"{where}."
     clusters = _clusters(at, entries) if "clusters" in entries else ()
-    clocked: dict[str, Any] = dict.fromkeys(CLOCKED)
+    clocked: dict[str, Any] = dict.fromkeys(CLOCKED) | {"calibrated": {}}
     clocked |= _numbers(at, entries, CLOCKED)
     return replace(
         device,

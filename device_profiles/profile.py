@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
-KINDS = ("sourced", "derived", "unverified")
+KINDS = ("sourced", "derived", "unverified", "measured")
 PLATFORMS = ("linux", "android", "ios")
 
 _BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30, "MB/s": 10**6, "GB/s": 10**9}
@@ -73,7 +74,8 @@ class DeviceProfile:
 
     Units: `gpu_clock` GHz; `cpu_peak`, `gpu_fp32`, `gpu_fp16` GFLOP/s; `bandwidth` (nominal), `copy` and `fill`
     (measured on one core) GB/s; `power` W; `storage_write` MB/s; `ram` (what the system sees; a phone's nominal) and
-    `application` (what one application may use) are memory: take `bytes`.
+    `application` (what one application may use) are memory: take `bytes`. `calibrated`: what `edgerl devices calibrate`
+    measured, by its own names; empty where it has not been run, and in every mode.
     """
 
     name: str
@@ -94,6 +96,7 @@ class DeviceProfile:
     fill: Number | None = None
     power: Number | None = None
     storage_write: Number | None = None
+    calibrated: Mapping[str, Number] = field(default_factory=dict)
     modes: tuple[DeviceProfile, ...] = ()
 
     @property
@@ -105,6 +108,11 @@ class DeviceProfile:
     def cores(self) -> int | None:
         """Cores of all clusters; None where a power mode's are unknown."""
         return sum(cluster.count for cluster in self.clusters) or None
+
+    @property
+    def clock(self) -> float | None:
+        """GHz of the fastest cores; None where no cluster's is known."""
+        return max((cluster.clock for cluster in self.clusters if cluster.clock is not None), default=None)
 
     @property
     def peak_of_clusters(self) -> float | None:

@@ -2,6 +2,7 @@
 
 import sys
 from json import dumps
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -76,6 +77,47 @@ def compare(names: Names) -> None:
         console.print(table)
         console.print()
     console.print(f"ratio: to {profiles[0].name}; {tables.MARKS}", style="dim", soft_wrap=True)
+
+
+@app.command(short_help="measure this machine, and write its profile")
+def calibrate(
+    out: Annotated[Path, typer.Option(help="the profile to write, such as my_board.toml", metavar="FILE.toml")],
+    threads: Annotated[int | None, typer.Option(help="compute threads (default: all cores)")] = None,
+    title: Annotated[str, typer.Option(help="what people call this machine")] = "this machine",
+) -> None:
+    """Measure this machine in about a minute, at the program's own shapes, and write a profile for --device.
+
+    Nothing else should run meanwhile. Add what it cannot measure, such as power, to the file yourself.
+    """
+    if out.suffix != ".toml":
+        raise ConfigError(f"--out: {out} does not end in .toml, as profiles do")
+    if out.exists():
+        raise ConfigError(f"--out: {out} is there already; name a new file")
+    if not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {out.absolute().parent}")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads: {threads} is below 1")
+    import os
+
+    import tomli_w
+    from rich.console import Console
+
+    from edgerl import calibrating
+    from edgerl import devices as tables
+    from edgerl.checkpoint import write_whole
+
+    with Console(stderr=True, highlight=False).status("loading") as status:
+
+        def say(line: str) -> None:
+            if line.startswith("not measured"):
+                print(f"edgerl: {line}", file=sys.stderr)
+            status.update(line)
+
+        table = calibrating.measure(title, threads or os.cpu_count() or 1, out.absolute().parent, say)
+    profile = device_profiles.parse(out.stem, table)
+    write_whole(out, tomli_w.dumps(table).encode())
+    tables.console().print(tables.sheet(profile))
+    print(f"\n{out}: use it as --device {out if len(out.parts) > 1 else f'./{out}'}")
 
 
 def _load(name: str) -> DeviceProfile:

@@ -119,8 +119,7 @@ def _rows(profile: DeviceProfile, keys: Iterable[str]) -> Iterator[tuple[str, st
         yield "cores", f"{cluster.count} x {cluster.core}{clock}", cluster.kind, cluster.source
         if cluster.flop_per_cycle is not None:
             yield "", f"{cluster.flop_per_cycle:g} FLOP/cycle each", "derived", LANES
-    for key in keys:
-        number = getattr(profile, key)
+    for key, number in [*((key, getattr(profile, key)) for key in keys), *profile.calibrated.items()]:
         if number is not None:
             yield key, f"{number.value:g} {number.unit}", number.kind, number.source
 
@@ -136,4 +135,4 @@ def _cell(key: str, value: Number | int | None) -> str:
     if not isinstance(value, Number):
         return "-" if value is None else str(value)
     amount = format_bytes(value.bytes) if key in BYTES else f"{value.value:g}"
-    return amount + {"sourced": "", "derived": " d", "unverified": " u"}[value.kind]
+    return amount + {"derived": " d", "unverified": " u"}.get(value.kind, "")

@@ -1,12 +1,14 @@
 """`edgerl plan`: how much memory and arithmetic a run takes, and whether a device has it. Nothing is trained."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edgerl import plan
+from edgerl import forecast, plan, representation
+from edgerl.advice import advise
 from edgerl.config import Config
 from edgerl.envs import EnvSpec
 from edgerl.options import load_device
@@ -20,15 +22,21 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
     """The plan of a run on one device (None: no limit but this machine's), as `--json` prints it. Sizes in bytes."""
     found = plan.make(config, spec)
     profile = load_device(device)
-    ledger = found.ledger
+    window = representation.pixels(spec, config.replay).shape
+    ledger = found.ledger | forecast.libraries(profile, config)
     total = sum(ledger.values())
     limits = [config.run.process_limit, profile.application_bytes if profile else None]
     limit = min((each for each in limits if each is not None), default=None)
     usable = None if limit is None else int(Watchdog.LEAVE * limit)
-    counts = found.flops
+    counts, left = found.flops, None if usable is None else usable - total
+    expected = forecast.forecast(config, found, window, profile)
     return {
         "device": profile.name if profile else None,
-        "fits": None if usable is None else total <= usable,
+        "fits": None if left is None else left >= 0,
+        "hours": expected["hours"],
+        "joules": expected["joules"],
+        "phases": expected["phases"],
+        "advice": advise(config, found, window, profile, left),
         "bytes": {
             "budget": found.budget,
             "row_pixels": found.before.row,
@@ -38,7 +46,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
             "ledger": ledger,
             "process": total,
             "limit": limit,
-            "left": None if usable is None else usable - total,
+            "left": left,
         },
         "capacity": {
             "initial": found.before.rows,
@@ -107,6 +115,52 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     words = {True: "[green]yes", False: "[red]no", None: "no limit known"}
     table.add_row("[bold]fits", *(words[each["fits"]] for each in reports))
     console.print(table)
+    if any(each["device"] for each in reports):
+        console.print()
+        console.print(_outlook(reports))
+        console.print(
+            "  a forecast, not measured; without evaluations and, where its time is not known, the environment\n"
+            "  energy: all that time at the profile's watts",
+            style="dim",
+            soft_wrap=True,
+        )
+
+
+def _outlook(reports: list[Report]) -> Table:
+    """What is forecast of the devices, and what would fit them."""
+    table = _table("forecast", *(escape(each["device"] or "no device") for each in reports))
+
+    def row(name: str, cell: Callable[[Report], str | None]) -> None:
+        table.add_row(name, *(cell(each) or "unknown" for each in reports))
+
+    def phases(*names: str) -> Callable[[Report], str | None]:
+        return lambda each: each["phases"] and forecast.duration(forecast.together(each["phases"], names))
+
+    row("until T_f", phases(*forecast.BEFORE))
+    row("after it", phases(*forecast.AFTER))
+    row("checkpoints", phases("checkpoints"))
+    row("[bold]the run", lambda each: each["hours"] and f"[bold]{forecast.duration(each['hours'])}")
+    row("[bold]energy, kJ", lambda each: each["joules"] and f"[bold]{forecast.spread(each['joules'], 1e3)}")
+    row("T_f 10,000 steps later", lambda each: _later(each["advice"]["hours_per_10000_steps"]))
+    row("a checkpoint every, steps", lambda each: _count(each["advice"]["checkpoint_every"]))
+    row("largest budget that fits", lambda each: _largest(each["advice"]["largest_budget"]))
+    row("behind T_f it stores", lambda each: str(each["advice"]["store"]))
+    return table
+
+
+def _later(hours: dict[str, Any] | None) -> str | None:
+    """What a later freeze costs: steps before it instead of after it."""
+    if hours is None:
+        return None
+    return forecast.duration({end: hours["before"][end] - hours["after"][end] for end in ("low", "high")})
+
+
+def _count(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
+
+
+def _largest(nbytes: int | None) -> str | None:
+    return nbytes if nbytes is None else (format_bytes(nbytes) if nbytes else "none")
 
 
 def _table(title: str, *columns: str) -> Table:

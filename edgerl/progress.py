@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
@@ -18,9 +19,10 @@ class Lasting(Console):
 class Reporter:
     """Shows steps, steps/s, the last score, replay rows and resident memory; `say` prints a line of its own."""
 
-    def __init__(self, steps: int, *, quiet: bool) -> None:
+    def __init__(self, steps: int, *, quiet: bool, elsewhere: Callable[[int], str] = lambda done: "") -> None:
+        """`elsewhere`: what so many steps would have taken on another machine, to be shown beside them."""
         self._console = Lasting(stderr=True, quiet=quiet, highlight=False)
-        self._steps, self._quiet = steps, quiet
+        self._steps, self._quiet, self._elsewhere = steps, quiet, elsewhere
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),
@@ -36,6 +38,7 @@ class Reporter:
 
     def step(self, done: int, phase: str, note: str) -> None:
         """`done` steps so far, in `phase` (pixels or latents)."""
+        note += self._elsewhere(done)
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, description=phase, note=note)
         elif not self._quiet and done * 10 // self._steps > self._marks:

@@ -3,16 +3,18 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgerl import agents, checkpoint, envs, plan, preflight, representation, resuming, summary, transfer
+from edgerl import agents, checkpoint, envs, forecast, plan, preflight, representation, resuming, summary, transfer
 from edgerl.config import Config, ConfigError
 from edgerl.evaluation import Shown, evaluate, statistics, unseen
 from edgerl.freezing import rehearse
 from edgerl.metrics import Metrics
+from edgerl.options import load_device
 from edgerl.policy import Policy
 from edgerl.preflight import default_folder, locked
 from edgerl.progress import Reporter
@@ -40,6 +42,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     env = make_env(config, env_rng, training=True)
     planned = plan.make(config, env.spec)
     limit, source = preflight.process_limit(config)
+    profile = load_device(run.device)
     preflight.check_size(planned, limit, source)
     folder = out or default_folder(config)
     checkpoints = folder / "checkpoint"
@@ -69,8 +72,12 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
             write_config(config, folder)
         metrics = Metrics(folder)
         replay = make_replay(config, env.spec, planned.budget, pixels, replay_rng)
-        with Watchdog(limit) as watchdog, Reporter(run.steps, quiet=quiet) as reporter:
+        elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
+        with Watchdog(limit) as watchdog, Reporter(run.steps, quiet=quiet, elsewhere=elsewhere) as reporter:
             reporter.say(preflight.introduction(config, planned, limit, source, folder))
+            if profile is not None:
+                expected = forecast.forecast(config, planned, pixels.shape, profile)
+                reporter.say(f"forecast {forecast.words(expected, profile.name)}")
             trainer = Trainer(
                 config,
                 env,
@@ -98,7 +105,8 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
                 try:
                     status = trainer.run()
                 finally:
-                    found = summary.write(trainer, status, baseline)
+                    taken = forecast.forecast(config, planned, pixels.shape, profile, trainer.step)
+                    found = summary.write(trainer, status, baseline, taken)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import transfer, versions
+from edgerl import forecast, transfer, versions
 from edgerl.checkpoint import write_whole
 from edgerl.trainer import Trainer
 from memory_budget import format_bytes
@@ -29,10 +29,10 @@ FREEZE_KEYS = (
 )
 
 
-def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
+def collect(trainer: Trainer, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
     """The summary of a run that has ended as `status`; all keys are always there. Sizes in bytes.
 
-    `baseline`: resident after imports.
+    `baseline`: resident after imports; `expected`: what a forecast says of these steps on the run's device.
     """
     run, replay, plan = trainer.config.run, trainer.replay, trainer.plan
     flops = trainer.flops
@@ -88,17 +88,18 @@ def collect(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
             "exact_per_update_before": flops.exact_per_update(frozen=False),
             "exact_per_update_after": flops.exact_per_update(frozen=True),
         },
+        "forecast": expected,
         "returns": trainer.returns,
         "versions": versions.found(),
     }
 
 
-def write(trainer: Trainer, status: str, baseline: int) -> dict[str, Any]:
+def write(trainer: Trainer, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
     """Collect the summary and write it to the run folder, whole or not at all.
 
     Where the disk refuses that of a failed run, this is only said: the error that is under way tells more.
     """
-    found = collect(trainer, status, baseline)
+    found = collect(trainer, status, baseline, expected)
     try:
         write_whole(trainer.folder / "summary.json", (json.dumps(found, indent=1) + "\n").encode())
     except OSError as error:
@@ -170,6 +171,8 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
             f"{flops['per_update_after']:.3g} after)",
         ),
     ]
+    if found["forecast"]["hours"] is not None:
+        lines.append(("forecast", forecast.words(found["forecast"], found["device"])))
     if found["returns"]:
         last = found["returns"][-1]
         lines.append(

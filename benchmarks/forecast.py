@@ -1,0 +1,87 @@
+"""What a calibrated profile of this machine predicts of this machine's own runs, beside what these then measure.
+
+Both agents, before the freeze and after it: steps/s, and resident memory at its highest. Use a quiet machine; with
+CURL-SAC's updates of a second each it takes about a quarter of an hour (`--algo rainbow`: two minutes).
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import device_profiles
+import edgerl
+from edgerl import envs, forecast, plan, planning, representation, work
+from edgerl.stopwatch import SETTLE
+from edgerl.work import Work
+
+WITHIN = 1.2
+TIMED = 250  # steps of each phase that speeds are taken of
+RUNS: dict[str, dict[str, Any]] = {
+    "rainbow": {"env": "atari/qbert", "budget": "0.07GB", "learn_start": 500},
+    "curl": {"env": "dmc/walker-walk", "budget": "0.03GB", "learn_start": 200},
+}
+
+
+def measured(algo: str, threads: int) -> dict[str, float]:
+    """Steps/s of a real run in both phases, and the most it held."""
+    given = RUNS[algo]
+    freeze_at = given["learn_start"] + SETTLE + TIMED
+    command = [sys.executable, "-m", "edgerl.cli", "train", "--env", given["env"], "--budget", given["budget"]]
+    command += ["--threads", str(threads), "--set", f"replay.learn_start={given['learn_start']}", "--quiet"]
+    command += ["--freeze-at", str(freeze_at), "--steps", str(freeze_at + SETTLE + 4 * TIMED)]
+    command += ["--eval-every", "0", "--checkpoint-every", "0"]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([*command, "--out", f"{folder}/run"], check=True)
+        found = json.loads(Path(folder, "run", "summary.json").read_text())
+    speeds = found["throughput"]
+    return {
+        "steps/s before": speeds["steps_per_s_before"],
+        "steps/s after": speeds["steps_per_s_after"],
+        "MB": found["memory"]["rss_peak"] / 1e6,
+    }
+
+
+def predicted(algo: str, threads: int, profile: Path) -> dict[str, float]:
+    """The same, by the forecast from a profile."""
+    given = RUNS[algo]
+    config = edgerl.configure(env=given["env"], budget=given["budget"], threads=threads)
+    spec, device = envs.describe(given["env"]), device_profiles.load(str(profile))
+    planned, window = plan.make(config, spec), representation.pixels(spec, config.replay).shape
+    found = {}
+    for rates, frozen, when in zip(
+        forecast.rates(device, config) or (), (False, True), ("before", "after"), strict=True
+    ):
+        unit = work.unit(config, planned, window, frozen=frozen)
+        low, high = forecast.seconds(unit.encoding + unit.acting + unit.updating + Work(simulated=1), rates)
+        found[f"steps/s {when}"] = 1 / math.sqrt(low * high)
+    return found | {"MB": planning.report(config, spec, str(profile))["bytes"]["process"] / 1e6}
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algo", choices=RUNS, action="append", help="may be repeated; without it both")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--profile", type=Path, help="a profile of this machine; without it one is measured first")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        profile = args.profile or Path(folder) / "here.toml"
+        if args.profile is None:
+            command = [sys.executable, "-m", "edgerl.cli", "devices", "calibrate", "--threads", str(args.threads)]
+            subprocess.run([*command, "--out", profile], check=True)
+        print(f"{f'{args.threads} threads':24}{'predicted':>12}{'measured':>12}{'ratio':>8}   within 20%")
+        for algo in args.algo or RUNS:
+            expected, found = predicted(algo, args.threads, profile), measured(algo, args.threads)
+            for name, value in found.items():
+                ratio = expected[name] / value
+                verdict = "yes" if 1 / WITHIN <= ratio <= WITHIN else "no"
+                print(f"{algo:8} {name:15}{expected[name]:12.2f}{value:12.2f}{ratio:8.2f}   {verdict}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""`edgerl devices calibrate`: what this machine really does, measured in about a minute at the program's own shapes.
+
+Times of real updates, acts and encodings become rates by taking away what their calls cost; the forecast puts them
+together again for other lengths, budgets and stores (`edgerl/forecast.py`).
+"""
+
+import contextlib
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+import edgerl
+from edgerl import agents, envs, plan, representation, run, versions, work
+from edgerl.config import Config
+from edgerl.envs import EnvError, EnvSpec, suite_of
+from edgerl.evaluation import random_action
+from edgerl.freezing import freeze, rehearse
+from edgerl.types import Array
+from edgerl.work import Unit
+from memory_budget import format_bytes, rss_bytes
+from memory_budget.limits import cgroup_bytes
+from memory_budget.malloc import keep_blocks, trim
+
+ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
+BUDGET = 10_000_000  # bytes of the replays that are timed
+BLOCK = 64 * 2**20  # bytes copied, and written; larger than caches
+SECONDS = {False: 8.0, True: 4.0}  # that updates are timed for, before the freeze and after it, at most
+MOST, FEWEST = 200, 4  # how often anything is timed
+STEPS = 150  # of the environment
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Seconds of an algorithm's own parts, before the freeze and after it, beside the counts of each."""
+
+    units: tuple[Unit, Unit]
+    update: tuple[float, float]
+    act: tuple[float, float]
+    encode: float  # a frame, after the freeze
+
+
+def measure(title: str, threads: int, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """The profile of this machine as a table, as a file of it has it (docs/devices.md).
+
+    `folder`: where writing is timed; `say` hears what is being done. What cannot be measured here, such as environments
+    that are not installed or an algorithm that memory has no room for, is told and left out. Raises OSError where the
+    disk refuses to be written.
+    """
+    keep_blocks(run.SCRATCH_BLOCK)  # as a run does
+    libraries = baseline()
+    say("copying memory")
+    copy, fill = copying()
+    say("writing, synced")
+    written = writing(folder)
+    units, numbers = dict[str, Timed](), dict[str, tuple[float, str]]()
+    for algo, env in ENVS.items():
+        config = edgerl.configure(env=env, algo=algo, budget=BUDGET, threads=threads, freeze_at="never")
+        try:
+            say(f"stepping {env}")
+            numbers[f"{suite_of(env)}_step"] = 1e3 * stepping(config), "ms"
+        except EnvError as error:
+            say(f"not measured: {error}")
+            continue
+        spec = envs.describe(env)
+        needed = sum(plan.make(config, spec).ledger.values())
+        if needed > psutil.virtual_memory().available:
+            say(f"not measured: {algo}, which needs {format_bytes(needed)}")
+            continue
+        say(f"training {algo} on {env}'s shapes, before a freeze and after it")
+        units[algo] = updating(config, spec)
+    if units:
+        call, found = rates(units, 2 * copy)
+        numbers["call"] = 1e6 * call, "us"
+        for algo, parts in found.items():
+            numbers |= {f"{algo}_{part}": (1e-9 * rate, "GFLOP/s") for part, rate in parts.items()}
+    numbers["libraries"] = libraries / 1e6, "MB"
+    numbers["threads"] = threads, "threads"
+    return _table(title, copy, fill, written, numbers)
+
+
+def baseline() -> int:
+    """Bytes resident with all that training loads, its networks aside: nothing else may have been done before."""
+    config = edgerl.configure(env=ENVS["rainbow"], threads=1)
+    with contextlib.suppress(EnvError):
+        run.make_env(config, np.random.default_rng(0), training=True)
+    spec = envs.describe(config.run.env)
+    pixels = representation.pixels(spec, config.replay)
+    agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
+    rehearse(agent, pixels, config.agent.cut)
+    trim()
+    return rss_bytes() - sum(agent.nbytes().values())
+
+
+def _table(
+    title: str, copy: float, fill: float, written: float, numbers: dict[str, tuple[float, str]]
+) -> dict[str, Any]:
+    memory, clock = psutil.virtual_memory(), psutil.cpu_freq()
+    available = min(each for each in (memory.available, cgroup_bytes()) if each is not None)
+    cluster: dict[str, Any] = {"core": platform.machine(), "count": psutil.cpu_count() or 1}
+    if clock is not None and (hertz := clock.max or clock.current):
+        cluster["clock"] = round(hertz / 1000, 3)
+    return {
+        "title": title,
+        "platform": "linux",
+        "source": f"edgerl devices calibrate, {time.strftime('%Y-%m-%d')}, torch {versions.found()['torch']}",
+        "kind": "measured",
+        "clusters": [cluster],
+        "ram": _number(memory.total / 1e6, "MB"),
+        "application": _number(available / 1e6, "MB"),
+        "copy": _number(copy / 1e9, "GB/s"),
+        "fill": _number(fill / 1e9, "GB/s"),
+        "storage_write": _number(written / 1e6, "MB/s"),
+        "calibrated": {name: _number(value, unit) for name, (value, unit) in numbers.items()},
+    }
+
+
+def _number(value: float, unit: str) -> dict[str, Any]:
+    return {"value": float(f"{value:.4g}"), "unit": unit}
+
+
+def timed(action: Callable[[], Any], seconds: float) -> float:
+    """The median of as many calls as fit in `seconds`, after one that is not counted."""
+    action()
+    found: list[float] = []
+    while len(found) < FEWEST or (len(found) < MOST and sum(found) < seconds):
+        started = time.perf_counter()
+        action()
+        found.append(time.perf_counter() - started)
+    return statistics.median(found)
+
+
+def copying() -> tuple[float, float]:
+    """Bytes/s that one core copies, and fills."""
+    source, target = np.ones(BLOCK, np.uint8), np.zeros(BLOCK, np.uint8)
+    return BLOCK / timed(lambda: np.copyto(target, source), 1.0), BLOCK / timed(lambda: target.fill(1), 1.0)
+
+
+def writing(folder: Path) -> float:
+    """Bytes/s of writing a file as checkpoints are: written, synced, and gone again. Raises OSError."""
+    block = np.random.default_rng(0).integers(0, 256, BLOCK, np.uint8).data
+
+    def write() -> None:
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+
+    return BLOCK / timed(write, 6.0)
+
+
+def stepping(config: Config) -> float:
+    """Seconds of a random step of the environment, drawing included. Raises EnvError where it cannot be made."""
+    rng = np.random.default_rng(0)
+    env = run.make_env(config, rng, training=True)
+    env.reset()
+    started = time.perf_counter()
+    for _ in range(STEPS):
+        timestep = env.step(random_action(env, rng))
+        if timestep.terminated or timestep.truncated:
+            env.reset()
+    return (time.perf_counter() - started) / STEPS
+
+
+def updating(config: Config, spec: EnvSpec) -> Timed:
+    """Time an algorithm's updates, batches included, and its acts, on random frames, through a real freeze."""
+    rng, pixels = np.random.default_rng(0), representation.pixels(spec, config.replay)
+    planned = plan.make(config, spec)
+    agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
+    replay = run.make_replay(config, spec, planned.budget, pixels, rng)
+    frames = rng.integers(0, 256, (8, *spec.frame), np.uint8)
+    action = np.zeros(spec.actions, np.float32) if spec.continuous else 0
+    for n in range(replay.capacity):
+        replay.append(frames[n % 8], action, float(rng.random()), terminated=False)
+    window = rng.integers(0, 256, (spec.history, *spec.frame), np.uint8)
+
+    def update() -> None:
+        batch = replay.sample(config.replay.batch_size, 1.0)
+        replay.prioritize(batch.index, agent.update(batch).priority)
+
+    def encode() -> Array:
+        return replay.representation.observe(window)[0]
+
+    updates, acts = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for frozen in (False, True):
+            if frozen:
+                freeze(agent, replay, pixels, window, config.agent.cut, Path(folder))
+            update()  # twice, as actors are updated every second time
+            updates.append((timed(update, SECONDS[frozen]) + timed(update, 0.0)) / 2)
+            acts.append(timed(partial(agent.act, encode(), explore=False), 0.5))
+    units = [work.unit(config, planned, pixels.shape, frozen=frozen) for frozen in (False, True)]
+    return Timed((units[0], units[1]), (updates[0], updates[1]), (acts[0], acts[1]), timed(encode, 0.5))
+
+
+def rates(timed: dict[str, Timed], memory: float) -> tuple[float, dict[str, dict[str, float]]]:
+    """Seconds of a call, and of each algorithm the operations/s of its parts; `memory`: bytes/s read and written.
+
+    A call is what acting on a stored latent takes, where next to nothing else is done; at most half of any update.
+    """
+    calls = []
+    for each in timed.values():
+        acting = each.units[True].acting
+        calls.append((each.act[True] - acting.moved / memory) / acting.calls)
+        calls += [each.update[frozen] / unit.updating.calls / 2 for frozen, unit in enumerate(each.units)]
+    call = max(1e-7, min(calls))
+    found = {}
+    for algo, each in timed.items():
+        before, after = each.units
+        found[algo] = {
+            "training_before": 2 * before.updating.trained / (each.update[0] - call * before.updating.calls),
+            "training_after": 2 * after.updating.trained / (each.update[1] - call * after.updating.calls),
+            "acting": _rate(before.acting.inferred, each.act[0], call * before.acting.calls),
+            "encoding": _rate(after.encoding.inferred, each.encode, call * after.encoding.calls),
+        }
+    return call, found
+
+
+def _rate(multiplied: float, seconds: float, calls: float) -> float:
+    """Operations/s, of at least a tenth of the time."""
+    return 2 * multiplied / max(0.1 * seconds, seconds - calls)

@@ -1,0 +1,112 @@
+"""What a run does, in counts: torch's calls counted anew on real updates, and phases that add up to the whole run."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import edgerl
+from edgerl import agents, envs, plan, representation, run, work
+from edgerl.freezing import freeze
+from edgerl.work import Work
+
+
+class Count(TorchDispatchMode):
+    """Counts the operations that torch is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.calls += 1
+        return operation(*args, **(kwargs or {}))
+
+
+def made(algo, env, encoder, **settings):
+    config = edgerl.configure(env=env, algo=algo, encoder=encoder, budget="6MB", threads=1, **settings)
+    spec = envs.describe(env)
+    pixels = representation.pixels(spec, config.replay)
+    return config, spec, pixels, plan.make(config, spec)
+
+
+def counted(algo, env, encoder, folder):
+    """Calls of an update (mean of two) and an act, before the freeze and after it, and what the counts say of them."""
+    config, spec, pixels, planned = made(algo, env, encoder, batch_size=4, freeze_at=60)
+    if hasattr(config.agent, "random_steps"):
+        config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, random_steps=0))
+    if hasattr(config.agent, "epsilon_start"):
+        greedy = dataclasses.replace(config.agent, epsilon_start=0.0, epsilon_end=0.0)
+        config = dataclasses.replace(config, agent=greedy)
+    rng = np.random.default_rng(0)
+    agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
+    replay = run.make_replay(config, spec, planned.budget, pixels, rng)
+    for _ in range(60):
+        action = rng.uniform(-1, 1, spec.actions) if spec.continuous else int(rng.integers(spec.actions))
+        replay.append(rng.integers(0, 256, spec.frame, np.uint8), action, 0.0, terminated=False)
+    window = np.zeros((spec.history, *spec.frame), np.uint8)
+    for frozen in (False, True):
+        if frozen:
+            freeze(agent, replay, pixels, window, config.agent.cut, folder)
+            planned = dataclasses.replace(planned)
+        with Count() as updates:
+            for _ in range(2):
+                agent.update(replay.sample(4, 1.0))
+        with Count() as act:
+            agent.act(replay.representation.observe(window)[0], explore=True)
+        unit = work.unit(config, planned, pixels.shape, frozen=frozen)
+        yield frozen, (updates.calls / 2, act.calls), (unit.updating.calls, unit.acting.calls)
+
+
+@pytest.mark.parametrize(
+    ("algo", "env", "encoder"),
+    [
+        ("rainbow", "atari/qbert", "data_efficient"),
+        ("rainbow", "atari/qbert", "impala"),
+        ("dqn", "atari/qbert", "data_efficient"),
+        ("curl", "dmc/walker-walk", "curl"),
+        ("sac", "dmc/walker-walk", "curl"),
+    ],
+)
+def test_calls_are_what_torch_is_asked_for(algo, env, encoder, tmp_path):
+    for frozen, (update, act), (said_update, said_act) in counted(algo, env, encoder, tmp_path):
+        assert said_update == pytest.approx(update, rel=0.15), (frozen, "update")
+        assert said_act == pytest.approx(act, abs=12), (frozen, "act")
+
+
+@pytest.mark.parametrize(
+    ("env", "freeze_at"), [("atari/qbert", 700), ("dmc/walker-walk", 700), ("atari/qbert", "never")]
+)
+def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
+    algo = edgerl.configure(env=env).run.algo
+    encoder = edgerl.configure(env=env).agent.encoder
+    config, _, pixels, planned = made(algo, env, encoder, steps=2000, freeze_at=freeze_at, checkpoint_every=500)
+    found, counts = work.phases(config, planned, pixels.shape), planned.flops
+    start, frozen_at = config.replay.learn_start, 2000 if freeze_at == "never" else freeze_at
+    exact = 0
+    for step in range(2000):
+        frozen = step >= frozen_at
+        learns = step >= start
+        exact += counts.exact_per_update(frozen=frozen) if learns else counts.acting(frozen=frozen)
+    if freeze_at != "never":
+        exact += counts.conversion(min(planned.before.rows, frozen_at))
+    together = sum(found.values(), Work())
+    assert together.trained + together.inferred == pytest.approx(exact)
+    assert together.simulated == 2000
+    assert together.written == 5 * work.checkpoint_bytes(planned)  # at 0, 500, 1,000, 1,500 and at the end
+    assert (found["conversion"] == Work()) == (freeze_at == "never")
+
+
+def test_part_of_a_run_is_less_in_every_phase():
+    config, _, pixels, planned = made("rainbow", "atari/qbert", "data_efficient", steps=4000, freeze_at=2000)
+    whole = work.phases(config, planned, pixels.shape)
+    early = work.phases(config, planned, pixels.shape, 1800)
+    assert early["updating after T_f"] == Work()
+    assert early["conversion"] == Work()
+    assert 0 < early["updating before T_f"].trained < whole["updating before T_f"].trained
+
+
+def test_work_adds_up_and_multiplies():
+    one = Work(trained=1, moved=2, calls=3)
+    assert one + 2 * one == Work(trained=3, moved=6, calls=9)
