@@ -38,25 +38,25 @@ def analyze(
     policy = Policy(folder, threads=threads)
     notes += [f"passed over: {line}" for line in policy.passed]
     chain, gap = select(folder, every, policy.config.run.snapshot_every, notes)
+    steps, whole = [each.step for each in chain], [each.step for each in chain if each.cut is None]
     config, spec, step = policy.config, policy.spec, policy.step
+    frozen_at = config.run.freeze_at if policy.agent.cut is not None or len(whole) < len(chain) else None
     pixels = representation.pixels(spec, config.replay)
-    frozen = policy.agent.cut is not None or any(each.cut is not None for each in chain)
     playing, ours, others = np.random.default_rng([config.run.seed, 1]).spawn(3)
-    agent = agents.make(config, pixels.shape, spec.actions, ours, threads=threads)
-    found = layers(agent, config, pixels.shape, np.zeros((), spec.action))
+    fresh = agents.make(config, pixels.shape, spec.actions, others, threads=threads)
+    found = layers(fresh, config, pixels.shape, np.zeros((), spec.action))
     followed = _followed(found, layer)
     windows = frames or _frames(found, views(pixels))
     wanted = _wanted(found, windows, views(pixels), notes)
     seen = play(policy, windows, playing, lambda done: say(f"playing, window {done:,} of {windows:,}"))
     del policy  # and with it a network and a session
     looking = Looking(folder, seen, threads)
+    agent = agents.make(config, pixels.shape, spec.actions, ours, threads=threads)
     scores, bases, shown = compare(chain, agent, looking, wanted, followed, say)
     say("comparing with an untrained network")
-    fresh = agents.make(config, pixels.shape, spec.actions, others, threads=threads)
     random = untrained(fresh, looking, bases, wanted)
-    frozen_at = config.run.freeze_at if frozen else None
     stem = [each.name for each in wanted if each.part == "stem"]
-    intervals = _intervals([each.step for each in chain if each.cut is None], scores, random, shown, stem)
+    intervals = _intervals(whole, scores, random, shown, stem)
     learning = [each for each in intervals if each.start >= config.replay.learn_start]
     run, its = config.run, config.agent
     return {
@@ -71,7 +71,7 @@ def analyze(
             "crops": views(pixels),
         },
         "gap": gap,
-        "steps": [each.step for each in chain],
+        "steps": steps,
         "variance": svcca.VARIANCE,
         "layers": [
             {

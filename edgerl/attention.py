@@ -23,7 +23,8 @@ def moved(before: Array, after: Array) -> float:
     """
     one, other = (_unit(each.reshape(len(each), -1)) for each in (before, after))
     flat = ~one.any(axis=1) & ~other.any(axis=1)
-    return float(np.mean(np.where(flat, 0.0, 1.0 - np.einsum("bp,bp->b", one, other))))
+    apart = np.where(flat, 0.0, 1.0 - np.einsum("bp,bp->b", one, other))
+    return max(0.0, float(np.mean(apart)))  # below it is rounding
 
 
 def _unit(found: Array) -> Array:

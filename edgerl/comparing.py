@@ -77,14 +77,19 @@ def apart(steps: list[int], gap: int) -> list[int]:
 def compare(
     chain: list[Snapshot], agent: Agent, looking: Looking, wanted: list[Layer], followed: Layer, say: Say
 ) -> tuple[dict[str, list[Score]], dict[str, Array], Attention]:
-    """Every layer's scores from each snapshot to the next, its directions in the last that has it, and attention."""
+    """Every layer's scores from each snapshot to the next, its directions in the last that has it, and attention.
+
+    Empties `chain`, so that no more of it is in memory than is looked at.
+    """
     scores: dict[str, list[Score]] = {layer.name: [] for layer in wanted}
     bases: dict[str, tuple[int, Array]] = {}
     numbers, sample = _numbers(looking.observations)
     shown = Attention(followed, [looking.observations.shown(number) for number in sample])
     before: Array | None = None
-    for number, snapshot in enumerate(chain, start=1):
-        say(f"snapshot {number} of {len(chain)}, of step {snapshot.step:,}")
+    count = len(chain)
+    while chain:
+        snapshot = chain.pop(0)
+        say(f"snapshot {count - len(chain)} of {count}, of step {snapshot.step:,}")
         snapshots.load(agent, snapshot)
         found = looking.activations(agent, wanted)
         for name in list(found):

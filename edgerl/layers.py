@@ -12,7 +12,7 @@ from edgerl.agents import Agent
 from edgerl.checkpoint import CheckpointError
 from edgerl.config import Config
 from edgerl.freezing import ONNX_FILE
-from edgerl.observations import Observations
+from edgerl.observations import BATCH, Observations
 from edgerl.types import Array
 from runtime import Session
 
@@ -92,9 +92,17 @@ class Looking:
 
     def watched(self, agent: Agent, layer: Layer, numbers: Array) -> Array | None:
         """What a layer gives for some windows as they are seen to act, [b, C, h, w]; None where the agent lacks it."""
-        windows = self.observations.centred(numbers)
-        found = agent.activations(self._input(agent, windows), self.observations.actions[numbers])
-        return found.get(layer.name)
+        found = []
+        for low in range(0, len(numbers), BATCH):
+            part = numbers[low : low + BATCH]
+            windows = self.observations.centred(part)
+            given = agent.activations(
+                windows if agent.cut is None else self._encode(windows), self.observations.actions[part]
+            )
+            if layer.name not in given:
+                return None
+            found.append(given[layer.name])
+        return np.concatenate(found)
 
     def _folded(self, layer: Layer, found: Array) -> Array:
         if not layer.maps:
@@ -111,9 +119,6 @@ class Looking:
             self._kept = [self._encode(each) for each, _ in self.observations.batches()]
         for number, (windows, actions) in enumerate(self.observations.batches()):
             yield self._encode(windows) if self._kept is None else self._kept[number], actions
-
-    def _input(self, agent: Agent, windows: Array) -> Array:
-        return windows if agent.cut is None else self._encode(windows)
 
     @property
     def _encode(self) -> Session:

@@ -16,7 +16,7 @@ from edgerl.types import Array
 from memory_budget import format_bytes
 
 RANDOM = 0.2  # of the actions: a greedy policy may see little
-BATCH = 64  # windows at a time: of CURL's encoder all layers' activations are then 50 MB
+BATCH = 32  # windows at a time: all layers' activations of CURL's encoder are then 25 MB
 
 
 @dataclass(frozen=True)

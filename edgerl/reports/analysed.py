@@ -125,7 +125,8 @@ def lowest(found: dict[str, Any]) -> float:
     """Where an axis of scores begins: a tenth or so below the lowest one that is drawn."""
     drawn = [found["rule"]["similarity"], *(each["untrained"] for each in found["layers"])]
     drawn += [score["score"] for each in found["layers"] for score in each["scores"]]
-    return max(0.0, math.floor(10 * min(each for each in drawn if each is not None)) / 10 - 0.1)
+    low = min(float(each) for each in drawn if each is not None)
+    return max(0.0, math.floor(10 * low) / 10 - 0.1)
 
 
 def _curves(found: dict[str, Any]) -> dict[str, Any]:
