@@ -251,7 +251,7 @@ REFUSED = {  # source, options, what is said
     "no such folder": ("nowhere", [], "--encoder-from: there is no folder"),
     "no run": ("empty", [], "config.toml does not exist"),
     "no checkpoint": ("unsaved", [], "holds no checkpoint"),
-    "a damaged checkpoint": ("damaged", [], "000000000 is damaged"),
+    "a damaged checkpoint": ("damaged", [], "000000012 is damaged"),
     "a damaged stem": ("stem", [], "encoder.onnx is damaged: its checksum differs"),
     "another encoder": (
         "whole", ["--encoder", "canonical"], "has encoder data_efficient of 4x84x84, this run canonical of 4x84x84",
@@ -301,9 +301,11 @@ def test_what_cannot_be_taken_is_one_line_that_names_both_and_nothing_is_made(ca
 
 def test_a_pair_of_encoders_is_not_one(tmp_path):
     """Rainbow with CURL's encoder, on windows as large."""
-    source = str(tmp_path / "source")
+    source = tmp_path / "source"
     run.train(tiny(encoder="curl", steps=1), source, quiet=True)
-    control = configure(env="dmc/pendulum-swingup", crop=0, random_crop=False, augmentations=1, encoder_from=source)
+    control = configure(
+        env="dmc/pendulum-swingup", crop=0, random_crop=False, augmentations=1, encoder_from=str(source)
+    )
     with pytest.raises(
         ConfigError, match="was trained by rainbow, this run by curl: curl has two encoders, rainbow one"
     ):
