@@ -14,8 +14,10 @@ from edgerl.layers import PER_NEURON, Layer, Looking, layers
 from edgerl.observations import RANDOM, play, views
 from edgerl.policy import Policy
 from edgerl.settling import Interval, Rule, verdict
+from memory_budget.malloc import returning_blocks, trim
 
 FRAMES = 200  # windows that are played at least, if nothing else is said
+LARGE_BLOCK = 2**20  # bytes; what is taken in blocks above this, as whole layers are, leaves the process when freed
 
 
 def analyze(
@@ -50,11 +52,13 @@ def analyze(
     wanted = _wanted(found, windows, views(pixels), notes)
     seen = play(policy, windows, playing, lambda done: say(f"playing, window {done:,} of {windows:,}"))
     del policy  # and with it a network and a session
-    looking = Looking(folder, seen, threads)
-    agent = agents.make(config, pixels.shape, spec.actions, ours, threads=threads)
-    scores, bases, shown = compare(chain, agent, looking, wanted, followed, say)
-    say("comparing with an untrained network")
-    random = untrained(fresh, looking, bases, wanted)
+    with returning_blocks(above=LARGE_BLOCK):
+        trim()
+        looking = Looking(folder, seen, threads)
+        agent = agents.make(config, pixels.shape, spec.actions, ours, threads=threads)
+        scores, bases, shown = compare(chain, agent, looking, wanted, followed, say)
+        say("comparing with an untrained network")
+        random = untrained(fresh, looking, bases, wanted)
     stem = [each.name for each in wanted if each.part == "stem"]
     intervals = _intervals(whole, scores, random, shown, stem)
     learning = [each for each in intervals if each.start >= config.replay.learn_start]

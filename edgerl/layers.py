@@ -78,17 +78,23 @@ class Looking:
     def __init__(self, folder: Path, observations: Observations, threads: int) -> None:
         self.folder, self.observations, self.threads = folder, observations, threads
         self._session: Session | None = None
-        self._kept: list[Array] | None = None
+        self._kept: list[tuple[Array, Array]] | None = None
 
     def activations(self, agent: Agent, wanted: list[Layer]) -> dict[str, Array]:
         """Of each wanted layer that the agent has what it gives for all observations: float32 [neurons, datapoints]."""
-        parts: dict[str, list[Array]] = {}
+        whole: dict[str, Array] = {}
+        filled = dict.fromkeys((layer.name for layer in wanted), 0)
         for observations, actions in self._batches(agent):
             found = agent.activations(observations, actions)
             for layer in wanted:
                 if layer.name in found:
-                    parts.setdefault(layer.name, []).append(self._folded(layer, found[layer.name]))
-        return {name: np.concatenate(parts.pop(name), axis=1) for name in list(parts)}
+                    part, low = self._folded(layer, found[layer.name]), filled[layer.name]
+                    if layer.name not in whole:
+                        shape = layer.neurons, layer.datapoints(self.observations.seen)
+                        whole[layer.name] = np.empty(shape, np.float32)
+                    filled[layer.name] += part.shape[1]
+                    whole[layer.name][:, low : filled[layer.name]] = part
+        return whole
 
     def watched(self, agent: Agent, layer: Layer, numbers: Array) -> Array | None:
         """What a layer gives for some windows as they are seen to act, [b, C, h, w]; None where the agent lacks it."""
@@ -115,10 +121,13 @@ class Looking:
         if agent.cut is None:
             yield from self.observations.batches()
             return
-        if self._kept is None and 4 * self.observations.seen * prod(self._encode.shape) <= KEPT_BYTES:
-            self._kept = [self._encode(each) for each, _ in self.observations.batches()]
-        for number, (windows, actions) in enumerate(self.observations.batches()):
-            yield self._encode(windows) if self._kept is None else self._kept[number], actions
+        encoded = ((self._encode(windows), actions) for windows, actions in self.observations.batches())
+        if 4 * self.observations.seen * prod(self._encode.shape) > KEPT_BYTES:
+            yield from encoded
+            return
+        if self._kept is None:
+            self._kept = list(encoded)
+        yield from self._kept
 
     @property
     def _encode(self) -> Session:
