@@ -85,6 +85,9 @@ def train(
     accelerator: Annotated[
         str | None, typer.Option(help="where torch trains: cpu (the default), cuda or auto", metavar="cpu|cuda|auto")
     ] = None,
+    ort_provider: Annotated[
+        str | None, typer.Option(help="who encodes for ONNX Runtime after T_f (default: cpu)", metavar="cpu|cuda|...")
+    ] = None,
     action_repeat: Annotated[
         int | None, typer.Option(help="env steps that an action of dmc lasts (default: the preset's)")
     ] = None,

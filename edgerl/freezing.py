@@ -16,7 +16,7 @@ from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
-from runtime import Session
+from runtime import CPU, Session, providers
 from runtime.export import export, export_pieces
 from runtime.export import latents as latents_of
 
@@ -40,15 +40,17 @@ def freeze(
     *,
     store: str = "auto",
     dtype: str = "float32",
+    provider: str = CPU,
     chunk: int = CHUNK,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> dict[str, Any]:
     """Move the cut from the input to behind layer `cut`; ONNX Runtime runs the stem, from `folder`, from now on.
 
     `window` [history, *frame] is the one about to be acted on; parity is checked on it and on the newest rows (at step
-    0 there are none). `store`, `dtype`: what the replay holds from now on, as in `ReplayConfig`; `chunk`: windows
-    encoded at a time; `progress` hears how many rows are done. Returns what the summary says of the freeze, the step
-    aside. Raises FreezeError where parity fails: the agent has lost its stem then, the replay is as it was.
+    0 there are none). `store`, `dtype`: what the replay holds from now on, as in `ReplayConfig`; `provider`: who
+    encodes for ONNX Runtime, if it has parity; `chunk`: windows encoded at a time; `progress` hears how many rows are
+    done. Returns what the summary says of the freeze, the step aside. Raises FreezeError where parity fails: the agent
+    has lost its stem then, the replay is as it was.
     """
     meter, started, rows, capacity = PeakMeter(), time.perf_counter(), len(replay), replay.capacity
     with returning_blocks(above=LARGE_BLOCK):
@@ -60,8 +62,9 @@ def freeze(
         del stem
         agent.freeze(cut)
         trim()  # before ONNX Runtime takes as much: the stem is in one place at a time
-        encode = Session(folder / ONNX_FILE, most=chunk)
-        difference = float(np.abs(encode(windows) - expected).max())
+        encode, difference, passed = providers.session(
+            folder / ONNX_FILE, provider, windows, expected, TOLERANCE, most=chunk
+        )
         if not difference <= TOLERANCE:  # which lets no NaN pass
             raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
         del windows, expected
@@ -87,6 +90,8 @@ def freeze(
         "parity_max_abs_diff": difference,
         "onnx_file": ONNX_FILE,
         "onnx_sha256": sha256,
+        "provider": encode.provider,
+        "provider_passed_over": passed,
         "peak_extra_bytes": meter.extra_bytes(),
         "child_peak_bytes": None,
     }
@@ -111,6 +116,7 @@ def told(report: dict[str, Any], capacity: int, dtype: str) -> str:
         + (f", the {dropped:,} oldest dropped" if dropped else "")
         + f" ({report['store']}, {codec}), capacity {capacity:,}; parity {report['parity_max_abs_diff']:.1e}"
         + (f"; peak extra {format_bytes(extra)}" if extra is not None else "")
+        + (f"; {passed}" if (passed := report["provider_passed_over"]) else "")
     )
 
 
@@ -132,14 +138,23 @@ def spread(replay: Replay, most: int) -> Array:
 
 
 def frozen(
-    folder: Path, pixels: Pixels, rng: np.random.Generator, report: dict[str, Any], *, chunk: int = CHUNK
+    folder: Path,
+    pixels: Pixels,
+    rng: np.random.Generator,
+    report: dict[str, Any],
+    *,
+    provider: str = CPU,
+    chunk: int = CHUNK,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Latents | Encoded:
     """What a run stores instead of `pixels` since the freeze that `report` tells of, by the stem in its folder.
 
-    `rng` draws the crops; `chunk`: windows encoded at a time. Raises CheckpointError where that file is not the one
-    which the run wrote.
+    `rng` draws the crops; `provider`: who encodes, if it agrees with the CPU, `say` hears where it does not; `chunk`:
+    windows encoded at a time. Raises CheckpointError where that file is not the one which the run wrote.
     """
-    encode = Session(stem_file(folder, report), most=chunk)
+    encode, passed = _agreeing(stem_file(folder, report), provider, pixels.shape, chunk)
+    if passed:
+        say(passed)
     if report["store"] == "pixels":
         return _encoded(encode, pixels, rng)
     return _latents(encode, pixels, rng, report["codec"])
@@ -164,6 +179,18 @@ def _encoded(encode: Session, pixels: Pixels, rng: np.random.Generator) -> Encod
     return Encoded(Stem(encode, encode.shape, pixels, views=min(1, pixels.augment), rng=rng))
 
 
-def rehearse(agent: Agent, pixels: Pixels, cut: str) -> None:
-    """Export and run the stem once, for nothing: what would fail at T_f fails now, and its libraries are in memory."""
-    Session(export(agent.stem(cut), pixels.shape))(np.zeros((1, *pixels.shape), np.uint8))
+def rehearse(agent: Agent, pixels: Pixels, cut: str, provider: str = CPU) -> str | None:
+    """Export and run the stem once, for nothing: what would fail at T_f fails now, and its libraries are in memory.
+
+    Returns why `provider` would not encode, None where it would.
+    """
+    encode, passed = _agreeing(export(agent.stem(cut), pixels.shape), provider, pixels.shape, 1)
+    encode(np.zeros((1, *pixels.shape), np.uint8))
+    return passed
+
+
+def _agreeing(model: Path | bytes, provider: str, shape: tuple[int, ...], most: int) -> tuple[Session, str | None]:
+    """The stem on `provider` where it agrees with the CPU on a window of noise, and why not where it does not."""
+    noise = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
+    encode, _, passed = providers.session(model, provider, noise, None, TOLERANCE, most=most)
+    return encode, passed

@@ -25,6 +25,7 @@ MAY_CHANGE = (
     "snapshot_every",
     "process_limit",
     "stop_at_flops",
+    "ort_provider",
     "quiet",
 )
 
@@ -94,6 +95,7 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
         if said["replay"].get("pixel_codec", "raw") != "raw":
             raise ConfigError("--pixel-codec: --budget unbounded makes room for raw frames; give raw, or a budget")
         tables["replay"]["pixel_codec"] = "raw"
+    _settle_provider(run)
     _settle_transfer(run)
     notes = _settle_freeze(run, given="freeze_at" in said["run"])
     if profile and profile.application is None and run.get("process_limit") is None:
@@ -120,6 +122,7 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
             raise ConfigError(f"{_option(name)}: cannot change at --resume; what can: {allowed}")
     config = configs.load(folder / "config.toml")
     changes = _given({name: options.get(name) for name in MAY_CHANGE if name != "quiet"})["run"]
+    _settle_provider(changes)
     return replace(config, run=replace(config.run, **changes))
 
 
@@ -195,6 +198,17 @@ def _bytes(option: str, value: Any) -> Any:
         return parse_bytes(str(value))
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
+
+
+def _settle_provider(run: dict[str, Any]) -> None:
+    """The execution provider by its full name; whether this machine has it shows when the stem is rehearsed."""
+    if "ort_provider" in run:
+        from runtime import providers
+
+        try:
+            run["ort_provider"] = providers.full_name(run["ort_provider"])
+        except ValueError as error:
+            raise ConfigError(f"--ort-provider: {error}") from None
 
 
 def _settle_transfer(run: dict[str, Any]) -> None:

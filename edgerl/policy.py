@@ -14,7 +14,8 @@ from edgerl.types import Array
 
 class Policy:
     """The newest checkpoint of a run. `config`: the run's; `step`: agent steps it was trained for; `spec`: the
-    environment's; `passed`: a line for each damaged newer checkpoint. Raises ConfigError or CheckpointError.
+    environment's; `passed`: a line for each damaged newer checkpoint, and for an execution provider that is
+    not here or does not agree. Raises ConfigError or CheckpointError.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
@@ -35,7 +36,9 @@ class Policy:
         if self.agent.cut is not None:
             most = representation.chunk(self.config.agent.encoder, pixels.shape)
             report = saved.values["trainer"]["freeze_report"]
-            self.representation = frozen(folder, pixels, rng, report, chunk=most)
+            self.representation = frozen(
+                folder, pixels, rng, report, provider=run.ort_provider, chunk=most, say=self.passed.append
+            )
 
     def act(self, observation: Array) -> Any:
         """The greedy action for one window, uint8 [history, *frame], newest frame last: a number or a vector.

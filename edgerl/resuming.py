@@ -61,8 +61,16 @@ def _restore(trainer: "Trainer", saved: checkpoint.Saved) -> None:
     trainer.agent.load(saved.agent_arrays, values["agent"])
     if trainer.agent.cut is not None:
         report = values["trainer"]["freeze_report"]
-        most = chunk(trainer.config.agent.encoder, trainer.pixels.shape)
-        replay.transcode(frozen(trainer.folder, trainer.pixels, replay.sampler.rng, report, chunk=most))
+        found = frozen(
+            trainer.folder,
+            trainer.pixels,
+            replay.sampler.rng,
+            report,
+            provider=trainer.config.run.ort_provider,
+            chunk=chunk(trainer.config.agent.encoder, trainer.pixels.shape),
+            say=trainer.reporter.say,
+        )
+        replay.transcode(found)
     replay.restore(values["replay"], saved.read_raw)
     for name in KEPT:
         setattr(trainer, name, ({"origin": None} | values["trainer"])[name])  # which came later

@@ -61,7 +61,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     agent = agents.make(config, pixels.shape, env.actions, agent_rng)
     if begins_with is not None:
         transfer.begin(agent, begins_with)
-    rehearse(agent, pixels, config.agent.cut)
+    passed = rehearse(agent, pixels, config.agent.cut, run.ort_provider)
     trim()  # what making and exporting the networks took on the way
     libraries = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
     preflight.check_fit(planned, libraries, limit, source)
@@ -75,6 +75,8 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
         elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
         with Watchdog(limit) as watchdog, Reporter(run.steps, quiet=quiet, elsewhere=elsewhere) as reporter:
             reporter.say(preflight.introduction(config, planned, limit, source, folder))
+            if passed is not None and saved is None:  # a resumed run says it of the stem it has, or at its freeze
+                reporter.say(f"--ort-provider: {passed}")
             if profile is not None:
                 expected = forecast.forecast(config, planned, pixels.shape, profile)
                 reporter.say(f"forecast {forecast.words(expected, profile.name)}")

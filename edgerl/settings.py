@@ -17,6 +17,7 @@ class RunConfig:
     `budget`: bytes, or "unbounded" for as many rows as there are steps. None: no device, no freeze ("never" in TOML),
     no limit of its own (`process_limit`, bytes), no end but `steps` (`stop_at_flops`, multiply-adds); `action_repeat`
     is dm_control's. `encoder_from`: the folder of the run whose networks this one begins with, `transfer`: which.
+    `ort_provider`: ONNX Runtime's execution provider that encodes after the freeze, if it has parity.
     """
 
     env: str
@@ -40,6 +41,7 @@ class RunConfig:
     encoder_from: str | None = None  # these came later: what runs of before them did
     transfer: Literal["all", "encoder"] | None = None
     snapshot_every: int = 0
+    ort_provider: str = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)

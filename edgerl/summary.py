@@ -26,6 +26,8 @@ FREEZE_KEYS = (
     "onnx_sha256",
     "peak_extra_bytes",
     "child_peak_bytes",
+    "provider",
+    "provider_passed_over",
 )
 
 

@@ -186,6 +186,7 @@ class Trainer:
             self.folder,
             store=config.replay.store,
             dtype=config.replay.latent_dtype,
+            provider=config.run.ort_provider,
             chunk=chunk(config.agent.encoder, self.pixels.shape),
             progress=lambda done: self.show(f"freezing, row {done:,} of {len(self.replay):,}"),
         )

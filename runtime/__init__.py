@@ -1,5 +1,5 @@
 """The frozen stem, inference only. `runtime.export` needs torch and is imported where it is used."""
 
-from runtime.session import Session
+from runtime.session import CPU, Session
 
-__all__ = ["Session"]
+__all__ = ["CPU", "Session"]

@@ -7,24 +7,34 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+CPU = "CPUExecutionProvider"
+OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # whose 10 bits of mantissa would fail parity
+
 
 class Session:
     """Encodes windows without torch: call it with [B, ...] as the model's input dtype, get float32 [B, *shape].
 
-    `shape` is what one window becomes; `most`: windows that are encoded at a time, which bounds the memory it takes.
-    The arena of ONNX Runtime is off and idle threads sleep, so that memory and cores belong to the training. Raises
-    onnxruntime's error for a file that is no model.
+    `shape` is what one window becomes; `most`: windows that are encoded at a time, which bounds the memory it takes;
+    `provider`: the execution provider that takes what it can of the model, the rest is the CPU's. The arena of ONNX
+    Runtime is off and idle threads sleep, so that memory and cores belong to the training. Raises ValueError where this
+    build has no such provider, onnxruntime's error for a file that is no model.
     """
 
-    def __init__(self, model: Path | bytes, threads: int = 1, most: int | None = None) -> None:
-        self.most = most
+    def __init__(self, model: Path | bytes, threads: int = 1, most: int | None = None, provider: str = CPU) -> None:
+        self.most, self.provider = most, provider
+        available = onnxruntime.get_available_providers()
+        if provider not in available:
+            raise ValueError(f"{provider} is not in this build of ONNX Runtime, which has {', '.join(available)}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.enable_cpu_mem_arena = False
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+            model if isinstance(model, bytes) else str(model),
+            options,
+            providers=[(name, OPTIONS.get(name, {})) for name in dict.fromkeys([provider, CPU])],
+            enable_fallback=0,  # which would be a provider's failure unseen; see runtime.providers
         )
         self._input = self._session.get_inputs()[0].name
         self.shape = tuple(self._session.get_outputs()[0].shape[1:])
