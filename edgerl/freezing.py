@@ -115,6 +115,7 @@ def told(report: dict[str, Any], capacity: int, dtype: str) -> str:
         f"frozen in {report['seconds']:.2f} s; {report['rows_after']:,} rows kept"
         + (f", the {dropped:,} oldest dropped" if dropped else "")
         + f" ({report['store']}, {codec}), capacity {capacity:,}; parity {report['parity_max_abs_diff']:.1e}"
+        + (f" on {report['provider']}" if report["provider"] != CPU else "")
         + (f"; peak extra {format_bytes(extra)}" if extra is not None else "")
         + (f"; {passed}" if (passed := report["provider_passed_over"]) else "")
     )

@@ -4,6 +4,7 @@ This machine's ONNX Runtime has one provider beside the CPU's, Azure's, which le
 """
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -93,8 +94,9 @@ def test_a_model_that_no_provider_reads_is_an_error():
         providers.session(b"no model", AZURE, WINDOWS, None, 1e-4)
 
 
-def test_a_run_takes_it_through_freeze_resume_and_eval(tmp_path, program):
-    found = run.train(options.configured(TINY | {"ort_provider": "azure"}), tmp_path / "run", quiet=True)
+def test_a_run_takes_it_through_freeze_resume_and_eval(tmp_path, program, capsys):
+    found = run.train(options.configured(TINY | {"ort_provider": "azure"}), tmp_path / "run")
+    assert re.search(rf"parity \S+ on {AZURE}\b", " ".join(capsys.readouterr().err.split()))
     assert (found["freeze"]["provider"], found["freeze"]["provider_passed_over"]) == (AZURE, None)
     code, _, lines = program("train", "--resume", tmp_path / "run", "--steps", "24")
     assert code == 0
