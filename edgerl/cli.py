@@ -134,7 +134,7 @@ def train(
         )
     if found["status"] == "interrupted":
         _complain(f"interrupted; checkpoint saved in {folder / found['checkpoint']}")
-    raise typer.Exit(EXIT[found["status"]])
+    sys.exit(EXIT[found["status"]])
 
 
 @app.command("eval", short_help="play whole games with a trained agent")
@@ -256,12 +256,15 @@ def _complain(message: str) -> None:
 def main() -> None:
     """The `edgerl` program: errors a user can cause are one line on stderr and exit code 2."""
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == EXIT["interrupted"]:  # which Typer makes of Ctrl-C; `train` has said more, and left itself
+            _leave("interrupted", code)
+        sys.exit(code)
     except ConfigError as error:
         _leave(str(error), 2)
     except TyperException as error:
         _leave(error.format_message().replace("\n", " "), 2)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort):  # before Typer's own hands
         _leave("interrupted", 130)
     except OSError as error:
         _leave(f"{error.filename or 'the system'}: {error.strerror or error}", 1)

@@ -1,5 +1,6 @@
 """The commands for many runs: their options. What they do is imported when they are called."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -81,7 +82,7 @@ def sweep(
     given |= {name: given[name] or [] for name in ("env", "vary", "set", "slurm")}
     from edgerl.sweeps import launching
 
-    raise typer.Exit(launching.sweep(given))
+    sys.exit(launching.sweep(given))
 
 
 def report(

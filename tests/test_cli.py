@@ -77,6 +77,14 @@ def test_an_out_folder_that_cannot_be_written_is_refused(edgerl, tmp_path):
     assert "--out" in ended.stderr
 
 
+def test_games_that_are_interrupted_end_in_one_line(program, snapshotted, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgerl.run.evaluate", interrupted)
+    assert program("eval", snapshotted) == (130, "", ["edgerl: interrupted"])
+
+
 def test_train_then_eval(edgerl, tmp_path):
     out = tmp_path / "deep" / "run"
     ended = edgerl(*TRAIN, "--device", "jetson_nano", "--freeze-at", "250", "--out", out)
