@@ -173,6 +173,7 @@ def stepping(config: Config) -> float:
 
 def updating(config: Config, spec: EnvSpec) -> Timed:
     """Time an algorithm's updates, batches included, and its acts, on random frames, through a real freeze."""
+    keep_blocks(run.SCRATCH_BLOCK)  # once more: the freeze of the algorithm before has undone it
     rng, pixels = np.random.default_rng(0), representation.pixels(spec, config.replay)
     planned = plan.make(config, spec)
     agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
@@ -184,8 +185,9 @@ def updating(config: Config, spec: EnvSpec) -> Timed:
     window = rng.integers(0, 256, (spec.history, *spec.frame), np.uint8)
 
     def update() -> None:
-        batch = replay.sample(config.replay.batch_size, 1.0)
-        replay.prioritize(batch.index, agent.update(batch).priority)
+        for _ in range(2):  # actors are updated every second time
+            batch = replay.sample(config.replay.batch_size, 1.0)
+            replay.prioritize(batch.index, agent.update(batch).priority)
 
     def encode() -> Array:
         return replay.representation.observe(window)[0]
@@ -195,8 +197,7 @@ def updating(config: Config, spec: EnvSpec) -> Timed:
         for frozen in (False, True):
             if frozen:
                 freeze(agent, replay, pixels, window, config.agent.cut, Path(folder))
-            update()  # twice, as actors are updated every second time
-            updates.append((timed(update, SECONDS[frozen]) + timed(update, 0.0)) / 2)
+            updates.append(timed(update, SECONDS[frozen]) / 2)
             acts.append(timed(partial(agent.act, encode(), explore=False), 0.5))
     units = [work.unit(config, planned, pixels.shape, frozen=frozen) for frozen in (False, True)]
     return Timed((units[0], units[1]), (updates[0], updates[1]), (acts[0], acts[1]), timed(encode, 0.5))

@@ -56,8 +56,10 @@ def sheet(profile: DeviceProfile) -> Table:
         if each is not profile:
             found.add_row()
             found.add_row(each.mode, style="bold")
-        for row in _rows(each, NUMBERS if each is profile else tuple(CLOCKED)):
-            found.add_row(*row)
+        above = ""
+        for number, value, kind, source in _rows(each, NUMBERS if each is profile else tuple(CLOCKED)):
+            found.add_row(number, value, kind, "as above" if source == above else source)
+            above = source
     return found
 
 

@@ -30,15 +30,17 @@ class _Tree:
     RESCAN = 10  # readings
 
     def __init__(self) -> None:
-        import psutil
-
-        self._process = psutil.Process()
         self._children: list[psutil.Process] = []
         self._readings = 0
 
     def read(self) -> int:
+        """Resident bytes now. Where the children cannot be found, those that were found before count."""
+        import psutil
+
         if self._readings % self.RESCAN == 0:
-            self._children = self._process.children(recursive=True)
+            self._process = psutil.Process()  # anew: a clock that is set makes psutil take an old one for another's
+            with contextlib.suppress(psutil.Error):
+                self._children = self._process.children(recursive=True)
         self._readings += 1
         return int(self._process.memory_info().rss) + sum(map(_own_bytes, self._children))
 

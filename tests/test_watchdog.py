@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from memory_budget import Watchdog, rss_bytes, tree_bytes
@@ -95,6 +96,24 @@ def test_the_watchdog_notices_a_block_of_a_child():
             child.stdin.close()
         assert tree_bytes() - before < 30 * MB
     assert watchdog.peak - before > 50 * MB
+
+
+def test_a_clock_that_is_set_does_not_end_the_watch(monkeypatch):
+    """psutil then takes this process for another one of the same number and refuses to list its children."""
+
+    def refused(process, recursive=False):
+        raise psutil.NoSuchProcess(process.pid)
+
+    block = bytearray(20_000_000)
+    with Watchdog(None, hertz=100) as watchdog:
+        kept = watchdog.peak
+        monkeypatch.setattr(psutil.Process, "children", refused)
+        block += bytearray(60_000_000)
+        deadline = time.monotonic() + 20
+        while watchdog.peak < kept + 50_000_000 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert watchdog.peak >= kept + 50_000_000
+    assert len(block) == 80_000_000
 
 
 def test_exceeded_flips_at_97_percent_and_not_below():
