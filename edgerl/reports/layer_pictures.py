@@ -50,7 +50,7 @@ def similarities(found: dict[str, Any]) -> bytes:
     )
     for panel, limit in ((above, "similarity"), (below, "movement")):
         panel.axhline(found["rule"][limit], color=QUIETER, linewidth=0.8, linestyle=(0, (8, 4)))
-        _steps(panel, found)
+        _steps(panel, found, named=panel is above)
     run = found["run"]
     title = (
         f"{run['env']}, {run['algo']}, seed {run['seed']}: SVCCA of each layer with itself {found['gap']:,} steps later"
@@ -69,12 +69,12 @@ def similarities(found: dict[str, Any]) -> bytes:
     return _png(figure)
 
 
-def _steps(panel: Panel, found: dict[str, Any]) -> None:
-    """The steps that matter, and a panel's last touches."""
+def _steps(panel: Panel, found: dict[str, Any], *, named: bool) -> None:
+    """The steps that matter, perhaps with their names, and a panel's last touches."""
     for step, words, line in ((found["frozen_at"], "T_f", ":"), (found["safe"]["step"], "settled", "-.")):
         if step is not None:
             panel.axvline(step, color=QUIETER, linestyle=line, linewidth=1.3)
-            panel.annotate(words, (step, 0.03), xycoords=("data", "axes fraction"), xytext=(3, 0),
+            panel.annotate(words if named else "", (step, 0.03), xycoords=("data", "axes fraction"), xytext=(3, 0),
                            textcoords="offset points", fontsize=8, color=QUIETER)  # fmt: skip
     panel.grid(alpha=0.3)
     panel.spines[["top", "right"]].set_visible(False)
