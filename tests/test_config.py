@@ -9,7 +9,7 @@ import tomli_w
 from edgerl.config import ConfigError, build, load, preset
 
 # Settings that came after the first release, and what they are without.
-LATER = {"batch_size_after_freeze": 0, "snapshot_every": 0}
+LATER = {"batch_size_after_freeze": 0, "snapshot_every": 0, "ort_provider": "CPUExecutionProvider"}
 
 
 def tables(env="atari/qbert", **run):
