@@ -50,12 +50,17 @@ def newest(out: Path) -> int:
     return max((int(place.name) for place in (out / "checkpoint").glob("[0-9]*")), default=-1)
 
 
+def go_on(out: Path, steps: int) -> list[str]:
+    """The run resumed; or begun anew where it was killed before it had written its settings."""
+    if (out / "config.toml").exists():
+        return command("--resume", str(out), "--quiet")
+    shutil.rmtree(out, ignore_errors=True)
+    return fresh(out, steps)
+
+
 def kill_once(out: Path, near: str, steps: int, rng: random.Random) -> bool:
     """Start or resume the run and kill it, near an event or at any moment; whether it was killed before its end."""
-    first = not (out / "config.toml").exists()
-    if first:
-        shutil.rmtree(out, ignore_errors=True)
-    process = subprocess.Popen(fresh(out, steps) if first else command("--resume", str(out), "--quiet"))
+    process = subprocess.Popen(go_on(out, steps))
     before, onnx = newest(out), out / "encoder.onnx"
     written = onnx.stat().st_mtime_ns if onnx.exists() else 0
     deadline = time.monotonic() + (rng.uniform(0.5, 8) if near == "any" else 120)
@@ -109,7 +114,7 @@ def kills(count: int, seed: int, steps: int = 900) -> Survival:
                     break
                 injected[near] += 1
                 print(f"\r{injected.total()} of {count} kills", end="", file=sys.stderr, flush=True)
-            subprocess.run(command("--resume", str(out), "--quiet"), check=True)
+            subprocess.run(go_on(out, steps), check=True)
             found = final(out, steps)
             identical += found.keys() == expected.keys() and all(np.array_equal(found[n], expected[n]) for n in found)
             runs += 1
