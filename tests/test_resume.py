@@ -6,13 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from waiting import until
 
-from edgerl import envs, plan, run
+from edgerl import checkpoint, envs, plan, run
 from edgerl.config import ConfigError
 from edgerl.envs.toy import Catch
 from edgerl.replay import row_dtype
@@ -178,13 +178,10 @@ def test_a_run_killed_without_warning_resumes_from_its_last_checkpoint(small, ed
     options += ["--eval-every", "0", "--checkpoint-every", "50", "--quiet"]
     assert edgerl(*options, "--out", whole).returncode == 0
     command = [sys.executable, "-m", "edgerl.cli", *options, "--out", str(killed)]
-    for wait in ("000000100", "000000300"):
+    for step in (100, 300):
         process = subprocess.Popen(command)
-        deadline = time.monotonic() + 60
-        while not list((killed / "checkpoint").glob(wait)):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda step=step: any(int(place.name) >= step for place in checkpoint.places(killed / "checkpoint")))
+        assert process.poll() is None
         process.kill()
         process.wait()
         command = [sys.executable, "-m", "edgerl.cli", "train", "--resume", str(killed), "--quiet"]

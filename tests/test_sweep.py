@@ -11,6 +11,7 @@ import time
 
 import psutil
 import pytest
+from waiting import until
 
 from edgerl.sweeps.manifest import Cell
 from edgerl.sweeps.work import Progress, Work, held
@@ -67,13 +68,6 @@ def sweep():
     for process in started:
         process.kill()
         process.communicate()
-
-
-def until(condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def at_work(out):
@@ -233,15 +227,18 @@ def test_a_cell_that_trains_elsewhere_is_waited_for_and_leftovers_are_removed(tm
     (leftover / "metrics.jsonl").write_text("half a run")
 
     _, commands, _ = program("sweep", *options, "--print-commands")
-    command = shlex.split(commands.splitlines()[0].replace("--steps 100", "--steps 900"))
+    command = shlex.split(commands.splitlines()[0].replace("--steps 100", "--steps 300"))
     other = subprocess.Popen([sys.executable, "-m", "edgerl.cli", *command[1:], "--quiet"])
     until(lambda: held(elsewhere))
+    psutil.Process(other.pid).suspend()  # so that it is still at work when the sweep looks
     process = sweep("--resume", out, "--jobs", "1")
+    first = process.stderr.readline()
+    psutil.Process(other.pid).resume()
     lines = process.communicate(timeout=300)[1].splitlines()
     assert (process.returncode, other.wait()) == (0, 0), lines
-    assert lines[0].split()[0] == "elsewhere"
-    assert sorted(line.split()[0] for line in lines[1:]) == ["finished", "finished", "running"]
-    assert json.loads((elsewhere / "summary.json").read_text())["steps"] == 900  # it was not begun anew
+    assert first.split()[0] == "elsewhere"
+    assert sorted(line.split()[0] for line in lines) == ["finished", "finished", "running"]
+    assert json.loads((elsewhere / "summary.json").read_text())["steps"] == 300  # it was not begun anew
     assert "half" not in (leftover / "metrics.jsonl").read_text()
 
 

@@ -6,10 +6,10 @@ import shutil
 import signal
 import sys
 import threading
-import time
 
 import psutil
 import pytest
+from waiting import until
 
 from edgerl.config import ConfigError
 from edgerl.sweeps import clusters, launching
@@ -29,13 +29,6 @@ def ray():
     yield ray
     ray.shutdown()
     monkeypatch.undo()
-
-
-def until(condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def ended(job):

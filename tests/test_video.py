@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import cv2
@@ -15,6 +14,7 @@ import psutil
 import pytest
 from disk import files_end_at
 from PIL import Image
+from waiting import until
 
 import edgerl
 from edgerl import envs, films
@@ -132,10 +132,7 @@ def test_an_interruption_leaves_neither_film_nor_ffmpeg(suffix, trained, tmp_pat
     arguments = ["eval", trained, "--episodes", "100000", "--video", file, "--video-games", "100000"]
     command = [sys.executable, "-m", "edgerl.cli", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not (part.exists() and part.stat().st_size):  # from the first frames on
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: part.exists() and part.stat().st_size)  # from the first frames on
     children = psutil.Process(process.pid).children()
     assert len(children) == (suffix == ".mp4")
     os.killpg(process.pid, signal.SIGINT)  # ffmpeg too, as a terminal does it

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from waiting import until
 
 from memory_budget import Watchdog, rss_bytes, tree_bytes
 from memory_budget.malloc import trim
@@ -33,14 +34,6 @@ def take(count):
     block = np.frombuffer(mmap.mmap(-1, count), np.uint8)
     block[:] = 1
     return block
-
-
-def within(seconds, happened):
-    """Whether it happens within this time."""
-    end = time.monotonic() + seconds
-    while not happened() and time.monotonic() < end:
-        time.sleep(0.01)
-    return happened()
 
 
 def room_above(before, count):
@@ -78,7 +71,7 @@ def test_the_watchdog_notices_a_block_of_this_process():
         assert not watchdog.exceeded
         assert 0 < watchdog.peak < watchdog.limit_bytes
         block = take(watchdog.limit_bytes - before + 30 * MB)
-        assert within(10, lambda: watchdog.exceeded)
+        until(lambda: watchdog.exceeded)
         assert watchdog.peak >= watchdog.limit_bytes
         del block
     assert watchdog.exceeded  # and it stays so
@@ -90,7 +83,7 @@ def test_the_watchdog_notices_a_block_of_a_child():
         time.sleep(0.1)
         assert not watchdog.exceeded
         with hold(60 * MB) as child:
-            assert within(10, lambda: watchdog.exceeded)
+            until(lambda: watchdog.exceeded)
             assert tree_bytes() - before > 60 * MB
             assert rss_bytes() - own < 30 * MB  # none of it is this process's
             child.stdin.close()
@@ -109,10 +102,7 @@ def test_a_clock_that_is_set_does_not_end_the_watch(monkeypatch):
 
     with Watchdog(None, hertz=100) as watchdog:
         monkeypatch.setattr(psutil.Process, "children", refused)
-        deadline = time.monotonic() + 10
-        while len(refusals) < 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert len(refusals) >= 3
+        until(lambda: len(refusals) >= 3)
         assert watchdog.last > 0
 
 
@@ -201,7 +191,7 @@ def test_without_a_limit_only_the_peak_is_kept():
     with Watchdog(None, hertz=50) as watchdog:
         start = watchdog.peak
         block = take(60 * MB)
-        assert within(10, lambda: watchdog.peak - start > 55 * MB)
+        until(lambda: watchdog.peak - start > 55 * MB)
         del block
         assert watchdog.check() < watchdog.peak
     assert not watchdog.exceeded
