@@ -1,18 +1,17 @@
 """Continuous control from real dm_control and Gymnasium through the same trainer, replay, freeze and checkpoints."""
 
 import json
-import os
-import signal
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from stopping import stopped_after
 
 from edgerl import envs, run
 from edgerl.config import ConfigError
 from edgerl.envs import EnvFailed
 from edgerl.evaluation import evaluate
-from edgerl.trainer import Trainer, TrainingError
+from edgerl.trainer import TrainingError
 
 SHORT = {"learn_start": 40, "random_steps": 40, "batch_size": 4}
 STEPS = {"steps": 110, "freeze_at": 80, "budget": 6_000_000}
@@ -29,18 +28,6 @@ def final(folder, step):
     for name in TIMED:
         (state["trainer"]["freeze_report"] or {}).pop(name, None)
     return safetensors.numpy.load_file(place / "weights.safetensors"), state, (place / "rows.raw").read_bytes()
-
-
-def stop_after(step, monkeypatch):
-    """A Ctrl-C arrives after this step."""
-    report = Trainer.report
-
-    def stop(trainer):
-        report(trainer)
-        if trainer.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Trainer, "report", stop)
 
 
 def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(small, tmp_path):
@@ -67,13 +54,12 @@ def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(sma
 
 
 @pytest.mark.parametrize("stop", [60, 80, 95])
-def test_a_resumed_run_on_reacher_is_the_uninterrupted_one(stop, small, tmp_path, monkeypatch):
+def test_a_resumed_run_on_reacher_is_the_uninterrupted_one(stop, small, tmp_path):
     """Its target lies outside the physics' state; stopped on pixels, just before the freeze, and on latents."""
     config = small("dmc/reacher-easy", run=STEPS, replay=SHORT)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run.train(config, whole, quiet=True)
-    with monkeypatch.context() as patch:
-        stop_after(stop, patch)
+    with stopped_after(stop):
         assert run.train(config, parts, quiet=True)["steps"] == stop
     found = run.train(config, parts, resume=True, quiet=True)
     assert (found["status"], found["episodes_restarted"]) == ("finished", 0)

@@ -54,7 +54,7 @@ def equal(learner):
 
 def values(network, observations):
     with torch.no_grad():
-        return network(torch.from_numpy(observations)).numpy()
+        return network.head(network.encoder(torch.from_numpy(observations))).numpy()
 
 
 def errors(learner, data):
@@ -125,8 +125,8 @@ def test_an_update_is_a_step_of_adam_as_torch_takes_it():
         obs, action, reward, discount, next_obs, weight = (
             torch.from_numpy(x) for x in (each.obs, each.action, each.reward, each.discount, each.next_obs, each.weight)
         )
-        chosen = plain(obs)[torch.arange(4), action.long()]
-        wanted = (reward + discount * target(next_obs).max(1).values).detach()
+        chosen = plain.head(plain.encoder(obs))[torch.arange(4), action.long()]
+        wanted = (reward + discount * target.head(target.encoder(next_obs)).max(1).values).detach()
         optimizer.zero_grad()
         (weight * (chosen - wanted) ** 2).mean().backward()
         optimizer.step()
@@ -180,7 +180,7 @@ def test_behind_the_stem_values_are_what_they_were_bit_for_bit(encoder, cut):
     stem = learner.stem(cut)
     np.testing.assert_array_equal(values(learner.online, x), before)  # the agent stays whole
     learner.freeze(cut)
-    latents = values(stem, x)
+    latents = stem(torch.from_numpy(x)).detach().numpy()
     assert latents.shape == (4, *architectures.latent_shape(encoder, WINDOW, cut))
     np.testing.assert_array_equal(values(learner.online, latents), before)
 
@@ -214,7 +214,7 @@ def test_behind_a_freeze_the_target_keeps_its_own_head():
     stem = learner.stem("conv2")
     expected = learner.target.head(stem(torch.from_numpy(data.next_obs))).detach().numpy()
     learner.freeze("conv2")
-    latents = values(stem, data.next_obs)
+    latents = stem(torch.from_numpy(data.next_obs)).detach().numpy()
     np.testing.assert_array_equal(values(learner.target, latents), expected)
     assert not equal(learner)
 

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 from rich.console import Console
-from test_control import final, stop_after
+from stopping import stopped_after
+from test_control import final
 
 from edgerl import configure, envs, plan, planning, preflight, reports, run
 from edgerl.reports import contents, reading
@@ -61,11 +62,10 @@ def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, c
 
 @pytest.mark.parametrize("changes", [{}, {"pixel_codec": "lz4", "latent_dtype": "uint8"}, {"cut": "conv1"}], ids=str)
 @pytest.mark.parametrize("stop", [1, 7])
-def test_a_resumed_run_is_the_uninterrupted_one(stop, changes, tmp_path, monkeypatch):
+def test_a_resumed_run_is_the_uninterrupted_one(stop, changes, tmp_path):
     settings = tiny(**changes)
     run.train(settings, tmp_path / "whole", quiet=True)
-    with monkeypatch.context() as patch:
-        stop_after(stop, patch)
+    with stopped_after(stop):
         assert run.train(settings, tmp_path / "parts", quiet=True)["steps"] == stop
     assert run.train(settings, tmp_path / "parts", resume=True, quiet=True)["status"] == "finished"
     (arrays, state, rows), (again, state_again, rows_again) = (

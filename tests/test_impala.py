@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from plain_sac import SEEN, agent, batch
-from test_control import final, stop_after
+from stopping import stopped_after
+from test_control import final
 from torch.nn import functional
 
 import edgerl
@@ -251,7 +252,7 @@ TINY = {"steps": 36, "freeze_at": 26, "learn_start": 18, "batch_size": 2, "hidde
     ("impala", "block3", [30]),
     ("test_impala:mixed", "block2", [30]),
 ])  # fmt: skip
-def test_a_run_goes_through_the_freeze_and_resumes_bit_for_bit(encoder, cut, stops, small, tmp_path, monkeypatch):
+def test_a_run_goes_through_the_freeze_and_resumes_bit_for_bit(encoder, cut, stops, small, tmp_path):
     config = small(run={**TINY, "encoder": encoder, "cut": cut})
     found = run.train(config, tmp_path / "whole", quiet=True)
     assert (found["status"], found["store"]) == ("finished", "pixels" if cut == "block3" else "latents")
@@ -259,8 +260,7 @@ def test_a_run_goes_through_the_freeze_and_resumes_bit_for_bit(encoder, cut, sto
     weights, state, _ = final(tmp_path / "whole", 36)
     for step in stops:
         folder = tmp_path / str(step)
-        with monkeypatch.context() as patch:
-            stop_after(step, patch)
+        with stopped_after(step):
             assert run.train(config, folder, quiet=True)["status"] == "interrupted"
         assert run.train(config, folder, resume=True, quiet=True)["status"] == "finished"
         arrays, values, _ = final(folder, 36)

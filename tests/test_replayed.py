@@ -1,15 +1,12 @@
 """Environments without a state of their own: a resume plays the episode again, or says that it starts again."""
 
-import os
-import signal
-
 import numpy as np
 import pytest
 import safetensors.numpy
+from stopping import stopped_after
 
 from edgerl import envs, run
 from edgerl.envs.replayed import Replayed
-from edgerl.trainer import Trainer
 
 MODULE = """
 import itertools
@@ -66,25 +63,17 @@ def walks(tmp_path, monkeypatch):
     return tmp_path
 
 
-def stopped_and_resumed(config, folder, monkeypatch, step=105):
+def stopped_and_resumed(config, folder, step=105):
     """A run that a Ctrl-C ended after this step, in the middle of an episode, and then resumed."""
-    report = Trainer.report
-
-    def stop(trainer):
-        report(trainer)
-        if trainer.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "report", stop)
+    with stopped_after(step):
         assert run.train(config, folder, quiet=True)["steps"] == step
     return run.train(config, folder, resume=True, quiet=True)
 
 
-def test_playing_the_episode_again_leads_to_the_same_run(small, walks, monkeypatch):
+def test_playing_the_episode_again_leads_to_the_same_run(small, walks):
     config = small("walks:Walk", run={"steps": 160, "freeze_at": 130}, replay=SETTINGS)
     whole = run.train(config, walks / "whole", quiet=True)
-    found = stopped_and_resumed(config, walks / "parts", monkeypatch)
+    found = stopped_and_resumed(config, walks / "parts")
     assert whole["episodes_restarted"] == found["episodes_restarted"] == 0
     arrays, again = (
         safetensors.numpy.load_file(walks / name / "checkpoint/000000160/weights.safetensors")
@@ -96,10 +85,10 @@ def test_playing_the_episode_again_leads_to_the_same_run(small, walks, monkeypat
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["pixels", "latents"])
-def test_where_that_leads_elsewhere_the_episode_starts_again_and_the_summary_says_so(small, walks, monkeypatch, kept):
+def test_where_that_leads_elsewhere_the_episode_starts_again_and_the_summary_says_so(small, walks, kept):
     freeze_at = None if kept else 100
     config = small("walks:Unseeded", run={"steps": 160, "freeze_at": freeze_at}, replay=SETTINGS)
-    found = stopped_and_resumed(config, walks / "run", monkeypatch)
+    found = stopped_and_resumed(config, walks / "run")
     assert (found["status"], found["steps"], found["episodes_restarted"]) == ("finished", 160, 1)
     # Five episodes of 30 steps at most, each cut off with a row of its own, and the one that was cut by the resume.
     assert found["replay"]["rows"] >= 160 + 1

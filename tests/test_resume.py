@@ -1,15 +1,14 @@
 """A run that is stopped and resumed is the uninterrupted run, bit for bit."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from stopping import stopped_after
 from waiting import until
 
 from edgerl import checkpoint, envs, plan, run
@@ -17,7 +16,6 @@ from edgerl.config import ConfigError
 from edgerl.envs.toy import Catch
 from edgerl.replay import row_dtype
 from edgerl.representation import latent_field, pixel_field
-from edgerl.trainer import Trainer
 
 ACTION = np.dtype(np.uint8)
 TIMED = {
@@ -60,23 +58,11 @@ def logged(folder):
     return [line for line in kept if line.keys() != {"step"}]
 
 
-def stopping_at(step):
-    """Trainer.learn and .report as they are, but a Ctrl-C arrives after this step."""
-    report = Trainer.report
-
-    def stop(trainer):
-        report(trainer)
-        if trainer.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    return stop
-
-
 CATCH = [("toy/catch", stops) for stops in ([1], [230], [299, 300], [301], [250, 350])]
 
 
 @pytest.mark.parametrize(("env", "stops"), [*CATCH, ("atari/qbert", [250, 350])], ids=str)
-def test_a_resumed_run_is_the_uninterrupted_one(env, stops, small, tmp_path, monkeypatch):
+def test_a_resumed_run_is_the_uninterrupted_one(env, stops, small, tmp_path):
     """Stopped before learning, on pixels, around the freeze at 300, and on latents."""
     config = small(
         env,
@@ -86,8 +72,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(env, stops, small, tmp_path, mon
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run.train(config, whole, quiet=True)
     for number, step in enumerate(stops):
-        with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "report", stopping_at(step))
+        with stopped_after(step):
             stopped = run.train(config, parts, resume=number > 0, quiet=True)
         assert (stopped["status"], stopped["steps"]) == ("interrupted", step)
     finished = run.train(config, parts, resume=True, quiet=True)
@@ -127,8 +112,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_with_every_store(store, small, t
     assert (found["status"], found["codec"]) == ("finished", codec)
     assert found["replay"]["rows"] < 340
     for number, step in enumerate(stops):
-        with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "report", stopping_at(step))
+        with stopped_after(step):
             stopped = run.train(config, parts, resume=number > 0, quiet=True)
         assert (stopped["status"], stopped["steps"]) == ("interrupted", step)
     run.train(config, parts, resume=True, quiet=True)
@@ -139,9 +123,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_with_every_store(store, small, t
     assert logged(whole) == logged(parts)
 
 
-def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encodes_what_is_sampled(
-    small, tmp_path, monkeypatch
-):
+def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encodes_what_is_sampled(small, tmp_path):
     """Frozen behind conv1, 32 x 16 x 16 floats; and the resumed run is the uninterrupted one here too."""
     config = small(run={"budget": 1_500_000}, replay={"learn_start": 220}, agent={"cut": "conv1"})
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -151,8 +133,7 @@ def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encod
     assert found["freeze"]["parity_max_abs_diff"] < 1e-4
     counts = plan.make(config, envs.describe("toy/catch")).flops
     assert found["flops"]["per_update_after"] == counts.heads * 16 * 5 + counts.encoder * (2 * 16 + 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "report", stopping_at(350))
+    with stopped_after(350):
         run.train(config, parts, quiet=True)
     run.train(config, parts, resume=True, quiet=True)
     (arrays, state, raw), (again, state_again, raw_again) = final(whole, 400), final(parts, 400)

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,11 +13,11 @@ import pytest
 import safetensors.numpy
 from conftest import SNAPSHOTTED
 from plain_sac import agent
+from stopping import stopped_after
 
 from edgerl import agents, configure, run, snapshots
 from edgerl.checkpoint import CheckpointError
 from edgerl.snapshots import Snapshot, due
-from edgerl.trainer import Trainer
 
 STEPS = [0, 40, 80, 110, 120, 160, 170]  # every 40; T_f; the end
 FULL = os.strerror(errno.ENOSPC)
@@ -82,17 +81,9 @@ def test_they_change_nothing_of_the_training(snapshotted, tmp_path):
 
 
 @pytest.mark.parametrize("stop", [40, 100, 110, 130])
-def test_a_resumed_run_leaves_the_same(stop, snapshotted, tmp_path, monkeypatch):
+def test_a_resumed_run_leaves_the_same(stop, snapshotted, tmp_path):
     """Stopped at a snapshot, between two, at the freeze, and behind it."""
-    report = Trainer.report
-
-    def stopping(trainer):
-        report(trainer)
-        if trainer.step == stop:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "report", stopping)
+    with stopped_after(stop):
         run.train(tiny(), tmp_path / "run", quiet=True)
     assert list(contents(tmp_path / "run")) == [step for step in STEPS if step <= stop]
     run.train(tiny(), tmp_path / "run", resume=True, quiet=True)

@@ -1,14 +1,13 @@
 """Runs that begin with another run's networks, frozen or not: what they take, what is refused, and how they resume."""
 
 import json
-import os
 import shlex
 import shutil
-import signal
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from stopping import stopped_after
 from test_control import final
 from test_sweep_grid import config_of
 from transfers import tiny, trained
@@ -131,25 +130,12 @@ def test_a_pair_of_encoders_goes_from_task_to_task(tmp_path):
         np.testing.assert_array_equal(stem[name], tail[f"net.encoders.{name}"])
 
 
-def stopping_at(step, monkeypatch):
-    """A Ctrl-C arrives after this step."""
-    report = Trainer.report
-
-    def stop(trainer):
-        report(trainer)
-        if trainer.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Trainer, "report", stop)
-
-
 @pytest.mark.parametrize("freeze_at", ["never", 0, 9])
-def test_a_resumed_run_needs_the_source_no_more(freeze_at, sources, tmp_path, monkeypatch):
+def test_a_resumed_run_needs_the_source_no_more(freeze_at, sources, tmp_path):
     source = shutil.copytree(sources["frozen early"], tmp_path / "source")
     settings = tiny(encoder_from=str(source), transfer="all", freeze_at=freeze_at)
     whole = run.train(settings, tmp_path / "whole", quiet=True)
-    with monkeypatch.context() as patch:
-        stopping_at(8, patch)
+    with stopped_after(8):
         assert run.train(settings, tmp_path / "parts", quiet=True)["status"] == "interrupted"
     shutil.rmtree(source)
     found = run.train(config.load(tmp_path / "parts/config.toml"), tmp_path / "parts", resume=True, quiet=True)
@@ -196,9 +182,8 @@ def test_killed_before_its_first_checkpoint_a_run_begins_again_with_the_source(s
         run.train(settings, tmp_path / "run", resume=True, quiet=True)
 
 
-def test_a_checkpoint_of_before_there_was_a_transfer_is_resumed(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        stopping_at(8, patch)
+def test_a_checkpoint_of_before_there_was_a_transfer_is_resumed(tmp_path):
+    with stopped_after(8):
         run.train(tiny(), tmp_path / "run", quiet=True)
     place = tmp_path / "run/checkpoint/000000008/state.json"
     state = json.loads(place.read_text())

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from edgerl import architectures, crops, encoders
 from edgerl.agents.adam import Adam
-from edgerl.agents.adopting import put
+from edgerl.agents.filling import put
 from edgerl.agents.heads import Actor, Critics, delta_orthogonal, hidden, orthogonal, squashed
 from edgerl.architectures import Shape
 from edgerl.config import SacConfig
@@ -241,7 +241,7 @@ class CurlSac:
         """Take over what `state` gave, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
         if values["cut"] is not None and self.cut is None:
             self.freeze(values["cut"])
-        self.net.load_state_dict({n: torch.from_numpy(a) for n, a in within(arrays, "net.").items()})
+        put(self.net, within(arrays, "net."))
         for name, optimizer in self._optimizers.items():
             optimizer.load(within(arrays, f"optimizer.{name}."))
         self.acted, self.updates, self.metrics = values["acted"], values["updates"], values["metrics"]

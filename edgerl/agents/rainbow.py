@@ -1,23 +1,16 @@
 """Data-efficient Rainbow (van Hasselt et al. 2019): C51, double Q, dueling noisy heads, n-step, prioritized replay."""
 
-import copy
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgerl import architectures, encoders
-from edgerl.agents.adam import Adam
-from edgerl.agents.adopting import adopt
+from edgerl import encoders
 from edgerl.agents.noisy import NoisyLinear, Weights, draw
+from edgerl.agents.value_agent import CPU, ValueAgent
 from edgerl.architectures import Shape
 from edgerl.config import RainbowConfig
-from edgerl.tensors import within
 from edgerl.types import Array, Batch, Update
-
-CPU = torch.device("cpu")
 
 
 class DuelingHead(nn.Module):
@@ -57,14 +50,6 @@ class DuelingHead(nn.Module):
         return value[:, None] + advantage - advantage.mean(dim=1, keepdim=True)
 
 
-class Network(nn.Module):
-    """An encoder and a head. After a freeze the encoder is what is left right of the cut."""
-
-    def __init__(self, encoder: encoders.Encoder, head: DuelingHead) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-
-
 def project(probabilities: Tensor, returns: Tensor, discount: Tensor, support: Tensor) -> Tensor:
     """The distribution of return + discount * z, z ~ probabilities [B, atoms], back on the support (C51, eq. 7)."""
     v_min, v_max, atoms = support[0], support[-1], len(support)
@@ -79,35 +64,15 @@ def project(probabilities: Tensor, returns: Tensor, discount: Tensor, support: T
     return target
 
 
-class Rainbow:
-    """The agent. `rng` draws weights and noise; `observation`: the window's shape [h, H, W]."""
+class Rainbow(ValueAgent[DuelingHead]):
+    """The agent. `rng` also draws noise."""
 
     def __init__(
-        self,
-        observation: Shape,
-        actions: int,
-        config: RainbowConfig,
-        rng: np.random.Generator,
-        device: torch.device = CPU,
+        self, window: Shape, actions: int, config: RainbowConfig, rng: np.random.Generator, device: torch.device = CPU
     ) -> None:
-        self.config, self.actions, self.rng, self.device = config, actions, rng, device
-        self.cut: str | None = None
-        torch.manual_seed(int(rng.integers(2**63)))
-        self.online = self._network(observation).to(device)
-        self.target = self._network(observation).to(device).requires_grad_(False)
-        self.target.load_state_dict(self.online.state_dict())
+        super().__init__(window, config, rng, device, lambda features: DuelingHead(features, actions, config))
         self.support = torch.linspace(config.v_min, config.v_max, config.atoms, device=device)
-        self.optimizer = Adam(
-            self.online.named_parameters(), config.learning_rate, eps=config.adam_eps, clip_norm=config.clip_norm
-        )
         self._weights: list[Weights] | None = None  # the online head's under its noise, as last acted with
-        self.updates = 0
-
-    def _network(self, observation: Shape) -> Network:
-        name = self.config.encoder
-        last = architectures.last_layer(name)
-        features = architectures.latent_shape(name, observation, last)[0]
-        return Network(encoders.build(name, observation), DuelingHead(features, self.actions, self.config))
 
     def act(self, observation: Array, *, explore: bool) -> int:
         """The greedy action for one observation: under fresh noise to explore, else under none."""
@@ -118,9 +83,6 @@ class Rainbow:
         with torch.no_grad():
             features = self.online.encoder(self._tensor(observation[None]))
             return int(self._greedy(head(features, weights)))
-
-    def _tensor(self, array: Array) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
 
     def _greedy(self, logits: Tensor) -> Tensor:
         return (logits.softmax(dim=2) @ self.support).argmax(dim=1)
@@ -143,54 +105,14 @@ class Rainbow:
             )
         losses = -(wanted * logits.log_softmax(dim=1)).sum(dim=1)
         loss = (self._tensor(batch.weight) * losses).mean()
-        loss.backward()
-        norm, self._weights = self.optimizer.step(), None
-        self.updates += 1
-        if self.updates % self.config.target_every == 0:
-            self.target.load_state_dict(online.state_dict())
+        norm, self._weights = self._descend(loss), None
         priority = losses.detach().cpu().numpy()
         return Update({"loss": float(loss.detach()), "gradient_norm": norm}, priority)
 
-    def stem(self, cut: str) -> nn.Module:
-        """What lies left of `cut`, as it is now, on the CPU; the agent stays whole."""
-        stem = self.online.encoder.split(cut)[0]
-        return stem if self.device == CPU else copy.deepcopy(stem).to(CPU)
-
     def freeze(self, cut: str) -> None:
-        """Keep what lies right of `cut` (paper section 4.1); observations are latents from now on.
-
-        The target shares the online stem, so both stems go, and with them their gradients and optimizer moments.
-        """
+        """As in `ValueAgent`; the noise last acted with ends."""
         self._weights = None
-        stem, self.online.encoder = self.online.encoder.split(cut)
-        _, self.target.encoder = self.target.encoder.split(cut)
-        self.cut = cut
-        self.optimizer.drop(stem.parameters())
-
-    def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
-        """Begin with the encoder of another agent, or with all its networks; see `adopting.adopt`."""
-        adopt(self.online, self.target, arrays, stem, heads=heads)
-
-    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Everything that training changes: arrays by name (on the CPU views, not copies), and plain values."""
-        arrays = {}
-        for part in ("online", "target"):
-            for name, tensor in getattr(self, part).state_dict().items():
-                arrays[f"{part}.{name}"] = tensor.cpu().numpy()
-        arrays |= {f"optimizer.{name}": array for name, array in self.optimizer.state().items()}
-        return arrays, {"cut": self.cut, "updates": self.updates, "rng": self.rng.bit_generator.state}
-
-    def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
-        """Take over what `state` gave, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
-        if values["cut"] is not None and self.cut is None:
-            self.freeze(values["cut"])
-        for part, load in (
-            ("online.", self.online.load_state_dict),
-            ("target.", self.target.load_state_dict),
-        ):
-            load({name: torch.from_numpy(array) for name, array in within(arrays, part).items()})
-        self.optimizer.load(within(arrays, "optimizer."))
-        self.updates, self.rng.bit_generator.state = values["updates"], values["rng"]
+        super().freeze(cut)
 
     @torch.no_grad()
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
@@ -198,8 +120,3 @@ class Rainbow:
         head = self.online.head
         found["value hidden"], found["advantage hidden"] = head.streams(features, head.weights(None)[0])
         return {name: layer.cpu().numpy() for name, layer in found.items()}
-
-    def nbytes(self) -> dict[str, int]:
-        """Bytes held, by line of the ledger: parameters of both networks, and the optimizer's moments."""
-        networks = sum(p.nbytes for net in (self.online, self.target) for p in net.parameters())
-        return {"networks": networks, "optimizer": self.optimizer.nbytes}
