@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -33,19 +34,26 @@ LONG = ("--env", "toy/catch", "--budgets", "2MB", "--steps", "1000000", "--eval-
 LONG += ("--threads", "1")
 SHORT = ("--env", "toy/catch", "--budgets", "2MB", "--freeze-at", "never", "--eval-every", "0", "--threads", "1")
 TROUBLE = """
+import time
+
 import numpy as np
 from edgerl.envs.toy import Catch
+
+class Slow(Catch):
+    def step(self, action):
+        time.sleep(0.01)  # memory is looked at a few times a second, and this game can be over before that
+        return super().step(action)
 
 class Broken(Catch):
     def step(self, action):
         raise RuntimeError("the joystick came off")
 
-class Large(Catch):
+class Large(Slow):
     def __init__(self, rng):
         super().__init__(rng)
         self.held = np.ones(50_000_000)  # 400 MB that no plan knows of
 
-class Leaking(Catch):
+class Leaking(Slow):
     held = []
     def step(self, action):
         self.held.append(np.ones(1_000_000))  # 8 MB a step
@@ -71,11 +79,11 @@ def sweep():
 
 
 def at_work(out):
-    """The processes that train below this folder."""
+    """The processes that train in this folder or below it."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "train" in words and any(word.startswith(f"{out}/") for word in words):
+        if "train" in words and any(Path(word).is_relative_to(out) for word in words):
             found.append(process)
     return found
 
@@ -197,11 +205,20 @@ def test_cells_that_fail_are_told_and_the_others_go_on(tmp_path, sweep, trouble)
 
 def test_memory_decides_how_many_cells_run(tmp_path, sweep, trouble):
     """Two fit as planned, but they take more: the younger one saves, waits, and goes on when the other has left."""
-    out = tmp_path / "sweep"
+    out, told = tmp_path / "sweep", tmp_path / "told"
     options = ("--env", "trouble:Large", "--steps", "600", "--freeze-at", "never", "--budgets", "2MB", "--seeds", "2")
-    options += ("--eval-every", "0", "--threads", "1", "--jobs", "2", "--memory-limit", "1GB", "--out", out)
-    process = sweep(*options, env=trouble)
-    lines = process.communicate(timeout=300)[1].splitlines()
+    options += ("--eval-every", "0", "--threads", "1", "--jobs", "2", "--memory-limit", "1GB")
+    with told.open("w") as stderr:
+        process = sweep(*options, "--out", out, env=trouble, stderr=stderr)
+    until((out / "sweep.json").exists)
+    older = out / manifest_of(out)["cells"][0]["folder"]
+    until(lambda: any(cell.memory_info().rss > 400_000_000 for cell in at_work(older)))
+    (cell,) = at_work(older)
+    cell.suspend()  # so that it is still at work when the younger one has left
+    until(lambda: "waiting" in told.read_text())
+    cell.resume()
+    process.communicate(timeout=300)
+    lines = told.read_text().splitlines()
     assert process.returncode == 0, lines
     states = [(line.split()[0], line.partition("seed ")[2][:1]) for line in lines]
     assert states[:3] == [("running", "0"), ("running", "1"), ("stopping", "1")]
