@@ -132,14 +132,15 @@ def test_interruption_saves_a_checkpoint_and_exits_130(number, tmp_path):
 
 
 HOG = """
-import sys
+import time
 from edgerl.trainer import Trainer
 from edgerl.cli import main
 report, held = Trainer.report, []
 def hungry(trainer):
     report(trainer)
     if trainer.step > 150:
-        held.append(bytearray(b"x" * 4_000_000))  # 4 MB a step, written to
+        held.append(bytearray(b"x" * 2_000_000))  # 2 MB a step, written to
+        time.sleep(0.03)  # so that the watchdog, which looks five times a second, sees each part of the way
 Trainer.report = hungry
 main()
 """

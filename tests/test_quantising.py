@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -35,7 +35,6 @@ def rounding(scales):
 
 
 @given(BLOCKS, st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_within_the_scale_a_value_moves_by_half_a_step_at_most(latents, seed):
     scales = fitted(latents)
     low, step = scales.table.astype(np.float64)
@@ -45,7 +44,6 @@ def test_within_the_scale_a_value_moves_by_half_a_step_at_most(latents, seed):
 
 
 @given(BLOCKS)
-@settings(deadline=None)
 def test_every_scale_has_a_step_and_reaches_beyond_what_it_was_laid_over(latents):
     scales = fitted(latents)
     low, step = scales.table.astype(np.float64)
@@ -61,7 +59,6 @@ def test_every_scale_has_a_step_and_reaches_beyond_what_it_was_laid_over(latents
 
 
 @given(BLOCKS, arrays.arrays(np.float32, (4,), elements=VALUES))
-@settings(deadline=None)
 def test_a_value_outside_becomes_the_nearest_end(latents, others):
     scales = fitted(latents)
     low = scales.table[0]
@@ -80,7 +77,6 @@ def test_infinities_become_the_ends():
 
 
 @given(BLOCKS)
-@settings(deadline=None)
 def test_zeros_of_a_channel_that_is_never_negative_stay_zeros(latents):
     latents = np.maximum(latents, 0)
     latents[0] = 0

@@ -183,7 +183,7 @@ def longer(episodes, codec):
 
 @pytest.mark.parametrize("codec", CODECS)
 @given(EPISODES, st.integers(8, 30), st.integers(1, 4), st.integers(1, 5), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_replay_is_the_naive_list(codec, episodes, capacity, history, n_step, refill):
     replay = build(capacity, history, n_step, refill=refill, codec=codec)
     steps = play(replay, longer(episodes, codec))
@@ -195,7 +195,7 @@ def test_replay_is_the_naive_list(codec, episodes, capacity, history, n_step, re
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("codec", CODECS)
 @given(EPISODES, EPISODES, st.integers(8, 30), st.integers(1, 4), st.integers(1, 5), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_transcoded_replay_is_the_naive_list(codec, dtype, before, after, capacity, history, n_step, refill):
     replay = build(capacity, history, n_step, refill=refill, codec=codec)
     steps = play(replay, longer(before, codec))

@@ -134,7 +134,7 @@ EPISODES = st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("codec", CODECS)
 @given(EPISODES, EPISODES, st.integers(8, 30))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_replay_is_the_naive_list_before_and_after_its_pixels_become_latents(codec, dtype, before, after, capacity):
     replay, often = build(capacity, codec=codec), 1 if codec == "raw" else 7
     steps = play(replay, before * often, [])

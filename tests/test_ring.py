@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from memory_budget import Ring, fit_rows
@@ -38,7 +38,6 @@ def filled(capacity, written, extra=20):
 
 
 @given(st.integers(0, 4000), st.integers(1, 300), st.integers(1, 70), st.integers(0, 600), st.integers(0, 600))
-@settings(deadline=None)
 def test_fit_rows_is_the_largest_count_that_fits(budget, row_bytes, block, cost, fixed):
     index = steps(block, cost, fixed)
     fitting = [count for count in range(budget + 2) if count * row_bytes + index(count) <= budget]
@@ -65,7 +64,6 @@ def test_padded_rows_are_packed_and_end_at_a_multiple_of_eight(fields):
 
 
 @given(FIELDS, st.integers(1, 8000), st.integers(1, 70), st.integers(0, 80), st.integers(0, 100))
-@settings(deadline=None)
 def test_rows_and_index_share_the_budget_and_no_byte(fields, budget, block, cost, fixed):
     row, index = padded(named(fields)), steps(block, cost, fixed)
     capacity = fit_rows(budget, row.itemsize, index)
