@@ -1,7 +1,8 @@
 """`edgerl devices calibrate`: what this machine really does, measured in about a minute at the program's own shapes.
 
-Times of real updates, acts and encodings become rates by taking away what their calls cost; the forecast puts them
-together again for other lengths, budgets and stores (`edgerl/forecast.py`).
+Updates, acts, encodings and the environment are timed within training steps, in turn, as a run has them: an act or an
+encoding alone, with warm caches, takes a fraction of that. The times become rates by taking away what their calls cost;
+the forecast puts them together again for other lengths, budgets and stores (`edgerl/forecast.py`).
 """
 
 import contextlib
@@ -21,10 +22,11 @@ import psutil
 
 import edgerl
 from edgerl import agents, envs, plan, representation, run, versions, work
+from edgerl.agents import Agent
 from edgerl.config import Config
-from edgerl.envs import EnvError, EnvSpec, suite_of
-from edgerl.evaluation import random_action
+from edgerl.envs import EnvError, Environment, EnvSpec, suite_of
 from edgerl.freezing import freeze, rehearse
+from edgerl.replay import Replay
 from edgerl.types import Array
 from edgerl.work import Unit
 from memory_budget import format_bytes, rss_bytes
@@ -34,19 +36,19 @@ from memory_budget.malloc import keep_blocks, trim
 ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
 BUDGET = 10_000_000  # bytes of the replays that are timed
 BLOCK = 64 * 2**20  # bytes copied, and written; larger than caches
-SECONDS = {False: 8.0, True: 4.0}  # that updates are timed for, before the freeze and after it, at most
-MOST, FEWEST = 200, 4  # how often anything is timed
-STEPS = 150  # of the environment
+SECONDS = {False: 10.0, True: 6.0}  # that training steps are timed for, before the freeze and after it
+MOST, FEWEST = 200, 4  # how often anything is timed; of training steps, pairs at least
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of an algorithm's own parts, before the freeze and after it, beside the counts of each."""
+    """Seconds of a training step's parts, before the freeze and after it, beside the counts of each."""
 
     units: tuple[Unit, Unit]
     update: tuple[float, float]
     act: tuple[float, float]
     encode: float  # a frame, after the freeze
+    simulate: float  # a step of the environment
 
 
 def measure(title: str, threads: int, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -64,20 +66,20 @@ def measure(title: str, threads: int, folder: Path, say: Callable[[str], None]) 
     written = writing(folder)
     units, numbers = dict[str, Timed](), dict[str, tuple[float, str]]()
     for algo, env in ENVS.items():
-        config = edgerl.configure(env=env, algo=algo, budget=BUDGET, threads=threads, freeze_at="never")
-        try:
-            say(f"stepping {env}")
-            numbers[f"{suite_of(env)}_step"] = 1e3 * stepping(config), "ms"
-        except EnvError as error:
-            say(f"not measured: {error}")
-            continue
         spec = envs.describe(env)
+        acting = {"random_steps": 0} if spec.continuous else {}  # so that every act is the network's
+        config = edgerl.configure(env=env, algo=algo, budget=BUDGET, threads=threads, freeze_at="never", **acting)
         needed = sum(plan.make(config, spec).ledger.values())
         if needed > psutil.virtual_memory().available:
             say(f"not measured: {algo}, which needs {format_bytes(needed)}")
             continue
-        say(f"training {algo} on {env}'s shapes, before a freeze and after it")
-        units[algo] = updating(config, spec)
+        say(f"training {algo} on {env}, before a freeze and after it")
+        try:
+            units[algo] = training(config, spec)
+        except EnvError as error:
+            say(f"not measured: {error}")
+            continue
+        numbers[f"{suite_of(env)}_step"] = 1e3 * units[algo].simulate, "ms"
     if units:
         call, found = rates(units, 2 * copy)
         numbers["call"] = 1e6 * call, "us"
@@ -158,49 +160,63 @@ def writing(folder: Path) -> float:
     return BLOCK / timed(write, 6.0)
 
 
-def stepping(config: Config) -> float:
-    """Seconds of a random step of the environment, drawing included. Raises EnvError where it cannot be made."""
-    rng = np.random.default_rng(0)
-    env = run.make_env(config, rng, training=True)
-    env.reset()
-    started = time.perf_counter()
-    for _ in range(STEPS):
-        timestep = env.step(random_action(env, rng))
-        if timestep.terminated or timestep.truncated:
-            env.reset()
-    return (time.perf_counter() - started) / STEPS
+def training(config: Config, spec: EnvSpec) -> Timed:
+    """Time an algorithm's training steps with a full replay, through a real freeze.
 
-
-def updating(config: Config, spec: EnvSpec) -> Timed:
-    """Time an algorithm's updates, batches included, and its acts, on random frames, through a real freeze."""
+    Raises EnvError where the environment cannot be made.
+    """
     keep_blocks(run.SCRATCH_BLOCK)  # once more: the freeze of the algorithm before has undone it
     rng, pixels = np.random.default_rng(0), representation.pixels(spec, config.replay)
-    planned = plan.make(config, spec)
+    env, planned = run.make_env(config, rng, training=True), plan.make(config, spec)
     agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
     replay = run.make_replay(config, spec, planned.budget, pixels, rng)
     frames = rng.integers(0, 256, (8, *spec.frame), np.uint8)
     action = np.zeros(spec.actions, np.float32) if spec.continuous else 0
     for n in range(replay.capacity):
         replay.append(frames[n % 8], action, float(rng.random()), terminated=False)
-    window = rng.integers(0, 256, (spec.history, *spec.frame), np.uint8)
-
-    def update() -> None:
-        for _ in range(2):  # actors are updated every second time
-            batch = replay.sample(config.replay.batch_size, 1.0)
-            replay.prioritize(batch.index, agent.update(batch).priority)
-
-    def encode() -> Array:
-        return replay.representation.observe(window)[0]
-
-    updates, acts = [], []
+    env.reset()
+    step = partial(training_step, env, agent, replay, config.replay.batch_size)
+    before = parts(step, SECONDS[False])
     with tempfile.TemporaryDirectory() as folder:
-        for frozen in (False, True):
-            if frozen:
-                freeze(agent, replay, pixels, window, config.agent.cut, Path(folder))
-            updates.append(timed(update, SECONDS[frozen]) / 2)
-            acts.append(timed(partial(agent.act, encode(), explore=False), 0.5))
+        freeze(agent, replay, pixels, env.window, config.agent.cut, Path(folder))
+        after = parts(step, SECONDS[True])
     units = [work.unit(config, planned, pixels.shape, frozen=frozen) for frozen in (False, True)]
-    return Timed((units[0], units[1]), (updates[0], updates[1]), (acts[0], acts[1]), timed(encode, 0.5))
+    return Timed(
+        (units[0], units[1]),
+        update=(before[3], after[3]),
+        act=(before[1], after[1]),
+        encode=after[0],
+        simulate=(before[2] + after[2]) / 2,
+    )
+
+
+def training_step(env: Environment, agent: Agent, replay: Replay, batch_size: int) -> Array:
+    """One step as a run takes it; seconds, float64 [4], of encoding, acting, the environment and updating."""
+    marks = [time.perf_counter()]
+    observation, stored = replay.representation.observe(env.window)
+    marks.append(time.perf_counter())
+    action = agent.act(observation, explore=True)
+    marks.append(time.perf_counter())
+    timestep = env.step(action)
+    over = timestep.terminated or timestep.truncated
+    if over:
+        env.reset()
+    marks.append(time.perf_counter())
+    replay.append(stored, action, timestep.reward, terminated=over)
+    batch = replay.sample(batch_size, 1.0)
+    replay.prioritize(batch.index, agent.update(batch).priority)
+    marks.append(time.perf_counter())
+    return np.diff(marks)
+
+
+def parts(step: Callable[[], Array], seconds: float) -> list[float]:
+    """Medians over pairs of steps, as actors are updated every second time; the first pair is not counted."""
+    spent: list[Array] = []
+    while len(spent) < 2 * FEWEST or np.sum(spent) < seconds:
+        spent += [step(), step()]
+    pairs = np.reshape(spent, (-1, 2, 4)).mean(axis=1)
+    found: list[float] = np.median(pairs[1:], axis=0).tolist()
+    return found
 
 
 def rates(timed: dict[str, Timed], memory: float) -> tuple[float, dict[str, dict[str, float]]]:
@@ -220,7 +236,8 @@ def rates(timed: dict[str, Timed], memory: float) -> tuple[float, dict[str, dict
         found[algo] = {
             "training_before": 2 * before.updating.trained / (each.update[0] - call * before.updating.calls),
             "training_after": 2 * after.updating.trained / (each.update[1] - call * after.updating.calls),
-            "acting": _rate(before.acting.inferred, each.act[0], call * before.acting.calls),
+            "acting_before": _rate(before.acting.acted, each.act[0], call * before.acting.calls),
+            "acting_after": _rate(after.acting.acted, each.act[1], call * after.acting.calls),
             "encoding": _rate(after.encoding.inferred, each.encode, call * after.encoding.calls),
         }
     return call, found

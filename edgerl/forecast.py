@@ -23,6 +23,7 @@ COPIED = (0.05, 0.36)  # of its nominal bandwidth, what one core of a board copi
 ERROR = 1.15  # of a calibrated forecast: published profiled models come within 15% of the time
 UNITS, LONGEST = ((1 / 3600, "s"), (1 / 60, "min"), (1.0, "h"), (24.0, "days")), 100
 LIKE = {"dqn": "rainbow", "sac": "curl"}  # whose rates an algorithm has that is not calibrated itself
+CALIBRATED = ("training_before", "training_after", "acting_before", "acting_after", "encoding")
 BEFORE = ("acting before T_f", "updating before T_f")
 AFTER = ("conversion", "encoding after T_f", "acting after T_f", "updating after T_f")
 
@@ -43,12 +44,13 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Rates:
-    """What a device does: operations/s in training and inference, bytes/s, and seconds of a call.
+    """What a device does: operations/s in training, acting and ONNX Runtime's inference, bytes/s, seconds of a call.
 
     `write`: bytes/s to storage; `step`: seconds of a step of the environment (None: not known, and not counted).
     """
 
     training: Band
+    acting: Band
     inference: Band
     memory: Band
     call: Band
@@ -74,10 +76,11 @@ def rates(profile: DeviceProfile, config: Config) -> tuple[Rates, Rates] | None:
     memory, peak, clock = _memory(profile), _peak(profile), profile.clock
     if memory is None or peak is None or clock is None:
         return None
-    written = profile.storage_write
+    written, inference = profile.storage_write, efficiency("inference").times(peak)
     found = Rates(
         training=efficiency("training").times(peak),
-        inference=efficiency("inference").times(peak),
+        acting=inference,
+        inference=inference,
         memory=memory,
         call=Band(*CYCLES).times(1e-9 / clock),
         write=Band(CARD, math.inf) if written is None else Band(written.bytes, written.bytes),
@@ -106,7 +109,7 @@ def _memory(profile: DeviceProfile) -> Band | None:
 def _calibrated(profile: DeviceProfile, config: Config) -> tuple[Rates, Rates] | None:
     """What a calibration found at the algorithm's own shapes, give or take ERROR; memory is in its rates."""
     numbers, algo = profile.calibrated, LIKE.get(config.run.algo, config.run.algo)
-    keys = [f"{algo}_{part}" for part in ("training_before", "training_after", "acting", "encoding")]
+    keys = [f"{algo}_{part}" for part in CALIBRATED]
     if not {*keys, "call"} <= numbers.keys():
         return None
     step = numbers.get(f"{suite_of(config.run.env)}_step")
@@ -114,16 +117,17 @@ def _calibrated(profile: DeviceProfile, config: Config) -> tuple[Rates, Rates] |
     def band(value: float) -> Band:
         return Band(value / ERROR, value * ERROR)
 
-    before, after, acting, encoding = (band(1e9 * numbers[key].value) for key in keys)
-    first = Rates(
-        training=before,
-        inference=acting,
+    training, training_after, acting, acting_after, encoding = (band(1e9 * numbers[key].value) for key in keys)
+    before = Rates(
+        training=training,
+        acting=acting,
+        inference=encoding,
         memory=Band(math.inf, math.inf),
         call=band(1e-6 * numbers["call"].value),
         write=Band(CARD, math.inf) if profile.storage_write is None else band(profile.storage_write.bytes),
         step=None if step is None else band(1e-3 * step.value),
     )
-    return first, replace(first, training=after, inference=encoding)
+    return before, replace(before, training=training_after, acting=acting_after)
 
 
 def seconds(work: Work, rates: Rates) -> Band:
@@ -131,7 +135,8 @@ def seconds(work: Work, rates: Rates) -> Band:
     ends = []
     for end in ("high", "low"):  # of a rate: the high one gives the low time
         other = "low" if end == "high" else "high"
-        computed = 2 * work.trained / getattr(rates.training, end) + 2 * work.inferred / getattr(rates.inference, end)
+        computed = 2 * work.trained / getattr(rates.training, end) + 2 * work.acted / getattr(rates.acting, end)
+        computed += 2 * work.inferred / getattr(rates.inference, end)
         moved = work.moved / getattr(rates.memory, end)
         simulated = work.simulated * getattr(rates.step, other) if rates.step is not None else 0.0
         written = work.written / getattr(rates.write, end)

@@ -37,12 +37,13 @@ ENCODING = 4  # calls to have ONNX Runtime encode: it, and what is around it
 class Work:
     """Counts; they add up, and `n * work` is n times it.
 
-    `trained`, `inferred`: multiply-adds of updates in torch, and of forward passes alone; `moved`: bytes read or
-    written in memory; `calls`: of torch and ONNX Runtime; `simulated`: steps of the environment; `written`: bytes to
-    storage.
+    `trained`, `acted`, `inferred`: multiply-adds of updates and of acts in torch, and of ONNX Runtime; `moved`: bytes
+    read or written in memory; `calls`: of torch and ONNX Runtime; `simulated`: steps of the environment; `written`:
+    bytes to storage.
     """
 
     trained: float = 0.0
+    acted: float = 0.0
     inferred: float = 0.0
     moved: float = 0.0
     calls: float = 0.0
@@ -81,7 +82,7 @@ def unit(config: Config, plan: Plan, window: tuple[int, ...], *, frozen: bool) -
     return Unit(
         encoding=Work(inferred=encoding, moved=FLOAT * encoding / max(1, batch), calls=ENCODING) if frozen else Work(),
         acting=Work(
-            inferred=acting - encoding,
+            acted=acting - encoding,
             moved=FLOAT * sum(_weights(config, each) * each.acts for each in trained),
             calls=calls.act + calls.act_layer * (left if frozen else depth),
         ),

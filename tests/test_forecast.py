@@ -100,9 +100,16 @@ def test_so_far_grows_to_the_whole():
 
 def test_time_is_the_slower_of_computing_and_moving_and_the_calls():
     rates = forecast.Rates(
-        Band(1e9, 2e9), Band(4e9, 4e9), Band(1e6, 1e6), Band(1e-6, 2e-6), Band(10.0, math.inf), Band(0.5, 1.0)
+        training=Band(1e9, 2e9),
+        acting=Band(5e8, 1e9),
+        inference=Band(4e9, 4e9),
+        memory=Band(1e6, 1e6),
+        call=Band(1e-6, 2e-6),
+        write=Band(10.0, math.inf),
+        step=Band(0.5, 1.0),
     )
     assert forecast.seconds(Work(trained=1e9), rates) == Band(1.0, 2.0)  # two operations a multiply-add
+    assert forecast.seconds(Work(acted=1e9), rates) == Band(2.0, 4.0)
     assert forecast.seconds(Work(inferred=1e9), rates) == Band(0.5, 0.5)
     assert forecast.seconds(Work(trained=1e9, moved=1.5e6), rates) == Band(1.5, 2.0)
     assert forecast.seconds(Work(calls=1e6), rates) == Band(1.0, 2.0)
@@ -166,7 +173,6 @@ def calibrated(tmp_path_factory):
         patch.setattr(calibrating, "ENVS", {"rainbow": "atari/qbert"})
         patch.setattr(calibrating, "SECONDS", {False: 0.3, True: 0.3})
         patch.setattr(calibrating, "BLOCK", 2**22)
-        patch.setattr(calibrating, "STEPS", 10)
         said = []
         table = calibrating.measure("a machine", 1, folder, said.append)
     assert not [line for line in said if "not measured" in line]
@@ -189,18 +195,22 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
 def test_a_calibrated_forecast_gives_the_measured_times_back():
     config, found, window = planned(threads=1)
     units = tuple(work.unit(config, found, window, frozen=frozen) for frozen in (False, True))
-    timed = calibrating.Timed(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015)
+    timed = calibrating.Timed(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015, simulate=0.001)
     call, rates = calibrating.rates({"rainbow": timed}, 8e9)
     numbers = {"call": {"value": 1e6 * call, "unit": "us"}}
     numbers |= {f"rainbow_{part}": {"value": rate / 1e9, "unit": "GFLOP/s"} for part, rate in rates["rainbow"].items()}
     table = {"title": "a machine", "platform": "linux", "source": "here", "kind": "measured"}
     table |= {"clusters": [{"core": "x", "count": 1}], "calibrated": numbers}
     before, after = forecast.rates(device_profiles.parse("mine", table), config)
-    for unit, its, update in ((units[0], before, 0.05), (units[1], after, 0.02)):
-        low, high = forecast.seconds(unit.updating, its)
-        assert math.sqrt(low * high) == pytest.approx(update, rel=0.01)
-    low, high = forecast.seconds(units[1].encoding, after)
-    assert math.sqrt(low * high) == pytest.approx(0.0015, rel=0.01)
+    for work_done, its, took in (
+        (units[0].updating, before, 0.05),
+        (units[1].updating, after, 0.02),
+        (units[0].acting, before, 0.002),
+        (units[1].acting, after, 0.001),
+        (units[1].encoding, after, 0.0015),
+    ):
+        low, high = forecast.seconds(work_done, its)
+        assert math.sqrt(low * high) == pytest.approx(took, rel=0.01)
 
 
 def test_calibrate_writes_a_profile_or_says_why_not(tmp_path, monkeypatch, capsys):

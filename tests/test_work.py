@@ -92,7 +92,7 @@ def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
     if freeze_at != "never":
         exact += counts.conversion(min(planned.before.rows, frozen_at))
     together = sum(found.values(), Work())
-    assert together.trained + together.inferred == pytest.approx(exact)
+    assert together.trained + together.acted + together.inferred == pytest.approx(exact)
     assert together.simulated == 2000
     assert together.written == 5 * work.checkpoint_bytes(planned)  # at 0, 500, 1,000, 1,500 and at the end
     assert (found["conversion"] == Work()) == (freeze_at == "never")
