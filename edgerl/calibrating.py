@@ -176,10 +176,10 @@ def training(config: Config, spec: EnvSpec) -> Timed:
         replay.append(frames[n % 8], action, float(rng.random()), terminated=False)
     env.reset()
     step = partial(training_step, env, agent, replay, config.replay.batch_size)
-    before = parts(step, SECONDS[False])
+    before = medians(step, SECONDS[False])
     with tempfile.TemporaryDirectory() as folder:
         freeze(agent, replay, pixels, env.window, config.agent.cut, Path(folder))
-        after = parts(step, SECONDS[True])
+        after = medians(step, SECONDS[True])
     units = [work.unit(config, planned, pixels.shape, frozen=frozen) for frozen in (False, True)]
     return Timed(
         (units[0], units[1]),
@@ -209,8 +209,8 @@ def training_step(env: Environment, agent: Agent, replay: Replay, batch_size: in
     return np.diff(marks)
 
 
-def parts(step: Callable[[], Array], seconds: float) -> list[float]:
-    """Medians over pairs of steps, as actors are updated every second time; the first pair is not counted."""
+def medians(step: Callable[[], Array], seconds: float) -> list[float]:
+    """Of each part over pairs of steps, as actors are updated every second time; the first pair is not counted."""
     spent: list[Array] = []
     while len(spent) < 2 * FEWEST or np.sum(spent) < seconds:
         spent += [step(), step()]
