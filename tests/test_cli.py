@@ -119,7 +119,7 @@ def test_interruption_saves_a_checkpoint_and_exits_130(number, tmp_path):
     command = [sys.executable, "-m", "edgerl.cli", *TRAIN, "--steps", "100000", "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     metrics = out / "metrics.jsonl"
-    until(lambda: metrics.exists() and metrics.stat().st_size)  # the first game's end
+    until(lambda: metrics.exists() and "train/score" in metrics.read_text())  # the first game's end
     process.send_signal(number)
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130
