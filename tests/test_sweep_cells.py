@@ -1,0 +1,34 @@
+"""A sweep's cell by itself: what the end of its job leads to, and its progress as its folder shows it."""
+
+from edgerl.sweeps.manifest import Cell
+from edgerl.sweeps.work import Progress, Work
+
+
+def test_a_cell_whose_jobs_a_cluster_ends_goes_on_unless_that_leads_nowhere(tmp_path):
+    work = Work(Cell("a", "a", "toy/catch", "b", 0, (), 1, 1, 1), tmp_path)
+    ends = []
+    for step in (0, 500, 500, 500, 700, 700, 700, 700):
+        (tmp_path / "a" / "checkpoint" / f"{step:09d}").mkdir(parents=True, exist_ok=True)
+        ends.append(work._ended(130, stopped=False, preempted=True))
+    assert ends == [*["waiting"] * 7, "interrupted"]
+    assert "before there was a new checkpoint" in work.reason
+    assert work._ended(130, stopped=False, preempted=False) == "interrupted"
+    assert work._ended(130, stopped=True, preempted=False) == "waiting"
+    assert (work._ended(-9, stopped=False, preempted=False), work.reason) == ("failed", "killed by signal 9")
+
+
+def test_progress_is_read_as_it_grows_and_after_it_was_cut_back(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    progress = Progress(file)
+    progress.read()
+    assert (progress.step, progress.speed, progress.score) == (0, None, None)
+    file.write_text('{"step": 500, "throughput/steps_per_s": 40.5}\n{"step": 600, "eval/mean": 3.5}\n{"step": 70')
+    progress.read()
+    assert (progress.step, progress.speed, progress.score) == (600, 40.5, 3.5)
+    with file.open("a") as lines:
+        lines.write('0}\n{"step": 1000, "throughput/steps_per_s": 50.5}\n')
+    progress.read()
+    assert (progress.step, progress.speed, progress.score) == (1000, 50.5, 3.5)
+    file.write_text('{"step": 500}\nno json\n')
+    progress.read()
+    assert progress.step == 500
