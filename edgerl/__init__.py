@@ -6,7 +6,8 @@ For scripts: `configure` makes a configuration, `train` runs it, `load` gives th
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgerl.config import Config, ConfigError
+from edgerl.config import Config
+from edgerl.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgerl.policy import Policy

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgerl import agents, representation, svcca
 from edgerl.comparing import Attention, Say, Score, compare, select, untrained
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.layers import PER_NEURON, Layer, Looking, layers
 from edgerl.observations import RANDOM, play, views
 from edgerl.policy import Policy

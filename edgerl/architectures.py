@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from math import prod
 
-from edgerl import custom
-from edgerl.config import ConfigError
+from edgerl import plugins
+from edgerl.errors import ConfigError
 
 Shape = tuple[int, ...]
 RESIDUALS = ("residual1", "residual2")  # of a Block
@@ -92,7 +92,7 @@ def specs(encoder: str) -> tuple[Spec, ...]:
             raise ConfigError(f"--encoder: {encoder!r} is neither {' nor '.join(ENCODERS)} nor module:callable")
         return ENCODERS[encoder]
     try:
-        found = tuple(custom.load(encoder)())
+        found = tuple(plugins.load(encoder)())
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"--encoder: {encoder!r} cannot be loaded: {error}") from None
     convolutions = found[:-1] if found and isinstance(found[-1], Linear) else found

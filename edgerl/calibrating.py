@@ -24,7 +24,8 @@ import edgerl
 from edgerl import agents, envs, plan, representation, run, versions, work
 from edgerl.agents import Agent
 from edgerl.config import Config
-from edgerl.envs import EnvError, Environment, EnvSpec, suite_of
+from edgerl.envs import Environment, EnvSpec, suite_of
+from edgerl.errors import EnvError
 from edgerl.freezing import freeze, rehearse
 from edgerl.replay import Replay
 from edgerl.types import Array

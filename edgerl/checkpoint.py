@@ -17,14 +17,11 @@ from typing import Any
 import numpy as np
 
 from edgerl import tensors
+from edgerl.errors import CheckpointError
 from edgerl.types import Array
 
 FORMAT, KEPT = 2, 2
 ENV = "env."  # what the names of the environment's arrays begin with
-
-
-class CheckpointError(ValueError):
-    """No checkpoint that can be read; the message is one line."""
 
 
 def save(

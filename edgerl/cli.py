@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from edgerl import cli_analysis, cli_devices, cli_sweeps, options
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.scores import human_normalised
 from memory_budget import Watchdog
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError
 
 
 def analyze(

@@ -9,7 +9,7 @@ import typer
 
 import device_profiles
 from device_profiles import DeviceProfile
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]

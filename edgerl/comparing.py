@@ -9,8 +9,7 @@ import numpy as np
 
 from edgerl import attention, snapshots, svcca
 from edgerl.agents import Agent
-from edgerl.checkpoint import CheckpointError
-from edgerl.config import ConfigError
+from edgerl.errors import CheckpointError, ConfigError
 from edgerl.layers import Layer, Looking
 from edgerl.observations import Observations
 from edgerl.snapshots import Snapshot

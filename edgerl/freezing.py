@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents import Agent
-from edgerl.checkpoint import CheckpointError, digest, write_pieces
+from edgerl.checkpoint import digest, write_pieces
+from edgerl.errors import CheckpointError, FreezeError
 from edgerl.quantising import FEWEST
 from edgerl.replay import Replay
 from edgerl.representation import CHUNK, Encoded, Latents, Pixels, Stem, nbytes
@@ -24,10 +25,6 @@ ONNX_FILE = "encoder.onnx"
 FITTED = 2048  # rows that the scales of uint8 are laid over, at most
 TOLERANCE = 1e-4  # ONNX Runtime against torch, float32
 LARGE_BLOCK = 256 * 1024  # bytes; what converting a chunk takes in blocks above this leaves the process at once
-
-
-class FreezeError(RuntimeError):
-    """ONNX Runtime's latents are not torch's: the run ends, and its checkpoints are of before."""
 
 
 def freeze(

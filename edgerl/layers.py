@@ -9,8 +9,8 @@ import numpy as np
 
 from edgerl import architectures
 from edgerl.agents import Agent
-from edgerl.checkpoint import CheckpointError
 from edgerl.config import Config
+from edgerl.errors import CheckpointError
 from edgerl.freezing import ONNX_FILE
 from edgerl.observations import BATCH, Observations
 from edgerl.types import Array

@@ -7,11 +7,11 @@ import numpy as np
 import psutil
 
 from edgerl import crops
+from edgerl.errors import ConfigError
 from edgerl.evaluation import random_action
 from edgerl.policy import Policy
 from edgerl.representation import Pixels, pixels
 from edgerl.run import make_env
-from edgerl.settings import ConfigError
 from edgerl.types import Array
 from memory_budget import format_bytes
 

@@ -10,7 +10,8 @@ import device_profiles
 from device_profiles import DeviceProfile
 from edgerl import architectures, envs
 from edgerl import config as configs
-from edgerl.config import Config, ConfigError
+from edgerl.config import Config
+from edgerl.errors import ConfigError
 from memory_budget import parse_bytes
 
 DEFAULTS: dict[str, Any] = {"env": "atari/qbert", "budget": "0.07GB", "seed": 0}

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from math import prod
 
 from edgerl import architectures, flops, representation, stores
-from edgerl.config import AGENTS, CONTINUOUS, Config, ConfigError, RainbowConfig, SacConfig
+from edgerl.config import AGENTS, CONTINUOUS, Config, RainbowConfig, SacConfig
 from edgerl.envs import EnvSpec, suite_of
+from edgerl.errors import ConfigError
 from edgerl.quantising import FEWEST
 from edgerl.replay import row_dtype
 from edgerl.representation import pixel_field

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from edgerl.config import Config, ConfigError
+from edgerl.config import Config
+from edgerl.errors import ConfigError
 from edgerl.options import load_device
 from edgerl.plan import Plan
 from edgerl.stores import Store

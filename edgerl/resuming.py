@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from edgerl import checkpoint, snapshots
-from edgerl.envs import EpisodeLost
+from edgerl.errors import EpisodeLost
 from edgerl.freezing import frozen
 from edgerl.representation import chunk
 from edgerl.types import Array

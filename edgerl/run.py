@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgerl import agents, checkpoint, envs, forecast, plan, preflight, representation, resuming, summary, transfer
-from edgerl.config import Config, ConfigError
+from edgerl.config import Config
+from edgerl.errors import ConfigError
 from edgerl.evaluation import Shown, evaluate, statistics, unseen
 from edgerl.freezing import rehearse
 from edgerl.metrics import Metrics

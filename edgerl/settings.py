@@ -5,9 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-
-class ConfigError(ValueError):
-    """A setting the user must change; the message is one line that names it."""
+from edgerl.errors import ConfigError
 
 
 @dataclass(frozen=True)

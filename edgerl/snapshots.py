@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgerl import tensors
-from edgerl.checkpoint import CheckpointError, whole
+from edgerl.checkpoint import whole
+from edgerl.errors import CheckpointError
 from edgerl.types import Array
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import numpy as np
 from edgerl import accounts, checkpoint, flops, resuming, snapshots
 from edgerl.agents import Agent
 from edgerl.config import Config
-from edgerl.envs import EnvFailed, Environment
+from edgerl.envs import Environment
+from edgerl.errors import EnvFailed, TrainingError
 from edgerl.evaluation import evaluate, statistics
 from edgerl.freezing import freeze, told
 from edgerl.metrics import Metrics
@@ -25,10 +26,6 @@ from memory_budget import Ledger, Watchdog, format_bytes, rss_bytes
 from memory_budget.malloc import trim
 
 LOG_EVERY = 500  # agent steps
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message is one line."""
 
 
 class Trainer:

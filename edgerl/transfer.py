@@ -10,9 +10,10 @@ from typing import Any
 
 from edgerl import architectures, checkpoint, envs, representation, tensors
 from edgerl.agents import Agent
-from edgerl.checkpoint import CheckpointError, Saved
-from edgerl.config import CONTINUOUS, Config, ConfigError, load
-from edgerl.envs import EnvError, EnvSpec
+from edgerl.checkpoint import Saved
+from edgerl.config import CONTINUOUS, Config, load
+from edgerl.envs import EnvSpec
+from edgerl.errors import CheckpointError, ConfigError, EnvError
 from edgerl.freezing import stem_file
 from runtime import model_file
 

@@ -8,9 +8,9 @@ from typing import Self
 
 import numpy as np
 
-from edgerl.envs import EnvFailed, Environment
+from edgerl.envs import Environment
 from edgerl.envs.replayed import Replayed
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError, EnvFailed
 from edgerl.types import Array
 from memory_budget import format_bytes
 

@@ -10,8 +10,8 @@ from plain_sac import ACTIONS, SEEN, agent
 from edgerl import agents, analysis, attention, configure, run, snapshots, svcca
 from edgerl.architectures import Block, Conv, Linear, latent_shape, layers
 from edgerl.comparing import apart
-from edgerl.config import ConfigError
 from edgerl.envs import EnvSpec
+from edgerl.errors import ConfigError
 from edgerl.layers import DATAPOINTS, Layer, Looking
 from edgerl.observations import play
 from edgerl.policy import Policy

@@ -10,6 +10,7 @@ from ale_py import roms
 from edgerl import envs, run
 from edgerl.envs import atari_games
 from edgerl.envs.atari_games import REPEAT, describe, rom_id
+from edgerl.errors import EnvError
 
 
 def test_games_are_found_however_they_are_written():
@@ -31,7 +32,7 @@ def test_the_table_has_every_game_for_one_player():
 
 
 def test_an_unknown_game_names_the_nearest():
-    with pytest.raises(envs.EnvError, match="perhaps atari/qbert"):
+    with pytest.raises(EnvError, match="perhaps atari/qbert"):
         envs.make("atari/qbrt", np.random.default_rng(0), training=True)
 
 

@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 
 from edgerl import envs, options, plan, preflight, run
-from edgerl.settings import BOUNDS, TYPES, ConfigError
+from edgerl.errors import ConfigError, EnvError
+from edgerl.settings import BOUNDS, TYPES
 
 KEYS = [(table, key) for table, keys in TYPES.items() for key in keys]
 # What is no value of a type, as TOML.
@@ -159,7 +160,7 @@ def test_settings_that_cannot_train_are_refused_before_anything_is_built(text):
 
 @pytest.mark.parametrize("name", [":made", "nowhere:", "nowhere_at_all:made", "..above:made", "math:nothing"])
 def test_an_environment_that_is_nowhere_is_refused_by_name(name):
-    with pytest.raises(envs.EnvError, match=rf"^--env: .*{re.escape(name)}.*\Z"):  # a dot is no new line
+    with pytest.raises(EnvError, match=rf"^--env: .*{re.escape(name)}.*\Z"):  # a dot is no new line
         envs.describe(started(env=name).run.env)
 
 

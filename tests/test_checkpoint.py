@@ -13,7 +13,8 @@ import pytest
 import safetensors.numpy
 
 from edgerl import checkpoint, tensors
-from edgerl.checkpoint import CheckpointError, newest, save
+from edgerl.checkpoint import newest, save
+from edgerl.errors import CheckpointError
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")

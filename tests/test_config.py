@@ -6,7 +6,8 @@ import tomllib
 import pytest
 import tomli_w
 
-from edgerl.config import ConfigError, build, load, preset
+from edgerl.config import build, load, preset
+from edgerl.errors import ConfigError
 
 # Settings that came after the first release, and what they are without.
 LATER = {"batch_size_after_freeze": 0, "snapshot_every": 0, "ort_provider": "CPUExecutionProvider"}

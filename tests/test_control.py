@@ -8,10 +8,8 @@ import safetensors.numpy
 from stopping import stopped_after
 
 from edgerl import envs, run
-from edgerl.config import ConfigError
-from edgerl.envs import EnvFailed
+from edgerl.errors import ConfigError, EnvFailed, TrainingError
 from edgerl.evaluation import evaluate
-from edgerl.trainer import TrainingError
 
 SHORT = {"learn_start": 40, "random_steps": 40, "batch_size": 4}
 STEPS = {"steps": 110, "freeze_at": 80, "budget": 6_000_000}

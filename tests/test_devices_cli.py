@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgerl import options, preflight
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 
 BOARD = """
 title = "My [bold]board[/] :smile:"

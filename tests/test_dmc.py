@@ -10,6 +10,7 @@ import pytest
 from edgerl import envs
 from edgerl.envs import dmc  # noqa: F401  before dm_control: it says how to draw without a screen
 from edgerl.envs.dmc_tasks import _actions, task_name
+from edgerl.errors import EnvError, EnvFailed
 
 from dm_control import suite  # isort: skip
 
@@ -38,7 +39,7 @@ def test_tasks_are_found_however_they_are_written():
     written = ("ball_in_cup-catch", "ball-in-cup-catch", "BallInCup_catch", "ballincupcatch")
     assert {task_name(name) for name in written} == {"ball_in_cup-catch"}
     assert envs.canonical_name("dmc/Humanoid_cmu_run") == "dmc/humanoid_CMU-run"
-    with pytest.raises(envs.EnvError, match="perhaps dmc/walker-walk"):
+    with pytest.raises(EnvError, match="perhaps dmc/walker-walk"):
         envs.canonical_name("dmc/waker-walk")
 
 
@@ -125,7 +126,7 @@ def test_what_fails_on_the_way_is_one_line_with_the_environments_name(cartpole, 
     env, simulator = cartpole
     env.reset()
     monkeypatch.setattr(simulator._env.task, method, gives)
-    with pytest.raises(envs.EnvFailed, match=f"^dmc/cartpole-swingup failed: .*{line}"):
+    with pytest.raises(EnvFailed, match=f"^dmc/cartpole-swingup failed: .*{line}"):
         env.step(np.zeros(1, np.float32))
 
 

@@ -15,8 +15,9 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from edgerl import configure, run
 from edgerl.checkpoint import newest
+from edgerl.errors import TrainingError
 from edgerl.metrics import Metrics
-from edgerl.trainer import Trainer, TrainingError
+from edgerl.trainer import Trainer
 
 NUMBERS = {"budget": "1.5MB", "threads": 1, "hidden": 8, "eval_every": 0, "steps": 60, "checkpoint_every": 20}
 TRAIN = ["train", "--env", "toy/catch", "--freeze-at", "never"]

@@ -7,7 +7,7 @@ import torch
 
 from edgerl import architectures, configure, encoders, flops
 from edgerl.agents.rainbow import DuelingHead
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 
 WINDOW = (4, 84, 84)
 HEADS = {6: 387_173, 10: 439_601, 18: 544_457}

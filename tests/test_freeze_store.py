@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgerl import checkpoint, envs, options, plan, run, summary
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.freezing import FEWEST, chosen
 from edgerl.replay import Replay
 from edgerl.representation import Latents, Pixels, Stem

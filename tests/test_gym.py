@@ -10,6 +10,7 @@ import pytest
 
 from edgerl import envs
 from edgerl.envs import gym  # noqa: F401  before pygame: it says how to draw without a screen
+from edgerl.errors import EnvError, EnvFailed
 
 import gymnasium  # isort: skip
 from gymnasium import spaces  # isort: skip
@@ -126,14 +127,14 @@ def test_actions_are_put_where_the_space_has_them(painted):
     ],
 )
 def test_what_cannot_be_played_is_refused_in_one_line(painted, name, settings, line):
-    with pytest.raises(envs.EnvError, match=f"^--env: gym/{name} {line}") as refused:
+    with pytest.raises(EnvError, match=f"^--env: gym/{name} {line}") as refused:
         painted(name, **settings)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["cartpole", "CartPole-v7", "CartPoole-v1"])
 def test_an_unknown_id_names_the_nearest(name):
-    with pytest.raises(envs.EnvError, match="perhaps gym/CartPole-v1"):
+    with pytest.raises(EnvError, match="perhaps gym/CartPole-v1"):
         make(name)
 
 
@@ -157,7 +158,7 @@ def test_a_missing_package_is_one_line_before_the_first_step(missing, line):
 def test_what_fails_on_the_way_is_one_line_with_the_environments_name(painted, reward, line):
     env, _ = painted(reward=reward)
     env.reset()
-    with pytest.raises(envs.EnvFailed, match=f"^gym/Painted-v0 failed: .*{line}"):
+    with pytest.raises(EnvFailed, match=f"^gym/Painted-v0 failed: .*{line}"):
         env.step(0)
 
 

@@ -11,7 +11,8 @@ from torch.nn import functional
 import edgerl
 from edgerl import architectures, configure, encoders, envs, flops, plan, representation, run
 from edgerl.architectures import Block, Conv, Linear
-from edgerl.config import CONTINUOUS, ConfigError
+from edgerl.config import CONTINUOUS
+from edgerl.errors import ConfigError
 from runtime import Session
 from runtime.export import export, parity
 

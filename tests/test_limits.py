@@ -4,7 +4,7 @@ import pytest
 
 import edgerl
 from edgerl import options, preflight
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 from memory_budget import limits
 
 UNLIMITED_V1 = "9223372036854771712"  # 2^63 less one page: what v1 shows where nobody set a limit

@@ -3,7 +3,7 @@
 import pytest
 
 from edgerl import options
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 
 
 def started(file=None, assignments=(), **given):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgerl import agents, architectures, configure, envs, plan, representation
-from edgerl.config import AGENTS, CONTINUOUS, ConfigError
+from edgerl.config import AGENTS, CONTINUOUS
+from edgerl.errors import ConfigError
 from edgerl.replay import Replay
 from edgerl.representation import Latents, Pixels, Stem
 from edgerl.sampling import Prioritized

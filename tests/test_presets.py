@@ -7,7 +7,8 @@ from importlib import resources
 import pytest
 
 from edgerl import architectures, config, configure, envs, options
-from edgerl.config import AGENTS, CONTINUOUS, ConfigError, build, preset
+from edgerl.config import AGENTS, CONTINUOUS, build, preset
+from edgerl.errors import ConfigError
 
 # T_f in agent steps: (0.07 GB, Figure 4; unbounded, Figure 3).
 FREEZE_AT = {

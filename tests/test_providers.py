@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edgerl import options, run
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 from runtime import CPU, Session, providers
 from runtime.export import export
 

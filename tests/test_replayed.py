@@ -7,6 +7,7 @@ from stopping import stopped_after
 
 from edgerl import envs, run
 from edgerl.envs.replayed import Replayed
+from edgerl.errors import EpisodeLost
 
 MODULE = """
 import itertools
@@ -103,7 +104,7 @@ def test_a_failing_replay_says_why():
 
     env = Replayed(Gone(), np.random.default_rng(0), "gone")
     arrays, values = env.state()
-    with pytest.raises(envs.EpisodeLost, match="the simulator is gone"):
+    with pytest.raises(EpisodeLost, match="the simulator is gone"):
         env.restore(arrays, values)
 
 
@@ -153,5 +154,5 @@ def test_a_last_frame_that_was_not_seen_is_not_taken_for_the_same_episode(monkey
     arrays, values = env.state()
     arrays = {name: array.copy() for name, array in arrays.items()}
     monkeypatch.setattr(simulator, "frame", lambda: np.full((84, 84), 7, np.uint8))
-    with pytest.raises(envs.EpisodeLost, match="led elsewhere"):
+    with pytest.raises(EpisodeLost, match="led elsewhere"):
         env.restore(arrays, values)

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from edgerl import options, reports, run
-from edgerl.config import ConfigError, load
+from edgerl.config import load
+from edgerl.errors import ConfigError
 from edgerl.reports import contents, reading
 from edgerl.reports.commands import command
 from edgerl.reports.curves import POINTS, plain

@@ -12,8 +12,8 @@ from stopping import stopped_after
 from waiting import until
 
 from edgerl import checkpoint, envs, plan, run
-from edgerl.config import ConfigError
 from edgerl.envs.toy import Catch
+from edgerl.errors import ConfigError
 from edgerl.replay import row_dtype
 from edgerl.representation import latent_field, pixel_field
 

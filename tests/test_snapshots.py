@@ -16,7 +16,7 @@ from plain_sac import agent
 from stopping import stopped_after
 
 from edgerl import agents, configure, run, snapshots
-from edgerl.checkpoint import CheckpointError
+from edgerl.errors import CheckpointError
 from edgerl.snapshots import Snapshot, due
 
 STEPS = [0, 40, 80, 110, 120, 160, 170]  # every 40; T_f; the end

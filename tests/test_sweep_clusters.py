@@ -11,7 +11,7 @@ import psutil
 import pytest
 from waiting import until
 
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.sweeps import clusters, launching
 
 SHORT = ("--env", "toy/catch", "--budgets", "2MB", "--freeze-at", "never", "--eval-every", "0")

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from edgerl import cli, options
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.sweeps import axes, experiments, grid, manifest
 
 SWEEP = ("sweep", "--env", "toy/catch")

@@ -14,7 +14,7 @@ from transfers import tiny, trained
 
 import edgerl
 from edgerl import checkpoint, config, options, run
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.reports.commands import command
 from edgerl.trainer import Trainer
 from runtime import Session, model_file

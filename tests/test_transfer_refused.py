@@ -6,7 +6,7 @@ import pytest
 from transfers import tiny, trained
 
 from edgerl import configure, envs, run, transfer
-from edgerl.config import ConfigError
+from edgerl.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

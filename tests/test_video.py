@@ -19,6 +19,7 @@ from waiting import until
 import edgerl
 from edgerl import envs, films
 from edgerl.envs.replayed import Replayed
+from edgerl.errors import EnvFailed
 from edgerl.evaluation import evaluate, unseen
 from edgerl.types import TimeStep
 from edgerl.video import Video, framed, picture
@@ -240,7 +241,7 @@ def test_a_picture_that_is_none_is_one_line_and_leaves_nothing(render, line, tmp
             env.step(0)
             film.show(env, 0, 0.0)
 
-    with pytest.raises(envs.EnvFailed, match=re.escape(f"mine:make failed: {line}")):
+    with pytest.raises(EnvFailed, match=re.escape(f"mine:make failed: {line}")):
         play()
     assert os.listdir(tmp_path) == []
     assert psutil.Process().children() == []

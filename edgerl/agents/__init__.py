@@ -8,7 +8,8 @@ import torch
 from edgerl.agents.curl_sac import CurlSac
 from edgerl.agents.dqn import Dqn
 from edgerl.agents.rainbow import Rainbow
-from edgerl.config import Config, ConfigError, DqnConfig, RainbowConfig
+from edgerl.config import Config, DqnConfig, RainbowConfig
+from edgerl.errors import ConfigError
 from edgerl.types import Array, Batch, Update
 
 

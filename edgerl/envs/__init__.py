@@ -5,20 +5,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from edgerl import custom
+from edgerl import plugins
+from edgerl.errors import EnvError
 from edgerl.types import Array, TimeStep
-
-
-class EnvError(ValueError):
-    """An environment that does not exist or cannot start; the message is one line for the user."""
-
-
-class EpisodeLost(RuntimeError):
-    """An environment cannot go on where its saved episode stood; the message says why."""
-
-
-class EnvFailed(RuntimeError):
-    """The environment failed during the run; the message is one line, with its name and why."""
 
 
 class EnvSpec(NamedTuple):
@@ -111,7 +100,7 @@ def canonical_name(name: str) -> str:
 def _custom(name: str, rng: np.random.Generator) -> Environment:
     """The environment that `module:callable` makes, called with its Generator; raises EnvError where it does not."""
     try:
-        made: Environment = custom.load(name)(rng)
+        made: Environment = plugins.load(name)(rng)
     except (ImportError, AttributeError, ValueError) as error:
         raise EnvError(f"--env: {name!r} cannot be loaded: {error}") from None
     missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]

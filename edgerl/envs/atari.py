@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs import EnvError
 from edgerl.envs.atari_games import HISTORY, REPEAT, SIDE, rom_id, spec
+from edgerl.errors import EnvError
 from edgerl.types import Array, TimeStep
 
 # Where Gymnasium is installed, ale-py would load it to register itself there: 10 MB that no game needs.

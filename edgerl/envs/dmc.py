@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs import EnvError
 from edgerl.envs.dmc_tasks import SIDE, describe
 from edgerl.envs.simulated import headless, reason, scaled
+from edgerl.errors import EnvError
 from edgerl.types import Array
 
 # Without a usable GL, PyOpenGL and dm_control raise any of these at import; or the first frame fails.

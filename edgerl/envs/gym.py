@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs import EnvError, EnvSpec
+from edgerl.envs import EnvSpec
 from edgerl.envs.simulated import headless, reason, scaled
+from edgerl.errors import EnvError
 from edgerl.types import Array
 
 INSTALL = "pip install -c constraints.txt -e '.[gym]'"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs import EpisodeLost
+from edgerl.errors import EpisodeLost
 from edgerl.types import Array, TimeStep
 
 

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgerl.envs import EnvFailed, EnvSpec
+from edgerl.envs import EnvSpec
 from edgerl.envs.replayed import Replayed
+from edgerl.errors import EnvFailed
 from edgerl.types import Array, TimeStep
 
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from edgerl.checkpoint import write_whole
+from edgerl.errors import ConfigError
 from edgerl.reports.curves import plain
 from edgerl.reports.groups import Group
 from edgerl.reports.tables import Table
-from edgerl.settings import ConfigError
 
 JSON, SVCCA, ATTENTION = "analysis.json", "svcca.png", "attention.png"
 WORDS = "what its encoder learned"

@@ -4,7 +4,8 @@ import shlex
 from typing import Any
 
 from edgerl import options
-from edgerl.config import Config, ConfigError
+from edgerl.config import Config
+from edgerl.errors import ConfigError
 
 # Options of their own; every other setting is said with --set.
 OPTIONS = ("env", "algo", "budget", "device", "steps", "freeze_at", "encoder_from", "transfer", "seed", "threads")

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from edgerl.comparing import Attention
+from edgerl.errors import ConfigError
 from edgerl.reports.analysed import lowest
 from edgerl.reports.page import INSTALL
 from edgerl.reports.picture import COLOURS, Panel
-from edgerl.settings import ConfigError
 
 COLUMNS = 8  # of steps in the strip, at most
 GROUND, INK, QUIET = "#181a1e", "#ecedf2", "#a9b1bd"  # of the strip: legible on light pages and on dark ones

@@ -5,10 +5,10 @@ import json
 from importlib import resources
 from pathlib import Path
 
+from edgerl.errors import ConfigError
 from edgerl.reports.analysed import WORDS
 from edgerl.reports.contents import Contents
 from edgerl.reports.groups import AXES
-from edgerl.settings import ConfigError
 
 INSTALL = "pip install -c constraints.txt -e '.[report]'"
 

@@ -3,10 +3,10 @@
 import io
 from typing import Any
 
+from edgerl.errors import ConfigError
 from edgerl.reports.contents import Contents, Section
 from edgerl.reports.groups import AXES
 from edgerl.reports.page import INSTALL
-from edgerl.settings import ConfigError
 
 COLOURS = ["#0067b1", "#d1580a", "#00875f", "#b4488c", "#8a6d00", "#3a8fc4", "#6b7280", "#a3333d"]
 Panel = Any  # matplotlib's Axes, which has no types

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgerl import checkpoint
-from edgerl.config import Config, ConfigError, load
+from edgerl.config import Config, load
+from edgerl.errors import ConfigError
 from edgerl.types import Array
 
 CURVES = ("replay/rows", "memory/rss_bytes", "flops/total", "seconds")

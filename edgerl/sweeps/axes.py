@@ -4,7 +4,7 @@ import itertools
 from typing import Any, NamedTuple
 
 from edgerl import config, envs, options
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.sweeps.experiments import Experiment
 from memory_budget import parse_bytes
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.sweeps.executors import INTERRUPTED, Job, start
 
 HEADROOM = 1.25  # of what is planned: evaluations, the freeze's chunk, and a limit at whose 97% a run ends

@@ -6,7 +6,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from edgerl.settings import ConfigError, nearest
+from edgerl.errors import ConfigError
+from edgerl.settings import nearest
 
 
 @dataclass(frozen=True)

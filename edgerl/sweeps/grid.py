@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from edgerl import envs, options, plan, preflight
 from edgerl.config import Config, RunConfig
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError, EnvError
 from edgerl.sweeps import axes, experiments, pretrained
 from edgerl.sweeps.axes import Variant
 from edgerl.sweeps.experiments import Experiment
@@ -228,5 +228,5 @@ def _naming(cell: str) -> Iterator[None]:
     """Add the cell to what is wrong with it."""
     try:
         yield
-    except (ConfigError, envs.EnvError) as error:
+    except (ConfigError, EnvError) as error:
         raise ConfigError(f"{error} (cell {cell})") from None

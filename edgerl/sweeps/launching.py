@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerl import preflight
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.sweeps import grid, manifest, running
 from edgerl.sweeps.executors import Executor, Local
 from edgerl.sweeps.manifest import Cell, Sweep

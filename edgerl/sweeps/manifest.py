@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgerl.checkpoint import write_whole
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError
 
 FORMAT, FILE = 1, "sweep.json"
 

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.sweeps import manifest
 from edgerl.sweeps.experiments import Experiment
 from edgerl.sweeps.manifest import Cell

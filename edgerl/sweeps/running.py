@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from edgerl import preflight
-from edgerl.settings import ConfigError
+from edgerl.errors import ConfigError
 from edgerl.sweeps import grid, manifest
 from edgerl.sweeps.executors import Executor
 from edgerl.sweeps.manifest import Cell, Sweep
