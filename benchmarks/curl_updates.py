@@ -18,7 +18,7 @@ import numpy as np
 
 import edgerl
 from edgerl import agents, representation
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.freezing import freeze
 from edgerl.replay import Replay
 from memory_budget.malloc import keep_blocks

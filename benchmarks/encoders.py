@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 import edgerl
-from edgerl import agents, envs, plan, representation, run
+from edgerl import agents, plan, representation, run
+from edgerl.envs import suites
+from edgerl.envs.base import EnvSpec
 from edgerl.freezing import freeze
 from edgerl.replay import Replay
 from memory_budget.malloc import keep_blocks
@@ -32,7 +34,7 @@ CASES = [
 AFTER = 10  # times as many updates after the freeze: they are faster
 
 
-def fill(replay: Replay, spec: envs.EnvSpec, rng: np.random.Generator) -> None:
+def fill(replay: Replay, spec: EnvSpec, rng: np.random.Generator) -> None:
     """Random frames until the replay is full."""
     frames = rng.integers(0, 256, (8, *spec.frame), np.uint8)
     for n in range(replay.capacity):
@@ -56,7 +58,7 @@ def measure(algo: str, encoder: str, settings: dict[str, Any], updates: int) -> 
     keep_blocks(run.SCRATCH_BLOCK)  # as a run does
     env, rng = ENVS[algo], np.random.default_rng(0)
     config = edgerl.configure(env=env, algo=algo, encoder=encoder, budget="10MB", freeze_at="never", **settings)
-    spec, batch_size = envs.describe(env), config.replay.batch_size
+    spec, batch_size = suites.describe(env), config.replay.batch_size
     pixels, planned = representation.pixels(spec, config.replay), plan.make(config, spec)
     replay = run.make_replay(config, spec, planned.budget, pixels, rng)
     fill(replay, spec, rng)

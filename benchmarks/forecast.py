@@ -15,7 +15,8 @@ from typing import Any
 
 import device_profiles
 import edgerl
-from edgerl import envs, forecast, plan, planning, representation, work
+from edgerl import forecast, plan, planning, representation, work
+from edgerl.envs import suites
 from edgerl.stopwatch import SETTLE
 from edgerl.work import Work
 
@@ -50,7 +51,7 @@ def predicted(algo: str, threads: int, profile: Path) -> dict[str, float]:
     """The same, by the forecast from a profile."""
     given = RUNS[algo]
     config = edgerl.configure(env=given["env"], budget=given["budget"], threads=threads)
-    spec, device = envs.describe(given["env"]), device_profiles.load(str(profile))
+    spec, device = suites.describe(given["env"]), device_profiles.load(str(profile))
     planned, window = plan.make(config, spec), representation.pixels(spec, config.replay).shape
     found = {}
     for rates, frozen, when in zip(

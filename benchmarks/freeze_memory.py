@@ -60,7 +60,7 @@ def main() -> None:
 
         import edgerl
         from edgerl import agents, representation
-        from edgerl.envs import describe
+        from edgerl.envs.suites import describe
 
         config, spec = edgerl.configure(env="dmc/walker-walk"), describe("dmc/walker-walk")
         shape = representation.pixels(spec, config.replay).shape

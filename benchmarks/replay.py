@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 import edgerl
-from edgerl import agents, envs, representation
+from edgerl import agents, representation
 from edgerl.config import ReplayConfig
-from edgerl.envs import EnvSpec, suite_of
+from edgerl.envs import suites
+from edgerl.envs.base import EnvSpec
+from edgerl.envs.suites import suite_of
 from edgerl.freezing import FITTED, spread
 from edgerl.policy import Policy
 from edgerl.replay import Replay
@@ -231,7 +233,7 @@ def measure(env: str, policy: Policy | None, steps: int | None) -> None:
     """Print the rows of one environment."""
     (config, play, who), suite = played(env, policy, steps), suite_of(env)
     budget, batch = BUDGETS[suite], BATCHES[suite]
-    spec = envs.describe(env, action_repeat=config.run.action_repeat)
+    spec = suites.describe(env, action_repeat=config.run.action_repeat)
     stem = stem_of(policy, config, spec)
     print(f"\n{env}, {format_bytes(budget)}, {config.run.algo}, batches of {batch}; {who}")
     for store, replay, found in stores(play, spec, config.replay, budget, stem):
@@ -251,7 +253,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_blocks(SCRATCH_BLOCK)  # as a run does
     policies = {policy.config.run.env: policy for policy in map(Policy, args.run or [])}
-    names = [envs.canonical_name(env) for env in dict.fromkeys([*(args.env or GAMES + TASKS), *policies])]
+    names = [suites.canonical_name(env) for env in dict.fromkeys([*(args.env or GAMES + TASKS), *policies])]
     if unknown := [name for name in names if suite_of(name) not in BUDGETS]:
         parser.error(f"{unknown[0]}: only atari and dmc have a budget here")
     print(head())

@@ -25,8 +25,8 @@ import torch
 from replay import ADDS, BUDGETS, Found, Play, empty, fill, head, line, pixels_of, played, timed
 
 import edgerl
-from edgerl import envs
 from edgerl.config import ReplayConfig
+from edgerl.envs import suites
 from edgerl.policy import Policy
 from edgerl.run import SCRATCH_BLOCK
 from edgerl.types import Array
@@ -34,7 +34,7 @@ from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import keep_blocks, trim
 
 GAME, BATCH, COUNT = "atari/qbert", 32, 10_000
-SPEC = envs.describe(GAME)
+SPEC = suites.describe(GAME)
 OURS: dict[str, dict[str, Any]] = {
     f"edgerl {codec}, {sampling}": {"pixel_codec": codec, "sampling": sampling}
     for sampling in ("prioritized", "uniform")

@@ -21,10 +21,12 @@ import numpy as np
 import psutil
 
 import edgerl
-from edgerl import agents, envs, plan, representation, run, versions, work
+from edgerl import agents, plan, representation, run, versions, work
 from edgerl.agents import Agent
 from edgerl.config import Config
-from edgerl.envs import Environment, EnvSpec, suite_of
+from edgerl.envs import suites
+from edgerl.envs.base import Environment, EnvSpec
+from edgerl.envs.suites import suite_of
 from edgerl.errors import EnvError
 from edgerl.freezing import freeze, rehearse
 from edgerl.replay import Replay
@@ -67,7 +69,7 @@ def measure(title: str, threads: int, folder: Path, say: Callable[[str], None]) 
     written = writing(folder)
     units, numbers = dict[str, Timed](), dict[str, tuple[float, str]]()
     for algo, env in ENVS.items():
-        spec = envs.describe(env)
+        spec = suites.describe(env)
         acting = {"random_steps": 0} if spec.continuous else {}  # so that every act is the network's
         config = edgerl.configure(env=env, algo=algo, budget=BUDGET, threads=threads, freeze_at="never", **acting)
         needed = sum(plan.make(config, spec).ledger.values())
@@ -96,7 +98,7 @@ def baseline() -> int:
     config = edgerl.configure(env=ENVS["rainbow"], threads=1)
     with contextlib.suppress(EnvError):
         run.make_env(config, np.random.default_rng(0), training=True)
-    spec = envs.describe(config.run.env)
+    spec = suites.describe(config.run.env)
     pixels = representation.pixels(spec, config.replay)
     agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
     rehearse(agent, pixels, config.agent.cut)

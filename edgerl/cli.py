@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from edgerl import cli_analysis, cli_devices, cli_sweeps, options
+from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.scores import human_normalised
 from memory_budget import Watchdog
@@ -214,10 +215,10 @@ def plan(
     """Say what a run will take, before anything is allocated: rows, bytes, multiply-adds, and whether it fits."""
     settings = {k: v for k, v in locals().items() if k not in ("config", "set_", "device", "json", "measure")}
     chosen, notes = options.started(settings, config, set_ or [])
-    from edgerl import envs, planning
+    from edgerl import planning
 
     run = chosen.run
-    spec = envs.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
+    spec = suites.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
     reports = [planning.report(chosen, spec, name) for name in device or (run.device,)]
     rungs = None
     if measure:

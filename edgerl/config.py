@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import tomli_w
 
-from edgerl.envs import suite_of
+from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
 from edgerl.settings import (
     AGENTS,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents import Agent
-from edgerl.envs import Environment
+from edgerl.envs.base import Environment, random_action
 from edgerl.representation import Representation
 
 Shown = Callable[[Environment, int, float], None]
@@ -52,13 +52,6 @@ def evaluate(
                 break
         scores.append(score)
     return scores
-
-
-def random_action(env: Environment, rng: np.random.Generator) -> Any:
-    """An action drawn uniformly."""
-    if env.spec.continuous:
-        return rng.uniform(-1, 1, env.actions).astype(np.float32)
-    return int(rng.integers(env.actions))
 
 
 def statistics(scores: list[float]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from device_profiles import DeviceProfile, points
 from edgerl.config import Config
-from edgerl.envs import suite_of
+from edgerl.envs.suites import suite_of
 from edgerl.plan import SUITES, Plan
 from edgerl.work import Work, phases
 

@@ -13,8 +13,7 @@ from rich.table import Table
 
 from edgerl import agents, plan, representation, run
 from edgerl.config import Config
-from edgerl.envs import EnvSpec
-from edgerl.evaluation import random_action
+from edgerl.envs.base import EnvSpec, random_action
 from edgerl.replay import Replay
 from edgerl.representation import Encoded, Latents, Pixels, Stem
 from edgerl.types import Array

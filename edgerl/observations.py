@@ -7,8 +7,8 @@ import numpy as np
 import psutil
 
 from edgerl import crops
+from edgerl.envs.base import random_action
 from edgerl.errors import ConfigError
-from edgerl.evaluation import random_action
 from edgerl.policy import Policy
 from edgerl.representation import Pixels, pixels
 from edgerl.run import make_env

@@ -8,9 +8,10 @@ from typing import Any, get_type_hints
 
 import device_profiles
 from device_profiles import DeviceProfile
-from edgerl import architectures, envs
+from edgerl import architectures
 from edgerl import config as configs
 from edgerl.config import Config
+from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from memory_budget import parse_bytes
 
@@ -65,7 +66,7 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
     for layer in layers:
         for name, table in layer.items():
             said[name] |= table
-    env = envs.canonical_name(said["run"].get("env", DEFAULTS["env"]))
+    env = suites.canonical_name(said["run"].get("env", DEFAULTS["env"]))
     tables = configs.preset(env, said["run"].get("algo") or _algorithm(env))
     algo = tables["run"]["algo"]
     if algo not in configs.AGENTS:
@@ -108,7 +109,7 @@ def _algorithm(env: str) -> str | None:
     """The algorithm that an environment's actions ask for, where its suite does not say; None where it does."""
     if "algo" in configs.preset(env)["run"]:
         return None
-    return "curl" if envs.describe(env).continuous else "rainbow"
+    return "curl" if suites.describe(env).continuous else "rainbow"
 
 
 def resumed(folder: Path, options: dict[str, Any]) -> Config:

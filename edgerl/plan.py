@@ -6,7 +6,8 @@ from math import prod
 
 from edgerl import architectures, flops, representation, stores
 from edgerl.config import AGENTS, CONTINUOUS, Config, RainbowConfig, SacConfig
-from edgerl.envs import EnvSpec, suite_of
+from edgerl.envs.base import EnvSpec
+from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
 from edgerl.quantising import FEWEST
 from edgerl.replay import row_dtype

@@ -10,7 +10,7 @@ from rich.table import Table
 from edgerl import forecast, plan, representation
 from edgerl.advice import advise
 from edgerl.config import Config
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.options import load_device
 from edgerl.plan import Plan
 from memory_budget import Watchdog, format_bytes

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, checkpoint, envs, representation
+from edgerl import agents, checkpoint, representation
 from edgerl.config import load
+from edgerl.envs import suites
 from edgerl.freezing import frozen
 from edgerl.representation import Representation
 from edgerl.types import Array
@@ -24,7 +25,7 @@ class Policy:
         saved.check(self.config.identity)
         run = self.config.run
         self.step, self.passed = int(saved.values["step"]), saved.passed
-        self.spec = envs.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
+        self.spec = suites.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
         rng = np.random.default_rng(run.seed)
         pixels = representation.pixels(self.spec, self.config.replay)
         self.agent = agents.make(self.config, pixels.shape, self.spec.actions, rng, threads=threads)

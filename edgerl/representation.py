@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgerl import architectures, crops
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.quantising import Scales
 from edgerl.settings import ReplayConfig
 from edgerl.types import Array

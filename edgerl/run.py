@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, checkpoint, envs, forecast, plan, preflight, representation, resuming, summary, transfer
+from edgerl import agents, checkpoint, forecast, plan, preflight, representation, resuming, summary, transfer
 from edgerl.config import Config
+from edgerl.envs import suites
+from edgerl.envs.base import Environment, EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.evaluation import Shown, evaluate, statistics, unseen
 from edgerl.freezing import rehearse
@@ -119,7 +121,7 @@ def write_config(config: Config, folder: Path) -> None:
 
 
 def make_replay(
-    config: Config, spec: envs.EnvSpec, budget: int, pixels: representation.Pixels, rng: np.random.Generator
+    config: Config, spec: EnvSpec, budget: int, pixels: representation.Pixels, rng: np.random.Generator
 ) -> Replay:
     """The configured replay in `budget` bytes, empty; `rng` draws its batches."""
     replay = config.replay
@@ -135,10 +137,10 @@ def make_replay(
     )
 
 
-def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> envs.Environment:
+def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> Environment:
     """The configured environment, to train on or to be scored on."""
     run = config.run
-    return envs.make(
+    return suites.make(
         run.env,
         rng,
         training=training,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.quantising import Scales
 from edgerl.replay import row_dtype, step_columns
 from edgerl.representation import latent_field, pixel_field

@@ -12,7 +12,7 @@ import numpy as np
 from edgerl import accounts, checkpoint, flops, resuming, snapshots
 from edgerl.agents import Agent
 from edgerl.config import Config
-from edgerl.envs import Environment
+from edgerl.envs.base import Environment
 from edgerl.errors import EnvFailed, TrainingError
 from edgerl.evaluation import evaluate, statistics
 from edgerl.freezing import freeze, told

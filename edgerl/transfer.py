@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgerl import architectures, checkpoint, envs, representation, tensors
+from edgerl import architectures, checkpoint, representation, tensors
 from edgerl.agents import Agent
 from edgerl.checkpoint import Saved
 from edgerl.config import CONTINUOUS, Config, load
-from edgerl.envs import EnvSpec
+from edgerl.envs import suites
+from edgerl.envs.base import EnvSpec
 from edgerl.errors import CheckpointError, ConfigError, EnvError
 from edgerl.freezing import stem_file
 from runtime import model_file
@@ -73,7 +74,7 @@ def find(config: Config, spec: EnvSpec) -> Source | None:
         frozen = saved.values["agent"]["cut"] is not None
         stem = stem_file(folder, saved.values["trainer"]["freeze_report"]) if frozen else None
         source = Source(folder, theirs, replace(saved, arrays={}), run.transfer or "encoder", stem)
-        their_spec = envs.describe(
+        their_spec = suites.describe(
             theirs.run.env, full_action_set=theirs.run.full_action_set, action_repeat=theirs.run.action_repeat
         )
         _check_encoder(source, their_spec, config, spec)

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
-from edgerl.envs import Environment
-from edgerl.envs.replayed import Replayed
+from edgerl.envs.base import Environment
+from edgerl.envs.resumable import Resumable
 from edgerl.errors import ConfigError, EnvFailed
 from edgerl.types import Array
 from memory_budget import format_bytes
@@ -132,7 +132,7 @@ def speed(env: Environment) -> float:
 
 def _unwrapped(env: Environment) -> Environment:
     """The environment itself, not what lets it be resumed: that has a render() even where a user's has none."""
-    return env.env if isinstance(env, Replayed) else env
+    return env.env if isinstance(env, Resumable) else env
 
 
 def points(score: float) -> str:

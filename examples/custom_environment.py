@@ -9,7 +9,7 @@ import numpy as np
 
 import edgerl
 from edgerl.architectures import Conv
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.types import TimeStep
 
 

@@ -10,7 +10,7 @@ from plain_sac import ACTIONS, SEEN, agent
 from edgerl import agents, analysis, attention, configure, run, snapshots, svcca
 from edgerl.architectures import Block, Conv, Linear, latent_shape, layers
 from edgerl.comparing import apart
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.layers import DATAPOINTS, Layer, Looking
 from edgerl.observations import play

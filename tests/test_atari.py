@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from ale_py import roms
 
-from edgerl import envs, run
-from edgerl.envs import atari_games
+from edgerl import run
+from edgerl.envs import atari_games, suites
 from edgerl.envs.atari_games import REPEAT, describe, rom_id
 from edgerl.errors import EnvError
 
@@ -22,7 +22,7 @@ def test_games_are_found_however_they_are_written():
 @pytest.mark.parametrize("game", ["qbert", "lost_luggage", "skiing", "pong", "private_eye"])
 @pytest.mark.parametrize("full", [False, True])
 def test_the_table_of_games_is_what_the_emulator_says(game, full):
-    env = envs.make(f"atari/{game}", np.random.default_rng(0), training=True, full_action_set=full)
+    env = suites.make(f"atari/{game}", np.random.default_rng(0), training=True, full_action_set=full)
     assert env.spec == describe(game, full_action_set=full)
 
 
@@ -33,11 +33,11 @@ def test_the_table_has_every_game_for_one_player():
 
 def test_an_unknown_game_names_the_nearest():
     with pytest.raises(EnvError, match="perhaps atari/qbert"):
-        envs.make("atari/qbrt", np.random.default_rng(0), training=True)
+        suites.make("atari/qbrt", np.random.default_rng(0), training=True)
 
 
 def test_a_step_is_four_frames_and_the_maximum_of_the_last_two():
-    env = envs.make("atari/breakout", np.random.default_rng(0), training=False)
+    env = suites.make("atari/breakout", np.random.default_rng(0), training=False)
     env.reset()
     for action in (1, 2, 3, 0, 2):
         state, before = env.ale.cloneState(), env.ale.getFrameNumber()
@@ -55,7 +55,7 @@ def test_a_step_is_four_frames_and_the_maximum_of_the_last_two():
 
 def test_a_lost_life_ends_an_episode_in_training_only_and_the_game_goes_on():
     for training in (True, False):
-        env, rng = envs.make("atari/breakout", np.random.default_rng(0), training=training), np.random.default_rng(1)
+        env, rng = suites.make("atari/breakout", np.random.default_rng(0), training=training), np.random.default_rng(1)
         timestep, ends = env.reset(), []
         while not timestep.over:
             timestep = env.step(int(rng.integers(env.actions)))
@@ -69,7 +69,7 @@ def test_a_lost_life_ends_an_episode_in_training_only_and_the_game_goes_on():
 
 
 def test_windows_hold_the_last_four_frames():
-    env = envs.make("atari/pong", np.random.default_rng(0), training=True)
+    env = suites.make("atari/pong", np.random.default_rng(0), training=True)
     newest = [env.reset().window[-1].copy()]
     for action in range(6):
         timestep = env.step(action)
@@ -80,7 +80,7 @@ def test_windows_hold_the_last_four_frames():
 
 def test_the_same_generator_plays_the_same_game():
     def frames():
-        env = envs.make("atari/qbert", np.random.default_rng(3), training=True)
+        env = suites.make("atari/qbert", np.random.default_rng(3), training=True)
         env.reset()
         return np.stack([env.step(i % env.actions).window[-1].copy() for i in range(40)])
 
@@ -88,7 +88,7 @@ def test_the_same_generator_plays_the_same_game():
 
 
 def test_a_cut_off_game_is_truncated_and_not_terminated():
-    env = envs.make("atari/qbert", np.random.default_rng(0), training=True)
+    env = suites.make("atari/qbert", np.random.default_rng(0), training=True)
     env.ale.setInt("max_num_frames_per_episode", 200)
     env.ale.loadROM(str(__import__("ale_py").roms.get_rom_path("qbert")))
     timestep = env.reset()

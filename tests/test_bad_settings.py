@@ -7,7 +7,8 @@ from typing import get_args
 
 import pytest
 
-from edgerl import envs, options, plan, preflight, run
+from edgerl import options, plan, preflight, run
+from edgerl.envs import suites
 from edgerl.errors import ConfigError, EnvError
 from edgerl.settings import BOUNDS, TYPES
 
@@ -44,7 +45,7 @@ def started(file=None, assignments=(), **given):
 def refusal(*said, **given):
     """The one line with which settings are refused, at the latest when the run is planned."""
     with pytest.raises(ConfigError) as caught:
-        plan.make(started(*said, **given), envs.describe("toy/catch"))
+        plan.make(started(*said, **given), suites.describe("toy/catch"))
     message = str(caught.value)
     assert len(message.splitlines()) == 1, message
     return message
@@ -161,7 +162,7 @@ def test_settings_that_cannot_train_are_refused_before_anything_is_built(text):
 @pytest.mark.parametrize("name", [":made", "nowhere:", "nowhere_at_all:made", "..above:made", "math:nothing"])
 def test_an_environment_that_is_nowhere_is_refused_by_name(name):
     with pytest.raises(EnvError, match=rf"^--env: .*{re.escape(name)}.*\Z"):  # a dot is no new line
-        envs.describe(started(env=name).run.env)
+        suites.describe(started(env=name).run.env)
 
 
 def test_a_freeze_of_5000_digits_is_refused_by_name():

@@ -8,6 +8,7 @@ import safetensors.numpy
 from stopping import stopped_after
 
 from edgerl import envs, run
+from edgerl.envs import suites
 from edgerl.errors import ConfigError, EnvFailed, TrainingError
 from edgerl.evaluation import evaluate
 
@@ -102,7 +103,7 @@ def test_an_algorithm_for_other_actions_is_refused_before_anything_is_made(env, 
 
 def test_an_environment_that_fails_leaves_a_checkpoint_to_go_on_from(small, tmp_path, monkeypatch):
     config = small("dmc/cartpole-swingup", run=STEPS, replay=SHORT)
-    made = envs.make
+    made = suites.make
 
     def make(*arguments, **options):
         env = made(*arguments, **options)
@@ -127,7 +128,7 @@ def test_an_environment_that_fails_leaves_a_checkpoint_to_go_on_from(small, tmp_
 
 def test_a_loss_that_is_no_number_ends_the_run(small, tmp_path, monkeypatch):
     config = small("dmc/cartpole-swingup", run=STEPS, replay=SHORT)
-    made = envs.make
+    made = suites.make
 
     def make(*arguments, **options):
         env = made(*arguments, **options)
@@ -142,7 +143,7 @@ def test_a_loss_that_is_no_number_ends_the_run(small, tmp_path, monkeypatch):
 
 
 def test_a_random_action_of_an_evaluation_is_a_vector_where_actions_are():
-    env, seen = envs.make("gym/Pendulum-v1", np.random.default_rng(0), training=False), []
+    env, seen = suites.make("gym/Pendulum-v1", np.random.default_rng(0), training=False), []
     step = env.step
 
     def note(action):

@@ -7,8 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from edgerl import envs
-from edgerl.envs import dmc  # noqa: F401  before dm_control: it says how to draw without a screen
+from edgerl.envs import (
+    dmc,  # noqa: F401  before dm_control: it says how to draw without a screen
+    suites,
+)
 from edgerl.envs.dmc_tasks import _actions, task_name
 from edgerl.errors import EnvError, EnvFailed
 
@@ -17,7 +19,7 @@ from dm_control import suite  # isort: skip
 
 def make(task, seed=0, repeat=None):
     """The environment, and its simulator."""
-    env = envs.make(f"dmc/{task}", np.random.default_rng(seed), training=True, action_repeat=repeat)
+    env = suites.make(f"dmc/{task}", np.random.default_rng(seed), training=True, action_repeat=repeat)
     return env, env.env._simulator
 
 
@@ -38,9 +40,9 @@ def fresh_process(program, **variables):
 def test_tasks_are_found_however_they_are_written():
     written = ("ball_in_cup-catch", "ball-in-cup-catch", "BallInCup_catch", "ballincupcatch")
     assert {task_name(name) for name in written} == {"ball_in_cup-catch"}
-    assert envs.canonical_name("dmc/Humanoid_cmu_run") == "dmc/humanoid_CMU-run"
+    assert suites.canonical_name("dmc/Humanoid_cmu_run") == "dmc/humanoid_CMU-run"
     with pytest.raises(EnvError, match="perhaps dmc/walker-walk"):
-        envs.canonical_name("dmc/waker-walk")
+        suites.canonical_name("dmc/waker-walk")
 
 
 def test_the_table_of_tasks_is_what_dm_control_says():
@@ -53,12 +55,12 @@ def test_names_and_specs_need_neither_mujoco_nor_gl():
     program = "import sys; from edgerl import envs; print(envs.describe('dmc/WalkerWalk', action_repeat=2))"
     program += "; assert not {'dm_control', 'mujoco', 'OpenGL'} & set(sys.modules)"
     found = fresh_process(program)
-    assert found.stdout.strip() == str(envs.describe("dmc/walker-walk", action_repeat=2)), found.stderr
+    assert found.stdout.strip() == str(suites.describe("dmc/walker-walk", action_repeat=2)), found.stderr
 
 
 def test_windows_hold_the_last_three_frames_and_the_first_frame_at_the_start(cartpole):
     env = cartpole[0]
-    assert env.spec == envs.describe("dmc/cartpole-swingup", action_repeat=8)
+    assert env.spec == suites.describe("dmc/cartpole-swingup", action_repeat=8)
     assert (env.spec.window, env.spec.action, env.spec.refill) == ((9, 100, 100), np.dtype((np.float32, (1,))), True)
     seen = [env.reset().window[-1].copy()] * 3
     assert (env.window.shape, env.window.dtype) == ((3, 3, 100, 100), np.uint8)

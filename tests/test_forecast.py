@@ -11,7 +11,8 @@ import pytest
 
 import device_profiles
 import edgerl
-from edgerl import calibrating, envs, forecast, plan, planning, representation, work
+from edgerl import calibrating, forecast, plan, planning, representation, work
+from edgerl.envs import suites
 from edgerl.forecast import Band
 from edgerl.work import Work
 
@@ -20,7 +21,7 @@ POINTS = device_profiles.points()
 
 def planned(env="atari/qbert", **settings):
     config = edgerl.configure(env=env, budget="0.07GB", **settings)
-    spec = envs.describe(env)
+    spec = suites.describe(env)
     return config, plan.make(config, spec), representation.pixels(spec, config.replay).shape
 
 
@@ -148,7 +149,7 @@ def test_plan_answers_for_several_devices_without_torch():
 
 
 def test_the_largest_budget_fits_and_a_larger_one_does_not():
-    config, spec = edgerl.configure(env="atari/qbert", budget="0.07GB"), envs.describe("atari/qbert")
+    config, spec = edgerl.configure(env="atari/qbert", budget="0.07GB"), suites.describe("atari/qbert")
     largest = planning.report(config, spec, "raspberry_pi_4")["advice"]["largest_budget"]
     for budget, fits in ((largest, True), (int(1.1 * largest), False)):
         given = dataclasses.replace(config, run=dataclasses.replace(config.run, budget=budget))

@@ -10,7 +10,8 @@ from rich.console import Console
 from stopping import stopped_after
 from test_control import final
 
-from edgerl import configure, envs, plan, planning, preflight, reports, run
+from edgerl import configure, plan, planning, preflight, reports, run
+from edgerl.envs import suites
 from edgerl.reports import contents, reading
 from runtime import Session
 
@@ -40,7 +41,7 @@ def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, c
     settings = tiny(**changes)
     found = run.train(settings, tmp_path / "run")
     said = " ".join(capfd.readouterr().err.split())
-    freeze, planned = found["freeze"], plan.make(settings, envs.describe("toy/catch"))
+    freeze, planned = found["freeze"], plan.make(settings, suites.describe("toy/catch"))
     assert (found["status"], found["store"], found["codec"]) == ("finished", store, codec)
     assert (freeze["step"], freeze["rows_before"], freeze["rows_after"], freeze["rows_dropped"]) == (0, 0, 0, 0)
     assert (freeze["store"], freeze["codec"]) == (store, codec)
@@ -117,7 +118,7 @@ def test_the_plan_has_no_update_before_the_freeze_and_nothing_to_convert(program
 def test_nothing_is_planned_for_training_on_pixels_where_none_are_trained_on():
     for env, encoder in (("atari/qbert", "impala"), ("dmc/walker-walk", "curl")):
         settings = [configure(env=env, encoder=encoder, freeze_at=at, threads=1) for at in (0, 1)]
-        spec = envs.describe(env, action_repeat=settings[0].run.action_repeat)
+        spec = suites.describe(env, action_repeat=settings[0].run.action_repeat)
         at_once, later = (plan.make(each, spec).ledger for each in settings)
         assert at_once["scratch"] < later["scratch"] / 3
         assert {name: size for name, size in at_once.items() if name != "scratch"} == {
@@ -128,7 +129,7 @@ def test_nothing_is_planned_for_training_on_pixels_where_none_are_trained_on():
 def test_the_introduction_names_no_rows_of_pixels(tmp_path):
     for changes, says in (({}, "of 2,312 B (latents), frozen"), ({"cut": "conv1"}, "of 7,064 B (pixels), frozen")):
         settings = tiny(**changes)
-        planned = plan.make(settings, envs.describe("toy/catch"))
+        planned = plan.make(settings, suites.describe("toy/catch"))
         text = preflight.introduction(settings, planned, None, "", tmp_path)
         assert says + " from the start" in text
         assert "from step" not in text
@@ -136,7 +137,7 @@ def test_the_introduction_names_no_rows_of_pixels(tmp_path):
 
 def test_a_plan_for_people_says_when(capsys):
     settings = tiny()
-    planning.show(settings, [planning.report(settings, envs.describe("toy/catch"), None)], Console())
+    planning.show(settings, [planning.report(settings, suites.describe("toy/catch"), None)], Console())
     assert "frozen from the start" in capsys.readouterr().out
 
 

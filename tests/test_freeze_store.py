@@ -6,7 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edgerl import checkpoint, envs, options, plan, run, summary
+from edgerl import checkpoint, options, plan, run, summary
+from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.freezing import FEWEST, chosen
 from edgerl.replay import Replay
@@ -134,7 +135,7 @@ def test_the_summary_says_what_the_replay_holds(case, small, tmp_path):
         assert rows == values["size"]
         assert said["bytes_per_row"] == files["rows"] / rows
         assert files["rows"] / rows * said["projected_rows"] + 8 * said["projected_rows"] <= 700_000
-        planned = plan.make(config, envs.describe("toy/catch"))
+        planned = plan.make(config, suites.describe("toy/catch"))
         if case != "uint8 of too few rows":
             assert said["projected_rows"] == (planned.after if frozen else planned.before).rows
     assert found["budget"]["replay_bytes_peak"] == found["budget"]["requested_bytes"] == 700_000
@@ -145,7 +146,7 @@ def test_rows_that_are_dropped_are_said(small, tmp_path, capfd):
     changes = {"store": "latents", "pixel_codec": "lz4", "budget": 620_000}
     config = small(run={"steps": 320, "freeze_at": 310, "learn_start": 315} | changes)
     found = run.train(config, tmp_path / "run")
-    freeze, after = found["freeze"], plan.make(config, envs.describe("toy/catch")).after.rows
+    freeze, after = found["freeze"], plan.make(config, suites.describe("toy/catch")).after.rows
     assert freeze["rows_before"] == 310
     assert freeze["rows_after"] == after < 310
     assert freeze["rows_dropped"] == 310 - after > 0

@@ -8,8 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from edgerl import envs
-from edgerl.envs import gym  # noqa: F401  before pygame: it says how to draw without a screen
+from edgerl.envs import (
+    gym,  # noqa: F401  before pygame: it says how to draw without a screen
+    suites,
+)
+from edgerl.envs.base import EnvSpec
 from edgerl.errors import EnvError, EnvFailed
 
 import gymnasium  # isort: skip
@@ -63,12 +66,12 @@ def painted(monkeypatch):
 
 
 def make(name):
-    return envs.make(f"gym/{name}", np.random.default_rng(0), training=True)
+    return suites.make(f"gym/{name}", np.random.default_rng(0), training=True)
 
 
 def test_discrete_actions_come_with_four_gray_frames_and_blank_ones_before():
     env = make("CartPole-v1")
-    assert env.spec == envs.describe("gym/CartPole-v1") == envs.EnvSpec((84, 84), 4, 2, 1)
+    assert env.spec == suites.describe("gym/CartPole-v1") == EnvSpec((84, 84), 4, 2, 1)
     timestep, seen = env.reset(), [np.zeros((84, 84), np.uint8)] * 3
     while not timestep.over:  # until the pole has fallen
         seen.append(env.window[-1].copy())
@@ -80,7 +83,7 @@ def test_discrete_actions_come_with_four_gray_frames_and_blank_ones_before():
 
 def test_continuous_actions_come_with_three_coloured_frames_and_a_time_limit_is_no_end():
     env = make("Pendulum-v1")
-    assert env.spec == envs.describe("gym/Pendulum-v1") == envs.EnvSpec((3, 100, 100), 3, 1, 1, True, True)
+    assert env.spec == suites.describe("gym/Pendulum-v1") == EnvSpec((3, 100, 100), 3, 1, 1, True, True)
     timestep, steps = env.reset(), 0
     assert (env.window == env.window[-1]).all()
     while not timestep.over:

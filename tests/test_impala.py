@@ -9,9 +9,10 @@ from test_control import final
 from torch.nn import functional
 
 import edgerl
-from edgerl import architectures, configure, encoders, envs, flops, plan, representation, run
+from edgerl import architectures, configure, encoders, flops, plan, representation, run
 from edgerl.architectures import Block, Conv, Linear
 from edgerl.config import CONTINUOUS
+from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from runtime import Session
 from runtime.export import export, parity
@@ -214,14 +215,14 @@ def test_the_plan_keeps_frames_where_latents_are_larger_and_says_so(program):
     assert "latents are larger than frames" in written
     for cut, stores in (("block3", "pixels"), ("fc", "latents")):
         config = configure(env="atari/qbert", encoder="impala", cut=cut)
-        found = plan.make(config, envs.describe("atari/qbert"))
+        found = plan.make(config, suites.describe("atari/qbert"))
         assert (found.after.stores, found.flops.read) == (stores, 64 if stores == "pixels" else 0)
     assert found.latents.columns["obs"] == 4 * 256
 
 
 def scratch(env, batch_size, **settings):
     config = configure(env=env, batch_size=batch_size, threads=1, **settings)
-    return plan.make(config, envs.describe(env)).ledger["scratch"] / 1e6
+    return plan.make(config, suites.describe(env)).ledger["scratch"] / 1e6
 
 
 def test_scratch_follows_from_the_encoder_where_its_outputs_are_large():

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from edgerl import configure, envs, measuring, stores
+from edgerl import configure, measuring, stores
+from edgerl.envs import suites
 
 ARGUMENTS = ("plan", "--env", "toy/catch", "--budget", "3MB", "--measure")
 NAMES = {
@@ -27,7 +28,7 @@ def test_every_store_is_measured_and_fixed_rows_are_those_planned(edgerl):
     assert [rung["capacity"] for rung in rungs.values()] == sorted(rung["capacity"] for rung in rungs.values())
     assert all(rung["bytes_per_row"] * rung["capacity"] == pytest.approx(3_000_000) for rung in rungs.values())
     assert all(rung["sample_us"] > 0 for rung in rungs.values())
-    spec = envs.describe("toy/catch")
+    spec = suites.describe("toy/catch")
     assert rungs["pixels, raw"]["capacity"] == stores.pixels(spec, "raw", "prioritized", 3_000_000).rows
     for dtype in ("float32", "float16", "uint8"):
         planned = stores.latents(spec, (576,), dtype, "prioritized", 3_000_000)

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from edgerl import agents, architectures, configure, envs, plan, representation
+from edgerl import agents, architectures, configure, plan, representation
 from edgerl.config import AGENTS, CONTINUOUS
+from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.replay import Replay
 from edgerl.representation import Latents, Pixels, Stem
@@ -55,7 +56,7 @@ def test_the_plan_of_a_control_task(edgerl):
 
 def test_the_planned_capacities_are_those_a_replay_gets(small):
     config, rng = small(), np.random.default_rng(0)
-    found = plan.make(config, envs.describe("toy/catch"))
+    found = plan.make(config, suites.describe("toy/catch"))
     pixels = Pixels((84, 84), 4)
     replay = Replay(3_000_000, pixels, np.dtype(np.uint8), n_step=3, gamma=0.9, omega=0.5, rng=rng)
     assert found.before.rows == replay.capacity
@@ -70,7 +71,7 @@ def test_the_planned_capacities_are_those_a_replay_gets(small):
 ])  # fmt: skip
 def test_the_papers_control_budgets_hold_nineteen_times_as_many_latents(budget, paper, rows):
     """Frames of 3x100x100 bytes against four crops' latents of two encoders, 4 (K 4) (N 2) (L 50): 18.75x."""
-    config, spec, rng = control(budget=budget), envs.describe("dmc/cartpole-swingup"), np.random.default_rng(0)
+    config, spec, rng = control(budget=budget), suites.describe("dmc/cartpole-swingup"), np.random.default_rng(0)
     found = plan.make(config, spec)
     assert (found.paper_initial, found.paper_after_freeze) == paper
     assert paper[1] == 18.75 * paper[0]
@@ -88,13 +89,13 @@ def control(env="dmc/cartpole-swingup", **settings):
 
 
 def test_without_random_crops_a_row_holds_one_latent_of_each_encoder():
-    spec, settings = envs.describe("dmc/cartpole-swingup"), {"random_crop": False, "augmentations": 1}
+    spec, settings = suites.describe("dmc/cartpole-swingup"), {"random_crop": False, "augmentations": 1}
     assert plan.make(control(**settings), spec).latents.columns["obs"] == 4 * 2 * 50
     assert plan.make(control(augmentations=3), spec).latents.columns["obs"] == 4 * 3 * 2 * 50
 
 
 def test_the_columns_of_a_row_add_up(small):
-    found = plan.make(small(), envs.describe("toy/catch"))
+    found = plan.make(small(), suites.describe("toy/catch"))
     for columns, row in ((found.before.columns, found.before.row), (found.latents.columns, found.latents.row)):
         assert sum(nbytes for name, nbytes in columns.items() if name != "priority") == row
 
@@ -114,7 +115,7 @@ def test_the_columns_of_a_row_add_up(small):
 ])  # fmt: skip
 def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
     env = "dmc/cheetah-run" if algo in CONTINUOUS else "atari/qbert"
-    config, spec = configure(env=env, algo=algo, encoder=encoder, threads=1), envs.describe(env)
+    config, spec = configure(env=env, algo=algo, encoder=encoder, threads=1), suites.describe(env)
     found, window = plan.make(config, spec), representation.pixels(spec, config.replay).shape
     agent = agents.make(config, window, spec.actions, np.random.default_rng(0))
     held = agent.nbytes()
@@ -131,7 +132,7 @@ def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
 @pytest.mark.parametrize("algo", AGENTS)
 @pytest.mark.parametrize("env", ["toy/catch", "dmc/walker-walk", "gym/Pendulum-v1"])
 def test_an_algorithm_that_does_not_fit_the_actions_names_those_that_do(env, algo):
-    config, spec = configure(env=env, algo=algo, threads=1), envs.describe(env)
+    config, spec = configure(env=env, algo=algo, threads=1), suites.describe(env)
     if (algo in CONTINUOUS) == (env != "toy/catch"):
         assert plan.make(config, spec).before.rows > 0
         return
@@ -148,7 +149,7 @@ def test_an_algorithm_that_does_not_fit_the_actions_names_those_that_do(env, alg
 ])  # fmt: skip
 def test_crops_that_cannot_be_cut_are_refused(env, settings, says):
     with pytest.raises(ConfigError, match=f"^{says}"):
-        plan.make(configure(env=env, threads=1, **settings), envs.describe(env))
+        plan.make(configure(env=env, threads=1, **settings), suites.describe(env))
 
 
 def test_the_command_line_refuses_it_in_one_line(edgerl):
@@ -159,8 +160,8 @@ def test_the_command_line_refuses_it_in_one_line(edgerl):
 
 def test_a_description_is_the_environments_own():
     for name in ("atari/qbert", "atari/breakout", "toy/catch"):
-        assert envs.describe(name) == envs.make(name, np.random.default_rng(0), training=True).spec
-    assert envs.describe("atari/pong", full_action_set=True).actions == 18
+        assert suites.describe(name) == suites.make(name, np.random.default_rng(0), training=True).spec
+    assert suites.describe("atari/pong", full_action_set=True).actions == 18
 
 
 def test_unbounded_holds_a_row_for_every_step(edgerl):

@@ -6,8 +6,9 @@ from importlib import resources
 
 import pytest
 
-from edgerl import architectures, config, configure, envs, options
+from edgerl import architectures, config, configure, options
 from edgerl.config import AGENTS, CONTINUOUS, build, preset
+from edgerl.envs import suites
 from edgerl.errors import ConfigError
 
 # T_f in agent steps: (0.07 GB, Figure 4; unbounded, Figure 3).
@@ -132,7 +133,7 @@ def test_every_number_of_a_control_task_is_table_4s(env, algo):
     replay = CONTROL_REPLAY | {"batch_size": batch_size}
     assert {name: getattr(found.replay, name) for name in replay} == replay
     assert dataclasses.asdict(found.agent) == CONTROL_AGENT | {"learning_rate": learning_rate}
-    spec = envs.describe(env, action_repeat=repeat)
+    spec = suites.describe(env, action_repeat=repeat)
     assert (spec.frame, spec.history, spec.repeat) == ((3, 100, 100), 3, repeat)
     assert configure(env=env, algo=algo, threads=1, budget="unbounded").run.freeze_at == unbounded
 

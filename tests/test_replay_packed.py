@@ -5,7 +5,7 @@ import pytest
 import safetensors.numpy
 
 from edgerl import run, stores
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.freezing import chosen
 from edgerl.replay import Replay
 from edgerl.representation import Latents, Pixels, Stem

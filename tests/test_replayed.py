@@ -5,8 +5,10 @@ import pytest
 import safetensors.numpy
 from stopping import stopped_after
 
-from edgerl import envs, run
-from edgerl.envs.replayed import Replayed
+from edgerl import run
+from edgerl.envs import suites
+from edgerl.envs.base import EnvSpec
+from edgerl.envs.resumable import Resumable
 from edgerl.errors import EpisodeLost
 
 MODULE = """
@@ -97,12 +99,12 @@ def test_where_that_leads_elsewhere_the_episode_starts_again_and_the_summary_say
 
 def test_a_failing_replay_says_why():
     class Gone:
-        spec, actions, window = envs.EnvSpec((2, 2), 1, 2, 1), 2, np.zeros((1, 2, 2), np.uint8)
+        spec, actions, window = EnvSpec((2, 2), 1, 2, 1), 2, np.zeros((1, 2, 2), np.uint8)
 
         def reset(self):
             raise RuntimeError("the simulator is gone")
 
-    env = Replayed(Gone(), np.random.default_rng(0), "gone")
+    env = Resumable(Gone(), np.random.default_rng(0), "gone")
     arrays, values = env.state()
     with pytest.raises(EpisodeLost, match="the simulator is gone"):
         env.restore(arrays, values)
@@ -111,7 +113,7 @@ def test_a_failing_replay_says_why():
 def drawn(name, seed):
     """An environment that draws its frames, in the middle of its seed-th episode, and its simulator."""
     repeat = 2 if name.startswith("dmc/") else None
-    env = envs.make(name, np.random.default_rng(seed), training=True, action_repeat=repeat)
+    env = suites.make(name, np.random.default_rng(seed), training=True, action_repeat=repeat)
     for _ in range(seed):
         env.reset()
     env.step(moves(env, 1)[0])

@@ -14,7 +14,7 @@ from scipy import stats
 from edgerl import crops, representation
 from edgerl.agents.curl_sac import CurlSac
 from edgerl.config import ReplayConfig, SacConfig, preset
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.freezing import ONNX_FILE, freeze, frozen
 from edgerl.replay import Replay
 from edgerl.representation import Encoded, Latents, Pixels, Stem

@@ -5,7 +5,8 @@ import shutil
 import pytest
 from transfers import tiny, trained
 
-from edgerl import configure, envs, run, transfer
+from edgerl import configure, run, transfer
+from edgerl.envs import suites
 from edgerl.errors import ConfigError
 
 
@@ -77,7 +78,7 @@ def test_a_pair_of_encoders_is_not_one(tmp_path):
     with pytest.raises(
         ConfigError, match="was trained by rainbow, this run by curl: curl has two encoders, rainbow one"
     ):
-        transfer.find(control, envs.describe("toy/catch"))
+        transfer.find(control, suites.describe("toy/catch"))
 
 
 def test_what_to_transfer_needs_a_run_to_take_it_from(program, tmp_path):

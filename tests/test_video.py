@@ -17,8 +17,10 @@ from PIL import Image
 from waiting import until
 
 import edgerl
-from edgerl import envs, films
-from edgerl.envs.replayed import Replayed
+from edgerl import films
+from edgerl.envs import suites
+from edgerl.envs.base import EnvSpec
+from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvFailed
 from edgerl.evaluation import evaluate, unseen
 from edgerl.types import TimeStep
@@ -66,7 +68,7 @@ def test_a_film_shows_the_games_and_changes_no_score(suffix, trained, program, t
     assert re.fullmatch(rf"video {file}: 14 frames, 2\.8 s, \d+\.\d kB", line)
     shown, seconds = frames(file)
     assert (shown.shape, seconds) == ((2 * GAME, 370, 336, 3), pytest.approx(2.8))
-    env = envs.make("toy/catch", np.random.default_rng(0), training=False)  # as the evaluation begins
+    env = suites.make("toy/catch", np.random.default_rng(0), training=False)  # as the evaluation begins
     env.reset()
     expected = framed(env.render(), "game 1   step 0", "score 0").astype(int)
     assert np.abs(shown[0] - expected).mean() < (0.01 if suffix == ".gif" else 2)
@@ -144,7 +146,7 @@ def test_an_interruption_leaves_neither_film_nor_ffmpeg(suffix, trained, tmp_pat
 
 def played(name, film=None, steps=12):
     """What `steps` random actions show an agent, by step, with or without being filmed."""
-    env = envs.make(name, np.random.default_rng(0), training=False)
+    env = suites.make(name, np.random.default_rng(0), training=False)
     seen = []
 
     def shown(env, game, score):
@@ -198,7 +200,7 @@ class Blinking:
     """A user's environment: windows of one frame that is brighter at every step; render() where it is given."""
 
     def __init__(self, frame, render=None):
-        self.spec = envs.EnvSpec(frame, 1, actions=2, repeat=1)
+        self.spec = EnvSpec(frame, 1, actions=2, repeat=1)
         self.actions, self.window = 2, np.zeros((1, *frame), np.uint8)
         if render is not None:
             self.render = lambda: render(int(self.window.max()))
@@ -213,7 +215,7 @@ class Blinking:
 
 @pytest.mark.parametrize("frame", [(41, 41), (3, 41, 41)], ids=["gray", "colours"])
 def test_an_environment_without_render_shows_its_newest_frame(frame, tmp_path):
-    env = Replayed(Blinking(frame), np.random.default_rng(0), "mine:make")
+    env = Resumable(Blinking(frame), np.random.default_rng(0), "mine:make")
     with Video(tmp_path / "out.gif") as film:
         film.show(env, 0, 0.0)
         env.step(0)
@@ -233,7 +235,7 @@ def test_an_environment_without_render_shows_its_newest_frame(frame, tmp_path):
     ids=["nothing", "floats", "another size"],
 )
 def test_a_picture_that_is_none_is_one_line_and_leaves_nothing(render, line, tmp_path):
-    env = Replayed(Blinking((40, 40), render), np.random.default_rng(0), "mine:make")
+    env = Resumable(Blinking((40, 40), render), np.random.default_rng(0), "mine:make")
 
     def play():
         with Video(tmp_path / "out.mp4") as film:

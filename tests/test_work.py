@@ -7,7 +7,8 @@ import pytest
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import edgerl
-from edgerl import agents, envs, plan, representation, run, work
+from edgerl import agents, plan, representation, run, work
+from edgerl.envs import suites
 from edgerl.freezing import freeze
 from edgerl.work import Work
 
@@ -26,7 +27,7 @@ class Count(TorchDispatchMode):
 
 def made(algo, env, encoder, **settings):
     config = edgerl.configure(env=env, algo=algo, encoder=encoder, budget="6MB", threads=1, **settings)
-    spec = envs.describe(env)
+    spec = suites.describe(env)
     pixels = representation.pixels(spec, config.replay)
     return config, spec, pixels, plan.make(config, spec)
 

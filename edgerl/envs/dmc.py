@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.envs.dmc_tasks import SIDE, describe
-from edgerl.envs.simulated import headless, reason, scaled
+from edgerl.envs.simulator import headless, reason, scaled
 from edgerl.errors import EnvError
 from edgerl.types import Array
 

@@ -5,7 +5,7 @@ import tomllib
 from functools import cache
 from importlib import resources
 
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.errors import EnvError
 
 HISTORY, SIDE = 3, 100

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs import EnvSpec
-from edgerl.envs.simulated import headless, reason, scaled
+from edgerl.envs.base import EnvSpec
+from edgerl.envs.simulator import headless, reason, scaled
 from edgerl.errors import EnvError
 from edgerl.types import Array
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.types import Array, TimeStep
 
 SIDE, CELL = 84, 12

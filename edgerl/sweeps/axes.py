@@ -3,7 +3,8 @@
 import itertools
 from typing import Any, NamedTuple
 
-from edgerl import config, envs, options
+from edgerl import config, options
+from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.sweeps.experiments import Experiment
 from memory_budget import parse_bytes
@@ -24,7 +25,7 @@ def environments(given: list[str], experiment: Experiment | None) -> list[str]:
 
     Raises ConfigError or EnvError for one that is unknown, given twice or none of the experiment's.
     """
-    found = [envs.canonical_name(name) for name in given]
+    found = [suites.canonical_name(name) for name in given]
     _once("--env", found)
     if experiment is None:
         if not found:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
-from edgerl import envs, options, plan, preflight
+from edgerl import options, plan, preflight
 from edgerl.config import Config, RunConfig
+from edgerl.envs import suites
+from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError, EnvError
 from edgerl.sweeps import axes, experiments, pretrained
 from edgerl.sweeps.axes import Variant
@@ -64,7 +66,7 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
         raise ConfigError(f"--seeds, --budgets, --vary: {count:,} cells are more than {MOST_CELLS:,}")
     common = {name: given[name] for name in COMMON}
     common |= {"paper": given["paper"] or experiment is not None, "threads": _threads(given, count, local)}
-    settings, notes, describe = [], [], cache(envs.describe)
+    settings, notes, describe = [], [], cache(suites.describe)
     for env, variant in itertools.product(environments, variants):
         with _naming(f"{env}, {variant.name}"):
             said = common | variant.options | {"env": env}
@@ -160,7 +162,7 @@ def _arguments(explicit: dict[str, Any], sets: list[str]) -> Iterator[str]:
         yield from ("--set", text)
 
 
-def _planned(config: Config, describe: Callable[..., envs.EnvSpec], local: bool) -> int:
+def _planned(config: Config, describe: Callable[..., EnvSpec], local: bool) -> int:
     """Bytes that a cell's process is planned to hold; raises ConfigError where this machine or a limit is too small."""
     run = config.run
     spec = describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgerl.envs import EnvSpec
-from edgerl.envs.replayed import Replayed
+from edgerl.envs.base import EnvSpec
+from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvFailed
 from edgerl.types import Array, TimeStep
 
@@ -109,6 +109,6 @@ class Simulated:
             raise EnvFailed(f"{self.name} failed: {reason(error)}") from error
 
 
-def environment(simulator: Simulator, rng: np.random.Generator, name: str) -> Replayed:
+def environment(simulator: Simulator, rng: np.random.Generator, name: str) -> Resumable:
     """A simulator as an environment that a resume plays again, without drawing, to where it stood."""
-    return Replayed(Simulated(simulator, rng, name), rng, name)
+    return Resumable(Simulated(simulator, rng, name), rng, name)

@@ -11,7 +11,7 @@ from edgerl.errors import EpisodeLost
 from edgerl.types import Array, TimeStep
 
 
-class Replayed:
+class Resumable:
     """`env`, with a state made of the last reset and the actions taken since. `rng`: all that `env` draws from.
 
     Restoring plays the episode again; `EpisodeLost` is raised where that leads elsewhere. An `env` whose frames are

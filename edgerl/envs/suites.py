@@ -1,0 +1,123 @@
+"""Environments by name: the suites atari, dmc, gym and toy, and the user's own `module:callable`."""
+
+import difflib
+
+import numpy as np
+
+from edgerl import plugins
+from edgerl.envs.base import Environment, EnvSpec
+from edgerl.errors import EnvError
+
+
+def suite_of(name: str) -> str:
+    """The suite that a name begins with, or `custom` for module:callable. (gym/module:id is of gym.)"""
+    suite = name.partition("/")[0]
+    return "custom" if ":" in suite else suite
+
+
+def canonical_name(name: str) -> str:
+    """`suite/task` as presets write it: atari/CrazyClimber is atari/crazy_climber. Raises EnvError for unknown ones.
+
+    The ids of gym and module:callable stay as they are: whether there is such a one is seen when it is made.
+    """
+    suite, task = suite_of(name), name.partition("/")[2]
+    if suite == "atari":
+        from edgerl.envs.atari_games import rom_id
+
+        return f"atari/{rom_id(task)}"
+    if suite == "dmc":
+        from edgerl.envs.dmc_tasks import task_name
+
+        return f"dmc/{task_name(task)}"
+    if suite in ("gym", "custom") or name == "toy/catch":
+        return name
+    if suite == "toy":
+        raise EnvError(f"--env: unknown task {name!r}; the suite toy has toy/catch")
+    near = difflib.get_close_matches(suite, ["atari", "dmc", "gym", "toy"], n=1)
+    hint = f", perhaps {near[0]}/{task or '...'}" if near else ""
+    raise EnvError(
+        f"--env: unknown suite in {name!r}{hint}; environments are atari/<game>, dmc/<domain>-<task>, gym/<id>, "
+        "toy/catch and module:callable"
+    )
+
+
+def _custom(name: str, rng: np.random.Generator) -> Environment:
+    """The environment that `module:callable` makes, called with its Generator; raises EnvError where it does not."""
+    try:
+        made: Environment = plugins.load(name)(rng)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise EnvError(f"--env: {name!r} cannot be loaded: {error}") from None
+    missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]
+    if missing:
+        raise EnvError(f"--env: what {name!r} makes lacks {', '.join(missing)}")
+    if hasattr(made, "state") and hasattr(made, "restore"):
+        return made
+    from edgerl.envs.resumable import Resumable
+
+    return Resumable(made, rng, name)
+
+
+def describe(name: str, *, full_action_set: bool = False, action_repeat: int | None = None) -> EnvSpec:
+    """The spec of an environment, without making it ready to run; raises EnvError as `make` does."""
+    name = canonical_name(name)
+    suite, task = suite_of(name), name.partition("/")[2]
+    if suite == "atari":
+        from edgerl.envs import atari_games
+
+        return atari_games.describe(task, full_action_set=full_action_set)
+    if suite == "dmc":
+        from edgerl.envs import dmc_tasks
+
+        return dmc_tasks.describe(task, action_repeat or 1)
+    if suite == "gym":
+        from edgerl.envs import gym
+
+        return gym.describe(task)
+    if suite == "custom":
+        return _custom(name, np.random.default_rng(0)).spec
+    from edgerl.envs.toy import SPEC
+
+    return SPEC
+
+
+def make(
+    name: str,
+    rng: np.random.Generator,
+    *,
+    training: bool,
+    sticky_actions: float = 0.0,
+    full_action_set: bool = False,
+    action_repeat: int | None = None,
+) -> Environment:
+    """The environment of that name. With `training`, losing a life ends an Atari episode; scores need it off.
+
+    `sticky_actions`: the probability that an Atari game repeats the last action; `full_action_set`: all 18 actions;
+    `action_repeat`: env steps that an action of dmc lasts (1 where it is not given).
+
+    Raises EnvError, in one line, for an unknown suite or task, or one whose packages or libraries are not installed.
+    """
+    name = canonical_name(name)
+    suite, task = suite_of(name), name.partition("/")[2]
+    if suite != "dmc" and action_repeat is not None:
+        raise EnvError(f"--action-repeat is of dmc tasks; {name} has none")
+    if suite == "atari":
+        from edgerl.envs.atari import Atari
+
+        return Atari(task, rng, training=training, sticky_actions=sticky_actions, full_action_set=full_action_set)
+    if sticky_actions or full_action_set:
+        raise EnvError(f"--sticky-actions and --full-action-set are of Atari games; {name} has neither")
+    if suite == "dmc":
+        from edgerl.envs.dmc import Dmc
+        from edgerl.envs.simulator import environment
+
+        return environment(Dmc(task, action_repeat or 1), rng, name)
+    if suite == "gym":
+        from edgerl.envs.gym import Gym
+        from edgerl.envs.simulator import environment
+
+        return environment(Gym(task), rng, name)
+    if suite == "custom":
+        return _custom(name, rng)
+    from edgerl.envs.toy import Catch
+
+    return Catch(rng)
