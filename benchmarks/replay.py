@@ -20,7 +20,7 @@ import numpy as np
 
 import edgerl
 from edgerl import agents, representation
-from edgerl.config import ReplayConfig
+from edgerl.config.settings import ReplayConfig
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of

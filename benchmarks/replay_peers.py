@@ -25,7 +25,7 @@ import torch
 from replay import ADDS, BUDGETS, Found, Play, empty, fill, head, line, pixels_of, played, timed
 
 import edgerl
-from edgerl.config import ReplayConfig
+from edgerl.config.settings import ReplayConfig
 from edgerl.envs import suites
 from edgerl.policy import Policy
 from edgerl.run import SCRATCH_BLOCK

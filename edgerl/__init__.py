@@ -6,7 +6,7 @@ For scripts: `configure` makes a configuration, `train` runs it, `load` gives th
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgerl.config import Config
+from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def configure(**settings: Any) -> Config:
 
     Sizes may be text with a unit or whole bytes; freeze_at may be "never". Raises ConfigError, naming the setting.
     """
-    from edgerl.options import configured
+    from edgerl.config.resolve import configured
 
     return configured(settings)
 

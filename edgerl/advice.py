@@ -5,7 +5,7 @@ from typing import Any
 
 from device_profiles import DeviceProfile
 from edgerl import forecast, work
-from edgerl.config import Config
+from edgerl.config.settings import Config
 from edgerl.forecast import Band, Rates
 from edgerl.plan import Plan
 

@@ -23,7 +23,7 @@ import psutil
 import edgerl
 from edgerl import agents, plan, representation, run, versions, work
 from edgerl.agents import Agent
-from edgerl.config import Config
+from edgerl.config.settings import Config
 from edgerl.envs import suites
 from edgerl.envs.base import Environment, EnvSpec
 from edgerl.envs.suites import suite_of

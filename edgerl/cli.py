@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from edgerl import cli_analysis, cli_devices, cli_sweeps, options
+from edgerl import cli_analysis, cli_devices, cli_sweeps
+from edgerl.config import resolve
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.scores import human_normalised
@@ -114,10 +115,10 @@ def train(
     settings = {name: value for name, value in locals().items() if name not in ("config", "set_", "out", "resume")}
     settings.pop("quiet")
     if resume is not None:
-        chosen = options.resumed(resume, settings | {"out": out, "config": config, "set": set_})
+        chosen = resolve.resumed(resume, settings | {"out": out, "config": config, "set": set_})
         notes: list[str] = []
     else:
-        chosen, notes = options.started(settings, config, set_ or [])
+        chosen, notes = resolve.started(settings, config, set_ or [])
     from rich.console import Console
 
     from edgerl import run, summary
@@ -214,7 +215,7 @@ def plan(
 ) -> None:
     """Say what a run will take, before anything is allocated: rows, bytes, multiply-adds, and whether it fits."""
     settings = {k: v for k, v in locals().items() if k not in ("config", "set_", "device", "json", "measure")}
-    chosen, notes = options.started(settings, config, set_ or [])
+    chosen, notes = resolve.started(settings, config, set_ or [])
     from edgerl import planning
 
     run = chosen.run

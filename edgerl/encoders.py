@@ -8,7 +8,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from edgerl import convolutions
-from edgerl.architectures import RESIDUALS, Block, Linear, Shape, layers
+from edgerl.config.architectures import RESIDUALS, Block, Linear, Shape, layers
 from edgerl.convolutions import PIXEL
 
 

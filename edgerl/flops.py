@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
-from edgerl import architectures
-from edgerl.architectures import Layer, Product, Shape
-from edgerl.config import Config, DqnConfig, RainbowConfig, SacConfig
+from edgerl.config import architectures
+from edgerl.config.architectures import Layer, Product, Shape
+from edgerl.config.settings import Config, DqnConfig, RainbowConfig, SacConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from device_profiles import DeviceProfile, points
-from edgerl.config import Config
+from edgerl.config.settings import Config
 from edgerl.envs.suites import suite_of
 from edgerl.plan import SUITES, Plan
 from edgerl.work import Work, phases

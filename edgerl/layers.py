@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgerl import architectures
 from edgerl.agents import Agent
-from edgerl.config import Config
+from edgerl.config import architectures
+from edgerl.config.settings import Config
 from edgerl.errors import CheckpointError
 from edgerl.freezing import ONNX_FILE
 from edgerl.observations import BATCH, Observations

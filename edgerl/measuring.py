@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgerl import agents, plan, representation, run
-from edgerl.config import Config
+from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec, random_action
 from edgerl.replay import Replay
 from edgerl.representation import Encoded, Latents, Pixels, Stem

@@ -4,8 +4,9 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from math import prod
 
-from edgerl import architectures, flops, representation, stores
-from edgerl.config import AGENTS, CONTINUOUS, Config, RainbowConfig, SacConfig
+from edgerl import flops, representation, stores
+from edgerl.config import architectures
+from edgerl.config.settings import AGENTS, CONTINUOUS, Config, RainbowConfig, SacConfig
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError

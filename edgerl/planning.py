@@ -9,9 +9,9 @@ from rich.table import Table
 
 from edgerl import forecast, plan, representation
 from edgerl.advice import advise
-from edgerl.config import Config
+from edgerl.config.device import load_device
+from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec
-from edgerl.options import load_device
 from edgerl.plan import Plan
 from memory_budget import Watchdog, format_bytes
 

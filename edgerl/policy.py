@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgerl import agents, checkpoint, representation
-from edgerl.config import load
+from edgerl.config.toml import load
 from edgerl.envs import suites
 from edgerl.freezing import frozen
 from edgerl.representation import Representation

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from edgerl.config import Config
+from edgerl.config.device import load_device
+from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
-from edgerl.options import load_device
 from edgerl.plan import Plan
 from edgerl.stores import Store
 from memory_budget import Watchdog, format_bytes

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgerl import architectures, crops
+from edgerl import crops
+from edgerl.config import architectures
+from edgerl.config.settings import ReplayConfig
 from edgerl.envs.base import EnvSpec
 from edgerl.quantising import Scales
-from edgerl.settings import ReplayConfig
 from edgerl.types import Array
 
 Field = tuple[str, Any, tuple[int, ...]]

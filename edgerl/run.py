@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from edgerl import agents, checkpoint, forecast, plan, preflight, representation, resuming, summary, transfer
-from edgerl.config import Config
+from edgerl.config.device import load_device
+from edgerl.config.settings import Config
 from edgerl.envs import suites
 from edgerl.envs.base import Environment, EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.evaluation import Shown, evaluate, statistics, unseen
 from edgerl.freezing import rehearse
 from edgerl.metrics import Metrics
-from edgerl.options import load_device
 from edgerl.policy import Policy
 from edgerl.preflight import default_folder, locked
 from edgerl.progress import Reporter

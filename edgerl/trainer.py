@@ -11,7 +11,7 @@ import numpy as np
 
 from edgerl import accounts, checkpoint, flops, resuming, snapshots
 from edgerl.agents import Agent
-from edgerl.config import Config
+from edgerl.config.settings import Config
 from edgerl.envs.base import Environment
 from edgerl.errors import EnvFailed, TrainingError
 from edgerl.evaluation import evaluate, statistics

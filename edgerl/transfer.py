@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgerl import architectures, checkpoint, representation, tensors
+from edgerl import checkpoint, representation, tensors
 from edgerl.agents import Agent
 from edgerl.checkpoint import Saved
-from edgerl.config import CONTINUOUS, Config, load
+from edgerl.config import architectures
+from edgerl.config.settings import CONTINUOUS, Config
+from edgerl.config.toml import load
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import CheckpointError, ConfigError, EnvError

@@ -4,8 +4,8 @@ from dataclasses import astuple, dataclass
 from math import prod
 from typing import NamedTuple
 
-from edgerl import architectures
-from edgerl.config import Config, RainbowConfig
+from edgerl.config import architectures
+from edgerl.config.settings import Config, RainbowConfig
 from edgerl.flops import Passes
 from edgerl.plan import Plan
 

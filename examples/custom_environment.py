@@ -8,7 +8,7 @@ import tempfile
 import numpy as np
 
 import edgerl
-from edgerl.architectures import Conv
+from edgerl.config.architectures import Conv
 from edgerl.envs.base import EnvSpec
 from edgerl.types import TimeStep
 

@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional
 
 from edgerl.agents.curl_sac import CurlSac
-from edgerl.config import SacConfig, preset
+from edgerl.config.settings import SacConfig
+from edgerl.config.toml import preset
 from edgerl.types import Batch
 
 WHOLE, SEEN, ACTIONS, FEATURES = (9, 24, 24), (9, 20, 20), 2, 50

@@ -8,8 +8,8 @@ from conftest import SNAPSHOTTED
 from plain_sac import ACTIONS, SEEN, agent
 
 from edgerl import agents, analysis, attention, configure, run, snapshots, svcca
-from edgerl.architectures import Block, Conv, Linear, latent_shape, layers
 from edgerl.comparing import apart
+from edgerl.config.architectures import Block, Conv, Linear, latent_shape, layers
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.layers import DATAPOINTS, Layer, Looking

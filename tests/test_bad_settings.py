@@ -7,10 +7,11 @@ from typing import get_args
 
 import pytest
 
-from edgerl import options, plan, preflight, run
+from edgerl import plan, preflight, run
+from edgerl.config import resolve
+from edgerl.config.settings import BOUNDS, TYPES
 from edgerl.envs import suites
 from edgerl.errors import ConfigError, EnvError
-from edgerl.settings import BOUNDS, TYPES
 
 KEYS = [(table, key) for table, keys in TYPES.items() for key in keys]
 # What is no value of a type, as TOML.
@@ -39,7 +40,7 @@ WAYS = pytest.mark.parametrize("way", [by_file, by_set])
 
 
 def started(file=None, assignments=(), **given):
-    return options.started({"env": "toy/catch"} | given, file, list(assignments))[0]
+    return resolve.started({"env": "toy/catch"} | given, file, list(assignments))[0]
 
 
 def refusal(*said, **given):

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import tomli_w
 
-from edgerl.config import build, load, preset
+from edgerl.config.toml import build, load, preset
 from edgerl.errors import ConfigError
 
 # Settings that came after the first release, and what they are without.

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgerl import options, preflight
+from edgerl import preflight
+from edgerl.config import resolve
 from edgerl.errors import ConfigError
 
 BOARD = """
@@ -166,7 +167,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(case, program):
 
 
 def started(**given):
-    return options.started({"env": "toy/catch"} | given, None, [])
+    return resolve.started({"env": "toy/catch"} | given, None, [])
 
 
 def test_a_run_has_the_modes_cores_and_the_files_absolute_path(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def test_the_table_of_tasks_is_what_dm_control_says():
 
 
 def test_names_and_specs_need_neither_mujoco_nor_gl():
-    program = "import sys; from edgerl import envs; print(envs.describe('dmc/WalkerWalk', action_repeat=2))"
+    program = "import sys; from edgerl.envs import suites; print(suites.describe('dmc/WalkerWalk', action_repeat=2))"
     program += "; assert not {'dm_control', 'mujoco', 'OpenGL'} & set(sys.modules)"
     found = fresh_process(program)
     assert found.stdout.strip() == str(suites.describe("dmc/walker-walk", action_repeat=2)), found.stderr

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from edgerl import architectures
 from edgerl.agents.dqn import Dqn
-from edgerl.config import DqnConfig, preset
+from edgerl.config import architectures
+from edgerl.config.settings import DqnConfig
+from edgerl.config.toml import preset
 from edgerl.types import Batch
 
 WINDOW, ACTIONS = (4, 84, 84), 3

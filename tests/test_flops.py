@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from edgerl import architectures, configure, encoders, flops
+from edgerl import configure, encoders, flops
 from edgerl.agents.rainbow import DuelingHead
+from edgerl.config import architectures
 from edgerl.errors import ConfigError
 
 WINDOW = (4, 84, 84)

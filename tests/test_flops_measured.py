@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edgerl import agents, architectures, configure, flops
+from edgerl import agents, configure, flops
+from edgerl.config import architectures
 from edgerl.replay import Replay
 from edgerl.representation import Encoded, Latents, Pixels, Stem
 from edgerl.types import Batch

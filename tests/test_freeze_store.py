@@ -6,7 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edgerl import checkpoint, options, plan, run, summary
+from edgerl import checkpoint, plan, run, summary
+from edgerl.config import resolve
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.freezing import FEWEST, chosen
@@ -195,11 +196,11 @@ def test_what_cannot_be_stored_is_refused_in_one_line(command, case, program, tm
 def test_the_paper_is_raw_frames_and_float32_latents():
     given = {"env": "toy/catch", "paper": True}
     for assignments in ([], ["pixel_codec=lz4", "latent_dtype=uint8", "store=pixels"]):
-        replay = options.started(dict(given), None, assignments)[0].replay
+        replay = resolve.started(dict(given), None, assignments)[0].replay
         assert (replay.store, replay.pixel_codec, replay.latent_dtype) == ("auto", "raw", "float32")
-    assert options.started({"env": "toy/catch", "paper": False}, None, ["store=pixels"])[0].replay.store == "pixels"
+    assert resolve.started({"env": "toy/catch", "paper": False}, None, ["store=pixels"])[0].replay.store == "pixels"
     with pytest.raises(ConfigError, match=r"^--paper: "):
-        options.started(given | {"store": "auto"}, None, [])
+        resolve.started(given | {"store": "auto"}, None, [])
 
 
 def test_the_planned_capacity_of_compressed_frames_holds_for_frames_that_do_not_compress(program):

@@ -145,11 +145,10 @@ def test_an_unknown_id_names_the_nearest(name):
     ("missing", "line"), [("gymnasium", "needs the package gymnasium"), ("pygame", "cannot be shown: .*pygame")]
 )
 def test_a_missing_package_is_one_line_before_the_first_step(missing, line):
-    program = (
-        f"import sys; sys.modules[{missing!r}] = None\nfrom edgerl import envs; from numpy.random import default_rng"
-    )
-    program += "\ntry: envs.make('gym/CartPole-v1', default_rng(0), training=True)"
-    program += "\nexcept envs.EnvError as error: print(error)"
+    program = f"import sys; sys.modules[{missing!r}] = None\nfrom edgerl.envs import suites"
+    program += "; from numpy.random import default_rng"
+    program += "\ntry: suites.make('gym/CartPole-v1', default_rng(0), training=True)"
+    program += "\nexcept ValueError as error: print(error)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ)
     assert (found.stdout.count("\n"), found.stderr) == (1, "")
     assert re.search(f"^--env: gym.* {line}.*pip install -c constraints.txt -e '.\\[gym\\]'", found.stdout)
@@ -166,8 +165,8 @@ def test_what_fails_on_the_way_is_one_line_with_the_environments_name(painted, r
 
 
 def test_an_atari_game_does_not_load_gymnasium():
-    program = "import sys; from edgerl import envs; from numpy.random import default_rng"
-    program += "; envs.make('atari/pong', default_rng(0), training=True); print('gymnasium' in sys.modules)"
+    program = "import sys; from edgerl.envs import suites; from numpy.random import default_rng"
+    program += "; suites.make('atari/pong', default_rng(0), training=True); print('gymnasium' in sys.modules)"
     program += "; import gymnasium; print(gymnasium.__name__)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ)
     assert found.stdout.split() == ["False", "gymnasium"], found.stderr

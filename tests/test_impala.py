@@ -9,9 +9,10 @@ from test_control import final
 from torch.nn import functional
 
 import edgerl
-from edgerl import architectures, configure, encoders, flops, plan, representation, run
-from edgerl.architectures import Block, Conv, Linear
-from edgerl.config import CONTINUOUS
+from edgerl import configure, encoders, flops, plan, representation, run
+from edgerl.config import architectures
+from edgerl.config.architectures import Block, Conv, Linear
+from edgerl.config.settings import CONTINUOUS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from runtime import Session

@@ -67,18 +67,19 @@ def test_nothing_imports_tests_or_benchmarks():
 
 
 def test_plan_devices_and_the_command_line_start_light():
-    program = "import edgerl.cli, edgerl.plan, edgerl.config, device_profiles"
+    program = "import edgerl.cli, edgerl.plan, edgerl.config.toml, device_profiles"
     assert loaded(program, "torch", "onnxruntime", "onnx", "cv2", "tensorboard", "edgerl.plan") == ["edgerl.plan"]
 
 
 def test_an_agent_trains_without_what_torch_loads_for_its_compiler():
     program = """
 import numpy as np
-from edgerl import agents, config
+from edgerl import agents
+from edgerl.config import toml
 from edgerl.types import Batch
-tables = config.preset("toy/catch")
+tables = toml.preset("toy/catch")
 tables["run"] |= {"env": "toy/catch", "budget": 1, "seed": 0, "threads": 1}
-agent = agents.make(config.build(tables), (4, 84, 84), 3, np.random.default_rng(0))
+agent = agents.make(toml.build(tables), (4, 84, 84), 3, np.random.default_rng(0))
 obs, ones = np.zeros((2, 4, 84, 84), np.uint8), np.ones(2, np.float32)
 agent.act(obs[0], explore=True)
 agent.update(Batch(obs, np.zeros(2, np.uint8), ones, ones, obs, ones, np.arange(2)))

@@ -3,7 +3,8 @@
 import pytest
 
 import edgerl
-from edgerl import options, preflight
+from edgerl import preflight
+from edgerl.config import resolve
 from edgerl.errors import ConfigError
 from memory_budget import limits
 
@@ -138,7 +139,7 @@ def test_without_limits_nothing_is_named():
 
 
 def settings(**changes):
-    return options.started({"env": "toy/catch", "budget": "3MB", "threads": 1} | changes, None, [])[0]
+    return resolve.started({"env": "toy/catch", "budget": "3MB", "threads": 1} | changes, None, [])[0]
 
 
 def test_a_run_that_the_control_group_cannot_hold_is_refused_with_its_name(shown, tmp_path):

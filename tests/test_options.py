@@ -2,12 +2,12 @@
 
 import pytest
 
-from edgerl import options
+from edgerl.config import resolve
 from edgerl.errors import ConfigError
 
 
 def started(file=None, assignments=(), **given):
-    return options.started(given, file, list(assignments))[0]
+    return resolve.started(given, file, list(assignments))[0]
 
 
 def test_later_beats_earlier(tmp_path):
@@ -86,9 +86,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 )
 def test_a_resume_refuses_what_may_not_change_though_it_is_zero(option, value, tmp_path):
     with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')}: cannot change at --resume"):
-        options.resumed(tmp_path, {option: value})
+        resolve.resumed(tmp_path, {option: value})
 
 
 def test_a_flag_that_was_not_given_is_no_change_at_a_resume(tmp_path):
     with pytest.raises(ConfigError, match=r"config\.toml does not exist"):
-        options.resumed(tmp_path, {"paper": False, "set": [], "seed": None})
+        resolve.resumed(tmp_path, {"paper": False, "set": [], "seed": None})

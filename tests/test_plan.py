@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from edgerl import agents, architectures, configure, plan, representation
-from edgerl.config import AGENTS, CONTINUOUS
+from edgerl import agents, configure, plan, representation
+from edgerl.config import architectures
+from edgerl.config.settings import AGENTS, CONTINUOUS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.replay import Replay

@@ -6,8 +6,10 @@ from importlib import resources
 
 import pytest
 
-from edgerl import architectures, config, configure, options
-from edgerl.config import AGENTS, CONTINUOUS, build, preset
+from edgerl import configure
+from edgerl.config import architectures, resolve, settings
+from edgerl.config.settings import AGENTS, CONTINUOUS
+from edgerl.config.toml import build, preset
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 
@@ -172,7 +174,7 @@ def test_every_line_of_the_presets_is_a_setting_with_a_value_of_its_kind():
         for table, values in layer.items():
             for key, value in values.items():
                 key = key.removesuffix("_unbounded")
-                config.check(f"{table}.{key}", options._bytes("--budget", value) if key == "budget" else value)
+                settings.check(f"{table}.{key}", resolve._bytes("--budget", value) if key == "budget" else value)
                 checked += 1
     assert checked > 100
 
@@ -182,7 +184,7 @@ def test_presets_leave_nothing_open(env, algo):
     """Whatever fits an environment's actions can be trained on it without a setting of the user's."""
     found = preset(env, algo)
     assert found["agent"].keys() >= {field.name for field in dataclasses.fields(AGENTS[algo])}
-    assert build({**found, "run": options.DEFAULTS | found["run"] | {"env": env, "threads": 1}}).run.algo == algo
+    assert build({**found, "run": resolve.DEFAULTS | found["run"] | {"env": env, "threads": 1}}).run.algo == algo
 
 
 def test_of_two_layers_the_later_one_rules():
@@ -197,8 +199,8 @@ def test_a_setting_of_another_algorithm_is_refused_by_name():
     for env, assignment in (("dmc/walker-walk", "atoms=51"), ("atari/qbert", "agent.tau_q=0.5")):
         key, algo = assignment.partition("=")[0].removeprefix("agent."), preset(env)["run"]["algo"]
         with pytest.raises(ConfigError, match=rf"^agent\.{key}: {algo} has no such setting$"):
-            options.started({"env": env}, None, [assignment])
-    assert options.started({"env": "atari/qbert"}, None, ["atoms=21"])[0].agent.atoms == 21
+            resolve.started({"env": env}, None, [assignment])
+    assert resolve.started({"env": "atari/qbert"}, None, ["atoms=21"])[0].agent.atoms == 21
 
 
 def test_an_algorithm_that_there_is_not_is_refused_with_those_there_are():

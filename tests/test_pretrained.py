@@ -6,7 +6,7 @@ import shlex
 import pytest
 from test_sweep_grid import config_of, made
 
-from edgerl import options
+from edgerl.config import resolve
 from edgerl.sweeps import experiments, manifest
 
 OF_OTHERS = {name: found for name in experiments.names() if (found := experiments.load(name)).begins_with}
@@ -50,7 +50,7 @@ def test_every_cell_begins_with_the_run_of_its_seed_and_is_frozen_at_the_start(n
         else:
             assert (found.run.encoder_from, found.run.freeze_at) == (None, None)
         asked = {"env": cell.env, "seed": cell.seed, "threads": cell.threads, "paper": True, **said}
-        assert found == options.started(asked, None, [])[0]
+        assert found == resolve.started(asked, None, [])[0]
 
 
 def test_one_run_serves_all_seeds_and_a_longer_sweep_a_shorter_one(tmp_path):

@@ -6,7 +6,7 @@ import torch
 
 from edgerl.agents.noisy import NoisyLinear, draw
 from edgerl.agents.rainbow import Rainbow, project
-from edgerl.config import preset
+from edgerl.config.toml import preset
 from edgerl.types import Batch
 
 WINDOW, ACTIONS = (4, 84, 84), 6

@@ -6,14 +6,15 @@ import shutil
 
 import pytest
 
-from edgerl import options, reports, run
-from edgerl.config import load
+from edgerl import reports, run
+from edgerl.config import resolve
+from edgerl.config.settings import find
+from edgerl.config.toml import load
 from edgerl.errors import ConfigError
 from edgerl.reports import contents, reading
 from edgerl.reports.commands import command
 from edgerl.reports.curves import POINTS, plain
 from edgerl.reports.groups import groups
-from edgerl.settings import find
 from edgerl.sweeps import experiments
 
 
@@ -199,7 +200,7 @@ def started(line):
         else:
             name = word.removeprefix("--").replace("-", "_")
             given[name] = int(value) if find(name)[1] in ("steps", "seed", "threads") else value
-    return options.started(given, None, sets)[0]
+    return resolve.started(given, None, sets)[0]
 
 
 def test_seeds_of_one_variant_are_one_loop(another):

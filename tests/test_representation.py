@@ -13,7 +13,8 @@ from scipy import stats
 
 from edgerl import crops, representation
 from edgerl.agents.curl_sac import CurlSac
-from edgerl.config import ReplayConfig, SacConfig, preset
+from edgerl.config.settings import ReplayConfig, SacConfig
+from edgerl.config.toml import preset
 from edgerl.envs.base import EnvSpec
 from edgerl.freezing import ONNX_FILE, freeze, frozen
 from edgerl.replay import Replay

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgerl import architectures, encoders
+from edgerl import encoders
 from edgerl.checkpoint import write_pieces
+from edgerl.config import architectures
 from runtime import Session, model_file
 from runtime.export import ExportError, export, export_pieces, parity
 

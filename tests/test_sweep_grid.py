@@ -7,7 +7,8 @@ import sys
 import pytest
 import typer
 
-from edgerl import cli, options
+from edgerl import cli
+from edgerl.config import resolve
 from edgerl.errors import ConfigError
 from edgerl.sweeps import axes, experiments, grid, manifest
 
@@ -32,7 +33,7 @@ def config_of(arguments):
     train = typer.main.get_command(cli.app).commands["train"]
     said = train.make_context("train", list(arguments)).params
     beside = {name: said.pop(name) for name in ("set_", "config", "out", "resume", "quiet")}
-    return options.started(said, beside["config"], list(beside["set_"] or []))[0]
+    return resolve.started(said, beside["config"], list(beside["set_"] or []))[0]
 
 
 def test_a_grid_is_every_environment_with_every_variant_and_seed():
@@ -81,7 +82,7 @@ def test_any_setting_is_an_axis():
 def test_a_grid_without_axes_is_one_cell_of_the_preset():
     (cell,) = made(env=["toy/catch"], threads=1).cells
     assert (cell.variant, cell.seed) == ("preset", 0)
-    assert config_of(cell.arguments) == options.started({"env": "toy/catch", "threads": 1}, None, [])[0]
+    assert config_of(cell.arguments) == resolve.started({"env": "toy/catch", "threads": 1}, None, [])[0]
 
 
 def test_threads_are_what_the_jobs_leave_each_other(monkeypatch):
@@ -112,7 +113,7 @@ def test_every_experiment_of_the_paper_is_a_grid(name):
     for cell in sweep.cells:
         found, said = config_of(cell.arguments), experiment.variants[cell.variant]
         asked = {"env": cell.env, "seed": 3, "threads": cell.threads, "paper": True, **said}
-        assert found == options.started(asked, None, [])[0]
+        assert found == resolve.started(asked, None, [])[0]
         assert (found.replay.pixel_codec, found.replay.latent_dtype) == ("raw", "float32")
 
 
@@ -170,7 +171,7 @@ def test_printed_commands_are_complete_and_nothing_is_written(program, tmp_path)
         assert words[place + 1] == str(out / f"toy-catch__{budget}-freeze-{freeze}__{seed}")
         said = {"env": "toy/catch", "budget": budget, "freeze_at": freeze, "seed": seed, "steps": 400}
         said |= {"device": "pixel_6", "threads": config_of(words[2:]).run.threads}
-        assert config_of(words[2:]) == options.started(said, None, ["v_max=3.0"])[0]
+        assert config_of(words[2:]) == resolve.started(said, None, ["v_max=3.0"])[0]
 
 
 def test_a_freeze_that_a_short_run_does_not_reach_is_noted_once(program, tmp_path):

@@ -13,7 +13,8 @@ from test_sweep_grid import config_of
 from transfers import tiny, trained
 
 import edgerl
-from edgerl import checkpoint, config, options, run
+from edgerl import checkpoint, run
+from edgerl.config import resolve, toml
 from edgerl.errors import ConfigError
 from edgerl.reports.commands import command
 from edgerl.trainer import Trainer
@@ -138,7 +139,7 @@ def test_a_resumed_run_needs_the_source_no_more(freeze_at, sources, tmp_path):
     with stopped_after(8):
         assert run.train(settings, tmp_path / "parts", quiet=True)["status"] == "interrupted"
     shutil.rmtree(source)
-    found = run.train(config.load(tmp_path / "parts/config.toml"), tmp_path / "parts", resume=True, quiet=True)
+    found = run.train(toml.load(tmp_path / "parts/config.toml"), tmp_path / "parts", resume=True, quiet=True)
     assert (found["status"], found["transfer"]) == ("finished", whole["transfer"])
     weights, state, rows = final(tmp_path / "whole", 12)
     weights_again, state_again, rows_again = final(tmp_path / "parts", 12)
@@ -193,7 +194,7 @@ def test_a_checkpoint_of_before_there_was_a_transfer_is_resumed(tmp_path):
     kept = [line for line in text.splitlines() if not line.startswith(("encoder_from", "transfer"))]
     assert len(kept) == len(text.splitlines()) - 2
     (tmp_path / "run/config.toml").write_text("\n".join(kept))
-    found = run.train(config.load(tmp_path / "run/config.toml"), tmp_path / "run", resume=True, quiet=True)
+    found = run.train(toml.load(tmp_path / "run/config.toml"), tmp_path / "run", resume=True, quiet=True)
     assert (found["status"], found["transfer"]) == ("finished", None)
 
 
@@ -215,11 +216,11 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_the_older_one_taken(sour
 
 
 def test_the_encoder_is_what_is_taken_if_nothing_else_is_said(tmp_path):
-    assert options.started({"env": "toy/catch", "encoder_from": "x"}, None, [])[0].run.transfer == "encoder"
-    fresh = options.started({"env": "toy/catch"}, None, [])[0]
+    assert resolve.started({"env": "toy/catch", "encoder_from": "x"}, None, [])[0].run.transfer == "encoder"
+    fresh = resolve.started({"env": "toy/catch"}, None, [])[0]
     assert (fresh.run.encoder_from, fresh.run.transfer) == (None, None)
     (tmp_path / "mine.toml").write_text(fresh.to_toml())
-    again = options.started({"encoder_from": "x"}, tmp_path / "mine.toml", [])[0].run
+    again = resolve.started({"encoder_from": "x"}, tmp_path / "mine.toml", [])[0].run
     assert (again.encoder_from, again.transfer) == ("x", "encoder")
 
 

@@ -8,7 +8,7 @@ import torch
 from edgerl.agents.curl_sac import CurlSac
 from edgerl.agents.dqn import Dqn
 from edgerl.agents.rainbow import Rainbow
-from edgerl.config import Config, DqnConfig, RainbowConfig
+from edgerl.config.settings import Config, DqnConfig, RainbowConfig
 from edgerl.errors import ConfigError
 from edgerl.types import Array, Batch, Update
 

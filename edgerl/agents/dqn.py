@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from edgerl import encoders
 from edgerl.agents.value_agent import CPU, Network, ValueAgent
-from edgerl.architectures import Shape
-from edgerl.config import DqnConfig
+from edgerl.config.architectures import Shape
+from edgerl.config.settings import DqnConfig
 from edgerl.types import Array, Batch, Update
 
 

@@ -8,8 +8,8 @@ from torch.nn import functional
 from edgerl import encoders
 from edgerl.agents.noisy import NoisyLinear, Weights, draw
 from edgerl.agents.value_agent import CPU, ValueAgent
-from edgerl.architectures import Shape
-from edgerl.config import RainbowConfig
+from edgerl.config.architectures import Shape
+from edgerl.config.settings import RainbowConfig
 from edgerl.types import Array, Batch, Update
 
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import backward
 
-from edgerl import architectures, encoders
+from edgerl import encoders
 from edgerl.agents.adam import Adam
 from edgerl.agents.filling import put
-from edgerl.architectures import Shape
-from edgerl.config import DqnConfig, RainbowConfig
+from edgerl.config import architectures
+from edgerl.config.architectures import Shape
+from edgerl.config.settings import DqnConfig, RainbowConfig
 from edgerl.tensors import within
 from edgerl.types import Array
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgerl.checkpoint import write_whole
+from edgerl.config.settings import nearest
 from edgerl.errors import ConfigError
-from edgerl.settings import nearest
 
 FORMATS = {"html": ".html", "md": ".md", "json": ".json", "png": ".png"}
 

@@ -3,8 +3,8 @@
 import shlex
 from typing import Any
 
-from edgerl import options
-from edgerl.config import Config
+from edgerl.config import resolve
+from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
 
 # Options of their own; every other setting is said with --set.
@@ -35,7 +35,7 @@ def _beyond_presets(config: Config) -> dict[str, Any]:
     base = {"env": run.env, "algo": run.algo, "steps": run.steps, "freeze_at": _text("freeze_at", run.freeze_at)}
     own = _flat(config)
     try:
-        preset = _flat(options.started(base, None, [])[0])
+        preset = _flat(resolve.started(base, None, [])[0])
     except ConfigError:
         return own
     return {key: value for key, value in own.items() if key not in preset or preset[key] != value}
@@ -50,6 +50,6 @@ def _text(name: str, value: Any) -> str:
     """A setting's value as the command line takes it."""
     if value is None:
         return "never"
-    if name in options.BYTES and isinstance(value, int):
+    if name in resolve.BYTES and isinstance(value, int):
         return f"{value}B"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgerl import checkpoint
-from edgerl.config import Config, load
+from edgerl.config.settings import Config
+from edgerl.config.toml import load
 from edgerl.errors import ConfigError
 from edgerl.types import Array
 

@@ -3,7 +3,7 @@
 import itertools
 from typing import Any, NamedTuple
 
-from edgerl import config, options
+from edgerl.config import resolve, settings
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.sweeps.experiments import Experiment
@@ -74,7 +74,7 @@ def variants(budgets: str | None, freeze_at: str | None, vary: list[str]) -> lis
 
 def key_of(assignment: str) -> tuple[str, str]:
     """The (table, key) that a `KEY=VALUE` is of; raises ConfigError where there is no such setting."""
-    return config.find(assignment.partition("=")[0].strip())
+    return settings.find(assignment.partition("=")[0].strip())
 
 
 def _check_budget(word: str) -> None:
@@ -98,7 +98,7 @@ def _varied(text: str) -> list[Variant]:
     found = []
     for word in _words("--vary", values):
         assignment = f"{key}={word}"
-        options.assigned([assignment], "--vary")
+        resolve.assigned([assignment], "--vary")
         found.append(Variant(f"{key_of(assignment)[1]} {word}", {}, (assignment,)))
     return found
 

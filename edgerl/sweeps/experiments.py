@@ -6,8 +6,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from edgerl.config.settings import nearest
 from edgerl.errors import ConfigError
-from edgerl.settings import nearest
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
-from edgerl import options, plan, preflight
-from edgerl.config import Config, RunConfig
+from edgerl import plan, preflight
+from edgerl.config import resolve
+from edgerl.config.settings import Config, RunConfig
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError, EnvError
@@ -71,10 +72,10 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
         with _naming(f"{env}, {variant.name}"):
             said = common | variant.options | {"env": env}
             assignments = [*given["set"], *variant.assignments]
-            config, found = options.started(said, None, assignments)
+            config, found = resolve.started(said, None, assignments)
             notes += found
             explicit, sets = _explicit(_scaled(config.run, scale), said), _without_options(assignments)
-            complete = options.started(explicit, None, sets)[0]
+            complete = resolve.started(explicit, None, sets)[0]
             settings.append(Setting(env, variant.name, explicit, sets, _planned(complete, describe, local)))
     cells = tuple(_cell(setting, seed, sources) for seed in seeds for setting in settings)
     _check_folders(cells)
@@ -193,10 +194,10 @@ def _check_assignments(given: dict[str, Any], experiment: Experiment | None) -> 
     if experiment is not None:
         elsewhere |= {name: "--preset" for said in experiment.variants.values() for name in said}
     if given["paper"] or experiment is not None:
-        elsewhere |= dict.fromkeys(options.PAPER, "--paper" if experiment is None else "--preset")
+        elsewhere |= dict.fromkeys(resolve.PAPER, "--paper" if experiment is None else "--preset")
     if given["scale"] is not None:
         elsewhere |= dict.fromkeys(LENGTHS, "--scale")
-    options.assigned(given["set"])
+    resolve.assigned(given["set"])
     for option, texts in (("--set", given["set"]), ("--vary", given["vary"])):
         for text in texts:
             key = axes.key_of(text)[1]

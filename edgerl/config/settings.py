@@ -2,8 +2,10 @@
 
 import difflib
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import tomli_w
 
 from edgerl.errors import ConfigError
 
@@ -232,3 +234,26 @@ def nearest(word: str, known: Any) -> str:
     """`; the nearest is ...`, or nothing where none of `known` is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; the nearest is {near[0]}" if near else ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that determines a run, as written to its config.toml."""
+
+    run: RunConfig
+    replay: ReplayConfig
+    agent: AgentConfig
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Whose a checkpoint is: no run where one of these is another can go on from it."""
+        run, agent = self.run, self.agent
+        return {"environment": run.env, "algorithm": run.algo, "encoder": agent.encoder, "seed": run.seed}
+
+    def to_toml(self) -> str:
+        """The same as TOML, which has no null: what does not apply is "never"."""
+        tables = {
+            name: {key: "never" if value is None else value for key, value in table.items()}
+            for name, table in asdict(self).items()
+        }
+        return tomli_w.dumps(tables)

@@ -2,58 +2,27 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import tomli_w
-
-from edgerl.envs.suites import suite_of
-from edgerl.errors import ConfigError
-from edgerl.settings import (
+from edgerl.config.settings import (
     AGENTS,
     CONTINUOUS,
     TYPES,
-    AgentConfig,
-    DqnConfig,
+    Config,
     RainbowConfig,
     ReplayConfig,
     RunConfig,
     SacConfig,
     check,
-    find,
     nearest,
 )
+from edgerl.envs.suites import suite_of
+from edgerl.errors import ConfigError
 
-__all__ = [
-    "AGENTS", "CONTINUOUS", "TYPES", "AgentConfig", "Config", "ConfigError", "DqnConfig", "RainbowConfig",
-    "ReplayConfig", "RunConfig", "SacConfig", "Tables", "build", "check", "find", "load", "preset", "read",
-]  # fmt: skip
 Tables = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything that determines a run, as written to its config.toml."""
-
-    run: RunConfig
-    replay: ReplayConfig
-    agent: AgentConfig
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Whose a checkpoint is: no run where one of these is another can go on from it."""
-        run, agent = self.run, self.agent
-        return {"environment": run.env, "algorithm": run.algo, "encoder": agent.encoder, "seed": run.seed}
-
-    def to_toml(self) -> str:
-        """The same as TOML, which has no null: what does not apply is "never"."""
-        tables = {
-            name: {key: "never" if value is None else value for key, value in table.items()}
-            for name, table in asdict(self).items()
-        }
-        return tomli_w.dumps(tables)
 
 
 def preset(env: str, algo: str | None = None) -> Tables:
@@ -61,7 +30,7 @@ def preset(env: str, algo: str | None = None) -> Tables:
 
     `algo`: another algorithm than the suite's own; None where the suite has none of its own gives no agent.
     """
-    data = tomllib.loads(resources.files("edgerl").joinpath("presets.toml").read_text())
+    data = tomllib.loads(resources.files("edgerl.config").joinpath("presets.toml").read_text())
     suite = data["suite"].get(suite_of(env), {})
     task = data["task"].get(env, {})
     algo = algo or suite.get("run", {}).get("algo")

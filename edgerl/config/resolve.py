@@ -6,11 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import device_profiles
-from device_profiles import DeviceProfile
-from edgerl import architectures
-from edgerl import config as configs
-from edgerl.config import Config
+from edgerl.config import architectures, settings, toml
+from edgerl.config.device import load_device
+from edgerl.config.settings import Config
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from memory_budget import parse_bytes
@@ -52,27 +50,27 @@ def _as_the_paper(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def configured(settings: dict[str, Any]) -> Config:
+def configured(given: dict[str, Any]) -> Config:
     """The Config of a script: the preset of its `env` and these settings, by name; raises ConfigError, naming one."""
-    said: configs.Tables = {}
-    for name, value in settings.items():
-        table, key = configs.find(name)
-        said.setdefault(table, {})[key] = configs.check(key, _bytes(name, value) if key in BYTES else value)
+    said: toml.Tables = {}
+    for name, value in given.items():
+        table, key = settings.find(name)
+        said.setdefault(table, {})[key] = settings.check(key, _bytes(name, value) if key in BYTES else value)
     return _settled(said)[0]
 
 
-def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
-    said: configs.Tables = {name: {} for name in configs.TYPES}
+def _settled(*layers: toml.Tables) -> tuple[Config, list[str]]:
+    said: toml.Tables = {name: {} for name in settings.TYPES}
     for layer in layers:
         for name, table in layer.items():
             said[name] |= table
     env = suites.canonical_name(said["run"].get("env", DEFAULTS["env"]))
-    tables = configs.preset(env, said["run"].get("algo") or _algorithm(env))
+    tables = toml.preset(env, said["run"].get("algo") or _algorithm(env))
     algo = tables["run"]["algo"]
-    if algo not in configs.AGENTS:
-        raise ConfigError(f"--algo: unknown algorithm {algo!r}; there are {', '.join(configs.AGENTS)}")
+    if algo not in settings.AGENTS:
+        raise ConfigError(f"--algo: unknown algorithm {algo!r}; there are {', '.join(settings.AGENTS)}")
     for key in said["agent"]:
-        if key not in get_type_hints(configs.AGENTS[algo]):
+        if key not in get_type_hints(settings.AGENTS[algo]):
             raise ConfigError(f"agent.{key}: {algo} has no such setting")
     tables["run"] = DEFAULTS | tables["run"]
     if said["run"].get("budget") == "unbounded" and "freeze_at_unbounded" in tables["run"]:
@@ -81,7 +79,7 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
         tables[name] |= said[name]
     run, agent = tables["run"], tables["agent"]
     run |= {"env": env, "budget": _bytes("--budget", run["budget"])}
-    if algo in configs.CONTINUOUS:
+    if algo in settings.CONTINUOUS:
         agent["encoder"] = architectures.SHARED.get(agent["encoder"], agent["encoder"])
     if agent["cut"] == "last":
         agent["cut"] = architectures.last_layer(agent["encoder"])
@@ -102,12 +100,12 @@ def _settled(*layers: configs.Tables) -> tuple[Config, list[str]]:
     notes = _settle_freeze(run, given="freeze_at" in said["run"])
     if profile and profile.application is None and run.get("process_limit") is None:
         notes.append(f"--device: what {profile.name} leaves an application is not known; --process-limit sets a limit")
-    return configs.build(tables), notes
+    return toml.build(tables), notes
 
 
 def _algorithm(env: str) -> str | None:
     """The algorithm that an environment's actions ask for, where its suite does not say; None where it does."""
-    if "algo" in configs.preset(env)["run"]:
+    if "algo" in toml.preset(env)["run"]:
         return None
     return "curl" if suites.describe(env).continuous else "rainbow"
 
@@ -122,33 +120,23 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
         if given and name not in MAY_CHANGE:
             allowed = ", ".join(map(_option, MAY_CHANGE))
             raise ConfigError(f"{_option(name)}: cannot change at --resume; what can: {allowed}")
-    config = configs.load(folder / "config.toml")
+    config = toml.load(folder / "config.toml")
     changes = _given({name: options.get(name) for name in MAY_CHANGE if name != "quiet"})["run"]
     _settle_provider(changes)
     return replace(config, run=replace(config.run, **changes))
-
-
-def load_device(reference: str | None) -> DeviceProfile | None:
-    """The profile of a name, perhaps with a power mode, or of a file, if one is given; raises ConfigError otherwise."""
-    if reference is None:
-        return None
-    try:
-        return device_profiles.load(reference)
-    except ValueError as error:
-        raise ConfigError(f"--device: {error}") from None
 
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _given(options: dict[str, Any]) -> configs.Tables:
+def _given(options: dict[str, Any]) -> toml.Tables:
     """The options that were given, by table, checked; messages name the option."""
-    found: configs.Tables = {name: {} for name in configs.TYPES}
+    found: toml.Tables = {name: {} for name in settings.TYPES}
     for name, value in options.items():
         if value is None:
             continue
-        table, key = configs.find(name)
+        table, key = settings.find(name)
         if key in BYTES:
             value = _bytes(_option(key), value)
         if key == "freeze_at" and value != "never":
@@ -156,30 +144,30 @@ def _given(options: dict[str, Any]) -> configs.Tables:
                 raise ConfigError(f"--freeze-at: {value!r} is neither a number of steps nor never")
             value = int(value)
         try:
-            found[table][key] = configs.check(key, value)
+            found[table][key] = settings.check(key, value)
         except ConfigError as error:
             raise ConfigError(f"{_option(key)}: {str(error).removeprefix(f'{key} = ')}") from None
     return found
 
 
-def _file(file: Path | None) -> configs.Tables:
+def _file(file: Path | None) -> toml.Tables:
     if file is None:
         return {}
     try:
-        return configs.read(file)
+        return toml.read(file)
     except ConfigError as error:
         raise ConfigError(f"--config: {error}") from None
 
 
-def assigned(assignments: list[str], option: str = "--set") -> configs.Tables:
+def assigned(assignments: list[str], option: str = "--set") -> toml.Tables:
     """`key=value` texts by table; a value is TOML, or else text. Raises ConfigError, naming the option."""
-    found: configs.Tables = {}
+    found: toml.Tables = {}
     for text in assignments:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals:
             raise ConfigError(f"{option}: {text!r} is not key=value, such as replay.n_step=10")
         try:
-            table, name = configs.find(key)
+            table, name = settings.find(key)
             try:
                 lines = tomllib.loads(f"value = {value}")
             except (ValueError, RecursionError):
@@ -187,7 +175,7 @@ def assigned(assignments: list[str], option: str = "--set") -> configs.Tables:
             parsed = lines["value"] if len(lines) == 1 else value
             if name in BYTES and parsed != "never":
                 parsed = _bytes(f"{table}.{name}", parsed if isinstance(parsed, str) else value)
-            found.setdefault(table, {})[name] = configs.check(f"{table}.{name}", parsed)
+            found.setdefault(table, {})[name] = settings.check(f"{table}.{name}", parsed)
         except ConfigError as error:
             raise ConfigError(f"{option}: {error}") from None
     return found

@@ -1,0 +1,15 @@
+"""The device profile that a run names."""
+
+import device_profiles
+from device_profiles import DeviceProfile
+from edgerl.errors import ConfigError
+
+
+def load_device(reference: str | None) -> DeviceProfile | None:
+    """The profile of a name, perhaps with a power mode, or of a file, if one is given; raises ConfigError otherwise."""
+    if reference is None:
+        return None
+    try:
+        return device_profiles.load(reference)
+    except ValueError as error:
+        raise ConfigError(f"--device: {error}") from None
