@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 import edgerl
-from edgerl import agents, plan, representation, run, versions, work
+from edgerl import agents, plan, representation, run, work
 from edgerl.agents import Agent
 from edgerl.config.settings import Config
 from edgerl.envs import suites
@@ -30,6 +30,7 @@ from edgerl.envs.suites import suite_of
 from edgerl.errors import EnvError
 from edgerl.freezing import freeze, rehearse
 from edgerl.replay import Replay
+from edgerl.runs import versions
 from edgerl.types import Array
 from edgerl.work import Unit
 from memory_budget import format_bytes, rss_bytes

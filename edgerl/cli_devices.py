@@ -104,7 +104,7 @@ def calibrate(
 
     from edgerl import calibrating
     from edgerl import devices as tables
-    from edgerl.checkpoint import write_whole
+    from edgerl.runs.files import write_whole
 
     with Console(stderr=True, highlight=False).status("loading") as status:
 

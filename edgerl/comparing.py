@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import attention, snapshots, svcca
+from edgerl import attention, svcca
 from edgerl.agents import Agent
 from edgerl.errors import CheckpointError, ConfigError
 from edgerl.layers import Layer, Looking
 from edgerl.observations import Observations
-from edgerl.snapshots import Snapshot
+from edgerl.runs import snapshots
+from edgerl.runs.snapshots import Snapshot
 from edgerl.types import Array
 
 PAPERS_GAP = 10_000  # steps between the snapshots that Figure 7c compares

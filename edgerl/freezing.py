@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents import Agent
-from edgerl.checkpoint import digest, write_pieces
 from edgerl.errors import CheckpointError, FreezeError
 from edgerl.quantising import FEWEST
 from edgerl.replay import Replay
 from edgerl.representation import CHUNK, Encoded, Latents, Pixels, Stem, nbytes
+from edgerl.runs.files import digest, write_pieces
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import returning_blocks, trim

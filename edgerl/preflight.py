@@ -1,10 +1,6 @@
 """What is checked before a run starts, so that it says at second 0 what it could only say at hour 5."""
 
-import fcntl
 import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -59,44 +55,6 @@ def check_fit(plan: Plan, libraries: int, limit: int | None, source: str) -> Non
             f"{source}: {format_bytes(limit)} is too little for the {format_bytes(needed)} that this run needs "
             f"({parts}); at least {math.ceil(needed / Watchdog.LEAVE)}B, as a run ends at {Watchdog.LEAVE:.0%}"
         )
-
-
-def default_folder(config: Config) -> Path:
-    """runs/<env>__<algo>__<seed>__<time>, the environment's slash as a dash."""
-    run = config.run
-    return Path("runs") / f"{run.env.replace('/', '-')}__{run.algo}__{run.seed}__{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def check_folder(folder: Path) -> None:
-    """Raise ConfigError where a run folder is there already and not empty, or is no folder; creates nothing."""
-    try:
-        if folder.exists() and any(folder.iterdir()):
-            raise ConfigError(f"--out: {folder} is not empty; name a new folder or an empty one")
-    except OSError as error:
-        raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
-
-
-def make_folder(folder: Path) -> None:
-    """Create the run folder with its parents; raises ConfigError where it cannot be written."""
-    check_folder(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
-
-
-@contextmanager
-def locked(folder: Path, other: str = "process trains") -> Iterator[None]:
-    """Hold a folder against other processes; raises ConfigError where one holds it (`other`: what that one does)."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"{folder}: another {other} in this folder") from None
-        yield
 
 
 def introduction(config: Config, plan: Plan, limit: int | None, source: str, folder: Path) -> str:

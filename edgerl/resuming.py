@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from edgerl import checkpoint, snapshots
 from edgerl.errors import EpisodeLost
 from edgerl.freezing import frozen
 from edgerl.representation import chunk
+from edgerl.runs import checkpoint, snapshots
 from edgerl.types import Array
 
 if TYPE_CHECKING:

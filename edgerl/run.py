@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, checkpoint, forecast, plan, preflight, representation, resuming, summary, transfer
+from edgerl import agents, forecast, plan, preflight, representation, resuming, summary, transfer
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.envs import suites
@@ -17,11 +17,14 @@ from edgerl.envs.base import Environment, EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.evaluation import Shown, evaluate, statistics, unseen
 from edgerl.freezing import rehearse
-from edgerl.metrics import Metrics
 from edgerl.policy import Policy
-from edgerl.preflight import default_folder, locked
-from edgerl.progress import Reporter
 from edgerl.replay import Replay
+from edgerl.runs import checkpoint
+from edgerl.runs.files import write_whole
+from edgerl.runs.folder import check_folder, default_folder, locked, make_folder
+from edgerl.runs.metrics import Metrics
+from edgerl.runs.progress import Reporter
+from edgerl.runs.signals import handling
 from edgerl.trainer import Trainer
 from memory_budget import Watchdog, rss_bytes
 from memory_budget.malloc import keep_blocks, trim
@@ -51,7 +54,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     checkpoints = folder / "checkpoint"
     saved = checkpoint.newest(checkpoints) if resume and checkpoint.exists(checkpoints) else None
     if not resume:
-        preflight.check_folder(folder)
+        check_folder(folder)
     elif saved is not None:
         saved.check(config.identity)
         if run.steps < saved.values["step"]:
@@ -69,7 +72,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     libraries = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
     preflight.check_fit(planned, libraries, limit, source)
     if not resume:
-        preflight.make_folder(folder)
+        make_folder(folder)
     with locked(folder):
         if saved is None:
             write_config(config, folder)
@@ -117,7 +120,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
 
 def write_config(config: Config, folder: Path) -> None:
     """Leave the run's settings in its folder; a resumed run's only once it has gone on."""
-    checkpoint.write_whole(folder / "config.toml", config.to_toml().encode())
+    write_whole(folder / "config.toml", config.to_toml().encode())
 
 
 def make_replay(
@@ -154,16 +157,12 @@ def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> Env
 def interruptible(trainer: Trainer) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the training after the step under way; a second Ctrl-C ends it at once."""
 
-    def stop(signum: int, frame: object) -> None:
+    def stop(number: int, frame: object) -> None:
         trainer.stop = "interrupted"
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    kept = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(stop):
         yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 def evaluate_run(

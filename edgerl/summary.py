@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import forecast, transfer, versions
-from edgerl.checkpoint import write_whole
+from edgerl import forecast, transfer
+from edgerl.runs import versions
+from edgerl.runs.files import write_whole
 from edgerl.trainer import Trainer
 from memory_budget import format_bytes
 

@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import accounts, checkpoint, flops, resuming, snapshots
+from edgerl import accounts, flops, resuming
 from edgerl.agents import Agent
 from edgerl.config.settings import Config
 from edgerl.envs.base import Environment
 from edgerl.errors import EnvFailed, TrainingError
 from edgerl.evaluation import evaluate, statistics
 from edgerl.freezing import freeze, told
-from edgerl.metrics import Metrics
 from edgerl.plan import Plan
-from edgerl.progress import Reporter
 from edgerl.replay import Replay
 from edgerl.representation import Pixels, chunk
+from edgerl.runs import checkpoint, snapshots
+from edgerl.runs.metrics import Metrics
+from edgerl.runs.progress import Reporter
 from edgerl.stopwatch import Stopwatch
 from memory_budget import Ledger, Watchdog, format_bytes, rss_bytes
 from memory_budget.malloc import trim

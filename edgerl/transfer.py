@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgerl import checkpoint, representation, tensors
+from edgerl import representation
 from edgerl.agents import Agent
-from edgerl.checkpoint import Saved
 from edgerl.config import architectures
 from edgerl.config.settings import CONTINUOUS, Config
 from edgerl.config.toml import load
@@ -18,6 +17,8 @@ from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import CheckpointError, ConfigError, EnvError
 from edgerl.freezing import stem_file
+from edgerl.runs import checkpoint, tensor_file
+from edgerl.runs.checkpoint import Saved
 from runtime import model_file
 
 OPTION = "--encoder-from"
@@ -91,7 +92,7 @@ def begin(agent: Agent, source: Source) -> None:
     """Give a new agent the source's networks; raises CheckpointError where they are not what its settings say."""
     try:
         stem = {} if source.stem is None else model_file.weights(source.stem)
-        arrays = tensors.read(source.saved.place / "weights.safetensors")
+        arrays = tensor_file.read(source.saved.place / "weights.safetensors")
         agent.adopt(arrays, stem, heads=source.what == "all")
     except (RuntimeError, KeyError, ValueError) as error:
         raise source.saved.of_another_run(error) from None

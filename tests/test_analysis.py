@@ -7,7 +7,7 @@ import pytest
 from conftest import SNAPSHOTTED
 from plain_sac import ACTIONS, SEEN, agent
 
-from edgerl import agents, analysis, attention, configure, run, snapshots, svcca
+from edgerl import agents, analysis, attention, configure, run, svcca
 from edgerl.comparing import apart
 from edgerl.config.architectures import Block, Conv, Linear, latent_shape, layers
 from edgerl.envs.base import EnvSpec
@@ -15,6 +15,7 @@ from edgerl.errors import ConfigError
 from edgerl.layers import DATAPOINTS, Layer, Looking
 from edgerl.observations import play
 from edgerl.policy import Policy
+from edgerl.runs import snapshots
 from edgerl.settling import Rule
 from edgerl.types import TimeStep
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from edgerl import snapshots
 from edgerl.reports import contents, reading, text
+from edgerl.runs import snapshots
 
 
 @pytest.fixture

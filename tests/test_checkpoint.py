@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from edgerl import checkpoint, tensors
-from edgerl.checkpoint import newest, save
 from edgerl.errors import CheckpointError
+from edgerl.runs import checkpoint, tensor_file
+from edgerl.runs.checkpoint import newest, save
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
@@ -66,18 +66,18 @@ def test_what_is_saved_is_found_again(tmp_path):
 
 def test_the_library_of_the_format_and_we_read_each_others_files(tmp_path):
     arrays = arrays_of(3) | {"strided": np.arange(24.0).reshape(4, 6)[:, 1:3], "half": np.ones((3, 3), np.float16)}
-    tensors.write(tmp_path / "ours", arrays)
+    tensor_file.write(tmp_path / "ours", arrays)
     assert same(safetensors.numpy.load_file(tmp_path / "ours"), arrays)
     safetensors.numpy.save_file({n: a.copy() for n, a in arrays.items()}, tmp_path / "theirs", {"made": "there"})
-    assert same(tensors.read(tmp_path / "theirs"), arrays)
-    assert same(tensors.read(tmp_path / "ours"), arrays)
+    assert same(tensor_file.read(tmp_path / "theirs"), arrays)
+    assert same(tensor_file.read(tmp_path / "ours"), arrays)
 
 
 def test_arrays_are_written_and_read_without_a_copy_in_memory(tmp_path):
     large = np.ones(20_000_000, np.float32)
     tracemalloc.start()
-    tensors.write(tmp_path / "large", {"large": large})
-    found = tensors.read(tmp_path / "large")["large"]
+    tensor_file.write(tmp_path / "large", {"large": large})
+    found = tensor_file.read(tmp_path / "large")["large"]
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 1_000_000
@@ -241,7 +241,7 @@ def test_weights_that_cannot_be_written_leave_the_older_checkpoints_whole(folder
         Path(file).write_bytes(b"half")
         disk_full()
 
-    monkeypatch.setattr(tensors, "write", write_half)
+    monkeypatch.setattr(tensor_file, "write", write_half)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         save(folder, step, arrays_of(step), VALUES)
     untouched(folder)

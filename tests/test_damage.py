@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from edgerl import configure, load, run
-from edgerl.checkpoint import newest
 from edgerl.errors import CheckpointError
+from edgerl.runs.checkpoint import newest
 
 SETTINGS = {"env": "toy/catch", "budget": "1.5MB", "threads": 1, "hidden": 8, "learn_start": 30, "eval_every": 0}
 SETTINGS |= {"steps": 60, "freeze_at": "never", "checkpoint_every": 20}

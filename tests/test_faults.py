@@ -14,9 +14,9 @@ from disk import files_end_at
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from edgerl import configure, run
-from edgerl.checkpoint import newest
 from edgerl.errors import TrainingError
-from edgerl.metrics import Metrics
+from edgerl.runs.checkpoint import newest
+from edgerl.runs.metrics import Metrics
 from edgerl.trainer import Trainer
 
 NUMBERS = {"budget": "1.5MB", "threads": 1, "hidden": 8, "eval_every": 0, "steps": 60, "checkpoint_every": 20}

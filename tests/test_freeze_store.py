@@ -6,13 +6,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edgerl import checkpoint, plan, run, summary
+from edgerl import plan, run, summary
 from edgerl.config import resolve
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.freezing import FEWEST, chosen
 from edgerl.replay import Replay
 from edgerl.representation import Latents, Pixels, Stem
+from edgerl.runs import checkpoint
 from memory_budget.packed import GROUP
 
 ACTION, SHAPE = np.dtype(np.uint8), (20, 20)

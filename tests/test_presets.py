@@ -160,7 +160,7 @@ def test_no_task_is_in_the_presets_that_is_not_in_the_paper():
 
 
 def presets():
-    return tomllib.loads(resources.files("edgerl").joinpath("presets.toml").read_text())
+    return tomllib.loads(resources.files("edgerl.config").joinpath("presets.toml").read_text())
 
 
 def test_every_line_of_the_presets_is_a_setting_with_a_value_of_its_kind():

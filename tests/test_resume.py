@@ -11,12 +11,13 @@ import safetensors.numpy
 from stopping import stopped_after
 from waiting import until
 
-from edgerl import checkpoint, plan, run
+from edgerl import plan, run
 from edgerl.envs import suites
 from edgerl.envs.toy import Catch
 from edgerl.errors import ConfigError
 from edgerl.replay import row_dtype
 from edgerl.representation import latent_field, pixel_field
+from edgerl.runs import checkpoint
 
 ACTION = np.dtype(np.uint8)
 TIMED = {

@@ -15,9 +15,10 @@ from conftest import SNAPSHOTTED
 from plain_sac import agent
 from stopping import stopped_after
 
-from edgerl import agents, configure, run, snapshots
+from edgerl import agents, configure, run
 from edgerl.errors import CheckpointError
-from edgerl.snapshots import Snapshot, due
+from edgerl.runs import snapshots
+from edgerl.runs.snapshots import Snapshot, due
 
 STEPS = [0, 40, 80, 110, 120, 160, 170]  # every 40; T_f; the end
 FULL = os.strerror(errno.ENOSPC)

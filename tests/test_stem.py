@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from edgerl import encoders
-from edgerl.checkpoint import write_pieces
 from edgerl.config import architectures
+from edgerl.runs.files import write_pieces
 from runtime import Session, model_file
 from runtime.export import ExportError, export, export_pieces, parity
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from waiting import until
 
-from edgerl.sweeps.work import held
+from edgerl.runs.folder import held
 
 GRID = ("--env", "toy/catch", "--budgets", "2MB,3MB", "--freeze-at", "80,never", "--seeds", "3", "--steps", "120")
 GRID += (

@@ -13,10 +13,11 @@ from test_sweep_grid import config_of
 from transfers import tiny, trained
 
 import edgerl
-from edgerl import checkpoint, run
+from edgerl import run
 from edgerl.config import resolve, toml
 from edgerl.errors import ConfigError
 from edgerl.reports.commands import command
+from edgerl.runs import checkpoint
 from edgerl.trainer import Trainer
 from runtime import Session, model_file
 

@@ -22,7 +22,7 @@ TABLES = (
     "edgerl/envs/atari_games.toml",
     "edgerl/envs/dmc_tasks.toml",
     "edgerl/human_scores.toml",
-    "edgerl/presets.toml",
+    "edgerl/config/presets.toml",
 )
 DATA = (*TABLES, *(f"{package}/py.typed" for package in PACKAGES))
 

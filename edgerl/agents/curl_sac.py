@@ -21,7 +21,7 @@ from edgerl.agents.heads import Actor, Critics, delta_orthogonal, hidden, orthog
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import SacConfig
-from edgerl.tensors import within
+from edgerl.runs.tensor_file import within
 from edgerl.types import Array, Batch, Update
 
 CPU = torch.device("cpu")

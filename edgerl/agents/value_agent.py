@@ -15,7 +15,7 @@ from edgerl.agents.filling import put
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import DqnConfig, RainbowConfig
-from edgerl.tensors import within
+from edgerl.runs.tensor_file import within
 from edgerl.types import Array
 
 CPU = torch.device("cpu")

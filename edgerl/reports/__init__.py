@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgerl.checkpoint import write_whole
 from edgerl.config.settings import nearest
 from edgerl.errors import ConfigError
+from edgerl.runs.files import write_whole
 
 FORMATS = {"html": ".html", "md": ".md", "json": ".json", "png": ".png"}
 

@@ -10,11 +10,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Grid
 
-from edgerl.checkpoint import write_whole
 from edgerl.errors import ConfigError
 from edgerl.reports.curves import plain
 from edgerl.reports.groups import Group
 from edgerl.reports.tables import Table
+from edgerl.runs.files import write_whole
 
 JSON, SVCCA, ATTENTION = "analysis.json", "svcca.png", "attention.png"
 WORDS = "what its encoder learned"

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import checkpoint
 from edgerl.config.settings import Config
 from edgerl.config.toml import load
 from edgerl.errors import ConfigError
+from edgerl.runs import checkpoint
 from edgerl.types import Array
 
 CURVES = ("replay/rows", "memory/rss_bytes", "flops/total", "seconds")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgerl.errors import ConfigError
-from edgerl.sweeps.executors import INTERRUPTED, Job, start
+from edgerl.runs.signals import INTERRUPTED, INTERRUPTIONS, handling
+from edgerl.sweeps.executors import Job, start
 
 HEADROOM = 1.25  # of what is planned: evaluations, the freeze's chunk, and a limit at whose 97% a run ends
 CONTINUED = ("PREEMPTED", "TIMEOUT", "NODE_FAIL")  # how Slurm names ends that are not the cell's fault
@@ -22,11 +23,10 @@ def launch(argv: list[str], log: str, cwd: str) -> int:
     What interrupts this process, such as the end of a Slurm job's time, is passed on: the command saves a checkpoint.
     """
 
-    def interrupt(signum: int, frame: object) -> None:
+    def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    kept = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
-    try:
+    with handling(interrupt, (*INTERRUPTIONS, signal.SIGUSR2)):
         with Path(log).open("ab") as output:
             process = start(argv, output, cwd)
         try:
@@ -37,9 +37,6 @@ def launch(argv: list[str], log: str, cwd: str) -> int:
             process.send_signal(signal.SIGINT)
             process.wait()
             return INTERRUPTED
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 class Slurm:

@@ -11,7 +11,6 @@ from typing import BinaryIO, Protocol
 import psutil
 
 CHILD = Path(__file__).with_name("child.py")
-INTERRUPTED = 130
 
 
 class Job(Protocol):

@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgerl import preflight
 from edgerl.errors import ConfigError
+from edgerl.runs.folder import locked
+from edgerl.runs.signals import INTERRUPTED
 from edgerl.sweeps import grid, manifest, running
 from edgerl.sweeps.executors import Executor, Local
 from edgerl.sweeps.manifest import Cell, Sweep
@@ -18,7 +19,6 @@ from memory_budget import parse_bytes
 EXECUTORS = ("local", "slurm", "ray")
 AT_RESUME = ("resume", "jobs", "memory_limit", "executor", "slurm", "quiet")
 NAMED = 5  # cells in a line; more are counted
-INTERRUPTED = 130
 
 
 def sweep(given: dict[str, Any]) -> int:
@@ -54,7 +54,7 @@ def run(found: Sweep, folder: Path, executor: Executor, jobs: int, limit: int | 
 
     Raises ConfigError where another sweep runs in this folder.
     """
-    with preflight.locked(folder, running.BUSY):
+    with locked(folder, running.BUSY):
         works = [Work(cell, folder.resolve()) for cell in found.cells]
         display = Display(works, limit, quiet=quiet)
         runner = running.Runner(works, executor, jobs, limit, display)

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edgerl.checkpoint import write_whole
 from edgerl.errors import ConfigError
+from edgerl.runs.files import write_whole
 
 FORMAT, FILE = 1, "sweep.json"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from edgerl.errors import ConfigError
+from edgerl.runs.status import finished
 from edgerl.sweeps import manifest
 from edgerl.sweeps.experiments import Experiment
 from edgerl.sweeps.manifest import Cell
-from edgerl.sweeps.work import finished
 
 OPTION = "--pretrained"
 Sources = dict[tuple[Any, int], str]  # run folders by the variant of the other sweep and the seed of the new run

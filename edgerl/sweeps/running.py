@@ -1,6 +1,5 @@
 """A sweep as it runs: which cells begin, which are put off for memory, and how all of them are brought to an end."""
 
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +7,9 @@ from pathlib import Path
 
 import psutil
 
-from edgerl import preflight
 from edgerl.errors import ConfigError
+from edgerl.runs.folder import locked
+from edgerl.runs.signals import handling
 from edgerl.sweeps import grid, manifest
 from edgerl.sweeps.executors import Executor
 from edgerl.sweeps.manifest import Cell, Sweep
@@ -111,15 +111,11 @@ class Runner:
 def interruptible(runner: Runner) -> Iterator[None]:
     """Ctrl-C and SIGTERM are counted, and no more: the runner sees to them."""
 
-    def count(signum: int, frame: object) -> None:
+    def count(number: int, frame: object) -> None:
         runner.interruptions += 1
 
-    kept = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(count):
         yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 def begin(sweep: Sweep, folder: Path) -> None:
@@ -127,7 +123,7 @@ def begin(sweep: Sweep, folder: Path) -> None:
     check_new(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with preflight.locked(folder, BUSY):
+        with locked(folder, BUSY):
             if (folder / manifest.FILE).exists():
                 raise ConfigError(f"--out: another sweep has begun in {folder}")
             manifest.write(sweep, folder)

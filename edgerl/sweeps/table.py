@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from edgerl.progress import Lasting
+from edgerl.runs.progress import Lasting
 from edgerl.sweeps.work import UNDONE, Work
 from memory_budget import format_bytes
 

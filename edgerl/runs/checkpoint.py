@@ -6,18 +6,17 @@ and the checksums of all.
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgerl import tensors
 from edgerl.errors import CheckpointError
+from edgerl.runs import tensor_file
+from edgerl.runs.files import digest, name_file, sync
 from edgerl.types import Array
 
 FORMAT, KEPT = 2, 2
@@ -42,19 +41,19 @@ def save(
     try:
         folder.mkdir(exist_ok=True)
         writing.mkdir()
-        tensors.write(writing / "weights.safetensors", arrays)
+        tensor_file.write(writing / "weights.safetensors", arrays)
         for name, array in (raw or {}).items():
             (writing / f"{name}.raw").write_bytes(array.view(np.uint8).data)
         digests = {file.name: digest(file) for file in sorted(writing.iterdir())}
         manifest = {"format": FORMAT, "step": step, "sha256": digests, **values}
         (writing / "state.json").write_text(json.dumps({"checksum": _checksum(manifest), **manifest}, indent=1))
         for file in (*writing.iterdir(), writing):
-            _sync(file)
+            sync(file)
         writing.rename(place)
-        _sync(folder)
+        sync(folder)
     except BaseException as error:
         shutil.rmtree(writing, ignore_errors=True)
-        _name(error, place)
+        name_file(error, place)
         raise
     for old in places(folder)[:-KEPT]:
         shutil.rmtree(old)
@@ -123,36 +122,6 @@ def newest(folder: Path) -> Saved:
     raise CheckpointError(f"{folder} holds no checkpoint")
 
 
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file as `whole` does."""
-    write_pieces(file, [data])
-
-
-def write_pieces(file: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """The same, of a file whose bytes come in pieces: no more of them need be in memory than one."""
-    with whole(file) as part, part.open("wb") as stream:
-        for piece in pieces:
-            stream.write(piece)
-
-
-@contextmanager
-def whole(file: Path) -> Iterator[Path]:
-    """Write a file so that a crash leaves the old one or the new one: what the block writes is synced, then renamed.
-
-    Raises OSError, naming the file, where the disk refuses it.
-    """
-    part = file.with_name(f".{file.name}.part")
-    try:
-        yield part
-        _sync(part)
-        part.rename(file)
-        _sync(file.parent)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        _name(error, file)
-        raise
-
-
 def places(folder: Path) -> list[Path]:
     """The checkpoints in a folder, whole or not, the newest last."""
     return sorted(place for place in folder.glob("[0-9]" * 9) if place.is_dir())
@@ -185,28 +154,8 @@ def _read_arrays(place: Path, values: dict[str, Any]) -> dict[str, Array]:
     for name, expected in values["sha256"].items():
         if digest(place / name) != expected:
             raise CheckpointError(f"{place / name} is damaged: its checksum differs")
-    return tensors.read(place / "weights.safetensors")
-
-
-def _name(error: BaseException, place: Path) -> None:
-    """Let an error of the disk name what was to be written, not what was half-written beside it."""
-    if isinstance(error, OSError):
-        error.filename, error.filename2 = str(place), None
+    return tensor_file.read(place / "weights.safetensors")
 
 
 def _checksum(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def digest(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

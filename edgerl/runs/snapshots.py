@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgerl import tensors
-from edgerl.checkpoint import whole
 from edgerl.errors import CheckpointError
+from edgerl.runs import tensor_file
+from edgerl.runs.files import whole
 from edgerl.types import Array
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ def save(folder: Path, snapshot: Snapshot) -> None:
     file.parent.mkdir(exist_ok=True)
     words = {"step": str(snapshot.step), "cut": snapshot.cut or "", "sha256": _digest(snapshot)}
     with whole(file) as part:
-        tensors.write(part, snapshot.arrays, words)
+        tensor_file.write(part, snapshot.arrays, words)
 
 
 def read(file: Path) -> Snapshot:
     """A snapshot, its arrays mapped from the file; raises CheckpointError, naming the file, where it is damaged."""
     try:
-        words, arrays = tensors.metadata(file), tensors.read(file)
+        words, arrays = tensor_file.metadata(file), tensor_file.read(file)
         found = Snapshot(int(words["step"]), words["cut"] or None, arrays)
         damage = "" if words["sha256"] == _digest(found) else "its checksum differs"
     except (OSError, LookupError, TypeError, ValueError) as error:

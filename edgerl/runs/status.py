@@ -1,0 +1,54 @@
+"""How far a run is and whether it has finished, read from its folder by another process."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Progress:
+    """How far a run is, read from its metrics.jsonl as it grows: `step`, `speed` in steps/s and the last `score`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._read = file, 0
+        self.step = 0
+        self.speed: float | None = None
+        self.score: float | None = None
+
+    def read(self) -> None:
+        """Read what is new; from the beginning where a resumed run cut the file back."""
+        try:
+            size = self._file.stat().st_size
+            if size == self._read:
+                return
+            if size < self._read:
+                self._read = 0
+            with self._file.open("rb") as lines:
+                lines.seek(self._read)
+                whole = lines.read().rpartition(b"\n")
+        except OSError:
+            return
+        self._read += len(whole[0]) + len(whole[1])
+        for line in whole[0].splitlines():
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            found = json.loads(line)
+            self.step = int(found["step"])
+        except (ValueError, KeyError, TypeError):
+            return
+        self.speed = found.get("throughput/steps_per_s", self.speed)
+        self.score = found.get("eval/mean", self.score)
+
+
+def finished(folder: Path) -> bool:
+    """Whether the run in a folder came to its end."""
+    return _summary(folder).get("status") == "finished"
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
