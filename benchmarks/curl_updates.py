@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 import edgerl
-from edgerl import agents, representation
+from edgerl import agents
 from edgerl.envs.base import EnvSpec
 from edgerl.freezing import freeze
-from edgerl.replay import Replay
+from edgerl.replay import representation
+from edgerl.replay.buffer import Replay
 from memory_budget.malloc import keep_blocks
 
 SPEC = EnvSpec((3, 100, 100), 3, 6, 4, continuous=True, refill=True)

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 import edgerl
-from edgerl import agents, plan, representation, run
+from edgerl import agents, plan, run
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.freezing import freeze
-from edgerl.replay import Replay
+from edgerl.replay import representation
+from edgerl.replay.buffer import Replay
 from memory_budget.malloc import keep_blocks
 
 ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}

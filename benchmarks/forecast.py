@@ -15,8 +15,9 @@ from typing import Any
 
 import device_profiles
 import edgerl
-from edgerl import forecast, plan, planning, representation, work
+from edgerl import forecast, plan, planning, work
 from edgerl.envs import suites
+from edgerl.replay import representation
 from edgerl.stopwatch import SETTLE
 from edgerl.work import Work
 

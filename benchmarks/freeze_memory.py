@@ -59,8 +59,9 @@ def main() -> None:
         import numpy as np
 
         import edgerl
-        from edgerl import agents, representation
+        from edgerl import agents
         from edgerl.envs.suites import describe
+        from edgerl.replay import representation
 
         config, spec = edgerl.configure(env="dmc/walker-walk"), describe("dmc/walker-walk")
         shape = representation.pixels(spec, config.replay).shape

@@ -19,15 +19,17 @@ from typing import Any
 import numpy as np
 
 import edgerl
-from edgerl import agents, representation
+from edgerl import agents
 from edgerl.config.settings import ReplayConfig
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.freezing import FITTED, spread
 from edgerl.policy import Policy
-from edgerl.replay import Replay
-from edgerl.representation import CHUNK, Encoded, Latents, Pixels, Stem
+from edgerl.replay import representation
+from edgerl.replay.buffer import Replay
+from edgerl.replay.latents import Encoded, Latents, Stem
+from edgerl.replay.representation import CHUNK, Pixels
 from edgerl.run import SCRATCH_BLOCK, make_env
 from edgerl.types import Array
 from memory_budget import format_bytes

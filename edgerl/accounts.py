@@ -2,7 +2,7 @@
 
 from edgerl.agents import Agent
 from edgerl.plan import Plan
-from edgerl.replay import Replay
+from edgerl.replay.buffer import Replay
 from memory_budget import Ledger, format_bytes, rss_bytes
 
 UNACCOUNTED = 0.10  # of resident memory; more is worth a warning

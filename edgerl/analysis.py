@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, representation, svcca
+from edgerl import agents, svcca
 from edgerl.comparing import Attention, Say, Score, compare, select, untrained
 from edgerl.errors import ConfigError
 from edgerl.layers import PER_NEURON, Layer, Looking, layers
 from edgerl.observations import RANDOM, play, views
 from edgerl.policy import Policy
+from edgerl.replay import representation
 from edgerl.settling import Interval, Rule, verdict
 from memory_budget.malloc import returning_blocks, trim
 

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 import edgerl
-from edgerl import agents, plan, representation, run, work
+from edgerl import agents, plan, run, work
 from edgerl.agents import Agent
 from edgerl.config.settings import Config
 from edgerl.envs import suites
@@ -29,7 +29,8 @@ from edgerl.envs.base import Environment, EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import EnvError
 from edgerl.freezing import freeze, rehearse
-from edgerl.replay import Replay
+from edgerl.replay import representation
+from edgerl.replay.buffer import Replay
 from edgerl.runs import versions
 from edgerl.types import Array
 from edgerl.work import Unit

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgerl.agents import Agent
 from edgerl.envs.base import Environment, random_action
-from edgerl.representation import Representation
+from edgerl.replay.representation import Representation
 
 Shown = Callable[[Environment, int, float], None]
 

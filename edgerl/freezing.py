@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents import Agent
-from edgerl.errors import CheckpointError, FreezeError
-from edgerl.quantising import FEWEST
-from edgerl.replay import Replay
-from edgerl.representation import CHUNK, Encoded, Latents, Pixels, Stem, nbytes
+from edgerl.errors import FreezeError
+from edgerl.replay.buffer import Replay
+from edgerl.replay.latents import Encoded, Latents
+from edgerl.replay.quantization import FEWEST
+from edgerl.replay.representation import CHUNK, Pixels, nbytes
+from edgerl.replay.stem import ONNX_FILE, TOLERANCE, agreeing_session, as_encoded, as_latents
 from edgerl.runs.files import digest, write_pieces
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
-from runtime import CPU, Session, providers
+from runtime import CPU, providers
 from runtime.export import export, export_pieces
 from runtime.export import latents as latents_of
 
-ONNX_FILE = "encoder.onnx"
 FITTED = 2048  # rows that the scales of uint8 are laid over, at most
-TOLERANCE = 1e-4  # ONNX Runtime against torch, float32
 LARGE_BLOCK = 256 * 1024  # bytes; what converting a chunk takes in blocks above this leaves the process at once
 
 
@@ -68,10 +68,10 @@ def freeze(
         if dtype == "uint8" and rows < FEWEST:
             dtype = "float16"
         rng = replay.sampler.rng
-        latents = _latents(encode, pixels, rng, dtype)
+        latents = as_latents(encode, pixels, rng, dtype)
         found: Latents | Encoded = latents
         if chosen(store, latents, replay) == "pixels":
-            found = _encoded(encode, pixels, rng)
+            found = as_encoded(encode, pixels, rng)
         elif latents.scales:
             numbers = spread(replay, FITTED)
             latents.fit(replay.observations(each) for each in np.array_split(numbers, -(-len(numbers) // CHUNK)))
@@ -135,60 +135,11 @@ def spread(replay: Replay, most: int) -> Array:
     return np.unique(np.linspace(low, max(low, high - 1), most).astype(np.int64))
 
 
-def frozen(
-    folder: Path,
-    pixels: Pixels,
-    rng: np.random.Generator,
-    report: dict[str, Any],
-    *,
-    provider: str = CPU,
-    chunk: int = CHUNK,
-    say: Callable[[str], None] = lambda line: None,
-) -> Latents | Encoded:
-    """What a run stores instead of `pixels` since the freeze that `report` tells of, by the stem in its folder.
-
-    `rng` draws the crops; `provider`: who encodes, if it agrees with the CPU, `say` hears where it does not; `chunk`:
-    windows encoded at a time. Raises CheckpointError where that file is not the one which the run wrote.
-    """
-    encode, passed = _agreeing(stem_file(folder, report), provider, pixels.shape, chunk)
-    if passed:
-        say(passed)
-    if report["store"] == "pixels":
-        return _encoded(encode, pixels, rng)
-    return _latents(encode, pixels, rng, report["codec"])
-
-
-def stem_file(folder: Path, report: dict[str, Any]) -> Path:
-    """The file of the stem in a run's folder; raises CheckpointError where it is not the one which the run wrote."""
-    file = folder / ONNX_FILE
-    try:
-        if digest(file) != report["onnx_sha256"]:
-            raise CheckpointError(f"{file} is damaged: its checksum differs")
-    except OSError as error:
-        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
-    return file
-
-
-def _latents(encode: Session, pixels: Pixels, rng: np.random.Generator, dtype: str) -> Latents:
-    return Latents(Stem(encode, encode.shape, pixels, views=pixels.augment, rng=rng), dtype)
-
-
-def _encoded(encode: Session, pixels: Pixels, rng: np.random.Generator) -> Encoded:
-    return Encoded(Stem(encode, encode.shape, pixels, views=min(1, pixels.augment), rng=rng))
-
-
 def rehearse(agent: Agent, pixels: Pixels, cut: str, provider: str = CPU) -> str | None:
     """Export and run the stem once, for nothing: what would fail at T_f fails now, and its libraries are in memory.
 
     Returns why `provider` would not encode, None where it would.
     """
-    encode, passed = _agreeing(export(agent.stem(cut), pixels.shape), provider, pixels.shape, 1)
+    encode, passed = agreeing_session(export(agent.stem(cut), pixels.shape), provider, pixels.shape, 1)
     encode(np.zeros((1, *pixels.shape), np.uint8))
     return passed
-
-
-def _agreeing(model: Path | bytes, provider: str, shape: tuple[int, ...], most: int) -> tuple[Session, str | None]:
-    """The stem on `provider` where it agrees with the CPU on a window of noise, and why not where it does not."""
-    noise = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
-    encode, _, passed = providers.session(model, provider, noise, None, TOLERANCE, most=most)
-    return encode, passed

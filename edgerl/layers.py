@@ -11,8 +11,8 @@ from edgerl.agents import Agent
 from edgerl.config import architectures
 from edgerl.config.settings import Config
 from edgerl.errors import CheckpointError
-from edgerl.freezing import ONNX_FILE
 from edgerl.observations import BATCH, Observations
+from edgerl.replay.stem import ONNX_FILE
 from edgerl.types import Array
 from runtime import Session
 

@@ -11,11 +11,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import agents, plan, representation, run
+from edgerl import agents, plan, run
 from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec, random_action
-from edgerl.replay import Replay
-from edgerl.representation import Encoded, Latents, Pixels, Stem
+from edgerl.replay import representation
+from edgerl.replay.buffer import Replay
+from edgerl.replay.latents import Encoded, Latents, Stem
+from edgerl.replay.representation import Pixels
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import keep_blocks

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 
-from edgerl import crops
 from edgerl.envs.base import random_action
 from edgerl.errors import ConfigError
 from edgerl.policy import Policy
-from edgerl.representation import Pixels, pixels
+from edgerl.replay import crops
+from edgerl.replay.representation import Pixels, pixels
 from edgerl.run import make_env
 from edgerl.types import Array
 from memory_budget import format_bytes

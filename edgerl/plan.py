@@ -4,16 +4,17 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from math import prod
 
-from edgerl import flops, representation, stores
+from edgerl import flops, stores
 from edgerl.config import architectures
 from edgerl.config.settings import AGENTS, CONTINUOUS, Config, RainbowConfig, SacConfig
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
-from edgerl.quantising import FEWEST
-from edgerl.replay import row_dtype
-from edgerl.representation import pixel_field
-from edgerl.sampling import SAMPLERS
+from edgerl.replay import representation
+from edgerl.replay.buffer import row_dtype
+from edgerl.replay.quantization import FEWEST
+from edgerl.replay.representation import pixel_field
+from edgerl.replay.sampling import SAMPLERS
 from edgerl.stores import Store
 from memory_budget import format_bytes
 

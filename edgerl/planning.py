@@ -7,12 +7,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edgerl import forecast, plan, representation
+from edgerl import forecast, plan
 from edgerl.advice import advise
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec
 from edgerl.plan import Plan
+from edgerl.replay import representation
 from memory_budget import Watchdog, format_bytes
 
 Report = dict[str, Any]

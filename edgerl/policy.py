@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, representation
+from edgerl import agents
 from edgerl.config.toml import load
 from edgerl.envs import suites
-from edgerl.freezing import frozen
-from edgerl.representation import Representation
+from edgerl.replay import representation
+from edgerl.replay.representation import Representation
+from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint
 from edgerl.types import Array
 

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from edgerl.errors import EpisodeLost
-from edgerl.freezing import frozen
-from edgerl.representation import chunk
+from edgerl.replay.representation import chunk
+from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots
 from edgerl.types import Array
 

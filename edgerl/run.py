@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, forecast, plan, preflight, representation, resuming, summary, transfer
+from edgerl import agents, forecast, plan, preflight, resuming, summary, transfer
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.envs import suites
@@ -18,7 +18,8 @@ from edgerl.errors import ConfigError
 from edgerl.evaluation import Shown, evaluate, statistics, unseen
 from edgerl.freezing import rehearse
 from edgerl.policy import Policy
-from edgerl.replay import Replay
+from edgerl.replay import representation
+from edgerl.replay.buffer import Replay
 from edgerl.runs import checkpoint
 from edgerl.runs.files import write_whole
 from edgerl.runs.folder import check_folder, default_folder, locked, make_folder

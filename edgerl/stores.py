@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from edgerl.envs.base import EnvSpec
-from edgerl.quantising import Scales
-from edgerl.replay import row_dtype, step_columns
-from edgerl.representation import latent_field, pixel_field
-from edgerl.sampling import SAMPLERS
+from edgerl.replay.buffer import row_dtype, step_columns
+from edgerl.replay.latents import latent_field
+from edgerl.replay.quantization import Scales
+from edgerl.replay.representation import pixel_field
+from edgerl.replay.sampling import SAMPLERS
 from memory_budget import fit_rows
 from memory_budget.packed import BLOCK, GROUP, layout
 

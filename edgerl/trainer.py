@@ -17,8 +17,8 @@ from edgerl.errors import EnvFailed, TrainingError
 from edgerl.evaluation import evaluate, statistics
 from edgerl.freezing import freeze, told
 from edgerl.plan import Plan
-from edgerl.replay import Replay
-from edgerl.representation import Pixels, chunk
+from edgerl.replay.buffer import Replay
+from edgerl.replay.representation import Pixels, chunk
 from edgerl.runs import checkpoint, snapshots
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter

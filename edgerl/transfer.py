@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgerl import representation
 from edgerl.agents import Agent
 from edgerl.config import architectures
 from edgerl.config.settings import CONTINUOUS, Config
@@ -16,7 +15,8 @@ from edgerl.config.toml import load
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import CheckpointError, ConfigError, EnvError
-from edgerl.freezing import stem_file
+from edgerl.replay import representation
+from edgerl.replay.stem import stem_file
 from edgerl.runs import checkpoint, tensor_file
 from edgerl.runs.checkpoint import Saved
 from runtime import model_file

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from edgerl import crops
+from edgerl.replay import crops
 
 
 def test_a_crop_is_the_slice_at_every_one_of_the_17x17_offsets():

@@ -10,8 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgerl import agents, configure, flops
 from edgerl.config import architectures
-from edgerl.replay import Replay
-from edgerl.representation import Encoded, Latents, Pixels, Stem
+from edgerl.replay.buffer import Replay
+from edgerl.replay.latents import Encoded, Latents, Stem
+from edgerl.replay.representation import Pixels
 from edgerl.types import Batch
 
 B, ACTIONS, HIDDEN, ATOMS = 2, 3, 64, 51

@@ -11,9 +11,10 @@ import pytest
 
 import device_profiles
 import edgerl
-from edgerl import calibrating, forecast, plan, planning, representation, work
+from edgerl import calibrating, forecast, plan, planning, work
 from edgerl.envs import suites
 from edgerl.forecast import Band
+from edgerl.replay import representation
 from edgerl.work import Work
 
 POINTS = device_profiles.points()

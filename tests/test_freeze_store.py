@@ -11,8 +11,9 @@ from edgerl.config import resolve
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.freezing import FEWEST, chosen
-from edgerl.replay import Replay
-from edgerl.representation import Latents, Pixels, Stem
+from edgerl.replay.buffer import Replay
+from edgerl.replay.latents import Latents, Stem
+from edgerl.replay.representation import Pixels
 from edgerl.runs import checkpoint
 from memory_budget.packed import GROUP
 

@@ -9,12 +9,13 @@ from test_control import final
 from torch.nn import functional
 
 import edgerl
-from edgerl import configure, encoders, flops, plan, representation, run
+from edgerl import configure, encoders, flops, plan, run
 from edgerl.config import architectures
 from edgerl.config.architectures import Block, Conv, Linear
 from edgerl.config.settings import CONTINUOUS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
+from edgerl.replay import representation
 from runtime import Session
 from runtime.export import export, parity
 

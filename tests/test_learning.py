@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 from edgerl import run
-from edgerl.replay import Replay
+from edgerl.replay.buffer import Replay
 
 
 @pytest.mark.parametrize("freeze_at", [1000, None], ids=["frozen at 1,000", "never frozen"])

@@ -7,14 +7,16 @@ import sys
 import numpy as np
 import pytest
 
-from edgerl import agents, configure, plan, representation
+from edgerl import agents, configure, plan
 from edgerl.config import architectures
 from edgerl.config.settings import AGENTS, CONTINUOUS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
-from edgerl.replay import Replay
-from edgerl.representation import Latents, Pixels, Stem
-from edgerl.sampling import Prioritized
+from edgerl.replay import representation
+from edgerl.replay.buffer import Replay
+from edgerl.replay.latents import Latents, Stem
+from edgerl.replay.representation import Pixels
+from edgerl.replay.sampling import Prioritized
 
 
 def asked(edgerl, *arguments):

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgerl.quantising import HEADROOM, NARROWEST, Scales
-from edgerl.representation import HALF_MOST, Latents, Pixels, Stem
+from edgerl.replay.latents import HALF_MOST, Latents, Stem
+from edgerl.replay.quantization import HEADROOM, NARROWEST, Scales
+from edgerl.replay.representation import Pixels
 
 VALUES = st.floats(-(2**20), 2**20, width=32, allow_subnormal=False)
 BLOCKS = arrays.arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 6)), elements=VALUES)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgerl.replay import Replay, row_dtype
-from edgerl.representation import Latents, Pixels, Stem, pixel_field
-from edgerl.sampling import Prioritized
+from edgerl.replay.buffer import Replay, row_dtype
+from edgerl.replay.latents import Latents, Stem
+from edgerl.replay.representation import Pixels, pixel_field
+from edgerl.replay.sampling import Prioritized
 
 ACTION, FRAME, GAMMA = np.dtype(np.uint8), (8, 8), 0.9
 LZ4_LEAST, LZ4_ROW = 5200, 45  # bytes: of the smallest ring of such frames, and of a row

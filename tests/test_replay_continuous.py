@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from edgerl.replay import LAST, Replay, row_dtype
-from edgerl.representation import Encoded, Latents, Pixels, Stem, pixel_field
+from edgerl.replay.buffer import LAST, Replay, row_dtype
+from edgerl.replay.latents import Encoded, Latents, Stem
+from edgerl.replay.representation import Pixels, pixel_field
 
 FRAME, SIDE, HISTORY, K, L, GAMMA = (3, 12, 12), 8, 3, 4, 5, 0.9
 ACTION = np.dtype((np.float32, (2,)))

@@ -7,8 +7,9 @@ import safetensors.numpy
 from edgerl import run, stores
 from edgerl.envs.base import EnvSpec
 from edgerl.freezing import chosen
-from edgerl.replay import Replay
-from edgerl.representation import Latents, Pixels, Stem
+from edgerl.replay.buffer import Replay
+from edgerl.replay.latents import Latents, Stem
+from edgerl.replay.representation import Pixels
 
 ACTION, SHAPE = np.dtype(np.uint8), (20, 20)
 

@@ -11,14 +11,16 @@ import pytest
 import torch
 from scipy import stats
 
-from edgerl import crops, representation
 from edgerl.agents.curl_sac import CurlSac
 from edgerl.config.settings import ReplayConfig, SacConfig
 from edgerl.config.toml import preset
 from edgerl.envs.base import EnvSpec
-from edgerl.freezing import ONNX_FILE, freeze, frozen
-from edgerl.replay import Replay
-from edgerl.representation import Encoded, Latents, Pixels, Stem
+from edgerl.freezing import freeze
+from edgerl.replay import crops, representation
+from edgerl.replay.buffer import Replay
+from edgerl.replay.latents import Encoded, Latents, Stem
+from edgerl.replay.representation import Pixels
+from edgerl.replay.stem import ONNX_FILE, frozen
 from runtime.export import export
 
 SPEC = EnvSpec((3, 100, 100), 3, 2, 4, continuous=True, refill=True)

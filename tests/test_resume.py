@@ -15,8 +15,9 @@ from edgerl import plan, run
 from edgerl.envs import suites
 from edgerl.envs.toy import Catch
 from edgerl.errors import ConfigError
-from edgerl.replay import row_dtype
-from edgerl.representation import latent_field, pixel_field
+from edgerl.replay.buffer import row_dtype
+from edgerl.replay.latents import latent_field
+from edgerl.replay.representation import pixel_field
 from edgerl.runs import checkpoint
 
 ACTION = np.dtype(np.uint8)

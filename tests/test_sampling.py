@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from edgerl.sampling import FAN, Prioritized
+from edgerl.replay.sampling import FAN, Prioritized
 
 SPECIAL = [1, 63, 64, 65, 4096, 4097, 5000]
 CAPACITIES = st.sampled_from(SPECIAL) | st.integers(1, 300)

@@ -7,9 +7,10 @@ import pytest
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import edgerl
-from edgerl import agents, plan, representation, run, work
+from edgerl import agents, plan, run, work
 from edgerl.envs import suites
 from edgerl.freezing import freeze
+from edgerl.replay import representation
 from edgerl.work import Work
 
 

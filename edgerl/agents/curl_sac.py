@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.autograd import backward
 from torch.nn import functional
 
-from edgerl import crops, encoders
+from edgerl import encoders
 from edgerl.agents.adam import Adam
 from edgerl.agents.filling import put
 from edgerl.agents.heads import Actor, Critics, delta_orthogonal, hidden, orthogonal, squashed
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import SacConfig
+from edgerl.replay import crops
 from edgerl.runs.tensor_file import within
 from edgerl.types import Array, Batch, Update
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.representation import CHUNK, Field, Representation
-from edgerl.sampling import SAMPLERS, Sampler
+from edgerl.replay.representation import CHUNK, Field, Representation
+from edgerl.replay.sampling import SAMPLERS, Sampler
 from edgerl.types import Array, Batch
 from memory_budget import fit_rows
 from memory_budget.packed import PackedRing

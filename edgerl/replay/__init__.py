@@ -1,0 +1,1 @@
+"""The replay: what a row means, how batches are drawn, and what rows hold before and after the freeze."""

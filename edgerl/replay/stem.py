@@ -1,0 +1,69 @@
+"""The frozen stem in a run's folder, and the representation that it gives the replay."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgerl.errors import CheckpointError
+from edgerl.replay.latents import Encoded, Latents, Stem
+from edgerl.replay.representation import CHUNK, Pixels
+from edgerl.runs.files import digest
+from runtime import CPU, Session, providers
+
+ONNX_FILE = "encoder.onnx"
+TOLERANCE = 1e-4  # ONNX Runtime against torch, float32
+
+
+def frozen(
+    folder: Path,
+    pixels: Pixels,
+    rng: np.random.Generator,
+    report: dict[str, Any],
+    *,
+    provider: str = CPU,
+    chunk: int = CHUNK,
+    say: Callable[[str], None] = lambda line: None,
+) -> Latents | Encoded:
+    """What a run stores instead of `pixels` since the freeze that `report` tells of, by the stem in its folder.
+
+    `rng` draws the crops; `provider`: who encodes, if it agrees with the CPU, `say` hears where it does not; `chunk`:
+    windows encoded at a time. Raises CheckpointError where that file is not the one which the run wrote.
+    """
+    encode, passed = agreeing_session(stem_file(folder, report), provider, pixels.shape, chunk)
+    if passed:
+        say(passed)
+    if report["store"] == "pixels":
+        return as_encoded(encode, pixels, rng)
+    return as_latents(encode, pixels, rng, report["codec"])
+
+
+def stem_file(folder: Path, report: dict[str, Any]) -> Path:
+    """The file of the stem in a run's folder; raises CheckpointError where it is not the one which the run wrote."""
+    file = folder / ONNX_FILE
+    try:
+        if digest(file) != report["onnx_sha256"]:
+            raise CheckpointError(f"{file} is damaged: its checksum differs")
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
+    return file
+
+
+def as_latents(encode: Session, pixels: Pixels, rng: np.random.Generator, dtype: str) -> Latents:
+    """Rows of latents by this stem: K a row where the run augments."""
+    return Latents(Stem(encode, encode.shape, pixels, views=pixels.augment, rng=rng), dtype)
+
+
+def as_encoded(encode: Session, pixels: Pixels, rng: np.random.Generator) -> Encoded:
+    """Rows of frames that this stem encodes when they are read."""
+    return Encoded(Stem(encode, encode.shape, pixels, views=min(1, pixels.augment), rng=rng))
+
+
+def agreeing_session(
+    model: Path | bytes, provider: str, shape: tuple[int, ...], most: int
+) -> tuple[Session, str | None]:
+    """The stem on `provider` where it agrees with the CPU on a window of noise, and why not where it does not."""
+    noise = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
+    encode, _, passed = providers.session(model, provider, noise, None, TOLERANCE, most=most)
+    return encode, passed
