@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import edgerl
-from edgerl import agents
+from edgerl.agents.build import make_agent
 from edgerl.envs.base import EnvSpec
 from edgerl.freezing import freeze
 from edgerl.replay import representation
@@ -45,7 +45,7 @@ def ours(threads: int, updates: dict[str, int]) -> dict[str, float]:
     config = edgerl.configure(env="dmc/walker-walk", budget="30MB", threads=threads, steps=1000, freeze_at="never")
     rng = np.random.default_rng(0)
     replay, pixels = filled(config, rng)
-    agent = agents.make(config, pixels.shape, SPEC.actions, np.random.default_rng(1))
+    agent = make_agent(config, pixels.shape, SPEC.actions, np.random.default_rng(1))
     window, found = rng.integers(0, 256, (3, *SPEC.frame), np.uint8), {}
     for phase, count in updates.items():
         if phase == "latents":

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 import edgerl
-from edgerl import agents, plan, run
+from edgerl import plan, run
+from edgerl.agents import agent
+from edgerl.agents.build import make_agent
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.freezing import freeze
@@ -43,7 +45,7 @@ def fill(replay: Replay, spec: EnvSpec, rng: np.random.Generator) -> None:
         replay.append(frames[n % 8], action, float(rng.random()), terminated=False)
 
 
-def speed(agent: agents.Agent, replay: Replay, batch_size: int, updates: int) -> float:
+def speed(agent: agent.Agent, replay: Replay, batch_size: int, updates: int) -> float:
     """Updates/s, after a fifth as many that are not timed."""
     warm_up = max(2, updates // 5)
     for n in range(warm_up + updates):
@@ -63,7 +65,7 @@ def measure(algo: str, encoder: str, settings: dict[str, Any], updates: int) -> 
     pixels, planned = representation.pixels(spec, config.replay), plan.make(config, spec)
     replay = run.make_replay(config, spec, planned.budget, pixels, rng)
     fill(replay, spec, rng)
-    agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(1))
+    agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(1))
     before = speed(agent, replay, batch_size, updates)
     window = rng.integers(0, 256, (spec.history, *spec.frame), np.uint8)
     chunk = representation.chunk(config.agent.encoder, pixels.shape)

@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from edgerl.agents.build import make_agent
+
 MB = 1e6
 # Settings by name: each ring wraps before the freeze; Rainbow's larger one after it too.
 RUNS: dict[str, dict[str, Any]] = {
@@ -59,13 +61,12 @@ def main() -> None:
         import numpy as np
 
         import edgerl
-        from edgerl import agents
         from edgerl.envs.suites import describe
         from edgerl.replay import representation
 
         config, spec = edgerl.configure(env="dmc/walker-walk"), describe("dmc/walker-walk")
         shape = representation.pixels(spec, config.replay).shape
-        agent = agents.make(config, shape, spec.actions, np.random.default_rng(0))
+        agent = make_agent(config, shape, spec.actions, np.random.default_rng(0))
         before = sum(agent.nbytes().values())
         agent.freeze(config.agent.cut)
         dead = before - sum(agent.nbytes().values())

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import edgerl
-from edgerl import agents
+from edgerl.agents.build import make_agent
 from edgerl.config.settings import ReplayConfig
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
@@ -224,7 +224,7 @@ def stem_of(policy: Policy | None, config: edgerl.Config, spec: EnvSpec) -> Stem
         encode, shape = frozen.encode, frozen.shape
     else:
         window = representation.pixels(spec, config.replay).shape
-        agent = policy.agent if policy else agents.make(config, window, spec.actions, np.random.default_rng(0))
+        agent = policy.agent if policy else make_agent(config, window, spec.actions, np.random.default_rng(0))
         session = Session(export(agent.stem(config.agent.cut), window))
         encode, shape = session, session.shape
     pixels = pixels_of(spec, config.replay, "raw")

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, svcca
+from edgerl import svcca
+from edgerl.agents.build import make_agent
 from edgerl.comparing import Attention, Say, Score, compare, select, untrained
 from edgerl.errors import ConfigError
 from edgerl.layers import PER_NEURON, Layer, Looking, layers
@@ -46,7 +47,7 @@ def analyze(
     frozen_at = config.run.freeze_at if policy.agent.cut is not None or len(whole) < len(chain) else None
     pixels = representation.pixels(spec, config.replay)
     playing, ours, others = np.random.default_rng([config.run.seed, 1]).spawn(3)
-    fresh = agents.make(config, pixels.shape, spec.actions, others, threads=threads)
+    fresh = make_agent(config, pixels.shape, spec.actions, others, threads=threads)
     found = layers(fresh, config, pixels.shape, np.zeros((), spec.action))
     followed = _followed(found, layer)
     windows = frames or _frames(found, views(pixels))
@@ -56,7 +57,7 @@ def analyze(
     with returning_blocks(above=LARGE_BLOCK):
         trim()
         looking = Looking(folder, seen, threads)
-        agent = agents.make(config, pixels.shape, spec.actions, ours, threads=threads)
+        agent = make_agent(config, pixels.shape, spec.actions, ours, threads=threads)
         scores, bases, shown = compare(chain, agent, looking, wanted, followed, say)
         say("comparing with an untrained network")
         random = untrained(fresh, looking, bases, wanted)

@@ -21,8 +21,9 @@ import numpy as np
 import psutil
 
 import edgerl
-from edgerl import agents, plan, run, work
-from edgerl.agents import Agent
+from edgerl import plan, run, work
+from edgerl.agents.agent import Agent
+from edgerl.agents.build import make_agent
 from edgerl.config.settings import Config
 from edgerl.envs import suites
 from edgerl.envs.base import Environment, EnvSpec
@@ -102,7 +103,7 @@ def baseline() -> int:
         run.make_env(config, np.random.default_rng(0), training=True)
     spec = suites.describe(config.run.env)
     pixels = representation.pixels(spec, config.replay)
-    agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
+    agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(0))
     rehearse(agent, pixels, config.agent.cut)
     trim()
     return rss_bytes() - sum(agent.nbytes().values())
@@ -173,7 +174,7 @@ def training(config: Config, spec: EnvSpec) -> Timed:
     keep_blocks(run.SCRATCH_BLOCK)  # once more: the freeze of the algorithm before has undone it
     rng, pixels = np.random.default_rng(0), representation.pixels(spec, config.replay)
     env, planned = run.make_env(config, rng, training=True), plan.make(config, spec)
-    agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
+    agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(0))
     replay = run.make_replay(config, spec, planned.budget, pixels, rng)
     frames = rng.integers(0, 256, (8, *spec.frame), np.uint8)
     action = np.zeros(spec.actions, np.float32) if spec.continuous else 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgerl import attention, svcca
-from edgerl.agents import Agent
+from edgerl.agents.agent import Agent
 from edgerl.errors import CheckpointError, ConfigError
 from edgerl.layers import Layer, Looking
 from edgerl.observations import Observations

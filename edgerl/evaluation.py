@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.agents import Agent
+from edgerl.agents.agent import Agent
 from edgerl.envs.base import Environment, random_action
 from edgerl.replay.representation import Representation
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.agents import Agent
+from edgerl.agents.agent import Agent
 from edgerl.errors import FreezeError
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgerl.agents import Agent
+from edgerl.agents.agent import Agent
 from edgerl.config import architectures
 from edgerl.config.settings import Config
 from edgerl.errors import CheckpointError

@@ -11,7 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import agents, plan, run
+from edgerl import plan, run
+from edgerl.agents.build import make_agent
 from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec, random_action
 from edgerl.replay import representation
@@ -38,7 +39,7 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
     env = run.make_env(config, np.random.default_rng(config.run.seed), training=True)
     taken, (budget, rng) = steps(env, STEPS), (plan.make(config, spec).budget, np.random.default_rng(0))
     raw = representation.pixels(spec, replace(config.replay, pixel_codec="raw"))
-    agent = agents.make(config, raw.shape, spec.actions, np.random.default_rng(0))
+    agent = make_agent(config, raw.shape, spec.actions, np.random.default_rng(0))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "stem.onnx"
         file.write_bytes(export(agent.stem(config.agent.cut), raw.shape))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents
+from edgerl.agents.build import make_agent
 from edgerl.config.toml import load
 from edgerl.envs import suites
 from edgerl.replay import representation
@@ -30,7 +30,7 @@ class Policy:
         self.spec = suites.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
         rng = np.random.default_rng(run.seed)
         pixels = representation.pixels(self.spec, self.config.replay)
-        self.agent = agents.make(self.config, pixels.shape, self.spec.actions, rng, threads=threads)
+        self.agent = make_agent(self.config, pixels.shape, self.spec.actions, rng, threads=threads)
         try:
             self.agent.load(saved.agent_arrays, saved.values["agent"])
         except (RuntimeError, KeyError) as error:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import agents, forecast, plan, preflight, resuming, summary, transfer
+from edgerl import forecast, plan, preflight, resuming, summary, transfer
+from edgerl.agents.build import make_agent
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.envs import suites
@@ -65,7 +66,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     keep_blocks(SCRATCH_BLOCK)
     baseline = rss_bytes()
     pixels = representation.pixels(env.spec, config.replay)
-    agent = agents.make(config, pixels.shape, env.actions, agent_rng)
+    agent = make_agent(config, pixels.shape, env.actions, agent_rng)
     if begins_with is not None:
         transfer.begin(agent, begins_with)
     passed = rehearse(agent, pixels, config.agent.cut, run.ort_provider)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgerl import accounts, flops, resuming
-from edgerl.agents import Agent
+from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
 from edgerl.envs.base import Environment
 from edgerl.errors import EnvFailed, TrainingError

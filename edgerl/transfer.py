@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgerl.agents import Agent
+from edgerl.agents.agent import Agent
 from edgerl.config import architectures
 from edgerl.config.settings import CONTINUOUS, Config
 from edgerl.config.toml import load

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from edgerl.agents.curl_sac import CurlSac
+from edgerl.agents.sac import CurlSac
 from edgerl.config.settings import SacConfig
 from edgerl.config.toml import preset
 from edgerl.types import Batch

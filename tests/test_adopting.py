@@ -5,7 +5,8 @@ import pytest
 import torch
 from plain_sac import SEEN, agent, batch
 
-from edgerl import agents, configure
+from edgerl import configure
+from edgerl.agents.build import make_agent
 from edgerl.types import Batch
 from runtime import model_file
 from runtime.export import export
@@ -20,7 +21,7 @@ CONTROL = [None, "conv1", "conv4", "fc"]  # cuts
 
 def value_agent(algo, seed, encoder="data_efficient"):
     config = configure(env="toy/catch", algo=algo, encoder=encoder, hidden=8, threads=1)
-    return agents.make(config, WINDOW, 3, np.random.default_rng(seed))
+    return make_agent(config, WINDOW, 3, np.random.default_rng(seed))
 
 
 def updated(learner):

@@ -8,6 +8,7 @@ from conftest import SNAPSHOTTED
 from plain_sac import ACTIONS, SEEN, agent
 
 from edgerl import agents, analysis, attention, configure, run, svcca
+from edgerl.agents.build import make_agent
 from edgerl.comparing import apart
 from edgerl.config.architectures import Block, Conv, Linear, latent_shape, layers
 from edgerl.envs.base import EnvSpec
@@ -104,7 +105,7 @@ def test_a_score_is_what_the_two_networks_give_for_the_observations(snapshotted,
     seen = play(policy, 200, np.random.default_rng([0, 1]).spawn(3)[0], lambda done: None)
     given = []
     for step in (40, 80):
-        made = agents.make(policy.config, (4, 84, 84), 3, np.random.default_rng(step))
+        made = make_agent(policy.config, (4, 84, 84), 3, np.random.default_rng(step))
         snapshots.load(made, snapshots.read(snapshots.place(snapshotted, step)))
         given.append(made.activations(seen.windows, seen.actions))
     for name, fold in (("conv2", lambda a: a.transpose(1, 0, 2, 3).reshape(64, -1)), ("value hidden", np.transpose)):
@@ -119,7 +120,7 @@ def test_a_score_is_what_the_two_networks_give_for_the_observations(snapshotted,
 def test_behind_the_freeze_heads_see_through_the_frozen_stem_what_they_saw_before_it(snapshotted):
     policy = Policy(snapshotted)
     seen = play(policy, 70, np.random.default_rng(0), lambda done: None)
-    made = agents.make(policy.config, (4, 84, 84), 3, np.random.default_rng(1))
+    made = make_agent(policy.config, (4, 84, 84), 3, np.random.default_rng(1))
     snapshots.load(made, snapshots.read(snapshots.place(snapshotted, 110)))
     wanted = [Layer("conv2", "stem", (64, 3, 3)), Layer("value hidden", "head", (8,))]
     looking = Looking(snapshotted, seen, 1)
@@ -137,7 +138,7 @@ def test_behind_the_freeze_heads_see_through_the_frozen_stem_what_they_saw_befor
 )
 def test_every_layer_has_a_name_and_behind_a_cut_those_right_of_it_stay(algo, encoder, cut, small):
     config = small(agent={"encoder": encoder, "hidden": 8}, run={"algo": algo})
-    made = agents.make(config, (4, 84, 84), 3, np.random.default_rng(0))
+    made = make_agent(config, (4, 84, 84), 3, np.random.default_rng(0))
     x, actions = np.random.default_rng(1).integers(0, 256, (3, 4, 84, 84), dtype=np.uint8), np.zeros(3, np.uint8)
     own = layers(encoder, (4, 84, 84))
     whole = made.activations(x, actions)

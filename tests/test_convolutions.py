@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgerl import convolutions, encoders
-from edgerl.encoders import Convolutions
+from edgerl.agents.torch_encoder import modules, onednn
+from edgerl.agents.torch_encoder.modules import Convolutions
 
 WINDOWS = {"curl": (9, 84, 84), "data_efficient": (4, 84, 84), "canonical": (4, 84, 84)}
 
 
 def stacks(name: str) -> tuple[Convolutions, Tensor]:
     torch.manual_seed(0)
-    return encoders.build(name, WINDOWS[name]).own()[0], torch.randint(0, 256, (5, *WINDOWS[name]), dtype=torch.uint8)
+    return modules.build(name, WINDOWS[name]).own()[0], torch.randint(0, 256, (5, *WINDOWS[name]), dtype=torch.uint8)
 
 
 def gradients(stack: Convolutions, found: Tensor) -> list[Tensor]:
@@ -42,6 +42,6 @@ def test_the_same_pass_gives_the_same_bits() -> None:
 
 def test_without_onednn_the_layers_run_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     stack, pixels = stacks("curl")
-    monkeypatch.setattr(convolutions, "usable", lambda layers: False)
-    monkeypatch.setattr(convolutions, "run", None)
+    monkeypatch.setattr(onednn, "usable", lambda layers: False)
+    monkeypatch.setattr(onednn, "run", None)
     assert torch.equal(stack(pixels), super(Convolutions, stack).forward(pixels))

@@ -9,9 +9,9 @@ import torch
 from plain_sac import ACTIONS, FEATURES, SEEN, Plain, agent, batch
 from scipy import stats
 
-from edgerl.agents import curl_sac
-from edgerl.agents.curl_sac import contrastive_loss
-from edgerl.agents.heads import squashed
+from edgerl.agents import sac
+from edgerl.agents.sac import contrastive_loss
+from edgerl.agents.sac_heads import squashed
 
 
 def window(seed=0):
@@ -116,7 +116,7 @@ def test_each_step_has_the_gradients_of_its_own_parameters_alone_in_the_publishe
         watch(name, getattr(learner, f"{name}_optimizer"))
     for optimizer in learner.contrast_optimizers:
         watch("contrast", optimizer)
-    monkeypatch.setattr(curl_sac, "follow", lambda target, source, tau: happened.append(("target", tau)))
+    monkeypatch.setattr(sac, "follow", lambda target, source, tau: happened.append(("target", tau)))
     critic = [("critic", {"encoders.shared", "encoders.critic", "critics"})]
     actor = [("actor", {"encoders.actor", "actor"}), ("alpha", {"log_alpha"})]
     targets = [("target", 0.01), ("target", 0.05), ("target", 0.05)]

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from edgerl import configure, encoders, flops
+from edgerl import configure, flops
 from edgerl.agents.rainbow import DuelingHead
+from edgerl.agents.torch_encoder import modules as encoders
 from edgerl.config import architectures
 from edgerl.errors import ConfigError
 

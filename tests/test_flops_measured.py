@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edgerl import agents, configure, flops
+from edgerl import configure, flops
+from edgerl.agents.build import make_agent
 from edgerl.config import architectures
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
@@ -119,7 +120,7 @@ def test_torch_multiplies_what_is_counted_layer_by_layer(algo, encoder, cut):
     control = algo in ("curl", "sac")
     env, window, side = ("dmc/cheetah-run", (9, 84, 84), 100) if control else ("atari/qbert", (4, 84, 84), 84)
     config = configure(env=env, algo=algo, encoder=encoder, cut=cut, hidden=HIDDEN, batch_size=B, threads=1)
-    agent = agents.make(config, window, ACTIONS, np.random.default_rng(0))
+    agent = make_agent(config, window, ACTIONS, np.random.default_rng(0))
     counts = flops.count(config, window, ACTIONS)
     features = architectures.latent_shape(encoder, window, architectures.last_layer(encoder))[0]
     seen, learned = np.zeros(window, np.uint8), np.zeros((B, window[0], side, side), np.uint8)

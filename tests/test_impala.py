@@ -9,7 +9,8 @@ from test_control import final
 from torch.nn import functional
 
 import edgerl
-from edgerl import configure, encoders, flops, plan, run
+from edgerl import configure, flops, plan, run
+from edgerl.agents.torch_encoder import modules as encoders
 from edgerl.config import architectures
 from edgerl.config.architectures import Block, Conv, Linear
 from edgerl.config.settings import CONTINUOUS

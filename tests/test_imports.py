@@ -11,7 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
 MODULES = sorted(file.relative_to(ROOT).as_posix() for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-TORCH = ("edgerl/agents/", "edgerl/convolutions.py", "edgerl/encoders.py", "runtime/export.py")
+TORCH = (
+    "edgerl/agents/",
+    "edgerl/agents/torch_encoder/onednn.py",
+    "edgerl/agents/torch_encoder/modules.py",
+    "runtime/export.py",
+)
 
 
 def imported(module):
@@ -74,12 +79,12 @@ def test_plan_devices_and_the_command_line_start_light():
 def test_an_agent_trains_without_what_torch_loads_for_its_compiler():
     program = """
 import numpy as np
-from edgerl import agents
+from edgerl.agents.build import make_agent
 from edgerl.config import toml
 from edgerl.types import Batch
 tables = toml.preset("toy/catch")
 tables["run"] |= {"env": "toy/catch", "budget": 1, "seed": 0, "threads": 1}
-agent = agents.make(toml.build(tables), (4, 84, 84), 3, np.random.default_rng(0))
+agent = make_agent(toml.build(tables), (4, 84, 84), 3, np.random.default_rng(0))
 obs, ones = np.zeros((2, 4, 84, 84), np.uint8), np.ones(2, np.float32)
 agent.act(obs[0], explore=True)
 agent.update(Batch(obs, np.zeros(2, np.uint8), ones, ones, obs, ones, np.arange(2)))

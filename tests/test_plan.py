@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from edgerl import agents, configure, plan
+from edgerl import configure, plan
+from edgerl.agents.build import make_agent
 from edgerl.config import architectures
 from edgerl.config.settings import AGENTS, CONTINUOUS
 from edgerl.envs import suites
@@ -120,7 +121,7 @@ def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
     env = "dmc/cheetah-run" if algo in CONTINUOUS else "atari/qbert"
     config, spec = configure(env=env, algo=algo, encoder=encoder, threads=1), suites.describe(env)
     found, window = plan.make(config, spec), representation.pixels(spec, config.replay).shape
-    agent = agents.make(config, window, spec.actions, np.random.default_rng(0))
+    agent = make_agent(config, window, spec.actions, np.random.default_rng(0))
     held = agent.nbytes()
     assert found.ledger["networks"] == held["networks"]
     assert found.ledger["optimizer"] == pytest.approx(held["optimizer"], abs=400)  # the step counters

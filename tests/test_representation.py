@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import stats
 
-from edgerl.agents.curl_sac import CurlSac
+from edgerl.agents.sac import CurlSac
 from edgerl.config.settings import ReplayConfig, SacConfig
 from edgerl.config.toml import preset
 from edgerl.envs.base import EnvSpec

@@ -15,7 +15,8 @@ from conftest import SNAPSHOTTED
 from plain_sac import agent
 from stopping import stopped_after
 
-from edgerl import agents, configure, run
+from edgerl import configure, run
+from edgerl.agents.build import make_agent
 from edgerl.errors import CheckpointError
 from edgerl.runs import snapshots
 from edgerl.runs.snapshots import Snapshot, due
@@ -130,7 +131,7 @@ def test_of_curl_targets_contrast_and_temperature_are_left_out():
 
 def test_an_agent_takes_them_over_with_their_cut(snapshotted):
     chosen = tiny()
-    made = agents.make(chosen, (4, 84, 84), 3, np.random.default_rng(5))
+    made = make_agent(chosen, (4, 84, 84), 3, np.random.default_rng(5))
     for step in (80, 110, 160):
         snapshot = snapshots.read(snapshots.place(snapshotted, step))
         snapshots.load(made, snapshot)
@@ -142,7 +143,7 @@ def test_an_agent_takes_them_over_with_their_cut(snapshotted):
 
 @pytest.mark.parametrize("change", [{"hidden": 9}, {"encoder": "canonical"}, {"algo": "dqn"}])
 def test_one_of_another_agent_is_refused(change, snapshotted):
-    made = agents.make(tiny(**change), (4, 84, 84), 3, np.random.default_rng(0))
+    made = make_agent(tiny(**change), (4, 84, 84), 3, np.random.default_rng(0))
     with pytest.raises(CheckpointError, match=r"^the snapshot of step 40 is of another run: "):
         snapshots.load(made, snapshots.read(snapshots.place(snapshotted, 40)))
 

@@ -7,7 +7,8 @@ import pytest
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import edgerl
-from edgerl import agents, plan, run, work
+from edgerl import plan, run, work
+from edgerl.agents.build import make_agent
 from edgerl.envs import suites
 from edgerl.freezing import freeze
 from edgerl.replay import representation
@@ -42,7 +43,7 @@ def counted(algo, env, encoder, folder):
         greedy = dataclasses.replace(config.agent, epsilon_start=0.0, epsilon_end=0.0)
         config = dataclasses.replace(config, agent=greedy)
     rng = np.random.default_rng(0)
-    agent = agents.make(config, pixels.shape, spec.actions, np.random.default_rng(0))
+    agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(0))
     replay = run.make_replay(config, spec, planned.budget, pixels, rng)
     for _ in range(60):
         action = rng.uniform(-1, 1, spec.actions) if spec.continuous else int(rng.integers(spec.actions))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgerl import encoders
+from edgerl.agents.torch_encoder import modules
 from edgerl.agents.value_agent import CPU, Network, ValueAgent
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import DqnConfig
@@ -61,6 +61,6 @@ class Dqn(ValueAgent[nn.Sequential]):
 
     @torch.no_grad()
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
-        found, features = encoders.activations(self.online.encoder, self._tensor(observations))
+        found, features = modules.activations(self.online.encoder, self._tensor(observations))
         found["hidden"] = self.online.head[:2](features)
         return {name: layer.cpu().numpy() for name, layer in found.items()}

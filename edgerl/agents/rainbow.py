@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgerl import encoders
 from edgerl.agents.noisy import NoisyLinear, Weights, draw
+from edgerl.agents.torch_encoder import modules
 from edgerl.agents.value_agent import CPU, ValueAgent
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import RainbowConfig
@@ -116,7 +116,7 @@ class Rainbow(ValueAgent[DuelingHead]):
 
     @torch.no_grad()
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
-        found, features = encoders.activations(self.online.encoder, self._tensor(observations))
+        found, features = modules.activations(self.online.encoder, self._tensor(observations))
         head = self.online.head
         found["value hidden"], found["advantage hidden"] = head.streams(features, head.weights(None)[0])
         return {name: layer.cpu().numpy() for name, layer in found.items()}

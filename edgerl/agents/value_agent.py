@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import backward
 
-from edgerl import encoders
-from edgerl.agents.adam import Adam
-from edgerl.agents.filling import put
+from edgerl.agents.agent import within
+from edgerl.agents.torch_encoder import modules
+from edgerl.agents.torch_encoder.fused_adam import Adam
+from edgerl.agents.torch_encoder.modules import put
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import DqnConfig, RainbowConfig
-from edgerl.runs.tensor_file import within
 from edgerl.types import Array
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ Head = TypeVar("Head", bound=nn.Module)
 class Network(nn.Module, Generic[Head]):
     """An encoder and a head. After a freeze the encoder is what is left right of the cut."""
 
-    def __init__(self, encoder: encoders.Encoder, head: Head) -> None:
+    def __init__(self, encoder: modules.Encoder, head: Head) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
 
@@ -53,7 +53,7 @@ class ValueAgent(Generic[Head]):
         torch.manual_seed(int(rng.integers(2**63)))
         last = architectures.last_layer(config.encoder)
         features = architectures.latent_shape(config.encoder, window, last)[0]
-        self.online = Network(encoders.build(config.encoder, window), head(features)).to(device)
+        self.online = Network(modules.build(config.encoder, window), head(features)).to(device)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.optimizer = Adam(
             self.online.named_parameters(), config.learning_rate, eps=config.adam_eps, clip_norm=config.clip_norm

@@ -20,7 +20,7 @@ from edgerl.runs.files import whole
 from edgerl.types import Array
 
 if TYPE_CHECKING:
-    from edgerl.agents import Agent
+    from edgerl.agents.agent import Agent
     from edgerl.trainer import Trainer
 
 # What an agent's arrays begin with that only training needs.

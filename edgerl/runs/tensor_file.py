@@ -65,8 +65,3 @@ def _header(file: Path) -> tuple[int, dict[str, Any]]:
     if not isinstance(header, dict):
         raise ValueError(f"{file} has no header")
     return length, header
-
-
-def within(arrays: dict[str, Array], part: str) -> dict[str, Array]:
-    """The arrays whose names begin with `part`, without it."""
-    return {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from edgerl import convolutions
+from edgerl.agents.torch_encoder import onednn
+from edgerl.agents.torch_encoder.onednn import PIXEL
 from edgerl.config.architectures import RESIDUALS, Block, Linear, Shape, layers
-from edgerl.convolutions import PIXEL
+from edgerl.types import Array
 
 
 class PixelConv(nn.Conv2d):
@@ -57,10 +58,10 @@ class Convolutions(Encoder):
 
     def forward(self, pixels: Tensor) -> Tensor:
         modules = list(self)
-        if isinstance(pixels, fx.Proxy) or not convolutions.usable(modules):
+        if isinstance(pixels, fx.Proxy) or not onednn.usable(modules):
             plain: Tensor = super().forward(pixels)  # type: ignore[no-untyped-call]
             return plain
-        return convolutions.run(pixels, [each for each in modules if isinstance(each, nn.Conv2d)]).flatten(1)
+        return onednn.run(pixels, [each for each in modules if isinstance(each, nn.Conv2d)]).flatten(1)
 
 
 class Twin(nn.Module):
@@ -152,3 +153,8 @@ def _block(inputs: int, channels: int, conv: type[nn.Conv2d]) -> nn.Sequential:
         modules[residual] = Residual(within)
     block = nn.Sequential(modules)
     return block.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # faster on a CPU
+
+
+def put(module: nn.Module, arrays: dict[str, Array]) -> None:
+    """Fill a module's parameters by name; raises RuntimeError where names or shapes are others."""
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})

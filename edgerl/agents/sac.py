@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.autograd import backward
 from torch.nn import functional
 
-from edgerl import encoders
-from edgerl.agents.adam import Adam
-from edgerl.agents.filling import put
-from edgerl.agents.heads import Actor, Critics, delta_orthogonal, hidden, orthogonal, squashed
+from edgerl.agents.agent import within
+from edgerl.agents.sac_heads import Actor, Critics, delta_orthogonal, hidden, orthogonal, squashed
+from edgerl.agents.torch_encoder import modules
+from edgerl.agents.torch_encoder.fused_adam import Adam
+from edgerl.agents.torch_encoder.modules import put
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import SacConfig
 from edgerl.replay import crops
-from edgerl.runs.tensor_file import within
 from edgerl.types import Array, Batch, Update
 
 CPU = torch.device("cpu")
@@ -37,10 +37,10 @@ class Networks(nn.Module):
         critic, own = _encoder(config.encoder, window).own(), _encoder(config.encoder, window).own()
         last = architectures.last_layer(config.encoder)
         features = architectures.latent_shape(config.encoder, window, last)[0]
-        self.encoders = encoders.Twin(critic[0], own[1], critic[1])
+        self.encoders = modules.Twin(critic[0], own[1], critic[1])
         self.actor = Actor(features, actions, config.hidden, config.log_std_min, config.log_std_max)
         self.critics = Critics(features, actions, config.hidden)
-        self.target_encoders = encoders.Twin(copy.deepcopy(critic[0]), nn.Identity(), copy.deepcopy(critic[1]))
+        self.target_encoders = modules.Twin(copy.deepcopy(critic[0]), nn.Identity(), copy.deepcopy(critic[1]))
         self.target_critics = copy.deepcopy(self.critics)
         for module in (self.target_encoders, self.target_critics):
             module.requires_grad_(False)
@@ -48,8 +48,8 @@ class Networks(nn.Module):
         self.log_alpha = nn.Parameter(torch.tensor(math.log(config.alpha_start)))
 
 
-def _encoder(name: str, window: Shape) -> encoders.Encoder:
-    encoder = encoders.build(name, window)
+def _encoder(name: str, window: Shape) -> modules.Encoder:
+    encoder = modules.build(name, window)
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
             delta_orthogonal(module)
@@ -253,9 +253,9 @@ class CurlSac:
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
         """As in `Agent`; what the actor has of its own is the policy's, what the critic has is Q's (its first one)."""
         net = self.net
-        found, shared = encoders.activations(net.encoders.shared, self._observations(observations))
-        policy, seen = encoders.activations(net.encoders.actor, shared)
-        q, features = encoders.activations(net.encoders.critic, shared)
+        found, shared = modules.activations(net.encoders.shared, self._observations(observations))
+        policy, seen = modules.activations(net.encoders.actor, shared)
+        q, features = modules.activations(net.encoders.critic, shared)
         policy |= hidden(net.actor.layers, seen)
         q |= hidden(net.critics.first, torch.cat([features, self._tensor(actions)], dim=1))
         found |= {

@@ -1,0 +1,41 @@
+"""What the training loop and the freeze need of an agent."""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgerl.types import Array, Batch, Update
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Agent(Protocol):
+    """The protocol of an agent. It sees neither environment nor replay."""
+
+    cut: str | None
+
+    def act(self, observation: Array, *, explore: bool) -> Any: ...
+
+    def update(self, batch: Batch) -> Update: ...
+
+    def stem(self, cut: str) -> "torch.nn.Module": ...
+
+    def freeze(self, cut: str) -> None: ...
+
+    def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None: ...
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]: ...
+
+    def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None: ...
+
+    def nbytes(self) -> dict[str, int]: ...
+
+    def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
+        """What each layer up to the heads' last hidden one gives for a batch, by name and in order, under no noise.
+
+        `actions` [B, ...] are what critics of vectors see beside it. Maps are float32 [B, C, h, w], features [B, n].
+        """
+
+
+def within(arrays: dict[str, Array], part: str) -> dict[str, Array]:
+    """The arrays whose names begin with `part`, without it."""
+    return {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}
