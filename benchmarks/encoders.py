@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 import edgerl
-from edgerl import plan, run
+from edgerl import run
 from edgerl.agents import agent
 from edgerl.agents.build import make_agent
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.freezing import freeze
+from edgerl.planning import plan
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from memory_budget.malloc import keep_blocks

@@ -15,11 +15,11 @@ from typing import Any
 
 import device_profiles
 import edgerl
-from edgerl import forecast, plan, planning, work
 from edgerl.envs import suites
+from edgerl.planning import forecast, plan, plan_report, workload
+from edgerl.planning.workload import Work
 from edgerl.replay import representation
 from edgerl.stopwatch import SETTLE
-from edgerl.work import Work
 
 WITHIN = 1.2
 TIMED = 250  # steps of each phase that speeds are taken of
@@ -58,10 +58,10 @@ def predicted(algo: str, threads: int, profile: Path) -> dict[str, float]:
     for rates, frozen, when in zip(
         forecast.rates(device, config) or (), (False, True), ("before", "after"), strict=True
     ):
-        unit = work.unit(config, planned, window, frozen=frozen)
+        unit = workload.unit(config, planned, window, frozen=frozen)
         low, high = forecast.seconds(unit.encoding + unit.acting + unit.updating + Work(simulated=1), rates)
         found[f"steps/s {when}"] = 1 / math.sqrt(low * high)
-    return found | {"MB": planning.report(config, spec, str(profile))["bytes"]["process"] / 1e6}
+    return found | {"MB": plan_report.report(config, spec, str(profile))["bytes"]["process"] / 1e6}
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 Updates, acts, encodings and the environment are timed within training steps, in turn, as a run has them: an act or an
 encoding alone, with warm caches, takes a fraction of that. The times become rates by taking away what their calls cost;
-the forecast puts them together again for other lengths, budgets and stores (`edgerl/forecast.py`).
+the forecast puts them together again for other lengths, budgets and stores (`edgerl/planning/forecast.py`).
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 import edgerl
-from edgerl import plan, run, work
+from edgerl import run
 from edgerl.agents.agent import Agent
 from edgerl.agents.build import make_agent
 from edgerl.config.settings import Config
@@ -30,11 +30,12 @@ from edgerl.envs.base import Environment, EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import EnvError
 from edgerl.freezing import freeze, rehearse
+from edgerl.planning import plan, workload
+from edgerl.planning.workload import Unit
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.runs import versions
 from edgerl.types import Array
-from edgerl.work import Unit
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.limits import cgroup_bytes
 from memory_budget.malloc import keep_blocks, trim
@@ -186,7 +187,7 @@ def training(config: Config, spec: EnvSpec) -> Timed:
     with tempfile.TemporaryDirectory() as folder:
         freeze(agent, replay, pixels, env.window, config.agent.cut, Path(folder))
         after = medians(step, SECONDS[True])
-    units = [work.unit(config, planned, pixels.shape, frozen=frozen) for frozen in (False, True)]
+    units = [workload.unit(config, planned, pixels.shape, frozen=frozen) for frozen in (False, True)]
     return Timed(
         (units[0], units[1]),
         update=(before[3], after[3]),

@@ -12,6 +12,7 @@ from edgerl import cli_analysis, cli_devices, cli_sweeps
 from edgerl.config import resolve
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
+from edgerl.planning import plan_table
 from edgerl.scores import human_normalised
 from memory_budget import Watchdog
 
@@ -216,11 +217,11 @@ def plan(
     """Say what a run will take, before anything is allocated: rows, bytes, multiply-adds, and whether it fits."""
     settings = {k: v for k, v in locals().items() if k not in ("config", "set_", "device", "json", "measure")}
     chosen, notes = resolve.started(settings, config, set_ or [])
-    from edgerl import planning
+    from edgerl.planning import plan_report
 
     run = chosen.run
     spec = suites.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
-    reports = [planning.report(chosen, spec, name) for name in device or (run.device,)]
+    reports = [plan_report.report(chosen, spec, name) for name in device or (run.device,)]
     rungs = None
     if measure:
         from rich.console import Console
@@ -240,7 +241,7 @@ def plan(
     for note in notes:
         _complain(note)
     console = Console(highlight=False)
-    planning.show(chosen, reports, console)
+    plan_table.show(chosen, reports, console)
     if rungs is not None:
         measuring.show(rungs, chosen, console)
 

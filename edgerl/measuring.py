@@ -11,10 +11,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import plan, run
+from edgerl import run
 from edgerl.agents.build import make_agent
 from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec, random_action
+from edgerl.planning import plan
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import forecast, plan, preflight, resuming, summary, transfer
+from edgerl import preflight, resuming, summary, transfer
 from edgerl.agents.build import make_agent
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
@@ -18,6 +18,7 @@ from edgerl.envs.base import Environment, EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.evaluation import Shown, evaluate, statistics, unseen
 from edgerl.freezing import rehearse
+from edgerl.planning import forecast, limits, plan
 from edgerl.policy import Policy
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
@@ -49,9 +50,9 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     env_rng, replay_rng, agent_rng = (np.random.default_rng(seed) for seed in seeds)
     env = make_env(config, env_rng, training=True)
     planned = plan.make(config, env.spec)
-    limit, source = preflight.process_limit(config)
+    limit, source = limits.process_limit(config)
     profile = load_device(run.device)
-    preflight.check_size(planned, limit, source)
+    limits.check_size(planned, limit, source)
     folder = out or default_folder(config)
     checkpoints = folder / "checkpoint"
     saved = checkpoint.newest(checkpoints) if resume and checkpoint.exists(checkpoints) else None
@@ -72,7 +73,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     passed = rehearse(agent, pixels, config.agent.cut, run.ort_provider)
     trim()  # what making and exporting the networks took on the way
     libraries = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
-    preflight.check_fit(planned, libraries, limit, source)
+    limits.check_fit(planned, libraries, limit, source)
     if not resume:
         make_folder(folder)
     with locked(folder):

@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import forecast, transfer
+from edgerl import transfer
+from edgerl.planning import forecast
 from edgerl.runs import versions
 from edgerl.runs.files import write_whole
 from edgerl.trainer import Trainer

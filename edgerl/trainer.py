@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import accounts, flops, resuming
+from edgerl import resuming
 from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
 from edgerl.envs.base import Environment
 from edgerl.errors import EnvFailed, TrainingError
 from edgerl.evaluation import evaluate, statistics
 from edgerl.freezing import freeze, told
-from edgerl.plan import Plan
+from edgerl.planning import flops, ledger
+from edgerl.planning.plan import Plan
 from edgerl.replay.buffer import Replay
 from edgerl.replay.representation import Pixels, chunk
 from edgerl.runs import checkpoint, snapshots
@@ -256,15 +257,15 @@ class Trainer:
 
     def accounts(self) -> Ledger:
         """The ledger now."""
-        return accounts.take(self.plan, self.libraries, self.agent, self.replay)
+        return ledger.take(self.plan, self.libraries, self.agent, self.replay)
 
     def account(self, when: str) -> None:
         """Show and log the ledger, with a warning where too much of it is unaccounted for."""
-        ledger = self.accounts()
-        self.reporter.say(f"memory {when}: {accounts.line(ledger)}")
-        if (warning := accounts.warning(ledger)) is not None:
+        lines = self.accounts()
+        self.reporter.say(f"memory {when}: {ledger.line(lines)}")
+        if (warning := ledger.warning(lines)) is not None:
             self.reporter.say(warning)
-        measured = {f"ledger/{name}": each["measured"] or 0 for name, each in ledger.lines.items()}
+        measured = {f"ledger/{name}": each["measured"] or 0 for name, each in lines.lines.items()}
         self.metrics.write(self.step, measured)
 
     def save(self, *, needed: bool) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edgerl import preflight
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
+from edgerl.planning import limits
 
 BOARD = """
 title = "My [bold]board[/] :smile:"
@@ -175,14 +175,14 @@ def test_a_run_has_the_modes_cores_and_the_files_absolute_path(tmp_path, monkeyp
     assert started(device="Jetson_Nano")[0].run.threads == 4
     config, notes = started(device="JETSON_NANO:5W")
     assert (config.run.device, config.run.threads, notes) == ("jetson_nano:5w", 2, [])
-    assert preflight.process_limit(config)[0] <= int(3.4 * 2**30)
+    assert limits.process_limit(config)[0] <= int(3.4 * 2**30)
     config, notes = started(device="./my_board.toml:Eco")
     assert (config.run.device, config.run.threads) == (f"{tmp_path / 'my_board.toml'}:eco", 1)
     monkeypatch.chdir("/")
-    assert preflight.process_limit(config)[0] <= 3 * 2**30  # as at a resume from another folder
+    assert limits.process_limit(config)[0] <= 3 * 2**30  # as at a resume from another folder
     (tmp_path / "my_board.toml").unlink()
     with pytest.raises(ConfigError, match=r"my_board.toml: does not exist"):
-        preflight.process_limit(config)
+        limits.process_limit(config)
 
 
 def test_a_device_whose_share_is_unknown_sets_no_limit_and_says_so(program):

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from edgerl import configure, flops
+from edgerl import configure
 from edgerl.agents.rainbow import DuelingHead
 from edgerl.agents.torch_encoder import modules as encoders
 from edgerl.config import architectures
 from edgerl.errors import ConfigError
+from edgerl.planning import flops
 
 WINDOW = (4, 84, 84)
 HEADS = {6: 387_173, 10: 439_601, 18: 544_457}

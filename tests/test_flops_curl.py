@@ -2,7 +2,8 @@
 
 import pytest
 
-from edgerl import configure, flops
+from edgerl import configure
+from edgerl.planning import flops
 
 WINDOW = (9, 84, 84)
 CONVOLUTIONS = {"conv1": 4_357_152, "conv2": 14_017_536, "conv3": 12_616_704, "conv4": 11_289_600}

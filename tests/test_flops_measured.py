@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edgerl import configure, flops
+from edgerl import configure
 from edgerl.agents.build import make_agent
 from edgerl.config import architectures
+from edgerl.planning import flops
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels

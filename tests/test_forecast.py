@@ -11,11 +11,12 @@ import pytest
 
 import device_profiles
 import edgerl
-from edgerl import calibrating, forecast, plan, planning, work
+from edgerl import calibrating
 from edgerl.envs import suites
-from edgerl.forecast import Band
+from edgerl.planning import forecast, plan, plan_report, workload
+from edgerl.planning.forecast import Band
+from edgerl.planning.workload import Work
 from edgerl.replay import representation
-from edgerl.work import Work
 
 POINTS = device_profiles.points()
 
@@ -151,16 +152,16 @@ def test_plan_answers_for_several_devices_without_torch():
 
 def test_the_largest_budget_fits_and_a_larger_one_does_not():
     config, spec = edgerl.configure(env="atari/qbert", budget="0.07GB"), suites.describe("atari/qbert")
-    largest = planning.report(config, spec, "raspberry_pi_4")["advice"]["largest_budget"]
+    largest = plan_report.report(config, spec, "raspberry_pi_4")["advice"]["largest_budget"]
     for budget, fits in ((largest, True), (int(1.1 * largest), False)):
         given = dataclasses.replace(config, run=dataclasses.replace(config.run, budget=budget))
-        assert planning.report(given, spec, "raspberry_pi_4")["fits"] is fits
+        assert plan_report.report(given, spec, "raspberry_pi_4")["fits"] is fits
 
 
 def test_checkpoints_as_often_as_advised_take_a_hundredth_of_the_time():
     config, found, window = planned(steps=500_000)
     profile = device_profiles.load("raspberry_pi_4")
-    every = planning.advise(config, found, window, profile, None)["checkpoint_every"]
+    every = plan_report.advise(config, found, window, profile, None)["checkpoint_every"]
     given = dataclasses.replace(config, run=dataclasses.replace(config.run, checkpoint_every=every))
     phases = forecast.forecast(given, found, window, profile)["phases"]
     shorter = sum(each["low"] for name, each in phases.items() if name != "checkpoints")
@@ -196,7 +197,7 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
 
 def test_a_calibrated_forecast_gives_the_measured_times_back():
     config, found, window = planned(threads=1)
-    units = tuple(work.unit(config, found, window, frozen=frozen) for frozen in (False, True))
+    units = tuple(workload.unit(config, found, window, frozen=frozen) for frozen in (False, True))
     timed = calibrating.Timed(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015, simulate=0.001)
     call, rates = calibrating.rates({"rainbow": timed}, 8e9)
     numbers = {"call": {"value": 1e6 * call, "unit": "us"}}

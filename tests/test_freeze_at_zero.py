@@ -10,8 +10,9 @@ from rich.console import Console
 from stopping import stopped_after
 from test_control import final
 
-from edgerl import configure, plan, planning, preflight, reports, run
+from edgerl import configure, preflight, reports, run
 from edgerl.envs import suites
+from edgerl.planning import plan, plan_report, plan_table
 from edgerl.reports import contents, reading
 from runtime import Session
 
@@ -137,7 +138,7 @@ def test_the_introduction_names_no_rows_of_pixels(tmp_path):
 
 def test_a_plan_for_people_says_when(capsys):
     settings = tiny()
-    planning.show(settings, [planning.report(settings, suites.describe("toy/catch"), None)], Console())
+    plan_table.show(settings, [plan_report.report(settings, suites.describe("toy/catch"), None)], Console())
     assert "frozen from the start" in capsys.readouterr().out
 
 

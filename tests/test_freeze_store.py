@@ -6,11 +6,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edgerl import plan, run, summary
+from edgerl import run, summary
 from edgerl.config import resolve
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.freezing import FEWEST, chosen
+from edgerl.planning import plan
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Latents, Stem
 from edgerl.replay.representation import Pixels

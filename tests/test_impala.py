@@ -9,13 +9,14 @@ from test_control import final
 from torch.nn import functional
 
 import edgerl
-from edgerl import configure, flops, plan, run
+from edgerl import configure, run
 from edgerl.agents.torch_encoder import modules as encoders
 from edgerl.config import architectures
 from edgerl.config.architectures import Block, Conv, Linear
 from edgerl.config.settings import CONTINUOUS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
+from edgerl.planning import flops, plan
 from edgerl.replay import representation
 from runtime import Session
 from runtime.export import export, parity

@@ -72,8 +72,10 @@ def test_nothing_imports_tests_or_benchmarks():
 
 
 def test_plan_devices_and_the_command_line_start_light():
-    program = "import edgerl.cli, edgerl.plan, edgerl.config.toml, device_profiles"
-    assert loaded(program, "torch", "onnxruntime", "onnx", "cv2", "tensorboard", "edgerl.plan") == ["edgerl.plan"]
+    program = "import edgerl.cli, edgerl.planning.plan, edgerl.config.toml, device_profiles"
+    assert loaded(program, "torch", "onnxruntime", "onnx", "cv2", "tensorboard", "edgerl.planning.plan") == [
+        "edgerl.planning.plan"
+    ]
 
 
 def test_an_agent_trains_without_what_torch_loads_for_its_compiler():

@@ -3,9 +3,9 @@
 import pytest
 
 import edgerl
-from edgerl import preflight
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
+from edgerl.planning import limits as planned_limits
 from memory_budget import limits
 
 UNLIMITED_V1 = "9223372036854771712"  # 2^63 less one page: what v1 shows where nobody set a limit
@@ -145,7 +145,7 @@ def settings(**changes):
 def test_a_run_that_the_control_group_cannot_hold_is_refused_with_its_name(shown, tmp_path):
     shown("0::/box", {"box/memory.max": "100000000"})
     config = settings(device="jetson_nano", process_limit="2GB")
-    assert preflight.process_limit(config) == (100_000_000, "the control group's memory limit")
+    assert planned_limits.process_limit(config) == (100_000_000, "the control group's memory limit")
     with pytest.raises(ConfigError, match=r"^the control group's memory limit: 100\.0 MB is ") as caught:
         edgerl.train(config, tmp_path / "run")
     message = str(caught.value)
@@ -156,7 +156,7 @@ def test_a_run_that_the_control_group_cannot_hold_is_refused_with_its_name(shown
 
 
 def test_a_replay_larger_than_the_control_group_is_refused_with_its_name(monkeypatch, tmp_path):
-    monkeypatch.setattr(preflight, "cgroup_bytes", lambda: 300_000_000)
+    monkeypatch.setattr(planned_limits, "cgroup_bytes", lambda: 300_000_000)
     with pytest.raises(ConfigError, match=r"--budget: 400\.0 MB .* the control group's memory limit .* 300\.0 MB"):
         edgerl.train(settings(budget="400MB"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -164,8 +164,8 @@ def test_a_replay_larger_than_the_control_group_is_refused_with_its_name(monkeyp
 
 @pytest.mark.parametrize("cgroup", [None, 2**40])
 def test_the_device_rules_below_a_larger_control_group(monkeypatch, cgroup):
-    monkeypatch.setattr(preflight, "cgroup_bytes", lambda: cgroup)
-    assert preflight.process_limit(settings(device="jetson_nano")) == (int(3.4 * 2**30), "--device")
+    monkeypatch.setattr(planned_limits, "cgroup_bytes", lambda: cgroup)
+    assert planned_limits.process_limit(settings(device="jetson_nano")) == (int(3.4 * 2**30), "--device")
     given = settings(device="jetson_nano", process_limit="1GB")
-    assert preflight.process_limit(given) == (10**9, "--process-limit")
-    assert preflight.process_limit(settings()) == (cgroup, "the control group's memory limit" if cgroup else "")
+    assert planned_limits.process_limit(given) == (10**9, "--process-limit")
+    assert planned_limits.process_limit(settings()) == (cgroup, "the control group's memory limit" if cgroup else "")

@@ -7,12 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-from edgerl import configure, plan
+from edgerl import configure
 from edgerl.agents.build import make_agent
 from edgerl.config import architectures
 from edgerl.config.settings import AGENTS, CONTINUOUS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
+from edgerl.planning import plan
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Latents, Stem

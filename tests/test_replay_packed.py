@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from edgerl import run, stores
+from edgerl import run
 from edgerl.envs.base import EnvSpec
 from edgerl.freezing import chosen
+from edgerl.planning import capacity
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Latents, Stem
 from edgerl.replay.representation import Pixels
@@ -137,7 +138,7 @@ CONTENT = {
 @pytest.mark.parametrize("sampling", ["uniform", "prioritized"])
 def test_once_rows_leave_there_are_as_many_as_were_said_to_be_sure(sampling, content):
     budget = 60_000
-    said = stores.pixels(EnvSpec(SHAPE, 1, 3, 1), "lz4", sampling, budget).rows
+    said = capacity.pixels(EnvSpec(SHAPE, 1, 3, 1), "lz4", sampling, budget).rows
     replay, rng, least = build(budget, sampling=sampling), np.random.default_rng(0), 10**9
     for _ in fill(replay, (CONTENT[content](rng, number) for number in range(3200))):
         if replay.ring.wrapped:

@@ -11,10 +11,11 @@ import safetensors.numpy
 from stopping import stopped_after
 from waiting import until
 
-from edgerl import plan, run
+from edgerl import run
 from edgerl.envs import suites
 from edgerl.envs.toy import Catch
 from edgerl.errors import ConfigError
+from edgerl.planning import plan
 from edgerl.replay.buffer import row_dtype
 from edgerl.replay.latents import latent_field
 from edgerl.replay.representation import pixel_field

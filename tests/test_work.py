@@ -7,12 +7,13 @@ import pytest
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import edgerl
-from edgerl import plan, run, work
+from edgerl import run
 from edgerl.agents.build import make_agent
 from edgerl.envs import suites
 from edgerl.freezing import freeze
+from edgerl.planning import plan, workload
+from edgerl.planning.workload import Work
 from edgerl.replay import representation
-from edgerl.work import Work
 
 
 class Count(TorchDispatchMode):
@@ -58,7 +59,7 @@ def counted(algo, env, encoder, folder):
                 agent.update(replay.sample(4, 1.0))
         with Count() as act:
             agent.act(replay.representation.observe(window)[0], explore=True)
-        unit = work.unit(config, planned, pixels.shape, frozen=frozen)
+        unit = workload.unit(config, planned, pixels.shape, frozen=frozen)
         yield frozen, (updates.calls / 2, act.calls), (unit.updating.calls, unit.acting.calls)
 
 
@@ -85,7 +86,7 @@ def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
     algo = edgerl.configure(env=env).run.algo
     encoder = edgerl.configure(env=env).agent.encoder
     config, _, pixels, planned = made(algo, env, encoder, steps=2000, freeze_at=freeze_at, checkpoint_every=500)
-    found, counts = work.phases(config, planned, pixels.shape), planned.flops
+    found, counts = workload.phases(config, planned, pixels.shape), planned.flops
     start, frozen_at = config.replay.learn_start, 2000 if freeze_at == "never" else freeze_at
     exact = 0
     for step in range(2000):
@@ -97,14 +98,14 @@ def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
     together = sum(found.values(), Work())
     assert together.trained + together.acted + together.inferred == pytest.approx(exact)
     assert together.simulated == 2000
-    assert together.written == 5 * work.checkpoint_bytes(planned)  # at 0, 500, 1,000, 1,500 and at the end
+    assert together.written == 5 * workload.checkpoint_bytes(planned)  # at 0, 500, 1,000, 1,500 and at the end
     assert (found["conversion"] == Work()) == (freeze_at == "never")
 
 
 def test_part_of_a_run_is_less_in_every_phase():
     config, _, pixels, planned = made("rainbow", "atari/qbert", "data_efficient", steps=4000, freeze_at=2000)
-    whole = work.phases(config, planned, pixels.shape)
-    early = work.phases(config, planned, pixels.shape, 1800)
+    whole = workload.phases(config, planned, pixels.shape)
+    early = workload.phases(config, planned, pixels.shape, 1800)
     assert early["updating after T_f"] == Work()
     assert early["conversion"] == Work()
     assert 0 < early["updating before T_f"].trained < whole["updating before T_f"].trained

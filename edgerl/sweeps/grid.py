@@ -9,12 +9,12 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
-from edgerl import plan, preflight
 from edgerl.config import resolve
 from edgerl.config.settings import Config, RunConfig
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError, EnvError
+from edgerl.planning import limits, plan
 from edgerl.sweeps import axes, experiments, pretrained
 from edgerl.sweeps.axes import Variant
 from edgerl.sweeps.experiments import Experiment
@@ -169,7 +169,7 @@ def _planned(config: Config, describe: Callable[..., EnvSpec], local: bool) -> i
     spec = describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
     found = plan.make(config, spec)
     if local:
-        preflight.check_size(found, *preflight.process_limit(config))
+        limits.check_size(found, *limits.process_limit(config))
     return sum(found.ledger.values())
 
 

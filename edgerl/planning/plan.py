@@ -4,18 +4,18 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from math import prod
 
-from edgerl import flops, stores
 from edgerl.config import architectures
 from edgerl.config.settings import AGENTS, CONTINUOUS, Config, RainbowConfig, SacConfig
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
+from edgerl.planning import capacity, flops
+from edgerl.planning.capacity import Store
 from edgerl.replay import representation
 from edgerl.replay.buffer import row_dtype
 from edgerl.replay.quantization import FEWEST
 from edgerl.replay.representation import pixel_field
 from edgerl.replay.sampling import SAMPLERS
-from edgerl.stores import Store
 from memory_budget import format_bytes
 
 # Bytes; measured: CPython 3.11, torch 2.13 CPU, ONNX Runtime 1.31, x86-64 Linux; what some suites add to it, and what a
@@ -60,13 +60,13 @@ def make(config: Config, env: EnvSpec) -> Plan:
     views = replay.augmentations if replay.random_crop else 0
 
     def pixels(budget: int) -> Store:
-        return stores.pixels(env, replay.pixel_codec, replay.sampling, budget)
+        return capacity.pixels(env, replay.pixel_codec, replay.sampling, budget)
 
     budget = _unbounded(config, env) if run.budget == "unbounded" else run.budget
     before, (asked, after) = (
         pixels(budget),
         (
-            stores.latents(env, latent, dtype, replay.sampling, budget, views)
+            capacity.latents(env, latent, dtype, replay.sampling, budget, views)
             for dtype in (replay.latent_dtype, _latent_dtype(config))
         ),
     )

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from edgerl.config import architectures
 from edgerl.config.settings import Config, RainbowConfig
-from edgerl.flops import Passes
-from edgerl.plan import Plan
+from edgerl.planning.flops import Passes
+from edgerl.planning.plan import Plan
 
 FLOAT = 4  # bytes
 ADAM = 9  # times that a trained weight is read or written beside its passes: the gradient, and Adam's 7

@@ -1,7 +1,7 @@
 """The ledger of a run: planned against measured bytes, line by line, whenever it is asked for."""
 
 from edgerl.agents.agent import Agent
-from edgerl.plan import Plan
+from edgerl.planning.plan import Plan
 from edgerl.replay.buffer import Replay
 from memory_budget import Ledger, format_bytes, rss_bytes
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from device_profiles import DeviceProfile, points
 from edgerl.config.settings import Config
 from edgerl.envs.suites import suite_of
-from edgerl.plan import SUITES, Plan
-from edgerl.work import Work, phases
+from edgerl.planning.plan import SUITES, Plan
+from edgerl.planning.workload import Work, phases
 
 # Student's t, two-sided 90%, by degrees of freedom (one less than the points): what a prediction reaches to each side.
 STUDENT = {1: 6.314, 2: 2.920, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860}

@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 from device_profiles import DeviceProfile
-from edgerl import forecast, work
 from edgerl.config.settings import Config
-from edgerl.forecast import Band, Rates
-from edgerl.plan import Plan
+from edgerl.planning import forecast, workload
+from edgerl.planning.forecast import Band, Rates
+from edgerl.planning.plan import Plan
 
 STEPS = 10_000  # that costs are told for
 SHARE = 0.01  # of the time that checkpoints may take
@@ -22,7 +22,7 @@ def advise(
     `window`: what an encoder sees; `left`: bytes that the process limit leaves beside the plan.
     """
     found = None if profile is None else forecast.rates(profile, config)
-    units = [work.unit(config, plan, window, frozen=frozen) for frozen in (False, True)]
+    units = [workload.unit(config, plan, window, frozen=frozen) for frozen in (False, True)]
     hours = None
     if found is not None:
         bands = [
@@ -37,7 +37,7 @@ def advise(
         if hours is None
         else dict(zip(("before", "after"), (each._asdict() for each in hours), strict=True)),
         "checkpoint_every": None if found is None or hours is None else _interval(plan, found[0], hours),
-        "checkpoint_bytes": work.checkpoint_bytes(plan),
+        "checkpoint_bytes": workload.checkpoint_bytes(plan),
     }
 
 
@@ -51,6 +51,6 @@ def two_digits(nbytes: int) -> int:
 
 def _interval(plan: Plan, rates: Rates, hours: list[Band]) -> int:
     """Steps between checkpoints so that writing them takes SHARE of the fastest phase's time at most."""
-    writing = work.checkpoint_bytes(plan) / rates.write.low / 3600
+    writing = workload.checkpoint_bytes(plan) / rates.write.low / 3600
     fastest = min(each.low for each in hours) / STEPS
     return max(ROUND, math.ceil(writing / SHARE / fastest / ROUND) * ROUND)

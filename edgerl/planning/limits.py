@@ -1,0 +1,55 @@
+"""The limits that a run must fit, checked before it starts."""
+
+import math
+
+import psutil
+
+from edgerl.config.device import load_device
+from edgerl.config.settings import Config
+from edgerl.errors import ConfigError
+from edgerl.planning.plan import Plan
+from memory_budget import Watchdog, format_bytes
+from memory_budget.limits import cgroup_bytes, smallest
+
+LIMIT_NAMES = {"given": "--process-limit", "device": "--device", "cgroup": "the control group's memory limit"}
+
+
+def process_limit(config: Config) -> tuple[int | None, str]:
+    """What the process tree may hold, in bytes, and where that comes from: the smallest limit rules."""
+    profile = load_device(config.run.device)
+    limit, name = smallest(
+        given=config.run.process_limit,
+        device=profile.application_bytes if profile else None,
+        cgroup=cgroup_bytes(),
+    )
+    return limit, LIMIT_NAMES.get(name, "")
+
+
+def check_size(plan: Plan, limit: int | None, source: str) -> None:
+    """Raise ConfigError where replay or networks alone are more than the machine, or the limit, can give now."""
+    available = psutil.virtual_memory().available
+    networks = plan.ledger["networks"] + plan.ledger["optimizer"]
+    for name, nbytes in (("--budget", plan.budget), ("networks and optimizer", networks)):
+        if nbytes > available:
+            raise ConfigError(
+                f"{name}: {format_bytes(nbytes)} is larger than this machine: {format_bytes(available)} are available"
+            )
+        if limit is not None and nbytes > limit:
+            raise ConfigError(
+                f"{name}: {format_bytes(nbytes)} is larger than what {source} leaves the process, {format_bytes(limit)}"
+            )
+
+
+def check_fit(plan: Plan, libraries: int, limit: int | None, source: str) -> None:
+    """Raise ConfigError, with the ledger, where the run as planned is more than the limit.
+
+    `libraries`: bytes resident before networks and replay are made.
+    """
+    lines = plan.ledger | {"libraries": libraries}
+    needed = sum(lines.values())
+    if limit is not None and needed > Watchdog.LEAVE * limit:
+        parts = ", ".join(f"{name} {format_bytes(nbytes)}" for name, nbytes in lines.items())
+        raise ConfigError(
+            f"{source}: {format_bytes(limit)} is too little for the {format_bytes(needed)} that this run needs "
+            f"({parts}); at least {math.ceil(needed / Watchdog.LEAVE)}B, as a run ends at {Watchdog.LEAVE:.0%}"
+        )
