@@ -19,9 +19,9 @@ import numpy as np
 import edgerl
 from edgerl.agents.build import make_agent
 from edgerl.envs.base import EnvSpec
-from edgerl.freezing import freeze
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
+from edgerl.training.freeze import freeze
 from memory_budget.malloc import keep_blocks
 
 SPEC = EnvSpec((3, 100, 100), 3, 6, 4, continuous=True, refill=True)

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 
 import edgerl
-from edgerl import run
 from edgerl.agents import agent
 from edgerl.agents.build import make_agent
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
-from edgerl.freezing import freeze
 from edgerl.planning import plan
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
+from edgerl.training import train
+from edgerl.training.build import make_replay
+from edgerl.training.freeze import freeze
 from memory_budget.malloc import keep_blocks
 
 ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
@@ -59,12 +60,12 @@ def speed(agent: agent.Agent, replay: Replay, batch_size: int, updates: int) -> 
 
 def measure(algo: str, encoder: str, settings: dict[str, Any], updates: int) -> dict[str, Any]:
     """One encoder in both phases: updates/s, the paper's multiply-adds, and what the replay holds behind the freeze."""
-    keep_blocks(run.SCRATCH_BLOCK)  # as a run does
+    keep_blocks(train.SCRATCH_BLOCK)  # as a run does
     env, rng = ENVS[algo], np.random.default_rng(0)
     config = edgerl.configure(env=env, algo=algo, encoder=encoder, budget="10MB", freeze_at="never", **settings)
     spec, batch_size = suites.describe(env), config.replay.batch_size
     pixels, planned = representation.pixels(spec, config.replay), plan.make(config, spec)
-    replay = run.make_replay(config, spec, planned.budget, pixels, rng)
+    replay = make_replay(config, spec, planned.budget, pixels, rng)
     fill(replay, spec, rng)
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(1))
     before = speed(agent, replay, batch_size, updates)

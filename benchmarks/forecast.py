@@ -19,7 +19,7 @@ from edgerl.envs import suites
 from edgerl.planning import forecast, plan, plan_report, workload
 from edgerl.planning.workload import Work
 from edgerl.replay import representation
-from edgerl.stopwatch import SETTLE
+from edgerl.training.stopwatch import SETTLE
 
 WITHIN = 1.2
 TIMED = 250  # steps of each phase that speeds are taken of

@@ -24,13 +24,14 @@ from edgerl.config.settings import ReplayConfig
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of
-from edgerl.freezing import FITTED, spread
-from edgerl.policy import Policy
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import CHUNK, Pixels
-from edgerl.run import SCRATCH_BLOCK, make_env
+from edgerl.training.build import make_env
+from edgerl.training.freeze import FITTED, spread
+from edgerl.training.policy import Policy
+from edgerl.training.train import SCRATCH_BLOCK
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import keep_blocks

@@ -27,8 +27,8 @@ from replay import ADDS, BUDGETS, Found, Play, empty, fill, head, line, pixels_o
 import edgerl
 from edgerl.config.settings import ReplayConfig
 from edgerl.envs import suites
-from edgerl.policy import Policy
-from edgerl.run import SCRATCH_BLOCK
+from edgerl.training.policy import Policy
+from edgerl.training.train import SCRATCH_BLOCK
 from edgerl.types import Array
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import keep_blocks, trim

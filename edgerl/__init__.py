@@ -10,7 +10,7 @@ from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edgerl.policy import Policy
+    from edgerl.training.policy import Policy
 
 __version__ = "0.1.0"
 __all__ = ["Config", "ConfigError", "configure", "load", "train"]
@@ -31,9 +31,9 @@ def train(config: Config, out: str | Path | None = None, *, resume: bool = False
 
     Raises ConfigError, envs.EnvError or checkpoint.CheckpointError for what the caller must change.
     """
-    from edgerl import run
+    from edgerl.training.train import train as run
 
-    return run.train(config, None if out is None else Path(out), resume=resume, quiet=quiet)
+    return run(config, None if out is None else Path(out), resume=resume, quiet=quiet)
 
 
 def load(folder: str | Path) -> "Policy":
@@ -41,6 +41,6 @@ def load(folder: str | Path) -> "Policy":
 
     Raises ConfigError or CheckpointError where the folder holds no run that can be read.
     """
-    from edgerl.policy import Policy
+    from edgerl.training.policy import Policy
 
     return Policy(Path(folder))

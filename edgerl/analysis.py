@@ -13,9 +13,9 @@ from edgerl.comparing import Attention, Say, Score, compare, select, untrained
 from edgerl.errors import ConfigError
 from edgerl.layers import PER_NEURON, Layer, Looking, layers
 from edgerl.observations import RANDOM, play, views
-from edgerl.policy import Policy
 from edgerl.replay import representation
 from edgerl.settling import Interval, Rule, verdict
+from edgerl.training.policy import Policy
 from memory_budget.malloc import returning_blocks, trim
 
 FRAMES = 200  # windows that are played at least, if nothing else is said

@@ -21,7 +21,6 @@ import numpy as np
 import psutil
 
 import edgerl
-from edgerl import run
 from edgerl.agents.agent import Agent
 from edgerl.agents.build import make_agent
 from edgerl.config.settings import Config
@@ -29,12 +28,14 @@ from edgerl.envs import suites
 from edgerl.envs.base import Environment, EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import EnvError
-from edgerl.freezing import freeze, rehearse
 from edgerl.planning import plan, workload
 from edgerl.planning.workload import Unit
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.runs import versions
+from edgerl.training import train
+from edgerl.training.build import make_env, make_replay
+from edgerl.training.freeze import freeze, rehearse
 from edgerl.types import Array
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.limits import cgroup_bytes
@@ -65,7 +66,7 @@ def measure(title: str, threads: int, folder: Path, say: Callable[[str], None]) 
     that are not installed or an algorithm that memory has no room for, is told and left out. Raises OSError where the
     disk refuses to be written.
     """
-    keep_blocks(run.SCRATCH_BLOCK)  # as a run does
+    keep_blocks(train.SCRATCH_BLOCK)  # as a run does
     libraries = baseline()
     say("copying memory")
     copy, fill = copying()
@@ -101,7 +102,7 @@ def baseline() -> int:
     """Bytes resident with all that training loads, its networks aside: nothing else may have been done before."""
     config = edgerl.configure(env=ENVS["rainbow"], threads=1)
     with contextlib.suppress(EnvError):
-        run.make_env(config, np.random.default_rng(0), training=True)
+        make_env(config, np.random.default_rng(0), training=True)
     spec = suites.describe(config.run.env)
     pixels = representation.pixels(spec, config.replay)
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(0))
@@ -172,11 +173,11 @@ def training(config: Config, spec: EnvSpec) -> Timed:
 
     Raises EnvError where the environment cannot be made.
     """
-    keep_blocks(run.SCRATCH_BLOCK)  # once more: the freeze of the algorithm before has undone it
+    keep_blocks(train.SCRATCH_BLOCK)  # once more: the freeze of the algorithm before has undone it
     rng, pixels = np.random.default_rng(0), representation.pixels(spec, config.replay)
-    env, planned = run.make_env(config, rng, training=True), plan.make(config, spec)
+    env, planned = make_env(config, rng, training=True), plan.make(config, spec)
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(0))
-    replay = run.make_replay(config, spec, planned.budget, pixels, rng)
+    replay = make_replay(config, spec, planned.budget, pixels, rng)
     frames = rng.integers(0, 256, (8, *spec.frame), np.uint8)
     action = np.zeros(spec.actions, np.float32) if spec.continuous else 0
     for n in range(replay.capacity):

@@ -122,12 +122,14 @@ def train(
         chosen, notes = resolve.started(settings, config, set_ or [])
     from rich.console import Console
 
-    from edgerl import run, summary
+    from edgerl.runs.folder import default_folder
+    from edgerl.training import summary
+    from edgerl.training import train as training
 
     for note in notes if not quiet else []:
         _complain(note)
-    folder = resume or out or run.default_folder(chosen)
-    found = run.train(chosen, folder, resume=resume is not None, quiet=quiet)
+    folder = resume or out or default_folder(chosen)
+    found = training.train(chosen, folder, resume=resume is not None, quiet=quiet)
     if not quiet:
         summary.show(found, folder, Console(highlight=False))
     if found["status"] == "memory-limit":
@@ -158,10 +160,10 @@ def evaluate(
     if seed < 0:
         raise ConfigError(f"--seed: {seed} is below 0")
     with _filming(video, video_games) as film:
-        from edgerl import evaluation, run
+        from edgerl.training.evaluate import evaluate_run, unseen
 
-        shown = evaluation.unseen if film is None else film.show
-        found = run.evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=_complain, shown=shown)
+        shown = unseen if film is None else film.show
+        found = evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=_complain, shown=shown)
         print(f"{found['env']} at step {found['step']:,}: {found['episodes']} games")
         print(f"score {found['mean']:,.1f} +- {found['std']:,.1f} ({found['min']:,.0f} to {found['max']:,.0f})")
         normalised = human_normalised(found["env"], found["mean"])

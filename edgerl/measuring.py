@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import run
 from edgerl.agents.build import make_agent
 from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec, random_action
@@ -20,6 +19,8 @@ from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels
+from edgerl.training import train
+from edgerl.training.build import make_env, make_replay
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import keep_blocks
@@ -36,8 +37,8 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
 
     Steps are taken at random and encoded by an untrained encoder: its latents take the same time and bytes.
     """
-    keep_blocks(run.SCRATCH_BLOCK)  # as a run does
-    env = run.make_env(config, np.random.default_rng(config.run.seed), training=True)
+    keep_blocks(train.SCRATCH_BLOCK)  # as a run does
+    env = make_env(config, np.random.default_rng(config.run.seed), training=True)
     taken, (budget, rng) = steps(env, STEPS), (plan.make(config, spec).budget, np.random.default_rng(0))
     raw = representation.pixels(spec, replace(config.replay, pixel_codec="raw"))
     agent = make_agent(config, raw.shape, spec.actions, np.random.default_rng(0))
@@ -82,7 +83,7 @@ def steps(env: Any, count: int) -> list[Step]:
 
 
 def _filled(config: Config, spec: EnvSpec, budget: int, pixels: Pixels, taken: list[Step]) -> Replay:
-    replay = run.make_replay(config, spec, budget, pixels, np.random.default_rng(0))
+    replay = make_replay(config, spec, budget, pixels, np.random.default_rng(0))
     for frame, action, reward, terminated, truncated in taken:
         replay.append(frame, action, reward, terminated=terminated)
         if truncated:

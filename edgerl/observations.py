@@ -8,10 +8,10 @@ import psutil
 
 from edgerl.envs.base import random_action
 from edgerl.errors import ConfigError
-from edgerl.policy import Policy
 from edgerl.replay import crops
 from edgerl.replay.representation import Pixels, pixels
-from edgerl.run import make_env
+from edgerl.training.build import make_env
+from edgerl.training.policy import Policy
 from edgerl.types import Array
 from memory_budget import format_bytes
 

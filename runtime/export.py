@@ -2,7 +2,7 @@
 
 torch.onnx.export would do the same for any module, but takes 164 MB and several seconds, in the one moment when memory
 is tightest. Stems are a dozen known operations, so we trace them with torch.fx and write the nodes; every export is
-checked against torch before it is used (`edgerl.freezing`).
+checked against torch before it is used (`edgerl.training.freeze`).
 """
 
 import operator

@@ -5,7 +5,7 @@ import os
 import signal
 from unittest import mock
 
-from edgerl.trainer import Trainer
+from edgerl.training.loop import Trainer
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import pytest
 from conftest import SNAPSHOTTED
 from plain_sac import ACTIONS, SEEN, agent
 
-from edgerl import agents, analysis, attention, configure, run, svcca
+from edgerl import agents, analysis, attention, configure, svcca
 from edgerl.agents.build import make_agent
 from edgerl.comparing import apart
 from edgerl.config.architectures import Block, Conv, Linear, latent_shape, layers
@@ -15,9 +15,10 @@ from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.layers import DATAPOINTS, Layer, Looking
 from edgerl.observations import play
-from edgerl.policy import Policy
 from edgerl.runs import snapshots
 from edgerl.settling import Rule
+from edgerl.training import train
+from edgerl.training.policy import Policy
 from edgerl.types import TimeStep
 
 RULE = Rule(0.9, 0.1)
@@ -178,7 +179,7 @@ def test_a_run_of_curl_with_random_crops(tmp_path, monkeypatch):
     """On an environment and an encoder of one's own, never frozen, with a fully connected layer for each of N = 2."""
     settings = {"env": f"{__name__}:Drift", "encoder": f"{__name__}:little", "crop": 20, "random_steps": 10}
     settings |= {"steps": 45, "freeze_at": "never", "learn_start": 12, "snapshot_every": 15}
-    run.train(configure(**TINY | settings), tmp_path / "run", quiet=True)
+    train.train(configure(**TINY | settings), tmp_path / "run", quiet=True)
     result, shown = analysis.analyze(tmp_path / "run", RULE, frames=60, layer="conv1")
     names = ["conv1", "conv2", "policy fc", "policy hidden1", "policy hidden2", "Q fc", "Q hidden1", "Q hidden2"]
     assert [each["name"] for each in result["layers"]] == names
@@ -237,7 +238,7 @@ def test_where_snapshots_began_around_the_freeze_no_safe_step_can_be_told(copied
 def test_a_run_that_has_only_begun_is_played_by_the_policy_of_its_newest_checkpoint(copied, tmp_path):
     """Killed at 130: snapshots of up to 120, of which the last is frozen, and no checkpoint but that of step 0."""
     begun = SNAPSHOTTED | {"steps": 5, "freeze_at": "never"}
-    run.train(configure(env="toy/catch", **begun), tmp_path / "begun", quiet=True)
+    train.train(configure(env="toy/catch", **begun), tmp_path / "begun", quiet=True)
     shutil.rmtree(copied / "checkpoint")
     shutil.copytree(tmp_path / "begun/checkpoint/000000000", copied / "checkpoint/000000000")
     (copied / "summary.json").unlink()

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from ale_py import roms
 
-from edgerl import run
 from edgerl.envs import atari_games, suites
 from edgerl.envs.atari_games import REPEAT, describe, rom_id
 from edgerl.errors import EnvError
+from edgerl.training import train
 
 
 def test_games_are_found_however_they_are_written():
@@ -107,7 +107,7 @@ def test_training_through_the_freeze_keeps_the_contract(small, tmp_path):
         replay={"learn_start": 500},
     )
     out = tmp_path / "run"
-    found = run.train(config, out, quiet=True)
+    found = train.train(config, out, quiet=True)
     assert found == json.loads((out / "summary.json").read_text())
     assert (found["status"], found["steps"], found["store"], found["codec"]) == ("finished", 800, "latents", "float32")
     assert found["budget"]["replay_bytes_peak"] == 3_000_000

@@ -7,12 +7,12 @@ from typing import get_args
 
 import pytest
 
-from edgerl import run
 from edgerl.config import resolve
 from edgerl.config.settings import BOUNDS, TYPES
 from edgerl.envs import suites
 from edgerl.errors import ConfigError, EnvError
 from edgerl.planning import limits, plan
+from edgerl.training import train
 
 KEYS = [(table, key) for table, keys in TYPES.items() for key in keys]
 # What is no value of a type, as TOML.
@@ -197,7 +197,7 @@ def test_set_takes_a_budget_with_and_without_quotes(value, expected):
 )
 def test_what_is_larger_than_the_machine_is_refused_before_it_is_made(text, budget, names, monkeypatch, tmp_path):
     monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: SimpleNamespace(available=10**9))
-    monkeypatch.setattr(run.agents, "make", lambda *_, **__: pytest.fail("the networks were made"))
+    monkeypatch.setattr(train.agents, "make", lambda *_, **__: pytest.fail("the networks were made"))
     with pytest.raises(ConfigError, match=names):
-        run.train(started(assignments=[text], budget=budget), tmp_path / "run")
+        train.train(started(assignments=[text], budget=budget), tmp_path / "run")
     assert not (tmp_path / "run").exists()

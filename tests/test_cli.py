@@ -81,7 +81,7 @@ def test_games_that_are_interrupted_end_in_one_line(program, snapshotted, monkey
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgerl.run.evaluate", interrupted)
+    monkeypatch.setattr("edgerl.training.train.evaluate", interrupted)
     assert program("eval", snapshotted) == (130, "", ["edgerl: interrupted"])
 
 

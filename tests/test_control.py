@@ -7,10 +7,11 @@ import pytest
 import safetensors.numpy
 from stopping import stopped_after
 
-from edgerl import envs, run
+from edgerl import envs
 from edgerl.envs import suites
 from edgerl.errors import ConfigError, EnvFailed, TrainingError
-from edgerl.evaluation import evaluate
+from edgerl.training import train
+from edgerl.training.evaluate import evaluate
 
 SHORT = {"learn_start": 40, "random_steps": 40, "batch_size": 4}
 STEPS = {"steps": 110, "freeze_at": 80, "budget": 6_000_000}
@@ -31,7 +32,7 @@ def final(folder, step):
 
 def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(small, tmp_path):
     config = small("dmc/cartpole-swingup", run=STEPS | {"eval_every": 110, "eval_episodes": 1}, replay=SHORT)
-    found = run.train(config, tmp_path / "run", quiet=True)
+    found = train.train(config, tmp_path / "run", quiet=True)
     assert (found["status"], found["algo"], found["store"], found["codec"]) == (
         "finished",
         "curl",
@@ -57,10 +58,10 @@ def test_a_resumed_run_on_reacher_is_the_uninterrupted_one(stop, small, tmp_path
     """Its target lies outside the physics' state; stopped on pixels, just before the freeze, and on latents."""
     config = small("dmc/reacher-easy", run=STEPS, replay=SHORT)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run.train(config, whole, quiet=True)
+    train.train(config, whole, quiet=True)
     with stopped_after(stop):
-        assert run.train(config, parts, quiet=True)["steps"] == stop
-    found = run.train(config, parts, resume=True, quiet=True)
+        assert train.train(config, parts, quiet=True)["steps"] == stop
+    found = train.train(config, parts, resume=True, quiet=True)
     assert (found["status"], found["episodes_restarted"]) == ("finished", 0)
     (arrays, state, rows), (again, state_again, rows_again) = final(whole, 110), final(parts, 110)
     assert arrays.keys() == again.keys()
@@ -79,7 +80,7 @@ GYM = {
 def test_a_gymnasium_task_goes_through_the_freeze_with_the_algorithm_of_its_actions(case, small, tmp_path):
     env, settings, algo, frame = GYM[case]
     config = small(env, run=STEPS, replay={"learn_start": 40} | settings)
-    found = run.train(config, tmp_path / "run", quiet=True)
+    found = train.train(config, tmp_path / "run", quiet=True)
     assert (found["status"], found["algo"], found["store"]) == ("finished", algo, "latents")
     assert found["capacity"]["paper_initial"] == 6_000_000 // frame
 
@@ -88,7 +89,7 @@ def test_a_gymnasium_task_goes_through_the_freeze_with_the_algorithm_of_its_acti
 def test_the_other_algorithms_go_through_the_same_freeze(algo, small, tmp_path):
     env = {"sac": "dmc/cartpole-swingup", "dqn": "toy/catch"}[algo]
     settings = {"sac": SHORT | {"random_crop": False, "augmentations": 1}, "dqn": {"learn_start": 40}}[algo]
-    found = run.train(small(env, run=STEPS | {"algo": algo}, replay=settings), tmp_path / "run", quiet=True)
+    found = train.train(small(env, run=STEPS | {"algo": algo}, replay=settings), tmp_path / "run", quiet=True)
     assert (found["status"], found["algo"], found["store"]) == ("finished", algo, "latents")
     assert found["freeze"]["rows_after"] == 80
 
@@ -97,7 +98,7 @@ def test_the_other_algorithms_go_through_the_same_freeze(algo, small, tmp_path):
 def test_an_algorithm_for_other_actions_is_refused_before_anything_is_made(env, algo, small, tmp_path):
     config = small(env, run={"algo": algo})
     with pytest.raises(ConfigError, match=rf"--algo: {algo} does not fit"):
-        run.train(config, tmp_path / "run", quiet=True)
+        train.train(config, tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -120,10 +121,10 @@ def test_an_environment_that_fails_leaves_a_checkpoint_to_go_on_from(small, tmp_
     with monkeypatch.context() as patch:
         patch.setattr(envs, "make", make)
         with pytest.raises(EnvFailed, match="blew up"):
-            run.train(config, tmp_path / "run", quiet=True)
+            train.train(config, tmp_path / "run", quiet=True)
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert (summary["status"], summary["steps"], summary["checkpoint"]) == ("failed", 50, "checkpoint/000000050")
-    assert run.train(config, tmp_path / "run", resume=True, quiet=True)["status"] == "finished"
+    assert train.train(config, tmp_path / "run", resume=True, quiet=True)["status"] == "finished"
 
 
 def test_a_loss_that_is_no_number_ends_the_run(small, tmp_path, monkeypatch):
@@ -138,7 +139,7 @@ def test_a_loss_that_is_no_number_ends_the_run(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(envs, "make", make)
     with pytest.raises(TrainingError, match="the metric loss is nan at step 41: training has diverged"):
-        run.train(config, tmp_path / "run", quiet=True)
+        train.train(config, tmp_path / "run", quiet=True)
     assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "failed"
 
 

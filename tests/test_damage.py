@@ -7,9 +7,10 @@ import shutil
 
 import pytest
 
-from edgerl import configure, load, run
+from edgerl import configure, load
 from edgerl.errors import CheckpointError
 from edgerl.runs.checkpoint import newest
+from edgerl.training import train
 
 SETTINGS = {"env": "toy/catch", "budget": "1.5MB", "threads": 1, "hidden": 8, "learn_start": 30, "eval_every": 0}
 SETTINGS |= {"steps": 60, "freeze_at": "never", "checkpoint_every": 20}
@@ -19,7 +20,7 @@ SETTINGS |= {"steps": 60, "freeze_at": "never", "checkpoint_every": 20}
 def finished(tmp_path_factory):
     """The folder of a finished run, with checkpoints at 40 and 60."""
     folder = tmp_path_factory.mktemp("faults") / "run"
-    run.train(configure(**SETTINGS), folder, quiet=True)
+    train.train(configure(**SETTINGS), folder, quiet=True)
     return folder
 
 
@@ -76,7 +77,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_nothing_is_changed(other, fi
     if other == "format":
         reformatted(folder / "checkpoint/000000060")
     else:
-        run.train(configure(**SETTINGS | settings), tmp_path / "other", quiet=True)
+        train.train(configure(**SETTINGS | settings), tmp_path / "other", quiet=True)
         shutil.rmtree(folder / "checkpoint")
         shutil.copytree(tmp_path / "other/checkpoint", folder / "checkpoint")
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
@@ -96,9 +97,12 @@ STEMS = {
 @pytest.mark.parametrize("damage", STEMS)
 def test_a_frozen_run_whose_stem_is_damaged_is_refused_by_name(damage, tmp_path):
     config, file = configure(**SETTINGS | {"freeze_at": 30}), tmp_path / "run/encoder.onnx"
-    run.train(config, tmp_path / "run", quiet=True)
+    train.train(config, tmp_path / "run", quiet=True)
     STEMS[damage](file)
     reason = f"^{re.escape(str(file))} (is damaged: its checksum differs|cannot be read: .+)$"
-    for go_on in (lambda: run.train(config, tmp_path / "run", resume=True, quiet=True), lambda: load(tmp_path / "run")):
+    for go_on in (
+        lambda: train.train(config, tmp_path / "run", resume=True, quiet=True),
+        lambda: load(tmp_path / "run"),
+    ):
         with pytest.raises(CheckpointError, match=reason):
             go_on()

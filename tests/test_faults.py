@@ -13,11 +13,12 @@ import pytest
 from disk import files_end_at
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from edgerl import configure, run
+from edgerl import configure
 from edgerl.errors import TrainingError
 from edgerl.runs.checkpoint import newest
 from edgerl.runs.metrics import Metrics
-from edgerl.trainer import Trainer
+from edgerl.training import train
+from edgerl.training.loop import Trainer
 
 NUMBERS = {"budget": "1.5MB", "threads": 1, "hidden": 8, "eval_every": 0, "steps": 60, "checkpoint_every": 20}
 TRAIN = ["train", "--env", "toy/catch", "--freeze-at", "never"]
@@ -156,7 +157,7 @@ def test_a_real_disk_that_is_full_for_a_while(tmp_path):
 @needs_full
 def test_a_run_goes_on_without_metrics_and_says_so_once(capsys, tmp_path):
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    assert run.train(tiny(), tmp_path, resume=True)["status"] == "finished"
+    assert train.train(tiny(), tmp_path, resume=True)["status"] == "finished"
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("edgerl:")]
     assert lines == [f"edgerl: metrics not logged: {FULL}; going on"]
     assert len(events(tmp_path)) > 5

@@ -10,10 +10,13 @@ from rich.console import Console
 from stopping import stopped_after
 from test_control import final
 
-from edgerl import configure, preflight, reports, run
+from edgerl import configure, reports
 from edgerl.envs import suites
 from edgerl.planning import plan, plan_report, plan_table
 from edgerl.reports import contents, reading
+from edgerl.training import train
+from edgerl.training.evaluate import evaluate_run
+from edgerl.training.train import introduction
 from runtime import Session
 
 TINY = {"budget": 1_500_000, "threads": 1, "steps": 12, "freeze_at": 0, "learn_start": 6, "batch_size": 2, "hidden": 8}
@@ -40,7 +43,7 @@ def tiny(env="toy/catch", **changes):
 def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, capfd):
     changes, (store, codec) = STORES[case]
     settings = tiny(**changes)
-    found = run.train(settings, tmp_path / "run")
+    found = train.train(settings, tmp_path / "run")
     said = " ".join(capfd.readouterr().err.split())
     freeze, planned = found["freeze"], plan.make(settings, suites.describe("toy/catch"))
     assert (found["status"], found["store"], found["codec"]) == ("finished", store, codec)
@@ -58,7 +61,7 @@ def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, c
     assert found["flops"]["total"] == 6 * counts.per_update(frozen=True)
     exact = 6 * counts.acting(frozen=True) + 6 * counts.exact_per_update(frozen=True)
     assert found["flops"]["exact_total"] == exact
-    scores = run.evaluate_run(tmp_path / "run", episodes=1, seed=0, threads=1, say=print)
+    scores = evaluate_run(tmp_path / "run", episodes=1, seed=0, threads=1, say=print)
     assert scores["step"] == 12
 
 
@@ -66,10 +69,10 @@ def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, c
 @pytest.mark.parametrize("stop", [1, 7])
 def test_a_resumed_run_is_the_uninterrupted_one(stop, changes, tmp_path):
     settings = tiny(**changes)
-    run.train(settings, tmp_path / "whole", quiet=True)
+    train.train(settings, tmp_path / "whole", quiet=True)
     with stopped_after(stop):
-        assert run.train(settings, tmp_path / "parts", quiet=True)["steps"] == stop
-    assert run.train(settings, tmp_path / "parts", resume=True, quiet=True)["status"] == "finished"
+        assert train.train(settings, tmp_path / "parts", quiet=True)["steps"] == stop
+    assert train.train(settings, tmp_path / "parts", resume=True, quiet=True)["status"] == "finished"
     (arrays, state, rows), (again, state_again, rows_again) = (
         final(tmp_path / "whole", 12),
         final(tmp_path / "parts", 12),
@@ -91,7 +94,7 @@ def test_parity_is_checked_on_the_pending_window(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Session, "__call__", wrong)
     with pytest.raises(RuntimeError, match="ONNX Runtime differs from torch by 1"):
-        run.train(tiny(), tmp_path / "run", quiet=True)
+        train.train(tiny(), tmp_path / "run", quiet=True)
     assert [len(windows) for windows in seen] == [1, 1]
     assert not seen[0].any()
     assert set(np.unique(seen[1])) == {0, 160, 255}  # catch's block and paddle
@@ -100,7 +103,7 @@ def test_parity_is_checked_on_the_pending_window(tmp_path, monkeypatch):
 
 def test_a_pair_of_random_encoders_is_frozen_with_four_crops_a_row(tmp_path):
     changes = {"budget": 6_000_000, "steps": 8, "learn_start": 4, "random_steps": 2}
-    found = run.train(tiny("dmc/cartpole-swingup", **changes), tmp_path / "run", quiet=True)
+    found = train.train(tiny("dmc/cartpole-swingup", **changes), tmp_path / "run", quiet=True)
     assert (found["status"], found["store"], found["replay"]["bytes_per_row"]) == ("finished", "latents", 1616)
     assert (found["freeze"]["rows_after"], found["replay"]["rows"]) == (0, 8)
 
@@ -131,7 +134,7 @@ def test_the_introduction_names_no_rows_of_pixels(tmp_path):
     for changes, says in (({}, "of 2,312 B (latents), frozen"), ({"cut": "conv1"}, "of 7,064 B (pixels), frozen")):
         settings = tiny(**changes)
         planned = plan.make(settings, suites.describe("toy/catch"))
-        text = preflight.introduction(settings, planned, None, "", tmp_path)
+        text = introduction(settings, planned, None, "", tmp_path)
         assert says + " from the start" in text
         assert "from step" not in text
 
@@ -145,7 +148,7 @@ def test_a_plan_for_people_says_when(capsys):
 def test_a_report_shows_runs_frozen_at_the_start_beside_others(tmp_path):
     changes = {"eval_every": 6, "eval_episodes": 1}
     for name, freeze_at in (("start", 0), ("later", 8), ("never", "never")):
-        run.train(tiny(freeze_at=freeze_at, **changes), tmp_path / name, quiet=True)
+        train.train(tiny(freeze_at=freeze_at, **changes), tmp_path / name, quiet=True)
     found = contents.collect(reading.read([tmp_path]), None)
     (section,) = found.sections
     variants = {variant["name"]: variant for variant in section.curves["variants"]}

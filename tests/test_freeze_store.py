@@ -6,16 +6,16 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from edgerl import run, summary
 from edgerl.config import resolve
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
-from edgerl.freezing import FEWEST, chosen
 from edgerl.planning import plan
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Latents, Stem
 from edgerl.replay.representation import Pixels
 from edgerl.runs import checkpoint
+from edgerl.training import summary, train
+from edgerl.training.freeze import FEWEST, chosen
 from memory_budget.packed import GROUP
 
 ACTION, SHAPE = np.dtype(np.uint8), (20, 20)
@@ -117,7 +117,7 @@ STORED = {  # settings, what is held in the end
 def test_the_summary_says_what_the_replay_holds(case, small, tmp_path):
     changes, (store, codec) = STORED[case]
     config = small(run={"budget": 700_000, "steps": 130, "freeze_at": 120, "learn_start": 125} | changes)
-    found = run.train(config, tmp_path / "run", quiet=True)
+    found = train.train(config, tmp_path / "run", quiet=True)
     saved = checkpoint.newest(tmp_path / "run/checkpoint")
     files = {file.stem: file.stat().st_size for file in saved.place.glob("*.raw")}
     rows, values, freeze = found["replay"]["rows"], saved.values["replay"], found["freeze"]
@@ -149,7 +149,7 @@ def test_rows_that_are_dropped_are_said(small, tmp_path, capfd):
     """Latents by choice where compressed frames are far smaller: the newest stay."""
     changes = {"store": "latents", "pixel_codec": "lz4", "budget": 620_000}
     config = small(run={"steps": 320, "freeze_at": 310, "learn_start": 315} | changes)
-    found = run.train(config, tmp_path / "run")
+    found = train.train(config, tmp_path / "run")
     freeze, after = found["freeze"], plan.make(config, suites.describe("toy/catch")).after.rows
     assert freeze["rows_before"] == 310
     assert freeze["rows_after"] == after < 310
@@ -162,7 +162,7 @@ def test_latents_by_choice_never_fail_at_the_freeze(small, tmp_path):
     """5,184 values: smaller than a frame as uint8, not as the float16 that too few rows would get."""
     changes = {"encoder": "canonical", "cut": "conv2", "store": "latents", "latent_dtype": "uint8"}
     config = small(run={"steps": 70, "freeze_at": 60, "learn_start": 65} | changes)
-    assert run.train(config, tmp_path / "run", quiet=True)["status"] == "finished"
+    assert train.train(config, tmp_path / "run", quiet=True)["status"] == "finished"
 
 
 REFUSED = {

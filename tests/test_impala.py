@@ -9,7 +9,7 @@ from test_control import final
 from torch.nn import functional
 
 import edgerl
-from edgerl import configure, run
+from edgerl import configure
 from edgerl.agents.torch_encoder import modules as encoders
 from edgerl.config import architectures
 from edgerl.config.architectures import Block, Conv, Linear
@@ -18,6 +18,7 @@ from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.planning import flops, plan
 from edgerl.replay import representation
+from edgerl.training import train
 from runtime import Session
 from runtime.export import export, parity
 
@@ -260,15 +261,15 @@ TINY = {"steps": 36, "freeze_at": 26, "learn_start": 18, "batch_size": 2, "hidde
 ])  # fmt: skip
 def test_a_run_goes_through_the_freeze_and_resumes_bit_for_bit(encoder, cut, stops, small, tmp_path):
     config = small(run={**TINY, "encoder": encoder, "cut": cut})
-    found = run.train(config, tmp_path / "whole", quiet=True)
+    found = train.train(config, tmp_path / "whole", quiet=True)
     assert (found["status"], found["store"]) == ("finished", "pixels" if cut == "block3" else "latents")
     assert found["freeze"]["parity_max_abs_diff"] <= 1e-4
     weights, state, _ = final(tmp_path / "whole", 36)
     for step in stops:
         folder = tmp_path / str(step)
         with stopped_after(step):
-            assert run.train(config, folder, quiet=True)["status"] == "interrupted"
-        assert run.train(config, folder, resume=True, quiet=True)["status"] == "finished"
+            assert train.train(config, folder, quiet=True)["status"] == "interrupted"
+        assert train.train(config, folder, resume=True, quiet=True)["status"] == "finished"
         arrays, values, _ = final(folder, 36)
         assert values == state
         assert arrays.keys() == weights.keys()
@@ -278,7 +279,9 @@ def test_a_run_goes_through_the_freeze_and_resumes_bit_for_bit(encoder, cut, sto
 
 def test_a_control_task_is_trained_with_it(small, tmp_path):
     changes = {"steps": 14, "freeze_at": 11, "learn_start": 8, "random_steps": 4, "batch_size": 2, "hidden": 16}
-    found = run.train(small("dmc/cartpole-swingup", run={**changes, "encoder": "impala"}), tmp_path / "run", quiet=True)
+    found = train.train(
+        small("dmc/cartpole-swingup", run={**changes, "encoder": "impala"}), tmp_path / "run", quiet=True
+    )
     assert (found["status"], found["store"], found["freeze"]["rows_after"]) == ("finished", "latents", 11)
     planned = found["budget"]["ledger"]["networks"]["planned"]
     assert planned > found["budget"]["ledger"]["networks"]["measured"] > 0

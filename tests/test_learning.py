@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from edgerl import run
 from edgerl.replay.buffer import Replay
+from edgerl.training import train
 
 
 @pytest.mark.parametrize("freeze_at", [1000, None], ids=["frozen at 1,000", "never frozen"])
@@ -16,14 +16,14 @@ def test_catch_is_learned(small, tmp_path, freeze_at):
     config = small(
         run={"steps": 2000, "freeze_at": freeze_at, "eval_every": 2000, "eval_episodes": 40, "budget": 10_000_000}
     )
-    found = run.train(config, tmp_path / "run", quiet=True)
+    found = train.train(config, tmp_path / "run", quiet=True)
     assert found["store"] == ("pixels" if freeze_at is None else "latents")
     assert found["returns"][-1]["mean"] >= 0.5
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(small, tmp_path):
     def weights(name, seed):
-        run.train(small(run={"seed": seed, "eval_every": 150, "eval_episodes": 2}), tmp_path / name, quiet=True)
+        train.train(small(run={"seed": seed, "eval_every": 150, "eval_episodes": 2}), tmp_path / name, quiet=True)
         return safetensors.numpy.load_file(tmp_path / name / "checkpoint/000000400/weights.safetensors")
 
     first, again, other = weights("a", 0), weights("b", 0), weights("c", 1)
@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(small, tmp_pa
 
 def test_evaluation_does_not_change_training(small, tmp_path):
     for name, every in (("with", 100), ("without", 0)):
-        run.train(small(run={"eval_every": every, "eval_episodes": 3}), tmp_path / name, quiet=True)
+        train.train(small(run={"eval_every": every, "eval_episodes": 3}), tmp_path / name, quiet=True)
     first, second = (
         safetensors.numpy.load_file(tmp_path / name / "checkpoint/000000400/weights.safetensors")
         for name in ("with", "without")
@@ -56,7 +56,7 @@ def test_evaluation_does_not_change_training(small, tmp_path):
 
 
 def test_a_freeze_before_anything_is_stored_trains_on_latents_from_the_start(small, tmp_path):
-    found = run.train(small(run={"freeze_at": 0}), tmp_path / "run", quiet=True)
+    found = train.train(small(run={"freeze_at": 0}), tmp_path / "run", quiet=True)
     assert (found["freeze"]["step"], found["freeze"]["rows_before"]) == (0, 0)
     assert found["freeze"]["parity_max_abs_diff"] <= 1e-4
     assert found["replay"]["rows"] == 400
@@ -66,7 +66,7 @@ def test_a_run_ends_at_its_multiply_adds(small, tmp_path):
     """100 updates of toy/catch on pixels, and the evaluation that belongs at the end."""
     per_update = 16 * 5 * (1_280_000 + 87_116)
     config = small(run={"stop_at_flops": 99.5 * per_update, "eval_every": 1000, "eval_episodes": 2, "freeze_at": None})
-    found = run.train(config, tmp_path / "run", quiet=True)
+    found = train.train(config, tmp_path / "run", quiet=True)
     assert (found["status"], found["steps"]) == ("finished", 300)
     assert found["flops"]["total"] == 100 * per_update
     assert [entry["step"] for entry in found["returns"]] == [300]
@@ -77,7 +77,7 @@ def test_batches_have_another_size_behind_the_freeze(small, tmp_path, monkeypatc
     sample = Replay.sample
     monkeypatch.setattr(Replay, "sample", lambda self, count, beta: sizes.append(count) or sample(self, count, beta))
     config = small(replay={"batch_size": 8, "batch_size_after_freeze": 24, "learn_start": 250})
-    found = run.train(config, tmp_path / "run", quiet=True)
+    found = train.train(config, tmp_path / "run", quiet=True)
     assert sizes == [8] * 50 + [24] * 100
     before, after = (found["flops"][f"per_update_{when}"] for when in ("before", "after"))
     conversion = found["flops"]["total"] - 50 * before - 100 * after

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgerl import run
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
+from edgerl.training import train
 from runtime import CPU, Session, providers
 from runtime.export import export
 
@@ -96,7 +96,7 @@ def test_a_model_that_no_provider_reads_is_an_error():
 
 
 def test_a_run_takes_it_through_freeze_resume_and_eval(tmp_path, program, capsys):
-    found = run.train(resolve.configured(TINY | {"ort_provider": "azure"}), tmp_path / "run")
+    found = train.train(resolve.configured(TINY | {"ort_provider": "azure"}), tmp_path / "run")
     assert re.search(rf"parity \S+ on {AZURE}\b", " ".join(capsys.readouterr().err.split()))
     assert (found["freeze"]["provider"], found["freeze"]["provider_passed_over"]) == (AZURE, None)
     code, _, lines = program("train", "--resume", tmp_path / "run", "--steps", "24")
@@ -117,7 +117,7 @@ def test_a_run_without_it_says_so_at_its_start_and_at_its_freeze(tmp_path, progr
 
 
 def test_a_resumed_run_and_a_game_may_have_lost_it(tmp_path, program, wrong):
-    run.train(resolve.configured(TINY), tmp_path / "run", quiet=True)
+    train.train(resolve.configured(TINY), tmp_path / "run", quiet=True)
     said = f"{AZURE} differs by 1, above 0.0001; the CPU encodes"
     code, _, lines = program("train", "--resume", tmp_path / "run", "--ort-provider", "azure", "--steps", "20")
     assert code == 0
@@ -126,6 +126,6 @@ def test_a_resumed_run_and_a_game_may_have_lost_it(tmp_path, program, wrong):
 
 
 def test_a_resume_names_the_unknown_one(tmp_path):
-    run.train(resolve.configured(TINY), tmp_path / "run", quiet=True)
+    train.train(resolve.configured(TINY), tmp_path / "run", quiet=True)
     with pytest.raises(ConfigError, match="--ort-provider: ONNX Runtime knows no provider 'gpu'"):
         resolve.resumed(tmp_path / "run", {"ort_provider": "gpu"})

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from edgerl import run
 from edgerl.envs.base import EnvSpec
-from edgerl.freezing import chosen
 from edgerl.planning import capacity
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Latents, Stem
 from edgerl.replay.representation import Pixels
+from edgerl.training import train
+from edgerl.training.freeze import chosen
 
 ACTION, SHAPE = np.dtype(np.uint8), (20, 20)
 
@@ -119,7 +119,7 @@ def test_training_on_compressed_frames_is_training_on_raw_ones(small, tmp_path, 
     found = {}
     for codec in ("raw", "lz4"):
         config = small(run={"steps": 320, "freeze_at": None}, replay={"learn_start": 240, "pixel_codec": codec})
-        summary = run.train(config, tmp_path / codec, quiet=True)
+        summary = train.train(config, tmp_path / codec, quiet=True)
         assert (summary["status"], summary["codec"], summary["replay"]["rows"]) == ("finished", codec, 320)
         found[codec] = safetensors.numpy.load_file(tmp_path / codec / summary["checkpoint"] / "weights.safetensors")
     assert len(drawn["raw"]) == 80

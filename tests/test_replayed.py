@@ -5,11 +5,11 @@ import pytest
 import safetensors.numpy
 from stopping import stopped_after
 
-from edgerl import run
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import EpisodeLost
+from edgerl.training import train
 
 MODULE = """
 import itertools
@@ -69,13 +69,13 @@ def walks(tmp_path, monkeypatch):
 def stopped_and_resumed(config, folder, step=105):
     """A run that a Ctrl-C ended after this step, in the middle of an episode, and then resumed."""
     with stopped_after(step):
-        assert run.train(config, folder, quiet=True)["steps"] == step
-    return run.train(config, folder, resume=True, quiet=True)
+        assert train.train(config, folder, quiet=True)["steps"] == step
+    return train.train(config, folder, resume=True, quiet=True)
 
 
 def test_playing_the_episode_again_leads_to_the_same_run(small, walks):
     config = small("walks:Walk", run={"steps": 160, "freeze_at": 130}, replay=SETTINGS)
-    whole = run.train(config, walks / "whole", quiet=True)
+    whole = train.train(config, walks / "whole", quiet=True)
     found = stopped_and_resumed(config, walks / "parts")
     assert whole["episodes_restarted"] == found["episodes_restarted"] == 0
     arrays, again = (

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from edgerl import reports, run
+from edgerl import reports
 from edgerl.config import resolve
 from edgerl.config.settings import find
 from edgerl.config.toml import load
@@ -16,6 +16,7 @@ from edgerl.reports.commands import command
 from edgerl.reports.curves import POINTS, plain
 from edgerl.reports.groups import groups
 from edgerl.sweeps import experiments
+from edgerl.training import train as run
 
 
 @pytest.fixture(scope="module")

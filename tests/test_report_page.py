@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgerl import configure, reports, run
+from edgerl import configure, reports
+from edgerl.training import train
 
 BROWSER = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -52,7 +53,7 @@ def page_file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     settings = {"env": "toy/catch", "budget": 3_000_000, "threads": 1, "steps": 400, "freeze_at": 300}
     settings |= {"eval_every": 100, "eval_episodes": 2, "checkpoint_every": 0}
-    run.train(configure(**settings), folder / "s0", quiet=True)
+    train.train(configure(**settings), folder / "s0", quiet=True)
     cells = [{"folder": "s0", "variant": HOSTILE}]
     text = (folder / "s0/config.toml").read_text()
     for name, old, new in (

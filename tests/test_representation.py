@@ -15,12 +15,12 @@ from edgerl.agents.sac import CurlSac
 from edgerl.config.settings import ReplayConfig, SacConfig
 from edgerl.config.toml import preset
 from edgerl.envs.base import EnvSpec
-from edgerl.freezing import freeze
 from edgerl.replay import crops, representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels
 from edgerl.replay.stem import ONNX_FILE, frozen
+from edgerl.training.freeze import freeze
 from runtime.export import export
 
 SPEC = EnvSpec((3, 100, 100), 3, 2, 4, continuous=True, refill=True)

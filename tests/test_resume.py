@@ -11,7 +11,6 @@ import safetensors.numpy
 from stopping import stopped_after
 from waiting import until
 
-from edgerl import run
 from edgerl.envs import suites
 from edgerl.envs.toy import Catch
 from edgerl.errors import ConfigError
@@ -20,6 +19,7 @@ from edgerl.replay.buffer import row_dtype
 from edgerl.replay.latents import latent_field
 from edgerl.replay.representation import pixel_field
 from edgerl.runs import checkpoint
+from edgerl.training import train
 
 ACTION = np.dtype(np.uint8)
 TIMED = {
@@ -74,12 +74,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(env, stops, small, tmp_path):
         replay={"learn_start": 220},
     )
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run.train(config, whole, quiet=True)
+    train.train(config, whole, quiet=True)
     for number, step in enumerate(stops):
         with stopped_after(step):
-            stopped = run.train(config, parts, resume=number > 0, quiet=True)
+            stopped = train.train(config, parts, resume=number > 0, quiet=True)
         assert (stopped["status"], stopped["steps"]) == ("interrupted", step)
-    finished = run.train(config, parts, resume=True, quiet=True)
+    finished = train.train(config, parts, resume=True, quiet=True)
     assert (finished["status"], finished["steps"]) == ("finished", 400)
     (arrays, state, raw), (again, state_again, raw_again) = final(whole, 400), final(parts, 400)
     assert arrays.keys() == again.keys()
@@ -112,14 +112,14 @@ def test_a_resumed_run_is_the_uninterrupted_one_with_every_store(store, small, t
     settings = {"budget": 1_200_000, "steps": 340, "learn_start": 285, "batch_size": 8, "hidden": 16}
     config = small(run=settings | {"pixel_codec": "lz4", "latent_dtype": "uint8"} | changes)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    found = run.train(config, whole, quiet=True)
+    found = train.train(config, whole, quiet=True)
     assert (found["status"], found["codec"]) == ("finished", codec)
     assert found["replay"]["rows"] < 340
     for number, step in enumerate(stops):
         with stopped_after(step):
-            stopped = run.train(config, parts, resume=number > 0, quiet=True)
+            stopped = train.train(config, parts, resume=number > 0, quiet=True)
         assert (stopped["status"], stopped["steps"]) == ("interrupted", step)
-    run.train(config, parts, resume=True, quiet=True)
+    train.train(config, parts, resume=True, quiet=True)
     (arrays, state, raw), (again, state_again, raw_again) = final(whole, 340), final(parts, 340)
     assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
     assert state == state_again
@@ -131,15 +131,15 @@ def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encod
     """Frozen behind conv1, 32 x 16 x 16 floats; and the resumed run is the uninterrupted one here too."""
     config = small(run={"budget": 1_500_000}, replay={"learn_start": 220}, agent={"cut": "conv1"})
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    found = run.train(config, whole, quiet=True)
+    found = train.train(config, whole, quiet=True)
     assert (found["store"], found["codec"]) == ("pixels", "raw")
     assert found["capacity"]["after_freeze"] == found["capacity"]["initial"] == found["replay"]["projected_rows"]
     assert found["freeze"]["parity_max_abs_diff"] < 1e-4
     counts = plan.make(config, suites.describe("toy/catch")).flops
     assert found["flops"]["per_update_after"] == counts.heads * 16 * 5 + counts.encoder * (2 * 16 + 1)
     with stopped_after(350):
-        run.train(config, parts, quiet=True)
-    run.train(config, parts, resume=True, quiet=True)
+        train.train(config, parts, quiet=True)
+    train.train(config, parts, resume=True, quiet=True)
     (arrays, state, raw), (again, state_again, raw_again) = final(whole, 400), final(parts, 400)
     assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
     assert (state, raw) == (state_again, raw_again)
@@ -178,7 +178,7 @@ def test_a_run_killed_without_warning_resumes_from_its_last_checkpoint(small, ed
 
 
 def test_a_damaged_checkpoint_is_passed_over_by_name(small, edgerl, tmp_path):
-    run.train(small(run={"checkpoint_every": 100, "steps": 300, "freeze_at": None}), tmp_path / "run", quiet=True)
+    train.train(small(run={"checkpoint_every": 100, "steps": 300, "freeze_at": None}), tmp_path / "run", quiet=True)
     rows = tmp_path / "run/checkpoint/000000300/rows.raw"
     data = bytearray(rows.read_bytes())
     data[len(data) // 2] ^= 1
@@ -191,9 +191,9 @@ def test_a_damaged_checkpoint_is_passed_over_by_name(small, edgerl, tmp_path):
 
 
 def test_a_run_that_is_under_way_is_not_resumed_by_another_process(small, tmp_path):
-    run.train(small(run={"steps": 50, "freeze_at": None}), tmp_path / "run", quiet=True)
-    with run.locked(tmp_path / "run"), pytest.raises(ConfigError, match="another process"):
-        run.train(small(run={"freeze_at": None}), tmp_path / "run", resume=True, quiet=True)
+    train.train(small(run={"steps": 50, "freeze_at": None}), tmp_path / "run", quiet=True)
+    with train.locked(tmp_path / "run"), pytest.raises(ConfigError, match="another process"):
+        train.train(small(run={"freeze_at": None}), tmp_path / "run", resume=True, quiet=True)
 
 
 REFUSED = {
@@ -207,7 +207,7 @@ REFUSED = {
 
 
 def test_what_may_not_change_at_resume_is_refused_by_name(small, edgerl, tmp_path):
-    run.train(small(run={"steps": 50, "freeze_at": None}), tmp_path / "run", quiet=True)
+    train.train(small(run={"steps": 50, "freeze_at": None}), tmp_path / "run", quiet=True)
     before = (tmp_path / "run/config.toml").read_text()
     for arguments, option in REFUSED.values():
         ended = edgerl("train", "--resume", tmp_path / "run", *arguments)
@@ -221,5 +221,5 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(small, tmp_path):
     config = small(run={"steps": 30, "freeze_at": None})
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.toml").write_text(config.to_toml())
-    found = run.train(config, tmp_path / "run", resume=True, quiet=True)
+    found = train.train(config, tmp_path / "run", resume=True, quiet=True)
     assert (found["status"], found["steps"]) == ("finished", 30)

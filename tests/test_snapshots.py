@@ -15,11 +15,13 @@ from conftest import SNAPSHOTTED
 from plain_sac import agent
 from stopping import stopped_after
 
-from edgerl import configure, run
+from edgerl import configure
 from edgerl.agents.build import make_agent
 from edgerl.errors import CheckpointError
 from edgerl.runs import snapshots
-from edgerl.runs.snapshots import Snapshot, due
+from edgerl.runs.snapshots import Snapshot
+from edgerl.training import train
+from edgerl.training.loop import snapshot_due
 
 STEPS = [0, 40, 80, 110, 120, 160, 170]  # every 40; T_f; the end
 FULL = os.strerror(errno.ENOSPC)
@@ -44,7 +46,7 @@ def contents(folder):
 
 def test_when_they_are_due():
     def taken(every, freeze_at="never", end=10):
-        return [n for n in range(end + 1) if due(n, every, freezing=n == freeze_at, done=n == end)]
+        return [n for n in range(end + 1) if snapshot_due(n, every, freezing=n == freeze_at, done=n == end)]
 
     assert taken(0, freeze_at=5) == []
     assert taken(4) == [0, 4, 8, 10]
@@ -76,7 +78,7 @@ def test_the_last_one_is_the_last_checkpoints_and_the_stem_changes_until_the_fre
 
 
 def test_they_change_nothing_of_the_training(snapshotted, tmp_path):
-    run.train(tiny(snapshot_every=0), tmp_path / "run", quiet=True)
+    train.train(tiny(snapshot_every=0), tmp_path / "run", quiet=True)
     assert not (tmp_path / "run/snapshots").exists()
     last, again = weights(snapshotted, 170), weights(tmp_path / "run", 170)
     assert all(np.array_equal(last[name], again[name]) for name in last)
@@ -86,9 +88,9 @@ def test_they_change_nothing_of_the_training(snapshotted, tmp_path):
 def test_a_resumed_run_leaves_the_same(stop, snapshotted, tmp_path):
     """Stopped at a snapshot, between two, at the freeze, and behind it."""
     with stopped_after(stop):
-        run.train(tiny(), tmp_path / "run", quiet=True)
+        train.train(tiny(), tmp_path / "run", quiet=True)
     assert list(contents(tmp_path / "run")) == [step for step in STEPS if step <= stop]
-    run.train(tiny(), tmp_path / "run", resume=True, quiet=True)
+    train.train(tiny(), tmp_path / "run", resume=True, quiet=True)
     assert contents(tmp_path / "run") == contents(snapshotted)
     logged = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in logged if "snapshot/bytes" in line] == STEPS
@@ -102,13 +104,13 @@ def test_those_later_than_the_checkpoint_a_run_resumes_from_are_written_anew(sna
     snapshots.place(folder, 170).unlink()
     shutil.copy(snapshots.place(folder, 0), snapshots.place(folder, 160))
     (folder / "snapshots/.000000165.safetensors.part").write_bytes(b"half")
-    run.train(tiny(), folder, resume=True, quiet=True)
+    train.train(tiny(), folder, resume=True, quiet=True)
     assert contents(folder) == contents(snapshotted)
     assert list((folder / "snapshots").glob(".*")) == []
 
 
 def test_how_often_may_change_at_resume(program, tmp_path):
-    run.train(tiny(snapshot_every=0, steps=50, freeze_at="never"), tmp_path / "run", quiet=True)
+    train.train(tiny(snapshot_every=0, steps=50, freeze_at="never"), tmp_path / "run", quiet=True)
     code, _, errors = program(
         "train", "--resume", tmp_path / "run", "--steps", 70, "--snapshot-every", 10, "--quiet"
     )  # fmt: skip

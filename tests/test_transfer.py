@@ -13,12 +13,12 @@ from test_sweep_grid import config_of
 from transfers import tiny, trained
 
 import edgerl
-from edgerl import run
 from edgerl.config import resolve, toml
 from edgerl.errors import ConfigError
 from edgerl.reports.commands import command
 from edgerl.runs import checkpoint
-from edgerl.trainer import Trainer
+from edgerl.training import train
+from edgerl.training.loop import Trainer
 from runtime import Session, model_file
 
 
@@ -29,7 +29,7 @@ def sources(tmp_path_factory):
 
 def begun(folder, name, source, **changes):
     """A run that begins with a source's networks; its summary."""
-    return run.train(tiny(encoder_from=str(source), **changes), folder / name, quiet=True)
+    return train.train(tiny(encoder_from=str(source), **changes), folder / name, quiet=True)
 
 
 def arrays(folder, step):
@@ -70,7 +70,7 @@ def test_heads_are_drawn_as_without_a_transfer(sources, tmp_path):
     begun(tmp_path, "one", sources["whole"], seed=1)
     begun(tmp_path, "again", sources["whole"], seed=1)
     begun(tmp_path, "other", sources["whole"], seed=2)
-    run.train(tiny(seed=1), tmp_path / "fresh", quiet=True)
+    train.train(tiny(seed=1), tmp_path / "fresh", quiet=True)
     one, other, fresh = (arrays(tmp_path / name, 0) for name in ("one", "other", "fresh"))
     heads = [name for name in one if ".head." in name]
     assert all(np.array_equal(one[name], fresh[name]) for name in heads)
@@ -108,9 +108,9 @@ def test_the_encoder_goes_from_one_algorithm_to_another(sources, tmp_path):
 def test_a_pair_of_encoders_goes_from_task_to_task(tmp_path):
     """Cartpole to another task of one action, frozen behind the convolutions; then all of that for one more."""
     changes = {"budget": 6_000_000, "steps": 6, "learn_start": 2, "random_steps": 2}
-    run.train(tiny("dmc/cartpole-swingup", **changes), tmp_path / "whole", quiet=True)
+    train.train(tiny("dmc/cartpole-swingup", **changes), tmp_path / "whole", quiet=True)
     changes |= {"freeze_at": 0, "cut": "conv4"}
-    one = run.train(
+    one = train.train(
         tiny("dmc/pendulum-swingup", encoder_from=str(tmp_path / "whole"), **changes), tmp_path / "one", quiet=True
     )
     assert (one["status"], one["store"], one["freeze"]["rows_after"]) == ("finished", "pixels", 0)
@@ -118,7 +118,7 @@ def test_a_pair_of_encoders_goes_from_task_to_task(tmp_path):
     parts = [name for name in own if name.startswith("net.encoders.")]
     assert len(parts) == 2 * 4 + 2 * 4
     assert all(np.array_equal(own[name], theirs[name]) for name in parts)
-    two = run.train(
+    two = train.train(
         tiny("dmc/pendulum-swingup", encoder_from=str(tmp_path / "one"), transfer="all", **changes | {"cut": "fc"}),
         tmp_path / "two",
         quiet=True,
@@ -136,11 +136,11 @@ def test_a_pair_of_encoders_goes_from_task_to_task(tmp_path):
 def test_a_resumed_run_needs_the_source_no_more(freeze_at, sources, tmp_path):
     source = shutil.copytree(sources["frozen early"], tmp_path / "source")
     settings = tiny(encoder_from=str(source), transfer="all", freeze_at=freeze_at)
-    whole = run.train(settings, tmp_path / "whole", quiet=True)
+    whole = train.train(settings, tmp_path / "whole", quiet=True)
     with stopped_after(8):
-        assert run.train(settings, tmp_path / "parts", quiet=True)["status"] == "interrupted"
+        assert train.train(settings, tmp_path / "parts", quiet=True)["status"] == "interrupted"
     shutil.rmtree(source)
-    found = run.train(toml.load(tmp_path / "parts/config.toml"), tmp_path / "parts", resume=True, quiet=True)
+    found = train.train(toml.load(tmp_path / "parts/config.toml"), tmp_path / "parts", resume=True, quiet=True)
     assert (found["status"], found["transfer"]) == ("finished", whole["transfer"])
     weights, state, rows = final(tmp_path / "whole", 12)
     weights_again, state_again, rows_again = final(tmp_path / "parts", 12)
@@ -154,7 +154,7 @@ def test_killed_between_its_first_checkpoint_and_the_freeze_a_run_is_frozen_at_t
 ):
     source = shutil.copytree(sources["whole"], tmp_path / "source")
     settings = tiny(encoder_from=str(source), freeze_at=0)
-    run.train(settings, tmp_path / "whole", quiet=True)
+    train.train(settings, tmp_path / "whole", quiet=True)
 
     def killed(trainer):
         raise KeyboardInterrupt
@@ -162,10 +162,10 @@ def test_killed_between_its_first_checkpoint_and_the_freeze_a_run_is_frozen_at_t
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "freeze", killed)
         with pytest.raises(KeyboardInterrupt):
-            run.train(settings, tmp_path / "parts", quiet=True)
+            train.train(settings, tmp_path / "parts", quiet=True)
     assert not (tmp_path / "parts/encoder.onnx").exists()
     shutil.rmtree(source)
-    assert run.train(settings, tmp_path / "parts", resume=True, quiet=True)["freeze"]["step"] == 0
+    assert train.train(settings, tmp_path / "parts", resume=True, quiet=True)["freeze"]["step"] == 0
     weights, state, rows = final(tmp_path / "whole", 12)
     weights_again, state_again, rows_again = final(tmp_path / "parts", 12)
     assert same(weights, weights_again)
@@ -177,16 +177,16 @@ def test_killed_before_its_first_checkpoint_a_run_begins_again_with_the_source(s
     settings = tiny(encoder_from=str(source))
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.toml").write_text(settings.to_toml())
-    assert run.train(settings, tmp_path / "run", resume=True, quiet=True)["transfer"]["step"] == 12
+    assert train.train(settings, tmp_path / "run", resume=True, quiet=True)["transfer"]["step"] == 12
     shutil.rmtree(tmp_path / "run/checkpoint")
     shutil.rmtree(source)
     with pytest.raises(ConfigError, match=r"^--encoder-from: there is no folder"):
-        run.train(settings, tmp_path / "run", resume=True, quiet=True)
+        train.train(settings, tmp_path / "run", resume=True, quiet=True)
 
 
 def test_a_checkpoint_of_before_there_was_a_transfer_is_resumed(tmp_path):
     with stopped_after(8):
-        run.train(tiny(), tmp_path / "run", quiet=True)
+        train.train(tiny(), tmp_path / "run", quiet=True)
     place = tmp_path / "run/checkpoint/000000008/state.json"
     state = json.loads(place.read_text())
     del state["trainer"]["origin"], state["checksum"]
@@ -195,7 +195,7 @@ def test_a_checkpoint_of_before_there_was_a_transfer_is_resumed(tmp_path):
     kept = [line for line in text.splitlines() if not line.startswith(("encoder_from", "transfer"))]
     assert len(kept) == len(text.splitlines()) - 2
     (tmp_path / "run/config.toml").write_text("\n".join(kept))
-    found = run.train(toml.load(tmp_path / "run/config.toml"), tmp_path / "run", resume=True, quiet=True)
+    found = train.train(toml.load(tmp_path / "run/config.toml"), tmp_path / "run", resume=True, quiet=True)
     assert (found["status"], found["transfer"]) == ("finished", None)
 
 

@@ -5,9 +5,10 @@ import shutil
 import pytest
 from transfers import tiny, trained
 
-from edgerl import configure, run, transfer
+from edgerl import configure
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
+from edgerl.training import train, transfer
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_what_cannot_be_taken_is_one_line_that_names_both_and_nothing_is_made(ca
 def test_a_pair_of_encoders_is_not_one(tmp_path):
     """Rainbow with CURL's encoder, on windows as large."""
     source = tmp_path / "source"
-    run.train(tiny(encoder="curl", steps=1), source, quiet=True)
+    train.train(tiny(encoder="curl", steps=1), source, quiet=True)
     control = configure(
         env="dmc/pendulum-swingup", crop=0, random_crop=False, augmentations=1, encoder_from=str(source)
     )

@@ -22,7 +22,7 @@ from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvFailed
-from edgerl.evaluation import evaluate, unseen
+from edgerl.training.evaluate import evaluate, unseen
 from edgerl.types import TimeStep
 from edgerl.video import Video, framed, picture
 

@@ -7,13 +7,13 @@ import pytest
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import edgerl
-from edgerl import run
 from edgerl.agents.build import make_agent
 from edgerl.envs import suites
-from edgerl.freezing import freeze
 from edgerl.planning import plan, workload
 from edgerl.planning.workload import Work
 from edgerl.replay import representation
+from edgerl.training.build import make_replay
+from edgerl.training.freeze import freeze
 
 
 class Count(TorchDispatchMode):
@@ -45,7 +45,7 @@ def counted(algo, env, encoder, folder):
         config = dataclasses.replace(config, agent=greedy)
     rng = np.random.default_rng(0)
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(0))
-    replay = run.make_replay(config, spec, planned.budget, pixels, rng)
+    replay = make_replay(config, spec, planned.budget, pixels, rng)
     for _ in range(60):
         action = rng.uniform(-1, 1, spec.actions) if spec.continuous else int(rng.integers(spec.actions))
         replay.append(rng.integers(0, 256, spec.frame, np.uint8), action, 0.0, terminated=False)

@@ -1,6 +1,7 @@
 """Tiny runs to begin others with."""
 
-from edgerl import configure, run
+from edgerl import configure
+from edgerl.training import train
 
 TINY = {"budget": 1_500_000, "threads": 1, "steps": 12, "learn_start": 6, "batch_size": 2, "hidden": 8}
 TINY |= {"eval_every": 0, "checkpoint_every": 0}
@@ -21,5 +22,5 @@ def trained(folder):
     """Folders of finished runs to begin with, by name."""
     folders = {name: folder / name.replace(" ", "-") for name in SOURCES}
     for name, folder in folders.items():
-        run.train(tiny(**SOURCES[name]), folder, quiet=True)
+        train.train(tiny(**SOURCES[name]), folder, quiet=True)
     return folders

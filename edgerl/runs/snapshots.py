@@ -5,9 +5,7 @@ and what only CURL's contrast has. Before the freeze that is the whole network, 
 stem, which no longer changes, is in the snapshot of T_f itself (taken just before the freeze), and in encoder.onnx.
 """
 
-import contextlib
 import hashlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +19,6 @@ from edgerl.types import Array
 
 if TYPE_CHECKING:
     from edgerl.agents.agent import Agent
-    from edgerl.trainer import Trainer
 
 # What an agent's arrays begin with that only training needs.
 LEFT_OUT = ("optimizer.", "target.", "net.target_", "net.contrast", "net.log_alpha")
@@ -34,31 +31,6 @@ class Snapshot:
     step: int
     cut: str | None
     arrays: dict[str, Array]
-
-
-def keep(trainer: "Trainer") -> None:
-    """Write the trainer's snapshot, where one is due now and not there yet.
-
-    No run ends for want of one: where the disk refuses it, that is said, and nothing half-written stays.
-    """
-    run, step = trainer.config.run, trainer.step
-    freezing = step == run.freeze_at and trainer.freeze_report is None
-    file = place(trainer.folder, step)
-    if not due(step, run.snapshot_every, freezing=freezing, done=trainer.done) or file.exists():
-        return
-    arrays, values = trainer.agent.state()
-    try:
-        save(trainer.folder, Snapshot(step, values["cut"], weights(arrays)))
-    except OSError as error:
-        with contextlib.suppress(OSError):  # an error: told with --quiet too
-            print(f"edgerl: step {step:,}: no snapshot: {error.strerror}; going on", file=sys.stderr)
-        return
-    trainer.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
-
-
-def due(step: int, every: int, *, freezing: bool, done: bool) -> bool:
-    """Whether one is due after `step`: at 0, every `every` steps (0: never), just before the freeze, and at the end."""
-    return every > 0 and (step % every == 0 or freezing or done)
 
 
 def weights(arrays: dict[str, Array]) -> dict[str, Array]:

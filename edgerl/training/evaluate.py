@@ -1,6 +1,7 @@
 """Scores: whole games without learning or exploration."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.envs.base import Environment, random_action
 from edgerl.replay.representation import Representation
+from edgerl.training.build import make_env
+from edgerl.training.policy import Policy
 
 Shown = Callable[[Environment, int, float], None]
 
@@ -64,3 +67,33 @@ def statistics(scores: list[float]) -> dict[str, Any]:
         "max": float(np.max(scores)),
         "scores": scores,
     }
+
+
+def evaluate_run(
+    folder: Path,
+    *,
+    episodes: int,
+    seed: int,
+    threads: int,
+    say: Callable[[str], None],
+    shown: Shown = unseen,
+) -> dict[str, Any]:
+    """Play whole games with a run's newest checkpoint; returns their statistics, with `step` and `env`.
+
+    `shown`: see `evaluate`.
+    Raises ConfigError or CheckpointError, in one line, where the folder holds no run that can be read.
+    """
+    policy = Policy(folder, threads=threads)
+    for line in policy.passed:
+        say(f"passed over: {line}")
+    run = policy.config.run
+    scores = evaluate(
+        policy.agent,
+        policy.representation,
+        make_env(policy.config, np.random.default_rng(seed), training=False),
+        episodes=episodes,
+        epsilon=run.eval_epsilon,
+        rng=np.random.default_rng(seed),
+        shown=shown,
+    )
+    return {"env": run.env, "step": policy.step, **statistics(scores)}

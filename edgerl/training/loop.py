@@ -9,21 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import resuming
 from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
 from edgerl.envs.base import Environment
 from edgerl.errors import EnvFailed, TrainingError
-from edgerl.evaluation import evaluate, statistics
-from edgerl.freezing import freeze, told
 from edgerl.planning import flops, ledger
 from edgerl.planning.plan import Plan
 from edgerl.replay.buffer import Replay
 from edgerl.replay.representation import Pixels, chunk
-from edgerl.runs import checkpoint, snapshots
+from edgerl.runs import checkpoint
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
-from edgerl.stopwatch import Stopwatch
+from edgerl.runs.snapshots import Snapshot, place, save, weights
+from edgerl.training import resume
+from edgerl.training.evaluate import evaluate, statistics
+from edgerl.training.freeze import freeze, told
+from edgerl.training.stopwatch import Stopwatch
 from memory_budget import Ledger, Watchdog, format_bytes, rss_bytes
 from memory_budget.malloc import trim
 
@@ -80,7 +81,7 @@ class Trainer:
             ):
                 with self.surviving():
                     self.evaluate()
-            snapshots.keep(self)
+            keep_snapshot(self)
             if self.stopping or self.done:
                 break
             if self.step == 0 or due(self.step, run.checkpoint_every, done=False):
@@ -273,7 +274,7 @@ class Trainer:
 
         Where the disk refuses one that is not `needed`, the run says so and goes on; the older ones stay whole.
         """
-        arrays, values, raw = resuming.state(self)
+        arrays, values, raw = resume.state(self)
         try:
             self.checkpoint = checkpoint.save(self.folder / "checkpoint", self.step, arrays, values, raw)
         except OSError as error:
@@ -289,3 +290,28 @@ class Trainer:
 def due(step: int, every: int, *, done: bool) -> bool:
     """Whether something done every `every` steps (0: never) and when the run is done is due after `step`."""
     return every > 0 and step > 0 and (step % every == 0 or done)
+
+
+def keep_snapshot(trainer: "Trainer") -> None:
+    """Write the trainer's snapshot, where one is due now and not there yet.
+
+    No run ends for want of one: where the disk refuses it, that is said, and nothing half-written stays.
+    """
+    run, step = trainer.config.run, trainer.step
+    freezing = step == run.freeze_at and trainer.freeze_report is None
+    file = place(trainer.folder, step)
+    if not snapshot_due(step, run.snapshot_every, freezing=freezing, done=trainer.done) or file.exists():
+        return
+    arrays, values = trainer.agent.state()
+    try:
+        save(trainer.folder, Snapshot(step, values["cut"], weights(arrays)))
+    except OSError as error:
+        with contextlib.suppress(OSError):  # an error: told with --quiet too
+            print(f"edgerl: step {step:,}: no snapshot: {error.strerror}; going on", file=sys.stderr)
+        return
+    trainer.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
+
+
+def snapshot_due(step: int, every: int, *, freezing: bool, done: bool) -> bool:
+    """Whether one is due after `step`: at 0, every `every` steps (0: never), just before the freeze, and at the end."""
+    return every > 0 and (step % every == 0 or freezing or done)

@@ -1,7 +1,7 @@
-"""A run from its configuration to its summary: check, build, train, report; and the evaluation of a finished one."""
+"""A run from its configuration to its summary: check, build, train, report."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -9,32 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import preflight, resuming, summary, transfer
 from edgerl.agents.build import make_agent
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
-from edgerl.envs import suites
-from edgerl.envs.base import Environment, EnvSpec
 from edgerl.errors import ConfigError
-from edgerl.evaluation import Shown, evaluate, statistics, unseen
-from edgerl.freezing import rehearse
 from edgerl.planning import forecast, limits, plan
-from edgerl.policy import Policy
+from edgerl.planning.capacity import Store
+from edgerl.planning.plan import Plan
 from edgerl.replay import representation
-from edgerl.replay.buffer import Replay
 from edgerl.runs import checkpoint
 from edgerl.runs.files import write_whole
 from edgerl.runs.folder import check_folder, default_folder, locked, make_folder
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
 from edgerl.runs.signals import handling
-from edgerl.trainer import Trainer
-from memory_budget import Watchdog, rss_bytes
+from edgerl.training import summary, transfer
+from edgerl.training.build import make_env, make_replay
+from edgerl.training.freeze import rehearse
+from edgerl.training.loop import Trainer
+from edgerl.training.resume import go_on
+from memory_budget import Watchdog, format_bytes, rss_bytes
 from memory_budget.malloc import keep_blocks, trim
 
 SCRATCH_BLOCK = 32 * 2**20  # bytes: what a training step frees is kept for the next
-
-__all__ = ["default_folder", "evaluate_run", "locked", "train"]
 
 
 def train(config: Config, out: Path | None = None, *, resume: bool = False, quiet: bool = False) -> dict[str, Any]:
@@ -83,7 +80,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
         replay = make_replay(config, env.spec, planned.budget, pixels, replay_rng)
         elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
         with Watchdog(limit) as watchdog, Reporter(run.steps, quiet=quiet, elsewhere=elsewhere) as reporter:
-            reporter.say(preflight.introduction(config, planned, limit, source, folder))
+            reporter.say(introduction(config, planned, limit, source, folder))
             if passed is not None and saved is None:  # a resumed run says it of the stem it has, or at its freeze
                 reporter.say(f"--ort-provider: {passed}")
             if profile is not None:
@@ -111,7 +108,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
                 if saved is None:
                     env.reset()
                 else:
-                    resuming.go_on(trainer, saved)
+                    go_on(trainer, saved)
                     write_config(config, folder)
                 try:
                     status = trainer.run()
@@ -126,36 +123,6 @@ def write_config(config: Config, folder: Path) -> None:
     write_whole(folder / "config.toml", config.to_toml().encode())
 
 
-def make_replay(
-    config: Config, spec: EnvSpec, budget: int, pixels: representation.Pixels, rng: np.random.Generator
-) -> Replay:
-    """The configured replay in `budget` bytes, empty; `rng` draws its batches."""
-    replay = config.replay
-    return Replay(
-        budget,
-        pixels,
-        spec.action,
-        n_step=replay.n_step,
-        gamma=replay.gamma,
-        omega=replay.omega,
-        rng=rng,
-        sampling=replay.sampling,
-    )
-
-
-def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> Environment:
-    """The configured environment, to train on or to be scored on."""
-    run = config.run
-    return suites.make(
-        run.env,
-        rng,
-        training=training,
-        sticky_actions=run.sticky_actions,
-        full_action_set=run.full_action_set,
-        action_repeat=run.action_repeat,
-    )
-
-
 @contextmanager
 def interruptible(trainer: Trainer) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the training after the step under way; a second Ctrl-C ends it at once."""
@@ -168,31 +135,31 @@ def interruptible(trainer: Trainer) -> Iterator[None]:
         yield
 
 
-def evaluate_run(
-    folder: Path,
-    *,
-    episodes: int,
-    seed: int,
-    threads: int,
-    say: Callable[[str], None],
-    shown: Shown = unseen,
-) -> dict[str, Any]:
-    """Play whole games with a run's newest checkpoint; returns their statistics, with `step` and `env`.
-
-    `shown`: see `evaluate`.
-    Raises ConfigError or CheckpointError, in one line, where the folder holds no run that can be read.
-    """
-    policy = Policy(folder, threads=threads)
-    for line in policy.passed:
-        say(f"passed over: {line}")
-    run = policy.config.run
-    scores = evaluate(
-        policy.agent,
-        policy.representation,
-        make_env(policy.config, np.random.default_rng(seed), training=False),
-        episodes=episodes,
-        epsilon=run.eval_epsilon,
-        rng=np.random.default_rng(seed),
-        shown=shown,
+def introduction(config: Config, plan: Plan, limit: int | None, source: str, folder: Path) -> str:
+    """The lines a run starts with: what will be done, in which bytes, and where it goes."""
+    run = config.run
+    rows = _rows(plan.before)
+    if run.freeze_at is not None:
+        what = _rows(plan.after)
+        if plan.after.stores == "pixels":
+            what = f"frozen, still pixels: {plan.latents.rows:,} rows of latents would be {plan.latents.row:,} B each"
+        rows += f", from step {run.freeze_at:,} {what}"
+    if run.freeze_at == 0:
+        rows = f"{_rows(plan.after)}, frozen from the start"
+    profile = load_device(run.device)
+    device = f"{profile.name}: " if profile else ""
+    threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
+    bound = f"; process limit {format_bytes(limit)} ({source})" if limit is not None else ""
+    return (
+        f"{run.env}, {run.algo}, {run.steps:,} steps, seed {run.seed}\n"
+        f"replay  {format_bytes(plan.budget)}: {rows}\n"
+        f"machine {device}{threads}{bound}\n"
+        f"folder  {folder}"
     )
-    return {"env": run.env, "step": policy.step, **statistics(scores)}
+
+
+def _rows(store: Store) -> str:
+    what = store.stores if store.codec in ("raw", "float32") else f"{store.stores}, {store.codec}"
+    if store.varies:
+        return f"{store.rows:,} rows or more, each of {store.row:,} B or less ({what})"
+    return f"{store.rows:,} rows of {store.row:,} B ({what})"

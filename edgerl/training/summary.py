@@ -7,11 +7,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgerl import transfer
 from edgerl.planning import forecast
 from edgerl.runs import versions
 from edgerl.runs.files import write_whole
-from edgerl.trainer import Trainer
+from edgerl.training import transfer
+from edgerl.training.loop import Trainer
 from memory_budget import format_bytes
 
 FREEZE_KEYS = (

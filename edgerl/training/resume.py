@@ -9,7 +9,7 @@ from edgerl.runs import checkpoint, snapshots
 from edgerl.types import Array
 
 if TYPE_CHECKING:
-    from edgerl.trainer import Trainer
+    from edgerl.training.loop import Trainer
 
 KEPT = (  # of the trainer itself
     "step",

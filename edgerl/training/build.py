@@ -1,0 +1,39 @@
+"""The parts of a run, as its configuration asks for them."""
+
+import numpy as np
+
+from edgerl.config.settings import Config
+from edgerl.envs import suites
+from edgerl.envs.base import Environment, EnvSpec
+from edgerl.replay import representation
+from edgerl.replay.buffer import Replay
+
+
+def make_replay(
+    config: Config, spec: EnvSpec, budget: int, pixels: representation.Pixels, rng: np.random.Generator
+) -> Replay:
+    """The configured replay in `budget` bytes, empty; `rng` draws its batches."""
+    replay = config.replay
+    return Replay(
+        budget,
+        pixels,
+        spec.action,
+        n_step=replay.n_step,
+        gamma=replay.gamma,
+        omega=replay.omega,
+        rng=rng,
+        sampling=replay.sampling,
+    )
+
+
+def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> Environment:
+    """The configured environment, to train on or to be scored on."""
+    run = config.run
+    return suites.make(
+        run.env,
+        rng,
+        training=training,
+        sticky_actions=run.sticky_actions,
+        full_action_set=run.full_action_set,
+        action_repeat=run.action_repeat,
+    )
