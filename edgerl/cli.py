@@ -12,8 +12,8 @@ from edgerl import cli_analysis, cli_devices, cli_sweeps
 from edgerl.config import resolve
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
+from edgerl.experiments.reports.human_scores import human_normalised
 from edgerl.planning import plan_table
-from edgerl.scores import human_normalised
 from memory_budget import Watchdog
 
 EXIT = {"finished": 0, "memory-limit": 3, "interrupted": 130, "failed": 1}
@@ -177,7 +177,7 @@ def _filming(file: Path | None, games: int) -> contextlib.AbstractContextManager
     """What films the games, or nothing where no file is named; checked now, so before the games are played."""
     if file is None:
         return contextlib.nullcontext()
-    from edgerl.video import Video
+    from edgerl.experiments.video.video import Video
 
     return Video(file, games)
 
@@ -228,10 +228,10 @@ def plan(
     if measure:
         from rich.console import Console
 
-        from edgerl import measuring
+        from edgerl.experiments.calibration import stores
 
         with Console(stderr=True).status("measuring every store on real steps"):
-            rungs = measuring.ladder(chosen, spec)
+            rungs = stores.ladder(chosen, spec)
         reports = [each | {"measured": rungs} for each in reports]
     if json:
         from json import dumps
@@ -245,7 +245,7 @@ def plan(
     console = Console(highlight=False)
     plan_table.show(chosen, reports, console)
     if rungs is not None:
-        measuring.show(rungs, chosen, console)
+        stores.show(rungs, chosen, console)
 
 
 app.command(short_help="train a grid of runs: environments, budgets, freezes, seeds")(cli_sweeps.sweep)

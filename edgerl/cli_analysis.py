@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edgerl.errors import ConfigError
+from edgerl.experiments.analysis.output import check, show, write
 
 
 def analyze(
@@ -41,14 +42,12 @@ def analyze(
             raise ConfigError(f"--{name}: {share:g} is not from 0 to 1")
     from rich.console import Console
 
-    from edgerl.reports import analysed
-
-    analysed.check(out)
-    from edgerl import analysis
-    from edgerl.settling import Rule
+    check(out)
+    from edgerl.experiments.analysis.analyze import analyze as analyze_run
+    from edgerl.experiments.analysis.safe_freeze import Rule
 
     with Console(stderr=True).status("reading snapshots") as status:
-        found, shown = analysis.analyze(
+        found, shown = analyze_run(
             run_folder,
             Rule(similarity, movement),
             frames=frames,
@@ -57,8 +56,8 @@ def analyze(
             threads=threads,
             say=status.update,
         )
-        written = analysed.write(found, shown, out or run_folder)
+        written = write(found, shown, out or run_folder)
     for note in found["notes"]:
         print(f"edgerl: {note}", file=sys.stderr)
-    analysed.show(found, Console(highlight=False))
+    show(found, Console(highlight=False))
     print(f"{', '.join(written)} in {out or run_folder}")

@@ -102,8 +102,8 @@ def calibrate(
     import tomli_w
     from rich.console import Console
 
-    from edgerl import calibrating
     from edgerl import devices as tables
+    from edgerl.experiments.calibration import calibrate as calibrating
     from edgerl.runs.files import write_whole
 
     with Console(stderr=True, highlight=False).status("loading") as status:

@@ -80,9 +80,9 @@ def sweep(
     """
     given = {name.rstrip("_"): value for name, value in locals().items()}
     given |= {name: given[name] or [] for name in ("env", "vary", "set", "slurm")}
-    from edgerl.sweeps import launching
+    from edgerl.experiments.sweeps import launch
 
-    sys.exit(launching.sweep(given))
+    sys.exit(launch.sweep(given))
 
 
 def report(
@@ -97,9 +97,9 @@ def report(
     """Put runs together, in one page that works offline: scores with intervals over seeds, capacity, memory, cost."""
     import sys
 
-    from edgerl import reports
+    from edgerl.experiments.reports import write
 
-    left_out = reports.write(runs, out, form, title)
+    left_out = write.write(runs, out, form, title)
     for folder, why in left_out:
         print(f"edgerl: left out: {folder}: {why}", file=sys.stderr)
     print(f"report in {out} ({out.stat().st_size / 1e6:.1f} MB)")

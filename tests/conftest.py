@@ -52,7 +52,7 @@ def edgerl():
     """Run `edgerl ARGS` as a user does; returns the finished process with its text."""
 
     def run(*arguments, **options):
-        command = [sys.executable, "-m", "edgerl.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "edgerl", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"}, **options)
 
     return run

@@ -7,16 +7,17 @@ import pytest
 from conftest import SNAPSHOTTED
 from plain_sac import ACTIONS, SEEN, agent
 
-from edgerl import agents, analysis, attention, configure, svcca
+from edgerl import agents, configure
 from edgerl.agents.build import make_agent
-from edgerl.comparing import apart
 from edgerl.config.architectures import Block, Conv, Linear, latent_shape, layers
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError
-from edgerl.layers import DATAPOINTS, Layer, Looking
-from edgerl.observations import play
+from edgerl.experiments.analysis import analyze, attention, svcca
+from edgerl.experiments.analysis.activations import DATAPOINTS, Layer, Looking
+from edgerl.experiments.analysis.compare import apart, load_snapshot
+from edgerl.experiments.analysis.observations import play
+from edgerl.experiments.analysis.safe_freeze import Rule
 from edgerl.runs import snapshots
-from edgerl.settling import Rule
 from edgerl.training import train
 from edgerl.training.policy import Policy
 from edgerl.types import TimeStep
@@ -64,7 +65,7 @@ def mixed():
 
 @pytest.fixture(scope="module")
 def found(snapshotted):
-    return analysis.analyze(snapshotted, RULE)
+    return analyze.analyze(snapshotted, RULE)
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_the_stem_is_compared_until_the_freeze_and_the_heads_to_the_end(found):
 
 
 def test_the_same_run_gives_the_same_numbers(snapshotted, found):
-    assert analysis.analyze(snapshotted, RULE)[0] == found[0]
+    assert analyze.analyze(snapshotted, RULE)[0] == found[0]
 
 
 def test_a_score_is_what_the_two_networks_give_for_the_observations(snapshotted, found):
@@ -107,7 +108,7 @@ def test_a_score_is_what_the_two_networks_give_for_the_observations(snapshotted,
     given = []
     for step in (40, 80):
         made = make_agent(policy.config, (4, 84, 84), 3, np.random.default_rng(step))
-        snapshots.load(made, snapshots.read(snapshots.place(snapshotted, step)))
+        load_snapshot(made, snapshots.read(snapshots.place(snapshotted, step)))
         given.append(made.activations(seen.windows, seen.actions))
     for name, fold in (("conv2", lambda a: a.transpose(1, 0, 2, 3).reshape(64, -1)), ("value hidden", np.transpose)):
         score = svcca.similarity(*(svcca.directions(fold(each[name])) for each in given))
@@ -122,7 +123,7 @@ def test_behind_the_freeze_heads_see_through_the_frozen_stem_what_they_saw_befor
     policy = Policy(snapshotted)
     seen = play(policy, 70, np.random.default_rng(0), lambda done: None)
     made = make_agent(policy.config, (4, 84, 84), 3, np.random.default_rng(1))
-    snapshots.load(made, snapshots.read(snapshots.place(snapshotted, 110)))
+    load_snapshot(made, snapshots.read(snapshots.place(snapshotted, 110)))
     wanted = [Layer("conv2", "stem", (64, 3, 3)), Layer("value hidden", "head", (8,))]
     looking = Looking(snapshotted, seen, 1)
     whole = looking.activations(made, wanted)
@@ -180,7 +181,7 @@ def test_a_run_of_curl_with_random_crops(tmp_path, monkeypatch):
     settings = {"env": f"{__name__}:Drift", "encoder": f"{__name__}:little", "crop": 20, "random_steps": 10}
     settings |= {"steps": 45, "freeze_at": "never", "learn_start": 12, "snapshot_every": 15}
     train.train(configure(**TINY | settings), tmp_path / "run", quiet=True)
-    result, shown = analysis.analyze(tmp_path / "run", RULE, frames=60, layer="conv1")
+    result, shown = analyze.analyze(tmp_path / "run", RULE, frames=60, layer="conv1")
     names = ["conv1", "conv2", "policy fc", "policy hidden1", "policy hidden2", "Q fc", "Q hidden1", "Q hidden2"]
     assert [each["name"] for each in result["layers"]] == names
     assert [each["part"] for each in result["layers"]] == ["stem", "stem", *2 * ["stem", "head", "head"]]
@@ -207,11 +208,11 @@ def test_positions_are_thinned_evenly_and_no_map_gives_too_many_datapoints():
 
 def test_by_default_there_are_windows_enough_for_every_layer():
     wide, narrow, maps = Layer("fc", "head", (1024,)), Layer("fc", "stem", (50,)), Layer("conv9", "stem", (512, 2, 2))
-    assert analysis._frames([wide, narrow], 1) == 5120
-    assert analysis._frames([wide, maps], 4) == 1280
-    assert analysis._frames([narrow, maps], 1) == 640
-    assert analysis._frames([narrow], 1) == 250
-    assert analysis._frames([narrow], 4) == analysis.FRAMES
+    assert analyze._frames([wide, narrow], 1) == 5120
+    assert analyze._frames([wide, maps], 4) == 1280
+    assert analyze._frames([narrow, maps], 1) == 640
+    assert analyze._frames([narrow], 1) == 250
+    assert analyze._frames([narrow], 4) == analyze.FRAMES
 
 
 def test_which_snapshots_are_compared():
@@ -224,13 +225,13 @@ def test_which_snapshots_are_compared():
 def test_where_snapshots_began_around_the_freeze_no_safe_step_can_be_told(copied):
     for step in (40, 80, 110):
         snapshots.place(copied, step).unlink()
-    result, shown = analysis.analyze(copied, RULE, every=40)
+    result, shown = analyze.analyze(copied, RULE, every=40)
     assert not result["safe"]["known"]
     assert "over 0 intervals" in result["safe"]["text"]
     assert lengths(result)["conv1"] == []
     assert lengths(result)["value hidden"] == [(0, 120), (120, 160)]
     snapshots.place(copied, 0).unlink()
-    result, shown = analysis.analyze(copied, RULE)
+    result, shown = analyze.analyze(copied, RULE)
     assert shown.steps == []
     assert result["layers"][0]["untrained"] is None
 
@@ -244,15 +245,15 @@ def test_a_run_that_has_only_begun_is_played_by_the_policy_of_its_newest_checkpo
     (copied / "summary.json").unlink()
     for step in (160, 170):
         snapshots.place(copied, step).unlink()
-    result, _ = analysis.analyze(copied, RULE, frames=60)
+    result, _ = analyze.analyze(copied, RULE, frames=60)
     assert result["observations"]["played_by_step"] == 0
     assert (result["frozen_at"], result["steps"]) == (110, [0, 40, 80, 120])
     assert lengths(result)["value hidden"] == [(0, 40), (40, 80), (80, 120)]
 
 
 def test_of_too_few_frames_a_wide_head_is_left_out_by_name(snapshotted, monkeypatch):
-    monkeypatch.setattr(analysis, "PER_NEURON", 8)  # 36 windows give 9 datapoints each to conv2, and 1 to heads
-    result, _ = analysis.analyze(snapshotted, RULE, frames=60)
+    monkeypatch.setattr(analyze, "PER_NEURON", 8)  # 36 windows give 9 datapoints each to conv2, and 1 to heads
+    result, _ = analyze.analyze(snapshotted, RULE, frames=60)
     assert lengths(result).keys() == {"conv1", "conv2"}
     assert result["notes"][0] == "left out: value hidden, whose 8 neurons take 64 frames"
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from edgerl.reports import contents, reading, text
+from edgerl.experiments.reports import contents, reading
+from edgerl.experiments.reports.formats import text
 from edgerl.runs import snapshots
 
 

@@ -11,8 +11,8 @@ import pytest
 
 import device_profiles
 import edgerl
-from edgerl import calibrating
 from edgerl.envs import suites
+from edgerl.experiments.calibration import calibrate
 from edgerl.planning import forecast, plan, plan_report, workload
 from edgerl.planning.forecast import Band
 from edgerl.planning.workload import Work
@@ -173,11 +173,11 @@ def calibrated(tmp_path_factory):
     """A profile as `edgerl devices calibrate` writes it, of one algorithm and measured for a shorter time."""
     folder = tmp_path_factory.mktemp("calibrated")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibrating, "ENVS", {"rainbow": "atari/qbert"})
-        patch.setattr(calibrating, "SECONDS", {False: 0.3, True: 0.3})
-        patch.setattr(calibrating, "BLOCK", 2**22)
+        patch.setattr(calibrate, "ENVS", {"rainbow": "atari/qbert"})
+        patch.setattr(calibrate, "SECONDS", {False: 0.3, True: 0.3})
+        patch.setattr(calibrate, "BLOCK", 2**22)
         said = []
-        table = calibrating.measure("a machine", 1, folder, said.append)
+        table = calibrate.measure("a machine", 1, folder, said.append)
     assert not [line for line in said if "not measured" in line]
     return table
 
@@ -198,8 +198,8 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
 def test_a_calibrated_forecast_gives_the_measured_times_back():
     config, found, window = planned(threads=1)
     units = tuple(workload.unit(config, found, window, frozen=frozen) for frozen in (False, True))
-    timed = calibrating.Timed(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015, simulate=0.001)
-    call, rates = calibrating.rates({"rainbow": timed}, 8e9)
+    timed = calibrate.Timed(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015, simulate=0.001)
+    call, rates = calibrate.rates({"rainbow": timed}, 8e9)
     numbers = {"call": {"value": 1e6 * call, "unit": "us"}}
     numbers |= {f"rainbow_{part}": {"value": rate / 1e9, "unit": "GFLOP/s"} for part, rate in rates["rainbow"].items()}
     table = {"title": "a machine", "platform": "linux", "source": "here", "kind": "measured"}
@@ -226,8 +226,8 @@ def test_calibrate_writes_a_profile_or_says_why_not(tmp_path, monkeypatch, capsy
         return left.value.code, capsys.readouterr()
 
     for name, value in {"ENVS": {}, "BLOCK": 2**20, "SECONDS": {False: 0.1, True: 0.1}}.items():
-        monkeypatch.setattr(calibrating, name, value)
-    monkeypatch.setattr(calibrating, "baseline", lambda: 300_000_000)
+        monkeypatch.setattr(calibrate, name, value)
+    monkeypatch.setattr(calibrate, "baseline", lambda: 300_000_000)
     out = tmp_path / "mine.toml"
     code, printed = edgerl_devices("--out", str(out))
     assert not code

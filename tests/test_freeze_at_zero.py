@@ -10,10 +10,10 @@ from rich.console import Console
 from stopping import stopped_after
 from test_control import final
 
-from edgerl import configure, reports
+from edgerl import configure
 from edgerl.envs import suites
+from edgerl.experiments.reports import contents, reading, write
 from edgerl.planning import plan, plan_report, plan_table
-from edgerl.reports import contents, reading
 from edgerl.training import train
 from edgerl.training.evaluate import evaluate_run
 from edgerl.training.train import introduction
@@ -160,7 +160,7 @@ def test_a_report_shows_runs_frozen_at_the_start_beside_others(tmp_path):
     rows = {row[0]: row for row in section.cost.rows}
     assert rows["frozen at 0"][3] != "-"
     for form in ("html", "md", "json", "png"):
-        assert reports.write([tmp_path], tmp_path / f"report.{form}") == []
+        assert write.write([tmp_path], tmp_path / f"report.{form}") == []
 
 
 MEMORY = """

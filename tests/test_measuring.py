@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from edgerl import configure, measuring
+from edgerl import configure
 from edgerl.envs import suites
+from edgerl.experiments.calibration import stores
 from edgerl.planning import capacity
 
 ARGUMENTS = ("plan", "--env", "toy/catch", "--budget", "3MB", "--measure")
@@ -47,7 +48,7 @@ def test_the_ladder_is_a_table_for_people(edgerl):
 
 def test_the_same_steps_each_time():
     config = configure(env="toy/catch", budget="3MB", steps=1000, freeze_at="never")
-    taken = [measuring.steps(measuring.run.make_env(config, np.random.default_rng(0), training=True), 50) for _ in "ab"]
+    taken = [stores.steps(stores.run.make_env(config, np.random.default_rng(0), training=True), 50) for _ in "ab"]
     for one, other in zip(*taken, strict=True):
         assert np.array_equal(one[0], other[0])
         assert one[1:] == other[1:]

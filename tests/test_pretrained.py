@@ -7,9 +7,9 @@ import pytest
 from test_sweep_grid import config_of, made
 
 from edgerl.config import resolve
-from edgerl.sweeps import experiments, manifest
+from edgerl.experiments.sweeps import manifest, paper
 
-OF_OTHERS = {name: found for name in experiments.names() if (found := experiments.load(name)).begins_with}
+OF_OTHERS = {name: found for name in paper.names() if (found := paper.load(name)).begins_with}
 
 
 def trained(folder, preset, finished=lambda cell: True, **given):

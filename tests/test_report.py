@@ -6,16 +6,15 @@ import shutil
 
 import pytest
 
-from edgerl import reports
 from edgerl.config import resolve
 from edgerl.config.settings import find
 from edgerl.config.toml import load
 from edgerl.errors import ConfigError
-from edgerl.reports import contents, reading
-from edgerl.reports.commands import command
-from edgerl.reports.curves import POINTS, plain
-from edgerl.reports.groups import groups
-from edgerl.sweeps import experiments
+from edgerl.experiments.reports import contents, reading, write
+from edgerl.experiments.reports.curves import POINTS, plain
+from edgerl.experiments.reports.groups import groups
+from edgerl.experiments.reports.repeat import command
+from edgerl.experiments.sweeps import paper
 from edgerl.training import train as run
 
 
@@ -165,7 +164,7 @@ def test_the_papers_numbers_stand_beside_ours(another, tmp_path):
     (table,) = found.overall
     assert table.rows == [["atari/qbert: Rainbow+LeVER", "3,231.0 ± 1,567.6", "200 [200, 201]", "2"]]
     assert "0.1 of the paper's length" in table.notes
-    assert found.title == experiments.load("paper/table1-memory").title
+    assert found.title == paper.load("paper/table1-memory").title
 
 
 def test_all_games_together_are_human_normalised(another):
@@ -254,7 +253,7 @@ def test_a_run_shorter_than_its_log_has_its_ends(real):
 )
 def test_what_cannot_be_written_is_said_first(real, tmp_path, out, form, message):
     with pytest.raises(ConfigError, match=f"^{message}$"):
-        reports.write([real], tmp_path / out, form)
+        write.write([real], tmp_path / out, form)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -263,20 +262,20 @@ def test_a_full_disk_leaves_the_old_report(real, tmp_path):
     out.write_text("old")
     (tmp_path / ".report.md.part").symlink_to("/dev/full")
     with pytest.raises(ConfigError, match="cannot be written: No space left on device"):
-        reports.write([real], out)
+        write.write([real], out)
     assert out.read_text() == "old"
 
 
 def test_markdown_json_and_picture(another, tmp_path):
     folders = [another(f"a{seed}", (0, seed), settings={"seed": seed}) for seed in range(2)]
-    reports.write(folders, tmp_path / "r.md")
+    write.write(folders, tmp_path / "r.md")
     text = (tmp_path / "r.md").read_text()
     assert "| rainbow, 3.0 MB, frozen at 300 |" in text
     assert "0.50 [0.00, 1.00]" in text
-    reports.write(folders, tmp_path / "r.json")
+    write.write(folders, tmp_path / "r.json")
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["sections"][0]["curves"]["variants"][0]["seeds"][1] == {"seed": 1, "y": [0, 1]}
-    reports.write(folders, tmp_path / "r.png")
+    write.write(folders, tmp_path / "r.png")
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
 

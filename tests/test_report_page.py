@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgerl import configure, reports
+from edgerl import configure
+from edgerl.experiments.reports import write
 from edgerl.training import train
 
 BROWSER = next(
@@ -71,7 +72,7 @@ def page_file(tmp_path_factory):
     cells.append({"folder": "missing", "variant": "never frozen"})
     (folder / "sweep.json").write_text(json.dumps({"preset": None, "scale": 1.0, "cells": cells}))
     analysed(folder / "s0")
-    reports.write([folder], folder / "report.html")
+    write.write([folder], folder / "report.html")
     return folder / "report.html"
 
 

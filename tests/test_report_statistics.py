@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgerl.reports import statistics
+from edgerl.experiments.reports import statistics
 
 
 def test_the_interquartile_mean_is_scipys():

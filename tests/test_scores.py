@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from edgerl.scores import human_normalised
+from edgerl.experiments.reports.human_scores import human_normalised
 
 CONSTANTS = tomllib.loads(files("edgerl").joinpath("human_scores.toml").read_text(encoding="utf-8"))
 BY_HAND = [  # game, random, human, a score, what it is worth

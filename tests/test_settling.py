@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgerl.settling import Interval, Rule, settled, verdict
+from edgerl.experiments.analysis.safe_freeze import Interval, Rule, settled, verdict
 
 RULE = Rule(0.9, 0.1)
 

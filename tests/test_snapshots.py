@@ -18,6 +18,7 @@ from stopping import stopped_after
 from edgerl import configure
 from edgerl.agents.build import make_agent
 from edgerl.errors import CheckpointError
+from edgerl.experiments.analysis.compare import load_snapshot
 from edgerl.runs import snapshots
 from edgerl.runs.snapshots import Snapshot
 from edgerl.training import train
@@ -136,7 +137,7 @@ def test_an_agent_takes_them_over_with_their_cut(snapshotted):
     made = make_agent(chosen, (4, 84, 84), 3, np.random.default_rng(5))
     for step in (80, 110, 160):
         snapshot = snapshots.read(snapshots.place(snapshotted, step))
-        snapshots.load(made, snapshot)
+        load_snapshot(made, snapshot)
         assert made.cut == snapshot.cut
         held = snapshots.weights(made.state()[0])
         assert held.keys() == snapshot.arrays.keys()
@@ -147,7 +148,7 @@ def test_an_agent_takes_them_over_with_their_cut(snapshotted):
 def test_one_of_another_agent_is_refused(change, snapshotted):
     made = make_agent(tiny(**change), (4, 84, 84), 3, np.random.default_rng(0))
     with pytest.raises(CheckpointError, match=r"^the snapshot of step 40 is of another run: "):
-        snapshots.load(made, snapshots.read(snapshots.place(snapshotted, 40)))
+        load_snapshot(made, snapshots.read(snapshots.place(snapshotted, 40)))
 
 
 def test_a_damaged_one_is_named(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import inv, sqrtm
 from scipy.special import softmax
 
-from edgerl import attention, svcca
+from edgerl.experiments.analysis import attention, svcca
 
 
 def textbook(x, y, variance=0.99):

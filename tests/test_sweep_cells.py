@@ -1,8 +1,8 @@
 """A sweep's cell by itself: what the end of its job leads to, and its progress as its folder shows it."""
 
+from edgerl.experiments.sweeps.cell import Work
+from edgerl.experiments.sweeps.manifest import Cell
 from edgerl.runs.status import Progress
-from edgerl.sweeps.manifest import Cell
-from edgerl.sweeps.work import Work
 
 
 def test_a_cell_whose_jobs_a_cluster_ends_goes_on_unless_that_leads_nowhere(tmp_path):

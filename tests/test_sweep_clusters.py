@@ -12,7 +12,8 @@ import pytest
 from waiting import until
 
 from edgerl.errors import ConfigError
-from edgerl.sweeps import clusters, launching
+from edgerl.experiments.sweeps import launch
+from edgerl.experiments.sweeps.executors import clusters
 
 SHORT = ("--env", "toy/catch", "--budgets", "2MB", "--freeze-at", "never", "--eval-every", "0")
 TRAIN = [sys.executable, "-m", "edgerl.cli", "train", *("--budget" if word == "--budgets" else word for word in SHORT)]
@@ -136,7 +137,7 @@ def test_what_slurm_does_not_take_is_one_line(case, tmp_path):
 
 
 def test_what_is_given_to_slurm_is_a_number_where_it_is_one():
-    assert launching._parameters(["partition=gpu", "time=600"]) == {"partition": "gpu", "time": 600}
+    assert launch._parameters(["partition=gpu", "time=600"]) == {"partition": "gpu", "time": 600}
 
 
 @pytest.mark.parametrize(("name", "extra"), [("slurm", "submitit"), ("ray", "ray")])

@@ -10,7 +10,7 @@ import typer
 from edgerl import cli
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
-from edgerl.sweeps import axes, experiments, grid, manifest
+from edgerl.experiments.sweeps import axes, grid, manifest, paper
 
 SWEEP = ("sweep", "--env", "toy/catch")
 NONE = dict.fromkeys(
@@ -98,9 +98,9 @@ def test_threads_are_what_the_jobs_leave_each_other(monkeypatch):
         assert {config_of(cell.arguments).run.threads for cell in cells} == {threads} == {c.threads for c in cells}
 
 
-@pytest.mark.parametrize("name", [each for each in experiments.names() if experiments.load(each).begins_with is None])
+@pytest.mark.parametrize("name", [each for each in paper.names() if paper.load(each).begins_with is None])
 def test_every_experiment_of_the_paper_is_a_grid(name):
-    experiment = experiments.load(name)
+    experiment = paper.load(name)
     assert experiment.x in ("steps", "env_steps", "flops")
     assert experiment.title
     sweep = made(preset=name, seeds="3,")

@@ -15,7 +15,7 @@ from transfers import tiny, trained
 import edgerl
 from edgerl.config import resolve, toml
 from edgerl.errors import ConfigError
-from edgerl.reports.commands import command
+from edgerl.experiments.reports.repeat import command
 from edgerl.runs import checkpoint
 from edgerl.training import train
 from edgerl.training.loop import Trainer

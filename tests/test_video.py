@@ -17,14 +17,14 @@ from PIL import Image
 from waiting import until
 
 import edgerl
-from edgerl import films
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvFailed
+from edgerl.experiments.video import writers
+from edgerl.experiments.video.video import Video, framed, picture
 from edgerl.training.evaluate import evaluate, unseen
 from edgerl.types import TimeStep
-from edgerl.video import Video, framed, picture
 
 GAME = 7  # frames of a game of toy/catch: its reset and six steps
 
@@ -123,7 +123,7 @@ def test_where_the_disk_refuses_the_older_film_stays_and_nothing_else(suffix, tr
 
 
 def test_what_ffmpeg_says_is_said(tmp_path):
-    writer = films.Mp4(tmp_path / "no" / "out.mp4", (64, 64, 3), 15.0)
+    writer = writers.Mp4(tmp_path / "no" / "out.mp4", (64, 64, 3), 15.0)
     with pytest.raises(OSError, match=r"ffmpeg: .*No such file or directory"):
         writer.finish()
     writer.release()
@@ -258,7 +258,7 @@ def test_a_gif_of_few_colours_is_exact_and_its_delays_add_up(tmp_path):
     pictures[3][-1, -1] ^= 255
     pictures[5] = pictures[4].copy()
     pictures[5][7, 9] ^= 255
-    writer = films.Gif(tmp_path / "out.gif", (32, 48, 3), 15.0)
+    writer = writers.Gif(tmp_path / "out.gif", (32, 48, 3), 15.0)
     for shown in pictures:
         writer.write(shown)
     writer.finish()

@@ -18,7 +18,7 @@ from edgerl.runs.files import whole
 from edgerl.types import Array
 
 if TYPE_CHECKING:
-    from edgerl.agents.agent import Agent
+    pass
 
 # What an agent's arrays begin with that only training needs.
 LEFT_OUT = ("optimizer.", "target.", "net.target_", "net.contrast", "net.log_alpha")
@@ -69,20 +69,6 @@ def read(file: Path) -> Snapshot:
     if damage:
         raise CheckpointError(f"{file} is damaged: {damage}")
     return found
-
-
-def load(agent: "Agent", snapshot: Snapshot) -> None:
-    """Give an agent a snapshot's weights, its cut included; raises CheckpointError where they are another agent's."""
-    try:
-        if snapshot.cut is not None and agent.cut is None:
-            agent.freeze(snapshot.cut)
-        arrays, values = agent.state()
-        if missing := weights(arrays).keys() ^ snapshot.arrays.keys():
-            raise KeyError(", ".join(sorted(missing)[:3]))
-        agent.load(arrays | snapshot.arrays, values)
-    except (RuntimeError, KeyError) as error:
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise CheckpointError(f"the snapshot of step {snapshot.step:,} is of another run: {reason}") from None
 
 
 def discard_after(folder: Path, step: int) -> None:

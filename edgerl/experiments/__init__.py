@@ -1,0 +1,1 @@
+"""What is done with runs: sweeps, reports, analysis, calibration, video."""

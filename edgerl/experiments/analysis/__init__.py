@@ -1,0 +1,1 @@
+"""What a run's encoder learned: SVCCA and attention of its snapshots."""

@@ -1,0 +1,1 @@
+"""Measuring this machine, at the program's own shapes."""

@@ -1,0 +1,1 @@
+"""What runs came to, for people: one page, a table, a picture or JSON."""

@@ -1,0 +1,115 @@
+"""What the report draws, as plain data: the same for the page and for the picture."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from edgerl.experiments.reports.groups import AXES, Group
+from edgerl.experiments.reports.statistics import Estimate, iqm, mean
+from edgerl.types import Array
+
+POINTS = 240  # of a curve over time: more than a screen tells apart
+DIGITS = 5
+STATISTICS = {"mean": mean, "iqm": iqm}
+
+
+def curves(env: str, groups: list[Group]) -> dict[str, Any]:
+    """Everything drawn of one environment; lists of numbers with five digits, None where there is no number."""
+    return {"env": env, "axes": AXES, "variants": [_variant(group) for group in groups]}
+
+
+def _variant(group: Group) -> dict[str, Any]:
+    steps = group.steps
+    frozen = group.freeze_step
+    estimates = {name: group.estimates(statistic) for name, statistic in STATISTICS.items()}
+    return {
+        "name": group.name,
+        "x": {axis: plain(group.axis(axis, steps)) for axis in AXES},
+        "freeze": None if frozen is None else {axis: plain(group.axis(axis, [frozen]))[0] for axis in AXES},
+        **{name: _band(found) for name, found in estimates.items()},
+        "seeds": [
+            {"seed": run.config.run.seed, "y": plain(group.scores[:, column])} for column, run in enumerate(group.runs)
+        ],
+        "rows": _rows(group),
+        "capacity": _capacity(group),
+        "memory": _memory(group),
+        "limit": _megabytes(group.first.summary["memory"]["limit_bytes"]),
+        "ledger": _ledger(group),
+        "speed": [_speed(group, f"steps_per_s_{when}") for when in ("before", "after")],
+    }
+
+
+def _band(found: list[Estimate]) -> dict[str, Any]:
+    return {
+        "y": plain([each.value for each in found]),
+        "low": plain([each.low for each in found]),
+        "high": plain([each.high for each in found]),
+    }
+
+
+def _rows(group: Group) -> dict[str, Any]:
+    """Rows in the replay, the mean over the seeds."""
+    steps = _thin(group.first.curves["replay/rows"][0])
+    return {"x": plain(steps), "y": plain(np.mean([run.at("replay/rows", steps) for run in group.runs], axis=0))}
+
+
+def _capacity(group: Group) -> dict[str, Any]:
+    """Rows that fit, before and after the freeze: the corners of a step, means over the seeds."""
+    before, after = (
+        float(np.mean([run.summary["capacity"][key] for run in group.runs])) for key in ("initial", "after_freeze")
+    )
+    end, frozen = group.first.summary["steps"], group.freeze_step
+    if frozen is None:
+        return {"x": [0, end], "y": plain([before, before])}
+    return {"x": [0, frozen, frozen, end], "y": plain([before, before, after, after])}
+
+
+def _memory(group: Group) -> dict[str, Any]:
+    """Resident megabytes of the process: the highest of the seeds, and of the points that one point stands for."""
+    steps = group.first.curves["memory/rss_bytes"][0]
+    if not len(steps):
+        return {"x": [], "y": []}
+    highest = np.max([run.at("memory/rss_bytes", steps) for run in group.runs], axis=0)
+    parts = np.array_split(np.arange(len(steps)), min(POINTS, len(steps)))
+    tops = [part[np.argmax(highest[part])] for part in parts]
+    return {"x": plain(steps[tops]), "y": plain(highest[tops] / 1e6)}
+
+
+def _ledger(group: Group) -> dict[str, dict[str, float | None]]:
+    """Megabytes by line of the ledger, planned and measured: means over the seeds, at the end of the run."""
+    ledgers = [run.summary["budget"]["ledger"] for run in group.runs]
+    found: dict[str, dict[str, float | None]] = {}
+    for name in ledgers[0]:
+        for kind in ("planned", "measured"):
+            known = [each[name][kind] for each in ledgers if name in each and each[name][kind] is not None]
+            found.setdefault(kind, {})[name] = plain([np.mean(known) / 1e6])[0] if known else None
+    return found
+
+
+def _speed(group: Group, key: str) -> float | None:
+    known = [run.summary["throughput"][key] for run in group.runs if run.summary["throughput"][key]]
+    return plain([np.mean(known)])[0] if known else None
+
+
+def _megabytes(nbytes: int | None) -> float | None:
+    return None if nbytes is None else nbytes / 1e6
+
+
+def _thin(steps: Array) -> Array:
+    if len(steps) <= POINTS:
+        return steps
+    chosen: Array = steps[np.linspace(0, len(steps) - 1, POINTS).round().astype(int)]
+    return chosen
+
+
+def plain(values: Any) -> list[float | None]:
+    """Numbers as JSON has them, with as many digits as a picture shows: whole ones whole, None for NaN and None."""
+    found: list[float | None] = []
+    for value in values:
+        if value is None or not math.isfinite(value):
+            found.append(None)
+        else:
+            short = float(f"{value:.{DIGITS}g}") if abs(value) < 1e7 else float(f"{value:.{DIGITS + 1}g}")
+            found.append(int(value) if float(value).is_integer() and abs(value) < 1e7 else short)
+    return found

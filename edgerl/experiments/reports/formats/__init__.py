@@ -1,0 +1,1 @@
+"""The forms that a report takes: a page, a picture, Markdown, JSON."""

@@ -1,0 +1,51 @@
+"""The report as one self-contained page: no network, no other file."""
+
+import base64
+import json
+from importlib import resources
+from pathlib import Path
+
+from edgerl.errors import ConfigError
+from edgerl.experiments.reports.contents import Contents
+from edgerl.experiments.reports.formats.style import INSTALL
+from edgerl.experiments.reports.groups import AXES
+
+
+def page(contents: Contents) -> str:
+    """The page's HTML, about 5 MB: nearly all of it is the plotting library (plotly.js)."""
+    try:
+        import jinja2
+        import plotly
+    except ImportError as error:
+        raise ConfigError(f"--format: html needs the package {error.name}: {INSTALL}") from None
+    sections = [
+        section.curves | {"analyses": [each.curves for each in section.analyses]} for section in contents.sections
+    ]
+    library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(_text("page.html"))
+    return template.render(
+        **vars(contents),
+        axes=AXES,
+        style=_text("page.css"),
+        script=_text("page.js"),
+        library=library.read_text(encoding="utf-8"),
+        data=_script_json({"sections": sections}),
+        inlined=_inlined,
+    )
+
+
+def _inlined(image: str) -> str:
+    """A PNG as the address of itself; none where it cannot be read any more."""
+    try:
+        return f"data:image/png;base64,{base64.b64encode(Path(image).read_bytes()).decode()}"
+    except OSError:
+        return "data:,"
+
+
+def _text(name: str) -> str:
+    return resources.files("edgerl.experiments.reports.formats").joinpath(name).read_text(encoding="utf-8")
+
+
+def _script_json(data: object) -> str:
+    """JSON that may stand in a script element whatever its texts are."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

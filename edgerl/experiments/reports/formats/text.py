@@ -1,0 +1,35 @@
+"""The report as Markdown, for an issue or a README, and as JSON, for programs."""
+
+import json
+from dataclasses import asdict
+
+from edgerl.experiments.reports.contents import Contents
+from edgerl.experiments.reports.tables import Table
+
+
+def markdown(contents: Contents) -> str:
+    """Tables and commands; what is drawn is left to the page."""
+    parts = [f"# {contents.title}", contents.subtitle, *(_table(each) for each in contents.overall)]
+    for section in contents.sections:
+        parts += [f"## {section.env}", _table(section.scores), _table(section.cost)]
+        for analysis in section.analyses:
+            parts += [f"### {analysis.name}: {contents.analysis_title}", analysis.safe, _table(analysis.table)]
+    parts.append("## Repeat it")
+    for each in contents.commands:
+        parts += [f"{each.name}:", "\n".join(f"    {line}" for line in each.lines)]
+    parts += [_table(each) for each in (*contents.versions, contents.left_out) if each]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(contents: Contents) -> str:
+    """Everything that the page shows, tables and curves."""
+    return json.dumps(asdict(contents), indent=1) + "\n"
+
+
+def _table(table: Table) -> str:
+    lines = [f"### {table.title}", "", _row(table.head), _row(["---"] * len(table.head)), *map(_row, table.rows)]
+    return "\n".join(lines + (["", table.notes] if table.notes else []))
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,169 @@
+"""The report's tables: the same for the page, for Markdown and for JSON."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgerl.experiments.reports.groups import Group, budget
+from edgerl.experiments.reports.human_scores import human_normalised
+from edgerl.experiments.reports.statistics import Estimate, estimate, iqm, mean
+from memory_budget import format_bytes
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people; `notes` go below it. The first column holds names, the others numbers."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    notes: str = ""
+
+
+def scores(groups: list[Group]) -> Table:
+    """The last evaluation of every variant of one environment."""
+    rows = []
+    for group in groups:
+        if not group.steps:
+            rows.append([group.name, str(len(group.runs)), "never evaluated", "", "", "", ""])
+            continue
+        average, middle = group.estimates(mean)[-1], group.estimates(iqm)[-1]
+        normalised = human_normalised(group.env, average.value)
+        rows.append(
+            [
+                group.name,
+                str(len(group.runs)),
+                f"{group.steps[-1]:,}",
+                interval(average),
+                interval(middle),
+                ", ".join(number(score) for score in group.scores[-1]),
+                "" if normalised is None else f"{normalised:.3f}",
+            ]
+        )
+    head = ["variant", "seeds", "step", "mean [95%]", "IQM [95%]", "each seed", "human-normalised"]
+    few = any(len(group.runs) == 1 for group in groups)
+    notes = (
+        "Scores of whole games without exploration, unclipped. Mean and interquartile mean (IQM) over the seeds, with "
+        "95% percentile intervals of 2,000 bootstrap resamples of seeds."
+        + (" One seed has no interval." if few else "")
+    )
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return Table("Scores at the end", head, rows, notes)
+
+
+def cost(groups: list[Group]) -> Table:
+    """What every variant of one environment held and took: means over the seeds, memory the highest of them."""
+    rows = []
+    for group in groups:
+        found = [run.summary for run in group.runs]
+        capacity = group.first.summary["capacity"]
+        frozen = group.freeze_step is not None
+        rows.append(
+            [
+                group.name,
+                budget(group.first),
+                f"{_average(found, 'capacity', 'initial'):,.0f}",
+                f"{_average(found, 'capacity', 'after_freeze'):,.0f}" if frozen else "-",
+                f"{capacity['paper_initial']:,}" + (f" / {capacity['paper_after_freeze']:,}" if frozen else ""),
+                f"{_average(found, 'replay', 'rows'):,.0f}",
+                f"{_average(found, 'replay', 'bytes_per_row'):,.0f}",
+                f"{_average(found, 'flops', 'total') / 1e12:,.3g}",
+                f"{np.mean([run.seconds for run in group.runs]) / 60:,.1f}",
+                _rate(found, "steps_per_s_before"),
+                _rate(found, "steps_per_s_after") if frozen else "-",
+                format_bytes(max(each["memory"]["rss_peak"] for each in found)),
+            ]
+        )
+    head = [
+        "variant",
+        "budget",
+        "rows before T_f",
+        "rows after T_f",
+        "by the paper's count",
+        "rows at the end",
+        "bytes a row",
+        "TFLOP",
+        "minutes",
+        "steps/s before",
+        "steps/s after",
+        "peak memory",
+    ]
+    notes = (
+        "Rows that fit the budget before and after the freeze, means over the seeds. TFLOP: 10^12 multiply-adds by the "
+        "paper's convention. Minutes of wall time, evaluations included. Peak memory: the highest resident memory of "
+        "any seed's process tree."
+    )
+    return Table("Capacity and cost", head, rows, notes)
+
+
+def printed(by_env: dict[str, list[Group]], experiment: Any, scale: float) -> Table | None:
+    """Our scores beside those that the paper prints of this experiment; None where it prints none."""
+    rows = []
+    for env, groups in by_env.items():
+        for group in groups:
+            theirs = experiment.printed.get(env, {}).get(group.name)
+            if theirs and group.steps:
+                ours = group.estimates(mean)[-1]
+                rows.append(
+                    [
+                        f"{env}: {group.name}",
+                        f"{theirs[0]:,.1f} ± {theirs[1]:,.1f}",
+                        interval(ours),
+                        str(len(group.runs)),
+                    ]
+                )
+    if not rows:
+        return None
+    notes = "The paper's: mean ± standard deviation of five runs. Ours: mean [95% interval] over the seeds."
+    if scale != 1:
+        notes += f" Ours are runs of {scale:g} of the paper's length: they show the method, not the paper's scores."
+    return Table("Beside the paper", ["", "the paper's", "ours", "seeds"], rows, notes)
+
+
+def together(by_env: dict[str, list[Group]]) -> Table | None:
+    """Human-normalised scores of the variants that several Atari games share; None where none does."""
+    rows = []
+    for name in dict.fromkeys(group.name for groups in by_env.values() for group in groups):
+        games = [group for groups in by_env.values() for group in groups if group.name == name and group.steps]
+        strata = [[human_normalised(group.env, score) for score in group.scores[-1]] for group in games]
+        if len(games) < 2 or any(score is None for scores in strata for score in scores):
+            continue
+        arrays = [np.array([scores], np.float64) for scores in strata]
+        middle, average = (estimate(arrays, each, np.random.default_rng(0))[0] for each in (iqm, mean))
+        rows.append([name, str(len(games)), str(sum(map(len, strata))), _fraction(middle), _fraction(average)])
+    if not rows:
+        return None
+    notes = (
+        "Human-normalised: 0 is random play, 1 a human tester (Wang et al. 2016). Raw scores of different games are "
+        "never averaged. Intervals: 95%, seeds drawn again within each game (stratified bootstrap, 2,000 resamples)."
+    )
+    return Table("All games together", ["variant", "games", "runs", "IQM [95%]", "mean [95%]"], rows, notes)
+
+
+def number(value: float) -> str:
+    """A score for reading: whole from 100 on, one or two decimals below."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def interval(found: Estimate) -> str:
+    """An estimate for reading, its interval in brackets; one seed has none."""
+    if found.low is None or found.high is None:
+        return number(found.value)
+    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+
+
+def _fraction(found: Estimate) -> str:
+    if found.low is None or found.high is None:
+        return f"{found.value:.3f}"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def _average(found: list[dict[str, Any]], table: str, key: str) -> float:
+    return float(np.mean([each[table][key] for each in found]))
+
+
+def _rate(found: list[dict[str, Any]], key: str) -> str:
+    known = [each["throughput"][key] for each in found if each["throughput"][key]]
+    return f"{np.mean(known):,.0f}" if known else "-"

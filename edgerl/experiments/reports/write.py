@@ -1,0 +1,46 @@
+"""What runs came to, for people: one page, a table, a picture or JSON."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgerl.config.settings import nearest
+from edgerl.errors import ConfigError
+from edgerl.runs.files import write_whole
+
+FORMATS = {"html": ".html", "md": ".md", "json": ".json", "png": ".png"}
+
+
+def write(paths: Iterable[Path], out: Path, form: str | None = None, title: str | None = None) -> list[tuple[str, str]]:
+    """Write the report of these runs and sweeps to `out`, whole or not at all; returns what was left out, and why.
+
+    `form`: one of FORMATS, by default what `out` ends in. Raises ConfigError, in one line, where that is none of them,
+    where `out` cannot be written, or where there is no finished run.
+    """
+    form = form or next((name for name, suffix in FORMATS.items() if suffix == out.suffix.lower()), None)
+    if form is None:
+        raise ConfigError(f"--out: {out} ends in none of {', '.join(FORMATS.values())}; --format says what it is")
+    if form not in FORMATS:
+        raise ConfigError(f"--format: unknown format {form!r}{nearest(form, FORMATS)}; there are {', '.join(FORMATS)}")
+    if out.is_dir() or not out.resolve().parent.is_dir():
+        raise ConfigError(f"--out: {out} is a folder" if out.is_dir() else f"--out: there is no folder {out.parent}")
+    from edgerl.experiments.reports import contents, reading
+
+    found = reading.read(paths)
+    collected = contents.collect(found, title)
+    if form == "png":
+        from edgerl.experiments.reports.formats.picture import picture
+
+        data = picture(collected)
+    elif form == "html":
+        from edgerl.experiments.reports.formats.page import page
+
+        data = page(collected).encode()
+    else:
+        from edgerl.experiments.reports.formats import text
+
+        data = (text.markdown if form == "md" else text.as_json)(collected).encode()
+    try:
+        write_whole(out, data)
+    except OSError as error:
+        raise ConfigError(f"--out: {out} cannot be written: {error.strerror}") from None
+    return found.left_out

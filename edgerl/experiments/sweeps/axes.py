@@ -1,0 +1,117 @@
+"""The axes of a sweep as its options give them: environments, variants and seeds."""
+
+import itertools
+from typing import Any, NamedTuple
+
+from edgerl.config import resolve, settings
+from edgerl.envs import suites
+from edgerl.errors import ConfigError
+from edgerl.experiments.sweeps.paper import Experiment
+from memory_budget import parse_bytes
+
+MOST_SEEDS = 10_000
+
+
+class Variant(NamedTuple):
+    """A named setting of runs: options of `edgerl train` by name, and what is given to it with `--set`."""
+
+    name: str
+    options: dict[str, Any]
+    assignments: tuple[str, ...] = ()
+
+
+def environments(given: list[str], experiment: Experiment | None) -> list[str]:
+    """The environments by their canonical names: those given, all of an experiment's where none is.
+
+    Raises ConfigError or EnvError for one that is unknown, given twice or none of the experiment's.
+    """
+    found = [suites.canonical_name(name) for name in given]
+    _once("--env", found)
+    if experiment is None:
+        if not found:
+            raise ConfigError("--env: give at least one environment, such as atari/qbert (or --preset, or --resume)")
+        return found
+    for name in found:
+        if name not in experiment.envs:
+            raise ConfigError(f"--env: {name} is not in {experiment.name}, which has {', '.join(experiment.envs)}")
+    return found or list(experiment.envs)
+
+
+def seeds(text: str | None, default: int) -> list[int]:
+    """The seeds that a text names: `5` is 0 to 4, `3,7` are these two, `3,` is 3 alone; raises ConfigError."""
+    if text is None:
+        return list(range(default))
+    words = _words("--seeds", text.strip().removesuffix(","))
+    for word in words:
+        if not word.isdecimal() or len(word) > 18:
+            raise ConfigError(f"--seeds: {word!r} is no seed; give how many, such as 5, or which, such as 3,7")
+    if len(words) > 1 or text.strip().endswith(","):
+        return [int(word) for word in words]
+    if not 1 <= int(text) <= MOST_SEEDS:
+        raise ConfigError(f"--seeds: {int(text)} is not from 1 to {MOST_SEEDS:,}; one seed of that number is {text},")
+    return list(range(int(text)))
+
+
+def variants(budgets: str | None, freeze_at: str | None, vary: list[str]) -> list[Variant]:
+    """One variant for each combination of what the axes give, named after it; raises ConfigError, naming the option."""
+    axes = []
+    if budgets is not None:
+        axes.append([Variant(word, {"budget": word}) for word in _words("--budgets", budgets)])
+        for variant in axes[-1]:
+            _check_budget(variant.name)
+    if freeze_at is not None:
+        axes.append([_frozen(word) for word in _words("--freeze-at", freeze_at)])
+    axes += [_varied(text) for text in vary]
+    found = []
+    for parts in itertools.product(*axes):
+        said: dict[str, Any] = {}
+        for part in parts:
+            said |= part.options
+        name = ", ".join(part.name for part in parts) or "preset"
+        found.append(Variant(name, said, tuple(text for part in parts for text in part.assignments)))
+    return found
+
+
+def key_of(assignment: str) -> tuple[str, str]:
+    """The (table, key) that a `KEY=VALUE` is of; raises ConfigError where there is no such setting."""
+    return settings.find(assignment.partition("=")[0].strip())
+
+
+def _check_budget(word: str) -> None:
+    if word != "unbounded":
+        try:
+            parse_bytes(word)
+        except ValueError as error:
+            raise ConfigError(f"--budgets: {error}") from None
+
+
+def _frozen(word: str) -> Variant:
+    if word not in ("never", "preset") and not (word.isdecimal() and len(word) <= 18):
+        raise ConfigError(f"--freeze-at: {word!r} is neither a number of steps, nor never, nor preset")
+    return Variant(f"freeze {word}", {} if word == "preset" else {"freeze_at": word})
+
+
+def _varied(text: str) -> list[Variant]:
+    key, equals, values = (part.strip() for part in text.partition("="))
+    if not equals:
+        raise ConfigError(f"--vary: {text!r} is not KEY=VALUE,VALUE, such as replay.latent_dtype=float32,uint8")
+    found = []
+    for word in _words("--vary", values):
+        assignment = f"{key}={word}"
+        resolve.assigned([assignment], "--vary")
+        found.append(Variant(f"{key_of(assignment)[1]} {word}", {}, (assignment,)))
+    return found
+
+
+def _words(option: str, text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",")]
+    if "" in words:
+        raise ConfigError(f"{option}: {text!r} has an empty place; values stand between commas")
+    _once(option, words)
+    return words
+
+
+def _once(option: str, words: list[str]) -> None:
+    for word in words:
+        if words.count(word) > 1:
+            raise ConfigError(f"{option}: {word} is given twice")

@@ -1,0 +1,144 @@
+"""A sweep from its options to its exit code: make or read it, check it, run it, and say what came of it."""
+
+import shlex
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from edgerl.errors import ConfigError
+from edgerl.experiments.sweeps import grid, manifest
+from edgerl.experiments.sweeps.cell import UNDONE, Work
+from edgerl.experiments.sweeps.display import Display
+from edgerl.experiments.sweeps.executors.local import Executor, Local
+from edgerl.experiments.sweeps.manifest import Cell, Sweep
+from edgerl.experiments.sweeps.runner import (
+    BUSY,
+    Runner,
+    begin,
+    check_new,
+    counting_interruptions,
+    memory_limit,
+    parallel_jobs,
+)
+from edgerl.runs.folder import locked
+from edgerl.runs.signals import INTERRUPTED
+from memory_budget import parse_bytes
+
+EXECUTORS = ("local", "slurm", "ray")
+AT_RESUME = ("resume", "jobs", "memory_limit", "executor", "slurm", "quiet")
+NAMED = 5  # cells in a line; more are counted
+
+
+def sweep(given: dict[str, Any]) -> int:
+    """Do what the options of `edgerl sweep` ask for (by name; None, empty or False: not given); returns an exit code.
+
+    Raises ConfigError or EnvError, in one line, for what the user must change; nothing is written then.
+    """
+    local = _check(given)
+    folder: Path = given["resume"] or given["out"]
+    notes: list[str] = []
+    if given["resume"] is not None:
+        found = manifest.read(folder)
+    else:
+        found, notes = grid.make(given, local=local)
+    if given["print_commands"]:
+        for cell in found.cells:
+            print(shlex.join(["edgerl", "train", *cell.arguments, "--out", str(folder / cell.folder)]))
+        return 0
+    jobs = parallel_jobs(given["jobs"], found.cells, local=local)
+    limit = memory_limit(_bytes(given["memory_limit"]), found.cells) if local else None
+    if given["resume"] is None:
+        check_new(folder)
+    executor = _executor(given, folder, found.cells)
+    if given["resume"] is None:
+        begin(found, folder)
+    for note in notes if not given["quiet"] else []:
+        print(f"edgerl: {note}", file=sys.stderr)
+    return run(found, folder, executor, jobs, limit, quiet=given["quiet"])
+
+
+def run(found: Sweep, folder: Path, executor: Executor, jobs: int, limit: int | None, *, quiet: bool) -> int:
+    """Run the cells that have not finished; returns the sweep's exit code.
+
+    Raises ConfigError where another sweep runs in this folder.
+    """
+    with locked(folder, BUSY):
+        works = [Work(cell, folder.resolve()) for cell in found.cells]
+        display = Display(works, limit, quiet=quiet)
+        runner = Runner(works, executor, jobs, limit, display)
+        with counting_interruptions(runner), display:
+            runner.run()
+    if not quiet:
+        counts = Counter(work.state for work in works)
+        print(f"{len(works)} cells: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+        print(f"sweep.json, the runs and their logs are in {folder}")
+        if counts["finished"]:
+            print(f"next: edgerl report {shlex.quote(str(folder))} --out report.html")
+    again = f"edgerl sweep --resume {shlex.quote(str(folder))}"
+    if runner.interruptions:
+        saved = f"interrupted; what the cells have done is saved; go on with: {again}"
+        print(f"edgerl: {saved}", file=sys.stderr)
+        return INTERRUPTED
+    undone = [work for work in works if work.state in UNDONE]
+    if undone:
+        told = "; ".join(f"{work.cell.folder} ({work.state}: {work.reason})" for work in undone[:NAMED])
+        more = f"; and {len(undone) - NAMED} more" if len(undone) > NAMED else ""
+        print(
+            f"edgerl: {len(undone)} of {len(works)} cells did not finish: {told}{more}; again: {again}", file=sys.stderr
+        )
+        return 1
+    return 0
+
+
+def _check(given: dict[str, Any]) -> bool:
+    """Hold the options against each other; whether the cells run on this machine."""
+    if given["resume"] is not None:
+        for name, value in given.items():
+            if value is not None and value != [] and value is not False and name not in AT_RESUME:
+                allowed = ", ".join(map(_option, AT_RESUME[1:]))
+                raise ConfigError(f"{_option(name)}: cannot change at --resume; what can: {allowed}")
+    elif given["out"] is None:
+        raise ConfigError("--out: name the folder that the sweep's runs go to")
+    if given["executor"] not in (None, *EXECUTORS):
+        raise ConfigError(f"--executor: {given['executor']!r} is unknown; there are {', '.join(EXECUTORS)}")
+    if given["jobs"] is not None and given["jobs"] < 1:
+        raise ConfigError(f"--jobs: {given['jobs']} is below 1")
+    if given["slurm"] and given["executor"] != "slurm":
+        raise ConfigError("--slurm: is for --executor slurm")
+    local = given["executor"] in (None, "local")
+    if given["memory_limit"] is not None and not local:
+        raise ConfigError(f"--memory-limit: is for this machine; {given['executor']} keeps its own account of memory")
+    return local
+
+
+def _bytes(text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_bytes(text)
+    except ValueError as error:
+        raise ConfigError(f"--memory-limit: {error}") from None
+
+
+def _executor(given: dict[str, Any], folder: Path, cells: tuple[Cell, ...]) -> Executor:
+    if given["executor"] in (None, "local"):
+        return Local()
+    from edgerl.experiments.sweeps.executors import clusters
+
+    if given["executor"] == "slurm":
+        return clusters.Slurm(folder.resolve() / ".slurm", _parameters(given["slurm"]))
+    return clusters.Ray(max(cell.threads for cell in cells), max(cell.planned_bytes for cell in cells))
+
+
+def _parameters(texts: list[str]) -> dict[str, Any]:
+    """What is given to Slurm: numbers as numbers."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (key and equals and value):
+            raise ConfigError(f"--slurm: {text!r} is not KEY=VALUE, such as partition=gpu")
+        found[key] = int(value) if value.isdecimal() else value
+    return found
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,1 @@
+"""A film of the games that a trained agent plays."""

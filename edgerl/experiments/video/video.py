@@ -1,0 +1,155 @@
+"""A film of the games that a trained agent plays: `edgerl eval RUN --video FILE`."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from edgerl.envs.base import Environment
+from edgerl.envs.resumable import Resumable
+from edgerl.errors import ConfigError, EnvFailed
+from edgerl.types import Array
+from memory_budget import format_bytes
+
+try:
+    from PIL import Image, ImageDraw, ImageFont
+
+    from edgerl.experiments.video.writers import Gif, Mp4
+except ImportError as error:
+    raise ConfigError(
+        f"--video: needs the package {error.name}: pip install -c constraints.txt -e '.[video]'"
+    ) from error
+
+WRITERS: dict[str, type[Gif] | type[Mp4]] = {".gif": Gif, ".mp4": Mp4}
+SPEED = 15.0  # agent steps a second where the environment says none
+HEIGHT, WIDTH = 320, 280  # pixels that a picture is high, and a frame wide, at least
+STRIP, MARGIN, LETTERS = 34, 12, 16  # of the caption, in pixels
+GROUND, LABEL, VALUE = (24, 26, 30), (150, 156, 165), (236, 238, 242)  # the caption's colours
+
+
+class Video:
+    """The first `games` games that it is shown, as a film in `file`: a context manager.
+
+    The file appears, in place of an older one, when the block is left and it is whole; an error leaves nothing of it.
+    Raises ConfigError where it cannot be written, OSError, naming it, where disk or ffmpeg fail on the way, and
+    EnvFailed where an environment does not draw what it should.
+    """
+
+    def __init__(self, file: Path, games: int = 1) -> None:
+        self.file, self.games = file, games
+        self.frames, self.seconds = 0, 0.0
+        self._part = file.with_name(f".{file.name}.part")
+        self._game, self._step, self._shape = -1, 0, (0, 0)
+        self._writer: Gif | Mp4 | None = None
+        check(file, self._part)
+
+    def show(self, env: Environment, game: int, score: float) -> None:
+        """Append what `env` shows now: after the reset and after each step of a game, numbered from 0."""
+        if game >= self.games:
+            return
+        self._step = self._step + 1 if game == self._game else 0
+        self._game = game
+        drawn = picture(env)
+        frame = framed(drawn, f"game {game + 1}   step {self._step:,}", f"score {points(score)}")
+        with self._named():
+            if self._writer is None:
+                writer = WRITERS[self.file.suffix.lower()]
+                self._speed = min(speed(env), writer.FASTEST)
+                self._shape, self._writer = drawn.shape, writer(self._part, frame.shape, self._speed)
+            if drawn.shape != self._shape:
+                raise EnvFailed(f"{env.name} failed: it drew {list(drawn.shape)} after {list(self._shape)}")
+            self._writer.write(frame)
+        self.frames += 1
+        self.seconds = self.frames / self._speed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._writer is None:
+            return
+        try:
+            with self._named():
+                if kind is None:
+                    self._writer.finish()
+                    self._part.rename(self.file)
+        finally:
+            self._writer.release()
+            self._part.unlink(missing_ok=True)
+
+    def __str__(self) -> str:
+        size = format_bytes(self.file.stat().st_size)
+        return f"video {self.file}: {self.frames:,} frames, {self.seconds:.1f} s, {size}"
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let an error of the disk name the film, not what is half-written beside it."""
+        try:
+            yield
+        except OSError as error:
+            error.filename, error.filename2 = str(self.file), None
+            raise
+
+
+def check(file: Path, part: Path) -> None:
+    """Raise ConfigError where a film could not be written to `file`, or to `part` before it is whole."""
+    if file.suffix.lower() not in WRITERS:
+        raise ConfigError(f"--video: {file} is neither .gif nor .mp4")
+    if not file.parent.is_dir():
+        raise ConfigError(f"--video: {file}: there is no folder {file.parent}")
+    if file.is_dir():
+        raise ConfigError(f"--video: {file} is a folder")
+    try:
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise ConfigError(f"--video: {file} cannot be written: {error.strerror}") from None
+
+
+def picture(env: Environment) -> Array:
+    """What people see of an environment, uint8 [H, W, 3]: the window's newest frame where a user's has no render().
+
+    Raises EnvFailed where its render() gives something else.
+    """
+    own = _unwrapped(env)
+    if hasattr(own, "render"):
+        drawn = np.asarray(own.render())
+    else:
+        drawn = env.window[-1]
+        drawn = drawn[:, :, None] if drawn.ndim == 2 else drawn.transpose(1, 2, 0)
+    if drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] not in (1, 3):
+        raise EnvFailed(f"{env.name} failed: it drew {drawn.dtype} {list(drawn.shape)}, not uint8 [H, W, 3]")
+    return np.broadcast_to(drawn, (*drawn.shape[:2], 3))
+
+
+def speed(env: Environment) -> float:
+    """Agent steps a second when the game is watched: the environment's `steps_per_second`, where it has that."""
+    return float(getattr(_unwrapped(env), "steps_per_second", SPEED))
+
+
+def _unwrapped(env: Environment) -> Environment:
+    """The environment itself, not what lets it be resumed: that has a render() even where a user's has none."""
+    return env.env if isinstance(env, Resumable) else env
+
+
+def points(score: float) -> str:
+    """A score for reading: 1,200, or 12.3 where it is no whole number."""
+    return f"{score:,.0f}" if float(score).is_integer() else f"{score:,.1f}"
+
+
+def framed(drawn: Array, left: str, right: str) -> Array:
+    """A picture, enlarged by a whole factor, over a caption: uint8 [H, W, 3], both even as MP4 wants them."""
+    factor = max(1, math.ceil(HEIGHT / drawn.shape[0]))
+    height, width = drawn.shape[0] * factor, drawn.shape[1] * factor
+    frame = np.full((height + height % 2 + STRIP, max(width + width % 2, WIDTH), 3), GROUND, np.uint8)
+    edge = (frame.shape[1] - width) // 2
+    frame[:height, edge : edge + width] = drawn.repeat(factor, axis=0).repeat(factor, axis=1)
+    caption = Image.new("RGB", (frame.shape[1], STRIP), GROUND)
+    draw, font = ImageDraw.Draw(caption), ImageFont.load_default(LETTERS)
+    draw.text((MARGIN, STRIP / 2), left, LABEL, font, anchor="lm")
+    draw.text((frame.shape[1] - MARGIN, STRIP / 2), right, VALUE, font, anchor="rm")
+    frame[-STRIP:] = np.asarray(caption)
+    return frame
