@@ -33,7 +33,7 @@ def measured(algo: str, threads: int) -> dict[str, float]:
     """Steps/s of a real run in both phases, and the most it held."""
     given = RUNS[algo]
     freeze_at = given["learn_start"] + SETTLE + TIMED
-    command = [sys.executable, "-m", "edgerl.cli", "train", "--env", given["env"], "--budget", given["budget"]]
+    command = [sys.executable, "-m", "edgerl.commands.app", "train", "--env", given["env"], "--budget", given["budget"]]
     command += ["--threads", str(threads), "--set", f"replay.learn_start={given['learn_start']}", "--quiet"]
     command += ["--freeze-at", str(freeze_at), "--steps", str(freeze_at + SETTLE + 4 * TIMED)]
     command += ["--eval-every", "0", "--checkpoint-every", "0"]
@@ -74,7 +74,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         profile = args.profile or Path(folder) / "here.toml"
         if args.profile is None:
-            command = [sys.executable, "-m", "edgerl.cli", "devices", "calibrate", "--threads", str(args.threads)]
+            command = [
+                sys.executable,
+                "-m",
+                "edgerl.commands.app",
+                "devices",
+                "calibrate",
+                "--threads",
+                str(args.threads),
+            ]
             subprocess.run([*command, "--out", profile], check=True)
         print(f"{f'{args.threads} threads':24}{'predicted':>12}{'measured':>12}{'ratio':>8}   within 20%")
         for algo in args.algo or RUNS:

@@ -22,7 +22,16 @@ def plain(script: Path, game: str, threads: int) -> float:
 def ours(game: str, threads: int) -> dict[str, float]:
     """steps_per_s_before and steps_per_s_after of `edgerl train` at 0.07GB."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "edgerl.cli", "train", "--env", f"atari/{game}", "--threads", str(threads)]
+        command = [
+            sys.executable,
+            "-m",
+            "edgerl.commands.app",
+            "train",
+            "--env",
+            f"atari/{game}",
+            "--threads",
+            str(threads),
+        ]
         command += ["--steps", "5000", "--freeze-at", "3200", "--eval-every", "0", "--checkpoint-every", "0"]
         subprocess.run([*command, "--quiet", "--out", f"{folder}/run"], check=True)
         found: dict[str, float] = json.loads(Path(folder, "run", "summary.json").read_text())["throughput"]

@@ -1,29 +1,43 @@
-"""The errors that end a command in one line; each message is that line."""
+"""The errors that end a command in one line: the message is that line, `exit_code` how the program leaves."""
 
 
 class ConfigError(ValueError):
     """A setting the user must change; the message is one line that names it."""
 
+    exit_code = 2
+
 
 class EnvError(ValueError):
     """An environment that does not exist or cannot start; the message is one line for the user."""
+
+    exit_code = 2
 
 
 class EpisodeLost(RuntimeError):
     """An environment cannot go on where its saved episode stood; the message says why."""
 
+    exit_code = 1
+
 
 class EnvFailed(RuntimeError):
     """The environment failed during the run; the message is one line, with its name and why."""
+
+    exit_code = 1
 
 
 class FreezeError(RuntimeError):
     """ONNX Runtime's latents are not torch's: the run ends, and its checkpoints are of before."""
 
+    exit_code = 1
+
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message is one line."""
 
+    exit_code = 1
+
 
 class CheckpointError(ValueError):
     """No checkpoint that can be read; the message is one line."""
+
+    exit_code = 2

@@ -23,6 +23,8 @@ OPSET, IR_VERSION = 17, 8
 class ExportError(ValueError):
     """The module has an operation this exporter does not know; the message names it."""
 
+    exit_code = 1  # how a program leaves that meets it
+
 
 class _Graph:
     """ONNX nodes and weights under way; `value` maps a torch.fx node to the ONNX value it became.

@@ -8,7 +8,8 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
-from edgerl import cli, configure, train
+from edgerl import configure, train
+from edgerl.commands import app
 
 SNAPSHOTTED = {"budget": 1_500_000, "threads": 1, "steps": 170, "freeze_at": 110, "learn_start": 30, "hidden": 8}
 SNAPSHOTTED |= {"batch_size": 4, "eval_every": 0, "checkpoint_every": 50, "snapshot_every": 40}
@@ -65,7 +66,7 @@ def program(monkeypatch, capsys):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["edgerl", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            app.main()
         written = capsys.readouterr()
         return left.value.code or 0, written.out, written.err.splitlines()
 

@@ -81,7 +81,7 @@ def test_games_that_are_interrupted_end_in_one_line(program, snapshotted, monkey
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgerl.training.train.evaluate", interrupted)
+    monkeypatch.setattr("edgerl.training.evaluate.evaluate", interrupted)
     assert program("eval", snapshotted) == (130, "", ["edgerl: interrupted"])
 
 
@@ -116,7 +116,7 @@ def test_a_preset_freeze_beyond_the_run_is_a_note(edgerl, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_saves_a_checkpoint_and_exits_130(number, tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "edgerl.cli", *TRAIN, "--steps", "100000", "--out", str(out)]
+    command = [sys.executable, "-m", "edgerl.commands.app", *TRAIN, "--steps", "100000", "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     metrics = out / "metrics.jsonl"
     until(lambda: metrics.exists() and "train/score" in metrics.read_text())  # the first game's end

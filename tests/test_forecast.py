@@ -217,12 +217,12 @@ def test_a_calibrated_forecast_gives_the_measured_times_back():
 
 
 def test_calibrate_writes_a_profile_or_says_why_not(tmp_path, monkeypatch, capsys):
-    from edgerl import cli
+    from edgerl.commands import app
 
     def edgerl_devices(*words):
         monkeypatch.setattr(sys, "argv", ["edgerl", "devices", "calibrate", *words])
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            app.main()
         return left.value.code, capsys.readouterr()
 
     for name, value in {"ENVS": {}, "BLOCK": 2**20, "SECONDS": {False: 0.1, True: 0.1}}.items():

@@ -45,7 +45,7 @@ def loaded(program, *names):
 def test_there_is_something_to_look_at():
     assert len(MODULES) > 20
     assert imported("runtime/export.py") >= {"torch", "onnx"}
-    assert imported("edgerl/cli.py") >= {"typer", "edgerl", "rich"}  # some of them within functions
+    assert imported("edgerl/commands/app.py") >= {"typer", "edgerl", "rich"}  # some of them within functions
 
 
 @pytest.mark.parametrize("package", ["device_profiles", "memory_budget", "runtime"])
@@ -72,7 +72,7 @@ def test_nothing_imports_tests_or_benchmarks():
 
 
 def test_plan_devices_and_the_command_line_start_light():
-    program = "import edgerl.cli, edgerl.planning.plan, edgerl.config.toml, device_profiles"
+    program = "import edgerl.commands.app, edgerl.planning.plan, edgerl.config.toml, device_profiles"
     assert loaded(program, "torch", "onnxruntime", "onnx", "cv2", "tensorboard", "edgerl.planning.plan") == [
         "edgerl.planning.plan"
     ]

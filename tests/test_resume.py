@@ -162,14 +162,14 @@ def test_a_run_killed_without_warning_resumes_from_its_last_checkpoint(small, ed
     ]
     options += ["--eval-every", "0", "--checkpoint-every", "50", "--quiet"]
     assert edgerl(*options, "--out", whole).returncode == 0
-    command = [sys.executable, "-m", "edgerl.cli", *options, "--out", str(killed)]
+    command = [sys.executable, "-m", "edgerl.commands.app", *options, "--out", str(killed)]
     for step in (100, 300):
         process = subprocess.Popen(command)
         until(lambda step=step: any(int(place.name) >= step for place in checkpoint.places(killed / "checkpoint")))
         assert process.poll() is None
         process.kill()
         process.wait()
-        command = [sys.executable, "-m", "edgerl.cli", "train", "--resume", str(killed), "--quiet"]
+        command = [sys.executable, "-m", "edgerl.commands.app", "train", "--resume", str(killed), "--quiet"]
     assert subprocess.run(command, check=False).returncode == 0
     (arrays, state, raw), (again, state_again, raw_again) = final(whole, 500), final(killed, 500)
     assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []

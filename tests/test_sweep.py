@@ -66,7 +66,7 @@ def sweep():
     started = []
 
     def start(*arguments, **options):
-        command = [sys.executable, "-m", "edgerl.cli", "sweep", *map(str, arguments)]
+        command = [sys.executable, "-m", "edgerl.commands.app", "sweep", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
         started.append(subprocess.Popen(command, **pipes))
         return started[-1]
@@ -244,7 +244,7 @@ def test_a_cell_that_trains_elsewhere_is_waited_for_and_leftovers_are_removed(tm
 
     _, commands, _ = program("sweep", *options, "--print-commands")
     command = shlex.split(commands.splitlines()[0].replace("--steps 100", "--steps 300"))
-    other = subprocess.Popen([sys.executable, "-m", "edgerl.cli", *command[1:], "--quiet"])
+    other = subprocess.Popen([sys.executable, "-m", "edgerl.commands.app", *command[1:], "--quiet"])
     until(lambda: held(elsewhere))
     psutil.Process(other.pid).suspend()  # so that it is still at work when the sweep looks
     process = sweep("--resume", out, "--jobs", "1")

@@ -16,7 +16,13 @@ from edgerl.experiments.sweeps import launch
 from edgerl.experiments.sweeps.executors import clusters
 
 SHORT = ("--env", "toy/catch", "--budgets", "2MB", "--freeze-at", "never", "--eval-every", "0")
-TRAIN = [sys.executable, "-m", "edgerl.cli", "train", *("--budget" if word == "--budgets" else word for word in SHORT)]
+TRAIN = [
+    sys.executable,
+    "-m",
+    "edgerl.commands.app",
+    "train",
+    *("--budget" if word == "--budgets" else word for word in SHORT),
+]
 LONG = [*TRAIN, "--steps", "1000000", "--threads", "1", "--quiet"]
 PLANNED = 350_000_000
 

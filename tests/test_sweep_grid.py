@@ -7,7 +7,7 @@ import sys
 import pytest
 import typer
 
-from edgerl import cli
+from edgerl.commands import app
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps import axes, grid, manifest, paper
@@ -30,7 +30,7 @@ def made(**given):
 
 def config_of(arguments):
     """The configuration that `edgerl train` makes of a command's arguments."""
-    train = typer.main.get_command(cli.app).commands["train"]
+    train = typer.main.get_command(app.app).commands["train"]
     said = train.make_context("train", list(arguments)).params
     beside = {name: said.pop(name) for name in ("set_", "config", "out", "resume", "quiet")}
     return resolve.started(said, beside["config"], list(beside["set_"] or []))[0]
@@ -283,8 +283,7 @@ def test_what_is_resumed_is_the_sweep_that_was_begun(program, tmp_path):
 
 
 def test_the_command_line_starts_without_what_sweeps_need():
-    program = (
-        "import sys, edgerl.cli; print([name for name in sys.modules if 'sweeps.' in name or 'rich.live' in name])"
-    )
+    program = "import sys, edgerl.commands.app; loaded = sys.modules"
+    program += "; print([name for name in loaded if 'sweeps.' in name or 'rich.live' in name])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

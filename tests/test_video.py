@@ -133,7 +133,7 @@ def test_what_ffmpeg_says_is_said(tmp_path):
 def test_an_interruption_leaves_neither_film_nor_ffmpeg(suffix, trained, tmp_path):
     part, file = tmp_path / f".out{suffix}.part", tmp_path / f"out{suffix}"
     arguments = ["eval", trained, "--episodes", "100000", "--video", file, "--video-games", "100000"]
-    command = [sys.executable, "-m", "edgerl.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgerl.commands.app", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     until(lambda: part.exists() and part.stat().st_size)  # from the first frames on
     children = psutil.Process(process.pid).children()

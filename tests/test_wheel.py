@@ -75,8 +75,8 @@ def test_nothing_else_is_in_the_wheel(unpacked):
 
 def test_the_unpacked_program_runs_elsewhere(unpacked, tmp_path):
     program = (
-        "import sys, device_profiles, edgerl.cli\n"
-        "print(device_profiles.__file__, edgerl.cli.__file__, sep='\\n', file=sys.stderr)\n"
+        "import sys, device_profiles, edgerl.commands.app\n"
+        "print(device_profiles.__file__, edgerl.commands.app.__file__, sep='\\n', file=sys.stderr)\n"
         "from edgerl.cli import main; main()"
     )
     done = subprocess.run(

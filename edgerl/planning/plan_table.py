@@ -10,6 +10,7 @@ from rich.table import Table
 from edgerl.config.settings import Config
 from edgerl.planning import forecast
 from edgerl.planning.plan_report import Report
+from edgerl.runs.terminal import plain_table
 from memory_budget import Watchdog, format_bytes
 
 
@@ -20,7 +21,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     freeze = {None: "never frozen", 0: "frozen from the start"}.get(run.freeze_at, f"frozen at {run.freeze_at or 0:,}")
     console.print(f"[bold]{run.env}[/], {run.algo}, {run.steps:,} steps, {freeze}\n")
 
-    table = _table(f"replay in {format_bytes(sizes['budget'])}", "rows", "rows, paper's count", "bytes a row")
+    table = plain_table(f"replay in {format_bytes(sizes['budget'])}", "rows", "rows, paper's count", "bytes a row")
     pixels, latents = (
         " + ".join(f"{name} {nbytes:,}" for name, nbytes in sizes[f"columns_{form}"].items())
         for form in ("pixels", "latents")
@@ -36,14 +37,14 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
         console.print("  latents are larger than frames: frames stay, and the frozen stem encodes every batch")
     console.print(f"  a row of pixels:  {pixels}\n  a row of latents: {latents}\n", style="dim", soft_wrap=True)
 
-    table = _table("multiply-adds", "before", "after", "after/before")
+    table = plain_table("multiply-adds", "before", "after", "after/before")
     for name, key in (("an update, paper's count", "per_update"), ("a step with an update, exact", "exact_per_update")):
         before, then = flops[f"{key}_before"], flops[f"{key}_after"]
         table.add_row(name, f"{before:,}", f"{then:,}", f"{then / before:.3f}")
     console.print(table)
     console.print(f"  the freeze itself {flops['conversion']:.3g}, the whole run {flops['run']:.3g}\n", style="dim")
 
-    table = _table("process", *(escape(each["device"] or "no device") for each in reports))
+    table = plain_table("process", *(escape(each["device"] or "no device") for each in reports))
     for name in sizes["ledger"]:
         table.add_row(name, *(format_bytes(each["bytes"]["ledger"][name]) for each in reports))
     table.add_row("[bold]together", *(f"[bold]{format_bytes(each['bytes']['process'])}" for each in reports))
@@ -65,7 +66,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
 
 def _outlook(reports: list[Report]) -> Table:
     """What is forecast of the devices, and what would fit them."""
-    table = _table("forecast", *(escape(each["device"] or "no device") for each in reports))
+    table = plain_table("forecast", *(escape(each["device"] or "no device") for each in reports))
 
     def row(name: str, cell: Callable[[Report], str | None]) -> None:
         table.add_row(name, *(cell(each) or "unknown" for each in reports))
@@ -98,14 +99,6 @@ def _count(number: int | None) -> str | None:
 
 def _largest(nbytes: int | None) -> str | None:
     return nbytes if nbytes is None else (format_bytes(nbytes) if nbytes else "none")
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column(title)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
 
 
 def _bytes(nbytes: int | None) -> str:

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
+
+from edgerl.runs.terminal import warn
 
 LONGEST = 4096  # bytes: more than any line has
 
@@ -73,8 +74,7 @@ class Metrics:
         except OSError as error:
             if not self._refused:
                 self._refused = True
-                with contextlib.suppress(OSError):
-                    print(f"edgerl: metrics not logged: {error.strerror}; going on", file=sys.stderr)
+                warn(f"metrics not logged: {error.strerror}; going on")
 
 
 def _append(file: Path, record: bytes) -> None:

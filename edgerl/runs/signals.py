@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
-INTERRUPTED = 130  # exit code
 
 
 @contextmanager

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+EXIT_CODES = {"finished": 0, "failed": 1, "memory-limit": 3, "interrupted": 130}  # of `edgerl train`, by status
 
-class Progress:
+
+class RunProgress:
     """How far a run is, read from its metrics.jsonl as it grows: `step`, `speed` in steps/s and the last `score`."""
 
     def __init__(self, file: Path) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from edgerl.runs import checkpoint
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
 from edgerl.runs.snapshots import Snapshot, place, save, weights
+from edgerl.runs.terminal import warn
 from edgerl.training import resume
 from edgerl.training.evaluate import evaluate, statistics
 from edgerl.training.freeze import freeze, told
@@ -280,8 +280,7 @@ class Trainer:
         except OSError as error:
             if needed:
                 raise
-            with contextlib.suppress(OSError):  # an error: told with --quiet too
-                print(f"edgerl: step {self.step:,}: no checkpoint: {error.strerror}; going on", file=sys.stderr)
+            warn(f"step {self.step:,}: no checkpoint: {error.strerror}; going on")
             return
         written = sum(file.stat().st_size for file in self.checkpoint.iterdir())
         self.metrics.write(self.step, {"checkpoint/bytes": written})
@@ -306,8 +305,7 @@ def keep_snapshot(trainer: "Trainer") -> None:
     try:
         save(trainer.folder, Snapshot(step, values["cut"], weights(arrays)))
     except OSError as error:
-        with contextlib.suppress(OSError):  # an error: told with --quiet too
-            print(f"edgerl: step {step:,}: no snapshot: {error.strerror}; going on", file=sys.stderr)
+        warn(f"step {step:,}: no snapshot: {error.strerror}; going on")
         return
     trainer.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from edgerl.planning import forecast
 from edgerl.runs import versions
 from edgerl.runs.files import write_whole
+from edgerl.runs.terminal import plain_table
 from edgerl.training import transfer
 from edgerl.training.loop import Trainer
 from memory_budget import format_bytes
@@ -115,11 +115,9 @@ def write(trainer: Trainer, status: str, baseline: int, expected: dict[str, Any]
 
 def show(found: dict[str, Any], folder: Path, console: Console) -> None:
     """Print a summary for people."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="bold")
-    table.add_column()
+    table = plain_table("", "what", left=["what"], show_header=False)
     for name, text in rows(found):
-        table.add_row(name, text)
+        table.add_row(f"[bold]{name}", text)
     console.print()
     console.print(table)
     console.print(f"\nsummary.json, metrics.jsonl and checkpoints are in {folder}", soft_wrap=True)

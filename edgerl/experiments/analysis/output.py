@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table as Grid
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.analyses import ATTENTION, JSON, SVCCA, table
 from edgerl.runs.files import write_whole
+from edgerl.runs.terminal import plain_table
 
 
 def check(out: Path | None) -> None:
@@ -41,9 +41,8 @@ def write(found: dict[str, Any], shown: Any, folder: Path) -> list[str]:
 def show(found: dict[str, Any], console: Console) -> None:
     """Print an analysis for people."""
     shown = table(found, max(3, (console.width - 46) // 10))
-    grid = Grid(box=None, padding=(0, 2, 0, 0), title=shown.title, title_justify="left", title_style="bold")
-    for number, name in enumerate(shown.head):
-        grid.add_column(name, no_wrap=True, justify="left" if number < 2 else "right")
+    title = {"title": shown.title, "title_justify": "left", "title_style": "bold", "header_style": "table.header"}
+    grid = plain_table(*shown.head, left=["part"], column={"no_wrap": True}, **title)
     for row in shown.rows:
         grid.add_row(*row)
     console.print(grid)

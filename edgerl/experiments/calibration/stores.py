@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from edgerl.agents.build import make_agent
 from edgerl.config.settings import Config
@@ -19,6 +18,7 @@ from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels
+from edgerl.runs.terminal import plain_table
 from edgerl.training import train
 from edgerl.training.build import make_env, make_replay
 from edgerl.types import Array
@@ -109,10 +109,9 @@ def _rung(replay: Replay, name: str, config: Config) -> Rung:
 def show(rungs: list[Rung], config: Config, console: Console) -> None:
     """Print the ladder, the times beside that of raw frames."""
     raw = next(rung["sample_us"] for rung in rungs if rung["store"] == "pixels, raw")
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column(f"measured, {STEPS} random steps", no_wrap=True)
-    for column in ("bytes a row", "rows", f"a batch of {config.replay.batch_size}", "beside raw"):
-        table.add_column(column, justify="right")
+    batch = f"a batch of {config.replay.batch_size}"
+    measured = f"measured, {STEPS} random steps"
+    table = plain_table(measured, "bytes a row", "rows", batch, "beside raw", column={"no_wrap": True})
     for rung in rungs:
         table.add_row(
             rung["store"],

@@ -10,10 +10,9 @@ from edgerl.experiments.sweeps.executors.local import Executor, Job
 from edgerl.experiments.sweeps.manifest import Cell
 from edgerl.runs import checkpoint
 from edgerl.runs.folder import held
-from edgerl.runs.signals import INTERRUPTED
-from edgerl.runs.status import Progress, _summary, finished
+from edgerl.runs.status import EXIT_CODES, RunProgress, _summary, finished
 
-MEMORY_LIMIT, TRIES = 3, 3
+TRIES = 3
 UNDONE = ("failed", "memory-limit", "interrupted")  # what ended a cell that will not be begun again by itself
 
 
@@ -28,7 +27,7 @@ class Work:
         self.cell = cell
         self.folder = sweep / cell.folder
         self.log = sweep / f"{cell.folder}.log"
-        self.progress = Progress(self.folder / "metrics.jsonl")
+        self.progress = RunProgress(self.folder / "metrics.jsonl")
         self.reason = ""  # why it did not finish
         self.resident = self.peak = 0  # bytes
         self.began = self._measured = 0.0  # on the monotonic clock
@@ -109,15 +108,15 @@ class Work:
             return "finished"
         if held(self.folder):
             return "elsewhere"
-        if code == MEMORY_LIMIT:
+        if code == EXIT_CODES["memory-limit"]:
             self.reason = self._last_line()
             return "memory-limit"
         if stopped:
             return "waiting"
-        if preempted and code == INTERRUPTED:
+        if preempted and code == EXIT_CODES["interrupted"]:
             return self._preempted()
         self.reason = f"killed by signal {-code}" if code < 0 else self._last_line() or f"exit code {code}"
-        return "interrupted" if code == INTERRUPTED else "failed"
+        return "interrupted" if code == EXIT_CODES["interrupted"] else "failed"
 
     def _preempted(self) -> str:
         """A cell whose job the executor ended goes on, unless that leads nowhere."""

@@ -6,11 +6,11 @@ from typing import Self
 
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from edgerl.experiments.sweeps.cell import UNDONE, Work
 from edgerl.runs.progress import Lasting
+from edgerl.runs.terminal import plain_table
 from memory_budget import format_bytes
 
 MOST_ROWS = 25
@@ -54,10 +54,8 @@ class Display:
             self._live.update(self._table(), refresh=True)
 
     def _table(self) -> Group:
-        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        table.add_column("cell", no_wrap=True, overflow="ellipsis")
-        for name in ("state", "step", "", "steps/s", "score", "memory"):
-            table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+        headings = ("cell", "state", "step", "", "steps/s", "score", "memory")
+        table = plain_table(*headings, left=["state"], column={"no_wrap": True})
         shown = [work for work in self._works if work.state in ("running", "stopping", "elsewhere")]
         for work in shown[:MOST_ROWS]:
             table.add_row(Text(work.cell.name), work.state, *_numbers(work))

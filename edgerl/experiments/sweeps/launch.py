@@ -1,7 +1,6 @@
 """A sweep from its options to its exit code: make or read it, check it, run it, and say what came of it."""
 
 import shlex
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from edgerl.experiments.sweeps.runner import (
     parallel_jobs,
 )
 from edgerl.runs.folder import locked
-from edgerl.runs.signals import INTERRUPTED
+from edgerl.runs.status import EXIT_CODES
+from edgerl.runs.terminal import warn
 from memory_budget import parse_bytes
 
 EXECUTORS = ("local", "slurm", "ray")
@@ -54,7 +54,7 @@ def sweep(given: dict[str, Any]) -> int:
     if given["resume"] is None:
         begin(found, folder)
     for note in notes if not given["quiet"] else []:
-        print(f"edgerl: {note}", file=sys.stderr)
+        warn(note)
     return run(found, folder, executor, jobs, limit, quiet=given["quiet"])
 
 
@@ -77,16 +77,13 @@ def run(found: Sweep, folder: Path, executor: Executor, jobs: int, limit: int | 
             print(f"next: edgerl report {shlex.quote(str(folder))} --out report.html")
     again = f"edgerl sweep --resume {shlex.quote(str(folder))}"
     if runner.interruptions:
-        saved = f"interrupted; what the cells have done is saved; go on with: {again}"
-        print(f"edgerl: {saved}", file=sys.stderr)
-        return INTERRUPTED
+        warn(f"interrupted; what the cells have done is saved; go on with: {again}")
+        return EXIT_CODES["interrupted"]
     undone = [work for work in works if work.state in UNDONE]
     if undone:
         told = "; ".join(f"{work.cell.folder} ({work.state}: {work.reason})" for work in undone[:NAMED])
         more = f"; and {len(undone) - NAMED} more" if len(undone) > NAMED else ""
-        print(
-            f"edgerl: {len(undone)} of {len(works)} cells did not finish: {told}{more}; again: {again}", file=sys.stderr
-        )
+        warn(f"{len(undone)} of {len(works)} cells did not finish: {told}{more}; again: {again}")
         return 1
     return 0
 

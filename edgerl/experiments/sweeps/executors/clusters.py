@@ -10,7 +10,8 @@ from typing import Any
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps.executors.local import Job, start
-from edgerl.runs.signals import INTERRUPTED, INTERRUPTIONS, handling
+from edgerl.runs.signals import INTERRUPTIONS, handling
+from edgerl.runs.status import EXIT_CODES
 
 HEADROOM = 1.25  # of what is planned: evaluations, the freeze's chunk, and a limit at whose 97% a run ends
 CONTINUED = ("PREEMPTED", "TIMEOUT", "NODE_FAIL")  # how Slurm names ends that are not the cell's fault
@@ -36,7 +37,7 @@ def launch(argv: list[str], log: str, cwd: str) -> int:
         except BaseException:
             process.send_signal(signal.SIGINT)
             process.wait()
-            return INTERRUPTED
+            return EXIT_CODES["interrupted"]
 
 
 class Slurm:
@@ -83,7 +84,7 @@ class SlurmJob:
         if not self._job.done():
             return None
         if not self._job.paths.result_pickle.exists() and (self._stopped or self._job.state in CONTINUED):
-            return INTERRUPTED
+            return EXIT_CODES["interrupted"]
         try:
             return int(self._job.result())
         except Exception as error:
@@ -143,7 +144,7 @@ class RayJob:
             return int(self._ray.get(self._reference))
         except Exception as error:
             if self._stopped:
-                return INTERRUPTED
+                return EXIT_CODES["interrupted"]
             _note(self._log, error)
             return 1
 

@@ -1,6 +1,5 @@
 """The command that looks into a run: its options. What it does is imported when it is called."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis.output import check, show, write
+from edgerl.runs.terminal import warn
 
 
 def analyze(
@@ -58,6 +58,6 @@ def analyze(
         )
         written = write(found, shown, out or run_folder)
     for note in found["notes"]:
-        print(f"edgerl: {note}", file=sys.stderr)
+        warn(note)
     show(found, Console(highlight=False))
     print(f"{', '.join(written)} in {out or run_folder}")

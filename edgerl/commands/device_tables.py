@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from device_profiles import CLOCKED, DeviceProfile, Number
+from edgerl.runs.terminal import plain_table
 from memory_budget import format_bytes
 
 NUMBERS = ("application", "ram", *CLOCKED, "storage_write")
@@ -109,10 +110,7 @@ def plain(profile: DeviceProfile) -> dict[str, Any]:
 
 
 def _table(*headings: str) -> Table:
-    found = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in headings:
-        found.add_column(heading, justify="left" if heading in WORDS else "right", overflow="fold")
-    return found
+    return plain_table(*headings, left=WORDS, column={"overflow": "fold"}, pad_edge=False)
 
 
 def _rows(profile: DeviceProfile, keys: Iterable[str]) -> Iterator[tuple[str, str, str, str]]:

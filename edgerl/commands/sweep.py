@@ -83,23 +83,3 @@ def sweep(
     from edgerl.experiments.sweeps import launch
 
     sys.exit(launch.sweep(given))
-
-
-def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN_OR_SWEEP...", help="run folders, sweeps, folders of runs")],
-    out: Annotated[Path, typer.Option(help="the file to write")] = Path("report.html"),
-    form: Annotated[
-        str | None,
-        typer.Option("--format", help="what to write (default: as --out ends)", metavar="html|md|json|png"),
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="the page's title (default: from what it shows)")] = None,
-) -> None:
-    """Put runs together, in one page that works offline: scores with intervals over seeds, capacity, memory, cost."""
-    import sys
-
-    from edgerl.experiments.reports import write
-
-    left_out = write.write(runs, out, form, title)
-    for folder, why in left_out:
-        print(f"edgerl: left out: {folder}: {why}", file=sys.stderr)
-    print(f"report in {out} ({out.stat().st_size / 1e6:.1f} MB)")

@@ -1,6 +1,5 @@
 """The commands about devices: what there is, one in full, several side by side."""
 
-import sys
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ import typer
 import device_profiles
 from device_profiles import DeviceProfile
 from edgerl.errors import ConfigError
+from edgerl.runs.terminal import warn
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -30,7 +30,7 @@ def devices(context: typer.Context, json: Json = False) -> None:
         if json:
             raise ConfigError(f"--json: give it after {context.invoked_subcommand}")
         return
-    from edgerl import devices as tables
+    from edgerl.commands import device_tables as tables
 
     catalogue = [device_profiles.load(name) for name in device_profiles.names()]
     own, passed_over = _own()
@@ -44,13 +44,13 @@ def devices(context: typer.Context, json: Json = False) -> None:
         console.print(tables.listing(groups, console.width))
         console.print(f"\n{tables.LEGEND}", style="dim", soft_wrap=True)
     for line in passed_over:
-        print(f"edgerl: {line}", file=sys.stderr)
+        warn(line)
 
 
 @app.command(short_help="every number of a device, with its kind and source")
 def show(name: Name, json: Json = False) -> None:
     """Show every number of a device and of its power modes, with its unit, kind and source."""
-    from edgerl import devices as tables
+    from edgerl.commands import device_tables as tables
 
     profile = _load(name)
     if json:
@@ -67,7 +67,7 @@ def show(name: Name, json: Json = False) -> None:
 @app.command(short_help="devices side by side, with ratios")
 def compare(names: Names) -> None:
     """Show devices side by side; ratios are to the first of them."""
-    from edgerl import devices as tables
+    from edgerl.commands import device_tables as tables
 
     if len(names) < 2:
         raise ConfigError("compare: name two devices or more")
@@ -102,7 +102,7 @@ def calibrate(
     import tomli_w
     from rich.console import Console
 
-    from edgerl import devices as tables
+    from edgerl.commands import device_tables as tables
     from edgerl.experiments.calibration import calibrate as calibrating
     from edgerl.runs.files import write_whole
 
@@ -110,7 +110,7 @@ def calibrate(
 
         def say(line: str) -> None:
             if line.startswith("not measured"):
-                print(f"edgerl: {line}", file=sys.stderr)
+                warn(line)
             status.update(line)
 
         table = calibrating.measure(title, threads or os.cpu_count() or 1, out.absolute().parent, say)

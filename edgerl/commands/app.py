@@ -1,0 +1,50 @@
+"""The `edgerl` program: its commands, and what ends it. torch is imported by the commands that need it."""
+
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from edgerl.commands import analyze, devices, evaluate, plan, report, sweep, train
+from edgerl.runs.status import EXIT_CODES
+from edgerl.runs.terminal import warn
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Train pixel-based reinforcement-learning agents inside a byte budget.",
+)
+app.command(short_help="train an agent, through the freeze")(train.train)
+app.command("eval", short_help="play whole games with a trained agent")(evaluate.evaluate)
+app.command(short_help="what a run will take, and whether it fits")(plan.plan)
+app.command(short_help="train a grid of runs: environments, budgets, freezes, seeds")(sweep.sweep)
+app.command(short_help="runs and sweeps as one page, a table, a picture or JSON")(report.report)
+app.command(short_help="what the encoder learned: SVCCA and attention of a run's snapshots")(analyze.analyze)
+app.add_typer(devices.app, name="devices", short_help="the boards and phones that --device knows")
+
+
+def main() -> None:
+    """Run the program; an error that a user can cause is one line on stderr and its class's exit code."""
+    try:
+        code = app(standalone_mode=False)
+        if code == EXIT_CODES["interrupted"]:  # Typer returns this after Ctrl-C; `train` leaves by itself
+            _leave("interrupted", code)
+        sys.exit(code)
+    except TyperException as error:
+        _leave(error.format_message().replace("\n", " "), 2)
+    except (KeyboardInterrupt, typer.Abort):  # before Typer handles it
+        _leave("interrupted", EXIT_CODES["interrupted"])
+    except OSError as error:
+        _leave(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+    except Exception as error:
+        code = getattr(error, "exit_code", None)  # of edgerl.errors, and of runtime's own
+        if code is None:
+            raise
+        _leave(str(error), code)
+
+
+def _leave(message: str, code: int) -> None:
+    warn(message)
+    sys.exit(code)

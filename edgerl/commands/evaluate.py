@@ -1,0 +1,50 @@
+"""`edgerl eval`: whole games with a trained agent, perhaps filmed."""
+
+import contextlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgerl.errors import ConfigError
+from edgerl.experiments.reports.human_scores import human_normalised
+from edgerl.runs.terminal import warn
+
+
+def evaluate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
+    episodes: Annotated[int, typer.Option(help="whole games to play")] = 10,
+    seed: Annotated[int, typer.Option(help="seeds the games")] = 0,
+    threads: Annotated[int, typer.Option(help="compute threads")] = 1,
+    video: Annotated[
+        Path | None, typer.Option(help="film the first game into this file, .gif or .mp4", metavar="FILE")
+    ] = None,
+    video_games: Annotated[int, typer.Option(help="how many games to film, from the first on")] = 1,
+) -> None:
+    """Play whole games with a run's newest checkpoint: unclipped scores, no exploration."""
+    for name, value in (("episodes", episodes), ("threads", threads), ("video-games", video_games)):
+        if value < 1:
+            raise ConfigError(f"--{name}: {value} is below 1")
+    if seed < 0:
+        raise ConfigError(f"--seed: {seed} is below 0")
+    with _filming(video, video_games) as film:
+        from edgerl.training.evaluate import evaluate_run, unseen
+
+        shown = unseen if film is None else film.show
+        found = evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=warn, shown=shown)
+        print(f"{found['env']} at step {found['step']:,}: {found['episodes']} games")
+        print(f"score {found['mean']:,.1f} +- {found['std']:,.1f} ({found['min']:,.0f} to {found['max']:,.0f})")
+        normalised = human_normalised(found["env"], found["mean"])
+        if normalised is not None:
+            print(f"human-normalised {normalised:.3f} (0: random play, 1: a human tester; Wang et al. 2016)")
+    if film is not None:
+        print(film)
+
+
+def _filming(file: Path | None, games: int) -> contextlib.AbstractContextManager[Any]:
+    """What films the games, or nothing where no file is named; checked now, so before the games are played."""
+    if file is None:
+        return contextlib.nullcontext()
+    from edgerl.experiments.video.video import Video
+
+    return Video(file, games)
