@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from replay import ADDS, BUDGETS, Found, Play, empty, fill, head, line, pixels_of, played, timed
+from replays import ADDS, BUDGETS, Found, Play, empty, fill, head, line, pixels_of, played, timed
 
 import edgerl
 from edgerl.config.settings import ReplayConfig
