@@ -11,12 +11,29 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
 MODULES = sorted(file.relative_to(ROOT).as_posix() for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-TORCH = (
-    "edgerl/agents/",
-    "edgerl/agents/torch_encoder/onednn.py",
-    "edgerl/agents/torch_encoder/modules.py",
-    "runtime/export.py",
+TORCH = ("edgerl/agents/", "runtime/export.py")
+ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand before it, and itself
+    "errors",
+    "types",
+    "plugins",
+    "envs",
+    "config",
+    "runs",
+    "replay",
+    "agents/torch_encoder",
+    "agents",
+    "planning",
+    "training",
+    "experiments/video",
+    "experiments/calibration",
+    "experiments/sweeps/executors",
+    "experiments/sweeps",
+    "experiments/reports",
+    "experiments/analysis",
+    "commands",
+    "",  # edgerl/__init__.py and edgerl/__main__.py
 )
+MOST_FILES = 13  # in a room, __init__.py aside
 
 
 def imported(module):
@@ -42,10 +59,68 @@ def loaded(program, *names):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def edges(module):
+    """The files of edgerl that a file imports, at its head or within functions; for types alone does not count."""
+    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            file = file_of(name) or file_of(name.rpartition(".")[0])
+            if name.startswith("edgerl.") and file != module:
+                yield file
+
+
+def file_of(name):
+    """The file of a module, by its dotted name; None where there is none."""
+    path = name.replace(".", "/")
+    return next((file for file in (f"{path}.py", f"{path}/__init__.py") if file in MODULES), None)
+
+
+def room_of(file):
+    """The room that a file stands in: the longest name in ROOMS that its path begins with."""
+    inside = file.removeprefix("edgerl/").removesuffix(".py")
+    return max((room for room in ROOMS if inside == room or inside.startswith(f"{room}/") or not room), key=len)
+
+
+EDGERL = [module for module in MODULES if module.startswith("edgerl/")]
+EDGES = {module: sorted({file for file in edges(module) if file}) for module in EDGERL}
+
+
 def test_there_is_something_to_look_at():
-    assert len(MODULES) > 20
+    assert len(EDGERL) > 100
+    assert sum(map(len, EDGES.values())) > 300
     assert imported("runtime/export.py") >= {"torch", "onnx"}
-    assert imported("edgerl/commands/app.py") >= {"typer", "edgerl", "rich"}  # some of them within functions
+    assert "edgerl/training/train.py" in EDGES["edgerl/commands/train.py"]  # within a function
+    assert {room_of(module) for module in EDGERL} == set(ROOMS)
+
+
+@pytest.mark.parametrize("module", EDGERL)
+def test_a_room_imports_only_rooms_below_it(module):
+    floor = ROOMS.index(room_of(module))
+    above = [file for file in EDGES[module] if ROOMS.index(room_of(file)) > floor]
+    assert above == []
+
+
+def test_no_file_is_in_a_circle():
+    left = {module: set(files) for module, files in EDGES.items()}
+    while free := {module for module, files in left.items() if not files & left.keys()}:
+        left = {module: files for module, files in left.items() if module not in free}
+    assert left == {}
+
+
+def test_no_room_is_a_bag():
+    for folder in {(ROOT / module).parent for module in EDGERL}:
+        files = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
+        assert len(files) <= MOST_FILES, folder
 
 
 @pytest.mark.parametrize("package", ["device_profiles", "memory_budget", "runtime"])
@@ -72,7 +147,7 @@ def test_nothing_imports_tests_or_benchmarks():
 
 
 def test_plan_devices_and_the_command_line_start_light():
-    program = "import edgerl.commands.app, edgerl.planning.plan, edgerl.config.toml, device_profiles"
+    program = "import edgerl, edgerl.commands.app, edgerl.planning.plan, device_profiles"
     assert loaded(program, "torch", "onnxruntime", "onnx", "cv2", "tensorboard", "edgerl.planning.plan") == [
         "edgerl.planning.plan"
     ]
