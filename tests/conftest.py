@@ -1,5 +1,7 @@
 """What several tests need: a small configuration, and the command line in its own process."""
 
+import gc
+import importlib
 import os
 import signal
 import subprocess
@@ -23,6 +25,15 @@ def interruptible():
     kept = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, kept)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen_heap():
+    """Keep the collector from what is imported by now: a run collects several times, and that is most of the heap."""
+    for name in ("torch", "onnxruntime"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
