@@ -38,7 +38,9 @@ def ended(job):
 
 
 def status(folder):
-    return json.loads((folder / "summary.json").read_text())["status"]
+    """How a run ended; None where it has not."""
+    summary = folder / "summary.json"
+    return json.loads(summary.read_text())["status"] if summary.exists() else None
 
 
 def stopped(executor, folder):
@@ -76,7 +78,7 @@ def test_a_cell_whose_worker_is_lost_saves_a_checkpoint_and_has_failed(ray, tmp_
     train.parent().kill()
     assert ended(job) == 1
     assert "the job failed" in log.read_text()
-    until((folder / "summary.json").exists)
+    until(lambda: status(folder))
     assert status(folder) == "interrupted"
 
 
