@@ -53,7 +53,8 @@ def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(sma
     assert ledger["networks"]["planned"] - ledger["networks"]["measured"] > 20e6  # the stem and its target are dead
 
 
-REACHER = {"env": "dmc/reacher-easy", "threads": 1, "eval_every": 0, "checkpoint_every": 0, "hidden": 64} | STEPS | SHORT
+REACHER = {"env": "dmc/reacher-easy", "threads": 1, "eval_every": 0, "checkpoint_every": 0, "hidden": 64}
+REACHER |= STEPS | SHORT
 
 
 @pytest.fixture(scope="module")

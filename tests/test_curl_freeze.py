@@ -201,5 +201,5 @@ def test_a_state_of_another_agent_is_refused():
     arrays, values = agent().state()
     with pytest.raises(RuntimeError, match="size mismatch for actor"):
         agent(hidden=16).load(arrays, values)
-    with pytest.raises(RuntimeError, match='Unexpected key.* "contrast"'):
+    with pytest.raises(RuntimeError, match=r'Unexpected key.* "contrast"'):
         agent(contrast=False).load(arrays, values)
