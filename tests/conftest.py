@@ -58,6 +58,21 @@ def snapshotted(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The folder of the finished run of a configuration, trained once for several resumes. To be read only."""
+    folders = {}
+
+    def finished(config):
+        text = config.to_toml()
+        if text not in folders:
+            folders[text] = tmp_path_factory.mktemp("uninterrupted") / "run"
+            train(config, folders[text], quiet=True)
+        return folders[text]
+
+    return finished
+
+
 @pytest.fixture
 def edgerl():
     """Run `edgerl ARGS` as a user does; returns the finished process with its text."""

@@ -7,13 +7,13 @@ import pytest
 import safetensors.numpy
 from stopping import stopped_after
 
-from edgerl import configure, envs, run
+from edgerl import envs, run
 from edgerl.config import ConfigError
 from edgerl.envs import EnvFailed
 from edgerl.evaluation import evaluate
 from edgerl.trainer import TrainingError
 
-SHORT = {"learn_start": 24, "random_steps": 24, "batch_size": 4}
+SHORT = {"learn_start": 24, "random_steps": 24, "batch_size": 4, "hidden": 64}
 STEPS = {"steps": 64, "freeze_at": 44, "budget": 6_000_000}
 TIMED = ("seconds", "peak_extra_bytes")
 
@@ -31,7 +31,9 @@ def final(folder, step):
 
 
 def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(small, tmp_path):
-    config = small("dmc/cartpole-swingup", run=STEPS | {"eval_every": 64, "eval_episodes": 1}, replay=SHORT)
+    config = small(
+        "dmc/cartpole-swingup", run=STEPS | {"eval_every": 64, "eval_episodes": 1}, replay=SHORT | {"hidden": 1024}
+    )
     found = run.train(config, tmp_path / "run", quiet=True)
     assert (found["status"], found["algo"], found["store"], found["codec"]) == (
         "finished",
@@ -53,22 +55,11 @@ def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(sma
     assert ledger["networks"]["planned"] - ledger["networks"]["measured"] > 20e6  # the stem and its target are dead
 
 
-REACHER = {"env": "dmc/reacher-easy", "threads": 1, "eval_every": 0, "checkpoint_every": 0, "hidden": 64}
-REACHER |= STEPS | SHORT
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The folder of the uninterrupted run of reacher. To be read only."""
-    folder = tmp_path_factory.mktemp("reacher") / "run"
-    run.train(configure(**REACHER), folder, quiet=True)
-    return folder
-
-
 @pytest.mark.parametrize("stop", [34, 44, 54])
-def test_a_resumed_run_on_reacher_is_the_uninterrupted_one(stop, whole, tmp_path):
+def test_a_resumed_run_on_reacher_is_the_uninterrupted_one(stop, small, uninterrupted, tmp_path):
     """Its target lies outside the physics' state; stopped on pixels, just before the freeze, and on latents."""
-    config, parts = configure(**REACHER), tmp_path / "parts"
+    config = small("dmc/reacher-easy", run=STEPS, replay=SHORT)
+    whole, parts = uninterrupted(config), tmp_path / "parts"
     with stopped_after(stop):
         assert run.train(config, parts, quiet=True)["steps"] == stop
     found = run.train(config, parts, resume=True, quiet=True)
@@ -82,7 +73,7 @@ def test_a_resumed_run_on_reacher_is_the_uninterrupted_one(stop, whole, tmp_path
 
 GYM = {
     "discrete": ("gym/CartPole-v1", {}, "rainbow", 84 * 84),
-    "vectors": ("gym/Pendulum-v1", {"batch_size": 4, "random_steps": 24}, "curl", 3 * 100 * 100),
+    "vectors": ("gym/Pendulum-v1", {"batch_size": 4, "random_steps": 24, "hidden": 64}, "curl", 3 * 100 * 100),
 }
 
 

@@ -59,21 +59,6 @@ def logged(folder):
 CATCH = [("toy/catch", stops) for stops in ([1], [230], [299, 300], [301], [250, 350])]
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    """The folder of the whole run of a configuration; trained once, and to be read only."""
-    folders = {}
-
-    def folder(config):
-        text = config.to_toml()
-        if text not in folders:
-            folders[text] = tmp_path_factory.mktemp("uninterrupted") / "run"
-            run.train(config, folders[text], quiet=True)
-        return folders[text]
-
-    return folder
-
-
 @pytest.mark.parametrize(("env", "stops"), [*CATCH, ("atari/qbert", [250, 350])], ids=str)
 def test_a_resumed_run_is_the_uninterrupted_one(env, stops, small, uninterrupted, tmp_path):
     """Stopped before learning, on pixels, around the freeze at 300, and on latents."""
