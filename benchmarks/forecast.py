@@ -33,7 +33,7 @@ def measured(algo: str, threads: int) -> dict[str, float]:
     """Steps/s of a real run in both phases, and the most it held."""
     given = RUNS[algo]
     freeze_at = given["learn_start"] + SETTLE + TIMED
-    command = [sys.executable, "-m", "edgerl.commands.app", "train", "--env", given["env"], "--budget", given["budget"]]
+    command = [sys.executable, "-m", "edgerl", "train", "--env", given["env"], "--budget", given["budget"]]
     command += ["--threads", str(threads), "--set", f"replay.learn_start={given['learn_start']}", "--quiet"]
     command += ["--freeze-at", str(freeze_at), "--steps", str(freeze_at + SETTLE + 4 * TIMED)]
     command += ["--eval-every", "0", "--checkpoint-every", "0"]
@@ -77,7 +77,7 @@ def main() -> None:
             command = [
                 sys.executable,
                 "-m",
-                "edgerl.commands.app",
+                "edgerl",
                 "devices",
                 "calibrate",
                 "--threads",

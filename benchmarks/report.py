@@ -65,7 +65,7 @@ def main() -> None:
         for name in ("report.html", "report.md", "report.json", "report.png"):
             out = Path(scratch) / name
             began = time.perf_counter()
-            command = [sys.executable, "-m", "edgerl.commands.app", "report", str(runs), "--out", str(out)]
+            command = [sys.executable, "-m", "edgerl", "report", str(runs), "--out", str(out)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             seconds = time.perf_counter() - began
             print(f"{name:<12} {seconds:5.1f} s  {out.stat().st_size / 1e6:6.2f} MB")

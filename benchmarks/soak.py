@@ -31,7 +31,7 @@ NAMES = {
 
 def command(*arguments: str) -> list[str]:
     """A training command."""
-    return [sys.executable, "-m", "edgerl.commands.app", "train", *arguments]
+    return [sys.executable, "-m", "edgerl", "train", *arguments]
 
 
 def fresh(out: Path, steps: int) -> list[str]:

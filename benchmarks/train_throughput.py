@@ -25,7 +25,7 @@ def ours(game: str, threads: int) -> dict[str, float]:
         command = [
             sys.executable,
             "-m",
-            "edgerl.commands.app",
+            "edgerl",
             "train",
             "--env",
             f"atari/{game}",

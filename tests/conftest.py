@@ -1,5 +1,7 @@
 """What several tests need: a small configuration, and the command line in its own process."""
 
+import gc
+import importlib
 import os
 import signal
 import subprocess
@@ -26,6 +28,15 @@ def interruptible():
     signal.signal(signal.SIGINT, kept)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def frozen_heap():
+    """Keep the collector from what is imported by now: a run collects several times, and that is most of the heap."""
+    for name in ("torch", "onnxruntime"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def small():
     """Build a Config of toy/catch with changes by table: small(run={"steps": 300})."""
@@ -46,6 +57,21 @@ def snapshotted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("snapshotted") / "run"
     train(configure(env="toy/catch", **SNAPSHOTTED), folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The folder of the finished run of a configuration, trained once for several resumes. To be read only."""
+    folders = {}
+
+    def finished(config):
+        text = config.to_toml()
+        if text not in folders:
+            folders[text] = tmp_path_factory.mktemp("uninterrupted") / "run"
+            train(config, folders[text], quiet=True)
+        return folders[text]
+
+    return finished
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_a_run_without_its_first_or_last_checkpoint_fails_in_one_line(fault, ste
 FILL = """
 import contextlib, sys
 from pathlib import Path
-from edgerl.cli import main
+from edgerl.commands.app import main
 from edgerl.trainer import Trainer
 report, filler = Trainer.report, Path(sys.argv[-1]).with_name("filler")
 def fill(trainer):
@@ -252,7 +252,7 @@ def test_a_run_whose_messages_nobody_takes_goes_on(taker, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as closed, Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "edgerl.commands.app", *TRAIN, "--out", str(tmp_path / "run")]
+        command = [sys.executable, "-m", "edgerl", *TRAIN, "--out", str(tmp_path / "run")]
         stderr = full if taker == "a full disk" else closed
         assert subprocess.run(command, stderr=stderr, check=False).returncode == 0
     assert whole(tmp_path / "run") == [60, 40]

@@ -80,7 +80,7 @@ def test_what_a_profile_does_not_know_is_none():
 
 def test_a_slower_device_takes_longer_and_less_work_takes_less():
     nano, slow = made("jetson_nano"), made("jetson_nano:5w")
-    assert slow["phases"] is None or slow["hours"]["low"] > nano["hours"]["low"]
+    assert slow["hours"]["low"] > nano["hours"]["low"]
     orin = made("orin_nano_8gb")
     assert orin["hours"]["high"] < nano["hours"]["high"]
     assert made("jetson_nano", steps=100_000, freeze_at=50_000)["hours"]["high"] < nano["hours"]["low"]

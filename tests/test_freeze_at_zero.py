@@ -67,14 +67,14 @@ def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, c
 
 @pytest.mark.parametrize("changes", [{}, {"pixel_codec": "lz4", "latent_dtype": "uint8"}, {"cut": "conv1"}], ids=str)
 @pytest.mark.parametrize("stop", [1, 7])
-def test_a_resumed_run_is_the_uninterrupted_one(stop, changes, tmp_path):
+def test_a_resumed_run_is_the_uninterrupted_one(stop, changes, uninterrupted, tmp_path):
     settings = tiny(**changes)
-    train.train(settings, tmp_path / "whole", quiet=True)
+    whole = uninterrupted(settings)
     with stopped_after(stop):
         assert train.train(settings, tmp_path / "parts", quiet=True)["steps"] == stop
     assert train.train(settings, tmp_path / "parts", resume=True, quiet=True)["status"] == "finished"
     (arrays, state, rows), (again, state_again, rows_again) = (
-        final(tmp_path / "whole", 12),
+        final(whole, 12),
         final(tmp_path / "parts", 12),
     )
     assert arrays.keys() == again.keys()

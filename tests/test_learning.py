@@ -14,7 +14,7 @@ from edgerl.training import train
 def test_catch_is_learned(small, tmp_path, freeze_at):
     """Any player that does not look catches one in seven and scores -0.71; what is asked for here needs eyes."""
     config = small(
-        run={"steps": 2000, "freeze_at": freeze_at, "eval_every": 2000, "eval_episodes": 40, "budget": 10_000_000}
+        run={"steps": 1600, "freeze_at": freeze_at, "eval_every": 1600, "eval_episodes": 40, "budget": 10_000_000}
     )
     found = train.train(config, tmp_path / "run", quiet=True)
     assert found["store"] == ("pixels" if freeze_at is None else "latents")

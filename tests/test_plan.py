@@ -157,10 +157,10 @@ def test_crops_that_cannot_be_cut_are_refused(env, settings, says):
         plan.make(configure(env=env, threads=1, **settings), suites.describe(env))
 
 
-def test_the_command_line_refuses_it_in_one_line(edgerl):
-    ended = edgerl("plan", "--env", "dmc/walker-walk", "--algo", "dqn")
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
-    assert ended.stderr.rstrip().endswith("curl or sac fits")
+def test_the_command_line_refuses_it_in_one_line(program):
+    code, _, (line,) = program("plan", "--env", "dmc/walker-walk", "--algo", "dqn")
+    assert code == 2
+    assert line.endswith("curl or sac fits")
 
 
 def test_a_description_is_the_environments_own():
@@ -183,12 +183,12 @@ def test_devices_side_by_side(edgerl):
         assert word in shown
 
 
-def test_an_impossible_budget_names_the_smallest_possible_one(edgerl):
-    ended = edgerl("plan", "--budget", "100kB", "--env", "atari/qbert")
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
-    smallest = ended.stderr.split("at least ")[1].split()[0]
-    assert edgerl("plan", "--budget", smallest).returncode == 0
-    assert edgerl("plan", "--budget", f"{int(smallest.removesuffix('B')) - 1}B").returncode == 2
+def test_an_impossible_budget_names_the_smallest_possible_one(program):
+    code, _, (line,) = program("plan", "--budget", "100kB", "--env", "atari/qbert")
+    assert code == 2
+    smallest = line.split("at least ")[1].split()[0]
+    assert program("plan", "--budget", smallest)[0] == 0
+    assert program("plan", "--budget", f"{int(smallest.removesuffix('B')) - 1}B")[0] == 2
 
 
 @pytest.mark.parametrize("env", ["atari/qbert", "dmc/cartpole-swingup"])
@@ -196,7 +196,7 @@ def test_a_plan_loads_nothing_heavy(env):
     program = (
         "import sys\n"
         f"sys.argv = ['edgerl', 'plan', '--env', {env!r}, '--device', 'jetson_nano']\n"
-        "from edgerl.cli import main\n"
+        "from edgerl.commands.app import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code\n"
         "heavy = {'torch', 'onnxruntime', 'onnx', 'cv2', 'tensorboard', 'ale_py', 'pydantic'}\n"
         "heavy |= {'dm_control', 'mujoco', 'gymnasium'}\n"

@@ -269,7 +269,8 @@ def reachable(thing, seen=None):
         for part in thing:
             yield from reachable(part, seen)
     elif isinstance(thing, dict):
-        yield from reachable(list(thing.values()), seen)
+        for part in thing.values():  # no list of them: the next one may get the id of one that is gone
+            yield from reachable(part, seen)
     elif hasattr(thing, "__dict__") and not isinstance(thing, type):
         yield from reachable(vars(thing), seen)
 

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,18 +13,17 @@ from pathlib import Path
 
 import psutil
 import pytest
+from stopping import signalled_after
 from waiting import until
 
-from edgerl.runs.folder import held
-
-GRID = ("--env", "toy/catch", "--budgets", "2MB,3MB", "--freeze-at", "80,never", "--seeds", "3", "--steps", "120")
+GRID = ("--env", "toy/catch", "--budgets", "2MB,3MB", "--freeze-at", "30,60,never", "--steps", "80")
 GRID += (
     "--threads",
     "1",
     "--set",
     "learn_start=40",
     "--eval-every",
-    "60",
+    "50",
     "--eval-episodes",
     "2",
     "--checkpoint-every",
@@ -34,28 +34,31 @@ LONG += ("--threads", "1")
 SHORT = ("--env", "toy/catch", "--budgets", "2MB", "--freeze-at", "never", "--eval-every", "0", "--threads", "1")
 TROUBLE = """
 import time
+from pathlib import Path
 
 import numpy as np
 from edgerl.envs.toy import Catch
-
-class Slow(Catch):
-    def step(self, action):
-        time.sleep(0.01)  # memory is looked at a few times a second, and this game can be over before that
-        return super().step(action)
 
 class Broken(Catch):
     def step(self, action):
         raise RuntimeError("the joystick came off")
 
-class Large(Slow):
+class Large(Catch):
     def __init__(self, rng):
         super().__init__(rng)
         self.held = np.ones(50_000_000)  # 400 MB that no plan knows of
+    def step(self, action):
+        if not Path(__file__).with_name("seen").exists():
+            time.sleep(1)  # memory is looked at now and then, and these games must not be over before that
+        return super().step(action)
 
-class Leaking(Slow):
+class Leaking(Catch):
     held = []
     def step(self, action):
-        self.held.append(np.ones(1_000_000))  # 8 MB a step
+        if len(self.held) < 100:
+            self.held.append(np.ones(1_000_000))  # 8 MB a step
+        else:
+            time.sleep(0.2)  # above its limit until that is seen
         return super().step(action)
 """
 
@@ -66,7 +69,7 @@ def sweep():
     started = []
 
     def start(*arguments, **options):
-        command = [sys.executable, "-m", "edgerl.commands.app", "sweep", *map(str, arguments)]
+        command = [sys.executable, "-m", "edgerl", "sweep", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
         started.append(subprocess.Popen(command, **pipes))
         return started[-1]
@@ -114,22 +117,24 @@ def test_a_sweep_that_is_killed_goes_on_to_what_an_uninterrupted_one_gives(tmp_p
     first = sweep(*GRID, "--out", out)
     until((out / "sweep.json").exists)
     folders = [out / cell["folder"] for cell in manifest_of(out)["cells"]]
-    assert len(folders) == 12
-    until(lambda: sum(status(folder) == "finished" for folder in folders) >= 3 and at_work(out))
+    assert len(folders) == 6
+    until(lambda: sum(status(folder) == "finished" for folder in folders) >= 2 and at_work(out))
     first.kill()
     first.communicate()
     until(lambda: not at_work(out))
     finished = [folder / "summary.json" for folder in folders if status(folder) == "finished"]
     kept = {summary: summary.stat().st_mtime_ns for summary in finished}
-    assert 3 <= len(kept) < 12
+    assert 2 <= len(kept) < 6
 
     second = sweep("--resume", out)
     until(lambda: at_work(out))
+    psutil.Process(second.pid).suspend()  # so that it is still at work when another one looks
     code, _, (line,) = program("sweep", "--resume", out)
+    psutil.Process(second.pid).resume()
     assert (code, "another sweep runs in this folder" in line) == (2, True)
     printed, lines = second.communicate(timeout=300)
     assert second.returncode == 0, lines
-    assert "12 finished" in printed
+    assert "6 finished" in printed
     assert f"edgerl report {out} --out report.html" in printed
     assert {summary: summary.stat().st_mtime_ns for summary in kept} == kept
 
@@ -205,7 +210,7 @@ def test_cells_that_fail_are_told_and_the_others_go_on(tmp_path, sweep, trouble)
 def test_memory_decides_how_many_cells_run(tmp_path, sweep, trouble):
     """Two fit as planned, but they take more: the younger one saves, waits, and goes on when the other has left."""
     out, told = tmp_path / "sweep", tmp_path / "told"
-    options = ("--env", "trouble:Large", "--steps", "600", "--freeze-at", "never", "--budgets", "2MB", "--seeds", "2")
+    options = ("--env", "trouble:Large", "--steps", "60", "--freeze-at", "never", "--budgets", "2MB", "--seeds", "2")
     options += ("--eval-every", "0", "--threads", "1", "--jobs", "2", "--memory-limit", "1GB")
     with told.open("w") as stderr:
         process = sweep(*options, "--out", out, env=trouble, stderr=stderr)
@@ -215,6 +220,7 @@ def test_memory_decides_how_many_cells_run(tmp_path, sweep, trouble):
     (cell,) = at_work(older)
     cell.suspend()  # so that it is still at work when the younger one has left
     until(lambda: "waiting" in told.read_text())
+    (tmp_path / "seen").touch()
     cell.resume()
     process.communicate(timeout=300)
     lines = told.read_text().splitlines()
@@ -232,29 +238,33 @@ def test_cells_wait_where_two_are_planned_to_be_too_large(tmp_path, sweep):
 
 
 def test_a_cell_that_trains_elsewhere_is_waited_for_and_leftovers_are_removed(tmp_path, sweep, program):
-    out = tmp_path / "sweep"
-    options = (*SHORT, "--steps", "100", "--seeds", "2", "--jobs", "1", "--out", out)
+    out, told = tmp_path / "sweep", tmp_path / "told"
+    options = (*SHORT, "--steps", "20", "--seeds", "2", "--jobs", "1", "--out", out)
     process = sweep(*options)
     until((out / "sweep.json").exists)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=300)
+    process.kill()
+    process.communicate()
+    until(lambda: not at_work(out))
     elsewhere, leftover = (out / cell["folder"] for cell in manifest_of(out)["cells"])
+    shutil.rmtree(elsewhere, ignore_errors=True)  # what the sweep had begun by then
+    shutil.rmtree(leftover, ignore_errors=True)
     leftover.mkdir()
     (leftover / "metrics.jsonl").write_text("half a run")
 
     _, commands, _ = program("sweep", *options, "--print-commands")
-    command = shlex.split(commands.splitlines()[0].replace("--steps 100", "--steps 300"))
-    other = subprocess.Popen([sys.executable, "-m", "edgerl.commands.app", *command[1:], "--quiet"])
-    until(lambda: held(elsewhere))
-    psutil.Process(other.pid).suspend()  # so that it is still at work when the sweep looks
-    process = sweep("--resume", out, "--jobs", "1")
-    first = process.stderr.readline()
+    command = shlex.split(commands.splitlines()[0].replace("--steps 20", "--steps 30"))
+    other = subprocess.Popen(signalled_after(5, signal.SIGSTOP, *command[1:], "--quiet"))
+    until(lambda: psutil.Process(other.pid).status() == psutil.STATUS_STOPPED)  # still at work when the sweep looks
+    with told.open("w") as stderr:
+        process = sweep("--resume", out, "--jobs", "1", stderr=stderr)
+    until(lambda: "\n" in told.read_text())
     psutil.Process(other.pid).resume()
-    lines = process.communicate(timeout=300)[1].splitlines()
+    process.communicate(timeout=300)
+    first, *lines = told.read_text().splitlines()
     assert (process.returncode, other.wait()) == (0, 0), lines
     assert first.split()[0] == "elsewhere"
     assert sorted(line.split()[0] for line in lines) == ["finished", "finished", "running"]
-    assert json.loads((elsewhere / "summary.json").read_text())["steps"] == 300  # it was not begun anew
+    assert json.loads((elsewhere / "summary.json").read_text())["steps"] == 30  # it was not begun anew
     assert "half" not in (leftover / "metrics.jsonl").read_text()
 
 

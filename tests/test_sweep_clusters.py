@@ -19,7 +19,7 @@ SHORT = ("--env", "toy/catch", "--budgets", "2MB", "--freeze-at", "never", "--ev
 TRAIN = [
     sys.executable,
     "-m",
-    "edgerl.commands.app",
+    "edgerl",
     "train",
     *("--budget" if word == "--budgets" else word for word in SHORT),
 ]
@@ -45,7 +45,9 @@ def ended(job):
 
 
 def status(folder):
-    return json.loads((folder / "summary.json").read_text())["status"]
+    """How a run ended; None where it has not."""
+    summary = folder / "summary.json"
+    return json.loads(summary.read_text())["status"] if summary.exists() else None
 
 
 def stopped(executor, folder):
@@ -83,7 +85,7 @@ def test_a_cell_whose_worker_is_lost_saves_a_checkpoint_and_has_failed(ray, tmp_
     train.parent().kill()
     assert ended(job) == 1
     assert "the job failed" in log.read_text()
-    until((folder / "summary.json").exists)
+    until(lambda: status(folder))
     assert status(folder) == "interrupted"
 
 

@@ -77,7 +77,7 @@ def test_the_unpacked_program_runs_elsewhere(unpacked, tmp_path):
     program = (
         "import sys, device_profiles, edgerl.commands.app\n"
         "print(device_profiles.__file__, edgerl.commands.app.__file__, sep='\\n', file=sys.stderr)\n"
-        "from edgerl.cli import main; main()"
+        "from edgerl.commands.app import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "devices"],

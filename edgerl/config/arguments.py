@@ -1,0 +1,49 @@
+"""The options of `edgerl train` that repeat a run: sweeps start their cells with them, reports print them."""
+
+from functools import cache
+from typing import Any
+
+from edgerl.config import resolve
+from edgerl.config.settings import Config, Setting
+from edgerl.errors import ConfigError
+
+
+def arguments(config: Config) -> list[str]:
+    """The options that come to exactly this configuration on any machine: what its preset does not say.
+
+    Settings marked `always` are said in any case, so that they stay if the presets change.
+    """
+    run = config.run
+    preset = _preset(run.env, run.algo, run.steps, run.freeze_at)
+    options: list[str] = []
+    assignments: list[str] = []
+    for setting, value in config.values():
+        as_preset = setting.key in preset and preset[setting.key] == value
+        unset = value is None and not setting.takes_never  # no option says that
+        if as_preset if not setting.always else unset and preset.get(setting.key) is None:
+            continue
+        if setting.option and not unset and value is not False:
+            options += [setting.flag] if value is True else [setting.flag, _text(setting, value)]
+        else:
+            assignments += ["--set", f"{setting.key}={_text(setting, value)}"]
+    return options + assignments
+
+
+def _text(setting: Setting, value: Any) -> str:
+    """A value as the command line takes it."""
+    if value is None:
+        return "never"
+    if setting.size and isinstance(value, int):
+        return f"{value}B"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@cache
+def _preset(env: str, algo: str, steps: int, freeze_at: int | None) -> dict[str, Any]:
+    """What these alone come to, by key; empty if they come to nothing (the user's own environment is elsewhere)."""
+    given = {"env": env, "algo": algo, "steps": steps, "freeze_at": "never" if freeze_at is None else str(freeze_at)}
+    try:
+        config = resolve.started(given, None, [])[0]
+    except ConfigError:
+        return {}
+    return {setting.key: value for setting, value in config.values()}

@@ -1,0 +1,112 @@
+"""A run's parts and its state: what it is built of, what changes as it goes on, and what a checkpoint keeps of that."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgerl.agents.agent import Agent
+from edgerl.config.settings import Config
+from edgerl.envs.base import Environment
+from edgerl.planning import flops
+from edgerl.planning.flops import Flops
+from edgerl.planning.plan import Plan
+from edgerl.replay.buffer import Replay
+from edgerl.replay.representation import Pixels
+from edgerl.runs.checkpoint import Saved
+from edgerl.runs.metrics import Metrics
+from edgerl.runs.progress import Reporter
+from edgerl.training.stopwatch import Stopwatch
+from memory_budget import Watchdog
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is built of. `pixels`: what the replay stores before the freeze; `library_bytes`: resident before the
+    networks and the replay are made; `make_eval_env`: an environment for games of evaluation, from a generator.
+    """
+
+    config: Config
+    env: Environment
+    agent: Agent
+    replay: Replay
+    pixels: Pixels
+    folder: Path
+    metrics: Metrics
+    watchdog: Watchdog
+    reporter: Reporter
+    plan: Plan
+    library_bytes: int
+    make_eval_env: Callable[[np.random.Generator], Environment]
+
+
+THIS_PROCESS: dict[str, Any] = {"this_process": True}  # of a field that no checkpoint keeps
+
+
+@dataclass
+class State:
+    """What changes as a run goes on, beside agent, replay and environment. A checkpoint keeps all but the last fields.
+
+    `step`: agent steps done. `score`: of the game under way. `flops_total`, `flops_exact`: multiply-adds so far, by the
+    paper's count and all that ran. `returns`: evaluations. `freeze_report`: what the freeze was, as the summary has it;
+    None before it. `rss_around_freeze`: resident bytes before and after it. `sums`: of the updates' metrics since they
+    were last logged, over `updates` of them. `episodes_restarted`: at resumes, if the environment could not go on with
+    the saved one. `origin`: the run whose networks this one began with.
+
+    Of this process alone: `flops`: what an update takes; `stopwatch`; `checkpoint`: the newest one; `stop`: why the run
+    was asked to end, set from a signal.
+    """
+
+    flops: Flops = field(metadata=THIS_PROCESS)
+    step: int = 0
+    score: float = 0.0
+    flops_total: int = 0
+    flops_exact: int = 0
+    returns: list[dict[str, Any]] = field(default_factory=list)
+    freeze_report: dict[str, Any] | None = None
+    rss_around_freeze: tuple[int, int] | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    updates: int = 0
+    episodes_restarted: int = 0
+    origin: dict[str, Any] | None = None
+    stopwatch: Stopwatch = field(default_factory=Stopwatch, metadata=THIS_PROCESS)
+    checkpoint: Path | None = field(default=None, metadata=THIS_PROCESS)
+    stop: str | None = field(default=None, metadata=THIS_PROCESS)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder has been frozen."""
+        return self.freeze_report is not None
+
+    @property
+    def frozen_at(self) -> int | None:
+        """The step of the freeze."""
+        return None if self.freeze_report is None else int(self.freeze_report["step"])
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint keeps, by name."""
+        return {name: getattr(self, name) for name in KEPT}
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Take over what `kept` gave. Raises KeyError if one is missing."""
+        for name in KEPT:
+            setattr(self, name, (ADDED_LATER | kept)[name])
+
+
+KEPT = [own.name for own in fields(State) if not own.metadata]
+ADDED_LATER = {"origin": None}  # what checkpoints of older runs lack
+
+
+def freeze_report_of(saved: Saved) -> dict[str, Any] | None:
+    """What a checkpoint says of the freeze of its run; None if it was not frozen yet."""
+    report: dict[str, Any] | None = saved.values["trainer"]["freeze_report"]
+    return report
+
+
+def recount(parts: Parts, state: State) -> None:
+    """Count what an update takes anew: at the freeze it shows whether pixels are kept, which the plan had to guess."""
+    if state.freeze_report is not None:
+        kept = state.freeze_report["store"] == "pixels"
+        state.flops = flops.count(parts.config, parts.pixels.shape, parts.env.spec.actions, keeps_pixels=kept)
