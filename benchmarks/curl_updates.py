@@ -21,7 +21,7 @@ from edgerl.agents.build import make_agent
 from edgerl.envs.base import EnvSpec
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
-from edgerl.training.freeze import freeze
+from edgerl.training.freeze import FreezeSettings, freeze
 from memory_budget.malloc import keep_blocks
 
 SPEC = EnvSpec((3, 100, 100), 3, 6, 4, continuous=True, refill=True)
@@ -50,7 +50,8 @@ def ours(threads: int, updates: dict[str, int]) -> dict[str, float]:
     for phase, count in updates.items():
         if phase == "latents":
             with tempfile.TemporaryDirectory() as folder:
-                freeze(agent, replay, pixels, window, config.agent.cut, Path(folder))
+                settings = FreezeSettings(config.agent.cut)
+                freeze(agent, replay, pixels=pixels, window=window, folder=Path(folder), settings=settings)
         for n in range(WARM_UP[phase] + count):
             if n == WARM_UP[phase]:
                 start = time.perf_counter()

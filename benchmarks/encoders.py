@@ -25,7 +25,7 @@ from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.training import train
 from edgerl.training.build import make_replay
-from edgerl.training.freeze import freeze
+from edgerl.training.freeze import FreezeSettings, freeze
 from memory_budget.malloc import keep_blocks
 
 ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
@@ -70,14 +70,14 @@ def measure(algo: str, encoder: str, settings: dict[str, Any], updates: int) -> 
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(1))
     before = speed(agent, replay, batch_size, updates)
     window = rng.integers(0, 256, (spec.history, *spec.frame), np.uint8)
-    chunk = representation.chunk(config.agent.encoder, pixels.shape)
+    how = FreezeSettings.of(config, pixels)
     with tempfile.TemporaryDirectory() as folder:
-        found = freeze(agent, replay, pixels, window, config.agent.cut, Path(folder), chunk=chunk)
+        found = freeze(agent, replay, pixels=pixels, window=window, folder=Path(folder), settings=how)
     return {
         "batch": batch_size,
         "before": before,
         "after": speed(agent, replay, batch_size, AFTER * updates),
-        "flops": [planned.flops.per_update(frozen=frozen) for frozen in (False, True)],
+        "flops": [planned.flops.phases.at(frozen).per_update for frozen in (False, True)],
         "store": found["store"],
         "freeze_extra_bytes": found["peak_extra_bytes"],
     }

@@ -58,7 +58,7 @@ def predicted(algo: str, threads: int, profile: Path) -> dict[str, float]:
     for rates, frozen, when in zip(
         forecast.rates(device, config) or (), (False, True), ("before", "after"), strict=True
     ):
-        unit = workload.unit(config, planned, window, frozen=frozen)
+        unit = workload.units(config, planned, window).at(frozen)
         low, high = forecast.seconds(unit.encoding + unit.acting + unit.updating + Work(simulated=1), rates)
         found[f"steps/s {when}"] = 1 / math.sqrt(low * high)
     return found | {"MB": plan_report.report(config, spec, str(profile))["bytes"]["process"] / 1e6}

@@ -1,11 +1,23 @@
 """The few values that pass between environment, replay and agent."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
+
+
+class Phases(NamedTuple, Generic[T]):
+    """A value as it is before the freeze, and after it."""
+
+    before: T
+    after: T
+
+    def at(self, frozen: bool) -> T:
+        """The value of the phase that a run is in."""
+        return self.after if frozen else self.before
 
 
 class TimeStep(NamedTuple):

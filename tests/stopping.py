@@ -6,33 +6,33 @@ import signal
 import sys
 from unittest import mock
 
-from edgerl.training.loop import Trainer
+from edgerl.training.loop import TrainingLoop
 
 
 @contextlib.contextmanager
 def stopped_after(step):
     """Within, a Ctrl-C arrives after this step of a run."""
-    report = Trainer.report
+    report = TrainingLoop.report
 
-    def stop(trainer):
-        report(trainer)
-        if trainer.step == step:
+    def stop(loop):
+        report(loop)
+        if loop.state.step == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with mock.patch.object(Trainer, "report", stop):
+    with mock.patch.object(TrainingLoop, "report", stop):
         yield
 
 
 SIGNALLED = f"""
 import os, sys
 from edgerl.commands.app import main
-from {Trainer.__module__} import Trainer
-number, step, report = int(sys.argv.pop(1)), int(sys.argv.pop(1)), Trainer.report
-def signalled(trainer):
-    report(trainer)
-    if trainer.step == step:
+from {TrainingLoop.__module__} import TrainingLoop
+number, step, report = int(sys.argv.pop(1)), int(sys.argv.pop(1)), TrainingLoop.report
+def signalled(loop):
+    report(loop)
+    if loop.state.step == step:
         os.kill(os.getpid(), number)
-Trainer.report = signalled
+TrainingLoop.report = signalled
 main()
 """
 

@@ -3,18 +3,17 @@
 import math
 import re
 from types import SimpleNamespace
-from typing import get_args
 
 import pytest
 
 from edgerl.config import resolve
-from edgerl.config.settings import BOUNDS, TYPES
+from edgerl.config.settings import SETTINGS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError, EnvError
 from edgerl.planning import limits, plan
 from edgerl.training import train
 
-KEYS = [(table, key) for table, keys in TYPES.items() for key in keys]
+KEYS = [(setting.table, setting.name) for setting in SETTINGS.values()]
 # What is no value of a type, as TOML.
 WRONG = {
     bool: ["0", "1", "1.0", '"true"', "[true]"],
@@ -55,25 +54,26 @@ def refusal(*said, **given):
 
 def kind(table, key):
     """The type of a setting, without the words and the None it may also be."""
-    allowed = (TYPES[table][key], *get_args(TYPES[table][key]))
+    allowed = SETTINGS[f"{table}.{key}"].types
     return next((each for each in (bool, int, float) if each in allowed), str)
 
 
-def outside(key):
+def outside(table, key):
     """The nearest whole numbers below and above what a setting may be."""
-    low, high = BOUNDS.get(key, (-math.inf, math.inf))
-    return [str(math.floor(each + side)) for each, side in ((low, -1), (high, 1)) if math.isfinite(each)]
+    setting = SETTINGS[f"{table}.{key}"]
+    return [str(math.floor(end + side)) for end, side in ((setting.low, -1), (setting.high, 1)) if math.isfinite(end)]
 
 
-def test_every_number_has_bounds():
-    numbers = {key for table, key in KEYS if kind(table, key) in (int, float)}
-    assert BOUNDS.keys() == numbers
+def test_every_number_has_a_bound_and_nothing_else_has_one():
+    for (table, key), setting in zip(KEYS, SETTINGS.values(), strict=True):
+        bounded = math.isfinite(setting.low) or math.isfinite(setting.high)
+        assert bounded == (kind(table, key) in (int, float)), setting.key
 
 
 @WAYS
 @pytest.mark.parametrize(("table", "key"), KEYS)
 def test_a_value_it_cannot_have_is_refused_by_name(table, key, way, tmp_path):
-    for value in [*WRONG[kind(table, key)], *outside(key), '""']:
+    for value in [*WRONG[kind(table, key)], *outside(table, key), '""']:
         file, assignments, names = way(tmp_path, table, key, value)
         message = refusal(file, assignments)
         assert message.startswith(names), value
@@ -179,7 +179,9 @@ def test_what_is_odd_but_can_train_is_taken():
 
 
 @WAYS
-@pytest.mark.parametrize(("table", "key"), [each for each in KEYS if type(None) in get_args(TYPES[each[0]][each[1]])])
+@pytest.mark.parametrize(
+    ("table", "key"), [(setting.table, setting.name) for setting in SETTINGS.values() if setting.optional]
+)
 def test_what_may_be_missing_may_be_never(table, key, way, tmp_path):
     file, assignments, _ = way(tmp_path, table, key, '"never"')
     assert getattr(getattr(started(file, assignments), table), key) is None
@@ -197,7 +199,7 @@ def test_set_takes_a_budget_with_and_without_quotes(value, expected):
 )
 def test_what_is_larger_than_the_machine_is_refused_before_it_is_made(text, budget, names, monkeypatch, tmp_path):
     monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: SimpleNamespace(available=10**9))
-    monkeypatch.setattr(train.agents, "make", lambda *_, **__: pytest.fail("the networks were made"))
+    monkeypatch.setattr(train, "make_agent", lambda *_, **__: pytest.fail("the networks were made"))
     with pytest.raises(ConfigError, match=names):
         train.train(started(assignments=[text], budget=budget), tmp_path / "run")
     assert not (tmp_path / "run").exists()

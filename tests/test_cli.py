@@ -135,22 +135,22 @@ def test_interruption_saves_a_checkpoint_and_exits_130(number, tmp_path):
 HOG = """
 import time
 import numpy as np
-from edgerl.trainer import Trainer
+from edgerl.training.loop import TrainingLoop
 from edgerl.commands.app import main
 from memory_budget import Watchdog, rss_bytes
-report, check, held, looks = Trainer.report, Watchdog.check, [], []
+report, check, held, looks = TrainingLoop.report, Watchdog.check, [], []
 def look(watchdog):
     found = check(watchdog)
     looks.append(found)
     return found
-def hungry(trainer):
-    report(trainer)
-    if trainer.step > 150:  # up to 80% at once, then 10 MB a step
+def hungry(loop):
+    report(loop)
+    if loop.state.step > 150:  # up to 80% at once, then 10 MB a step
         held.append(np.ones(max(10_000_000, 560_000_000 - rss_bytes()), np.uint8))
         before = len(looks)
         while len(looks) == before:  # so that the watchdog sees each part of the way
             time.sleep(0.01)
-Trainer.report, Watchdog.check = hungry, look
+TrainingLoop.report, Watchdog.check = hungry, look
 main()
 """
 

@@ -1,4 +1,4 @@
-"""Continuous control from real dm_control and Gymnasium through the same trainer, replay, freeze and checkpoints."""
+"""Continuous control from real dm_control and Gymnasium through the same loop, replay, freeze and checkpoints."""
 
 import json
 
@@ -7,11 +7,10 @@ import pytest
 import safetensors.numpy
 from stopping import stopped_after
 
-from edgerl import envs
 from edgerl.envs import suites
 from edgerl.errors import ConfigError, EnvFailed, TrainingError
 from edgerl.training import train
-from edgerl.training.evaluate import evaluate
+from edgerl.training.evaluate import Games, evaluate
 
 SHORT = {"learn_start": 24, "random_steps": 24, "batch_size": 4, "hidden": 64}
 STEPS = {"steps": 64, "freeze_at": 44, "budget": 6_000_000}
@@ -120,7 +119,7 @@ def test_an_environment_that_fails_leaves_a_checkpoint_to_go_on_from(small, tmp_
         return env
 
     with monkeypatch.context() as patch:
-        patch.setattr(envs, "make", make)
+        patch.setattr(suites, "make", make)
         with pytest.raises(EnvFailed, match="blew up"):
             train.train(config, tmp_path / "run", quiet=True)
     summary = json.loads((tmp_path / "run/summary.json").read_text())
@@ -138,7 +137,7 @@ def test_a_loss_that_is_no_number_ends_the_run(small, tmp_path, monkeypatch):
         env.step = lambda action: step(action)._replace(reward=float("nan"))
         return env
 
-    monkeypatch.setattr(envs, "make", make)
+    monkeypatch.setattr(suites, "make", make)
     with pytest.raises(TrainingError, match="the metric loss is nan at step 25: training has diverged"):
         train.train(config, tmp_path / "run", quiet=True)
     assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "failed"
@@ -153,7 +152,7 @@ def test_a_random_action_of_an_evaluation_is_a_vector_where_actions_are():
         return step(action)._replace(terminated=len(seen) == 5)
 
     env.step = note
-    evaluate(None, None, env, episodes=1, epsilon=1.0, rng=np.random.default_rng(0))
+    evaluate(None, None, env, Games(1, 1.0, np.random.default_rng(0)))
     assert [(action.shape, action.dtype) for action in seen] == [((1,), np.float32)] * 5
     assert len({float(action[0]) for action in seen}) == 5
 

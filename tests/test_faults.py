@@ -18,7 +18,7 @@ from edgerl.errors import TrainingError
 from edgerl.runs.checkpoint import newest
 from edgerl.runs.metrics import Metrics
 from edgerl.training import train
-from edgerl.training.loop import Trainer
+from edgerl.training.loop import TrainingLoop
 
 NUMBERS = {"budget": "1.5MB", "threads": 1, "hidden": 8, "eval_every": 0, "steps": 60, "checkpoint_every": 20}
 TRAIN = ["train", "--env", "toy/catch", "--freeze-at", "never"]
@@ -69,14 +69,14 @@ FAULTS = {
 
 
 def refuse_at(monkeypatch, step, fault):
-    """The disk has this fault during all of `Trainer.save` at `step`; returns how the system calls it."""
-    save, (make, number) = Trainer.save, FAULTS[fault]
+    """The disk has this fault during all of `TrainingLoop.save` at `step`; returns how the system calls it."""
+    save, (make, number) = TrainingLoop.save, FAULTS[fault]
 
-    def save_or_fail(trainer, **options):
-        with make() if trainer.step == step else contextlib.nullcontext():
-            save(trainer, **options)
+    def save_or_fail(loop, **options):
+        with make() if loop.state.step == step else contextlib.nullcontext():
+            save(loop, **options)
 
-    monkeypatch.setattr(Trainer, "save", save_or_fail)
+    monkeypatch.setattr(TrainingLoop, "save", save_or_fail)
     return os.strerror(number)
 
 
@@ -122,17 +122,17 @@ FILL = """
 import contextlib, sys
 from pathlib import Path
 from edgerl.commands.app import main
-from edgerl.trainer import Trainer
-report, filler = Trainer.report, Path(sys.argv[-1]).with_name("filler")
-def fill(trainer):
-    report(trainer)
-    if trainer.step == 30:
+from edgerl.training.loop import TrainingLoop
+report, filler = TrainingLoop.report, Path(sys.argv[-1]).with_name("filler")
+def fill(loop):
+    report(loop)
+    if loop.state.step == 30:
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(bytes(4096)):
                 pass
-    if trainer.step == 50:
+    if loop.state.step == 50:
         filler.unlink()
-Trainer.report = fill
+TrainingLoop.report = fill
 main()
 """
 
@@ -223,7 +223,7 @@ def test_what_ended_a_run_is_told_where_there_is_no_space_for_its_summary(progra
     def fail(_):
         raise TrainingError("the loss is nan at step 7")
 
-    monkeypatch.setattr(Trainer, "interact", fail)
+    monkeypatch.setattr(TrainingLoop, "interact", fail)
     code, lines = program("train", "--resume", begun(tmp_path / "run", tiny(), "summary.json"))
     assert (code, lines[-2:]) == (1, [f"no summary.json: {FULL}", "edgerl: the loss is nan at step 7"])
 

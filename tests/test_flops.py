@@ -49,20 +49,20 @@ def test_the_heads_and_the_two_formulas(actions):
     counts, heads = counted(actions), HEADS[actions]
     assert counts.heads == heads
     assert heads == 2 * 577 * 256 + 257 * 51 + 257 * 51 * actions
-    assert counts.per_update(frozen=False) == 160 * (E + heads)
-    assert counts.per_update(frozen=True) == 160 * heads + E
+    assert counts.before.per_update == 160 * (E + heads)
+    assert counts.after.per_update == 160 * heads + E
 
 
 def test_freezing_leaves_a_quarter_of_the_work_at_six_actions():
     counts = counted(6)
-    assert round(counts.per_update(frozen=True) / counts.per_update(frozen=False), 3) == 0.237
+    assert round(counts.after.per_update / counts.before.per_update, 3) == 0.237
 
 
 def test_dqn_passes_forward_once_less():
     counts, heads = counted(6, algo="dqn"), 577 * 512 + 513 * 6
     assert of(counts.tail) == {"q_hidden": 577 * 512, "q_out": 513 * 6}
-    assert counts.per_update(frozen=False) == 32 * (2 + 2) * (E + heads)  # online on s, target on s'; backward
-    assert counts.per_update(frozen=True) == 32 * (2 + 2) * heads + E
+    assert counts.before.per_update == 32 * (2 + 2) * (E + heads)  # online on s, target on s'; backward
+    assert counts.after.per_update == 32 * (2 + 2) * heads + E
 
 
 @pytest.mark.parametrize("rows", [0, 1, 10_000])
@@ -78,10 +78,10 @@ def test_where_frames_are_kept_the_stem_runs_for_every_window_of_a_batch(algo):
     kept, latents = counted(**settings, keeps_pixels=True), counted(**settings)
     assert kept.conversion(1000) == 0
     assert latents.conversion(1000) == 1000 * kept.encoder
-    assert kept.per_update(frozen=True) - latents.per_update(frozen=True) == 2 * 32 * kept.encoder
-    assert kept.exact_per_update(frozen=True) - latents.exact_per_update(frozen=True) == 2 * 32 * kept.encoder
-    assert kept.per_update(frozen=False) == latents.per_update(frozen=False)
-    assert kept.exact_per_update(frozen=False) == latents.exact_per_update(frozen=False)
+    assert kept.after.per_update - latents.after.per_update == 2 * 32 * kept.encoder
+    assert kept.after.exact_per_update - latents.after.exact_per_update == 2 * 32 * kept.encoder
+    assert kept.before.per_update == latents.before.per_update
+    assert kept.before.exact_per_update == latents.before.exact_per_update
 
 
 @pytest.mark.parametrize("window", [WINDOW, (1, 84, 84), (4, 64, 96), (9, 84, 84)])
@@ -163,14 +163,14 @@ def test_exact_counts_are_a_count_of_every_pass(algo, forwards, encoder, cut, fi
                 passes += batch  # gradient of the weights
                 passes += batch * (name not in first)  # gradient of the input
             total += passes * counts.layers[name]
-        assert counts.exact_per_update(frozen=frozen) == total
-        assert counts.acting(frozen=frozen) == sum(counts.layers.values())
+        assert counts.phases.at(frozen).exact_per_update == total
+        assert counts.phases.at(frozen).acting == sum(counts.layers.values())
 
 
 def test_a_larger_batch_behind_the_freeze_is_counted_there_alone():
     config = configure(env="dmc/cheetah-run", batch_size=128, batch_size_after_freeze=512, encoder="curl")
     small, large = (configure(env="dmc/cheetah-run", batch_size=size, encoder="curl") for size in (128, 512))
     found, before, after = (flops.count(each, (9, 84, 84), 6) for each in (config, small, large))
-    assert found.per_update(frozen=False) == before.per_update(frozen=False)
-    assert found.per_update(frozen=True) == after.per_update(frozen=True)
-    assert found.exact_per_update(frozen=True) == after.exact_per_update(frozen=True)
+    assert found.before.per_update == before.before.per_update
+    assert found.after.per_update == after.after.per_update
+    assert found.after.exact_per_update == after.after.exact_per_update

@@ -70,26 +70,26 @@ def test_actions_widen_the_critics_input_and_the_actors_output(actions):
 def test_an_update_is_the_sum_of_its_passes(algo, batch):
     found = counted(algo=algo, batch_size=batch)
     for frozen in (False, True):
-        assert found.per_update(frozen=frozen) == int(by_hand(batch, contrast=algo == "curl", frozen=frozen))
+        assert found.phases.at(frozen).per_update == int(by_hand(batch, contrast=algo == "curl", frozen=frozen))
 
 
 def test_the_papers_formulas_in_round_numbers():
     found = counted()
-    before, after, encoding = found.per_update(frozen=False), found.per_update(frozen=True), K * found.encoder
+    before, after, encoding = found.before.per_update, found.after.per_update, K * found.encoder
     assert before == pytest.approx(5.88e10, rel=1e-3)
     assert after - encoding == pytest.approx(1.91e9, rel=2e-3)
     assert encoding == pytest.approx(3.5e8, rel=2e-2)
     assert after / before == pytest.approx(0.0385, abs=5e-5)
     many = counted(batch_size=512)  # the encoding is of one window, however many are learned from
-    assert many.per_update(frozen=True) / many.per_update(frozen=False) == pytest.approx(0.034, abs=5e-4)
-    assert many.per_update(frozen=False) == 4 * before
-    assert many.per_update(frozen=True) == 4 * (after - encoding) + encoding
+    assert many.after.per_update / many.before.per_update == pytest.approx(0.034, abs=5e-4)
+    assert many.before.per_update == 4 * before
+    assert many.after.per_update == 4 * (after - encoding) + encoding
 
 
 def test_the_contrast_is_four_passes_and_ends_with_the_freeze():
     curl, sac = counted(algo="curl"), counted(algo="sac")
-    assert curl.per_update(frozen=False) - sac.per_update(frozen=False) == 128 * 4 * (CONVS + FC)
-    assert curl.per_update(frozen=True) == sac.per_update(frozen=True)
+    assert curl.before.per_update - sac.before.per_update == 128 * 4 * (CONVS + FC)
+    assert curl.after.per_update == sac.after.per_update
     assert curl.layers == sac.layers
 
 
@@ -109,5 +109,5 @@ def test_every_row_is_converted_by_both_encoders_for_each_crop(rows, views):
 ])  # fmt: skip
 def test_exactly_a_step_runs_the_convolutions_once_a_window_for_both_encoders(settings, seen):
     found = counted(**settings)
-    assert found.acting(frozen=True) == seen * (CONVS + 2 * FC) + HEAD
-    assert found.acting(frozen=False) == CONVS + FC + HEAD  # nothing asks the critics
+    assert found.after.acting == seen * (CONVS + 2 * FC) + HEAD
+    assert found.before.acting == CONVS + FC + HEAD  # nothing asks the critics

@@ -133,11 +133,11 @@ def test_durations_are_told_in_the_unit_that_suits():
 def test_plan_answers_for_several_devices_without_torch():
     program = (
         "import json, sys\n"
-        "from edgerl import cli\n"
+        "from edgerl.commands import app\n"
         "sys.argv = ['edgerl', 'plan', '--budget', '0.07GB', '--env', 'atari/qbert', '--json',\n"
         "            '--device', 'jetson_nano', '--device', 'pi_zero_2_w', '--device', 'pixel_6']\n"
         "try:\n"
-        "    cli.main()\n"
+        "    app.main()\n"
         "finally:\n"
         "    assert 'torch' not in sys.modules\n"
     )
@@ -197,7 +197,7 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
 
 def test_a_calibrated_forecast_gives_the_measured_times_back():
     config, found, window = planned(threads=1)
-    units = tuple(workload.unit(config, found, window, frozen=frozen) for frozen in (False, True))
+    units = tuple(workload.units(config, found, window).at(frozen) for frozen in (False, True))
     timed = calibrate.Timed(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015, simulate=0.001)
     call, rates = calibrate.rates({"rainbow": timed}, 8e9)
     numbers = {"call": {"value": 1e6 * call, "unit": "us"}}

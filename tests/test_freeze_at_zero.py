@@ -58,8 +58,8 @@ def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, c
     assert "frozen from the start" in said
     assert ("fewer than 100 rows give uint8 no scales" in said) == ("no scales" in case or "no rows" in case)
     counts = planned.flops
-    assert found["flops"]["total"] == 6 * counts.per_update(frozen=True)
-    exact = 6 * counts.acting(frozen=True) + 6 * counts.exact_per_update(frozen=True)
+    assert found["flops"]["total"] == 6 * counts.after.per_update
+    exact = 6 * counts.after.acting + 6 * counts.after.exact_per_update
     assert found["flops"]["exact_total"] == exact
     scores = evaluate_run(tmp_path / "run", episodes=1, seed=0, threads=1, say=print)
     assert scores["step"] == 12

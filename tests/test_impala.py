@@ -13,7 +13,7 @@ from edgerl import configure
 from edgerl.agents.torch_encoder import modules as encoders
 from edgerl.config import architectures
 from edgerl.config.architectures import Block, Conv, Linear
-from edgerl.config.settings import CONTINUOUS
+from edgerl.config.settings import AGENTS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.planning import flops, plan
@@ -102,12 +102,12 @@ def test_rainbows_multiply_adds_are_those_counted_by_hand():
     every = sum(BLOCKS.values()) + FC
     assert {layer.name: layer.flops for layer in architectures.layers("impala", WINDOW)} == {**BLOCKS, "fc": FC}
     assert (counts.encoder, counts.heads) == (every, heads) == (54_223_104, 223_333)
-    assert counts.per_update(frozen=False) == 160 * (every + heads)
-    assert counts.per_update(frozen=True) == 160 * heads + every
+    assert counts.before.per_update == 160 * (every + heads)
+    assert counts.after.per_update == 160 * heads + every
     # Nothing asks for the pixels' gradients; after the freeze for those of the features.
     acting = every + heads
-    assert counts.exact_per_update(frozen=False) == acting + 160 * (every + heads) - 32 * FIRST
-    assert counts.exact_per_update(frozen=True) == acting + 160 * heads - 32 * 2 * 257 * 256
+    assert counts.before.exact_per_update == acting + 160 * (every + heads) - 32 * FIRST
+    assert counts.after.exact_per_update == acting + 160 * heads - 32 * 2 * 257 * 256
 
 
 @pytest.mark.parametrize(("cut", "first"), [("block1", 42**2 * 9 * 16 * 32), ("block3", FC)])
@@ -116,8 +116,8 @@ def test_behind_an_earlier_cut_the_first_product_alone_needs_no_gradient_of_its_
     stem = sum(BLOCKS[name] for name in CUTS[: CUTS.index(cut) + 1])
     every = sum(BLOCKS.values()) + FC + 223_333
     assert counts.encoder == stem
-    assert counts.exact_per_update(frozen=True) == every + 160 * (every - stem) - 32 * first
-    assert counts.per_update(frozen=True) == 160 * (every - stem) + stem
+    assert counts.after.exact_per_update == every + 160 * (every - stem) - 32 * first
+    assert counts.after.per_update == 160 * (every - stem) + stem
 
 
 def test_curl_shares_the_blocks_and_the_paper_counts_them_for_both_encoders():
@@ -126,13 +126,13 @@ def test_curl_shares_the_blocks_and_the_paper_counts_them_for_both_encoders():
     shared = sum(BLOCKS.values()) + FIRST * 9 // 4 - FIRST
     own = 50 * (32 * 11 * 11 + 1)
     assert counts.encoder == 2 * (shared + own)
-    assert counts.acting(frozen=True) == 5 * (shared + 2 * own) + 52_224 + 1_049_600 + 2_050
+    assert counts.after.acting == 5 * (shared + 2 * own) + 52_224 + 1_049_600 + 2_050
     assert counts.conversion(10) == 10 * 4 * counts.encoder
 
 
 @pytest.mark.parametrize("algo", ["rainbow", "dqn", "curl", "sac"])
 def test_its_end_is_that_of_the_algorithm_and_the_file_says_which(algo):
-    control = algo in CONTINUOUS
+    control = AGENTS[algo].continuous
     config = configure(env="dmc/walker-walk" if control else "atari/qbert", algo=algo, encoder="impala", threads=1)
     assert (config.agent.encoder, config.agent.cut) == ("impala_50" if control else "impala", "fc")
     assert f'encoder = "{config.agent.encoder}"' in config.to_toml()

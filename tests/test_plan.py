@@ -10,7 +10,7 @@ import pytest
 from edgerl import configure
 from edgerl.agents.build import make_agent
 from edgerl.config import architectures
-from edgerl.config.settings import AGENTS, CONTINUOUS
+from edgerl.config.settings import AGENTS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.planning import plan
@@ -119,7 +119,7 @@ def test_the_columns_of_a_row_add_up(small):
     ("curl", "impala_50"),
 ])  # fmt: skip
 def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
-    env = "dmc/cheetah-run" if algo in CONTINUOUS else "atari/qbert"
+    env = "dmc/cheetah-run" if AGENTS[algo].continuous else "atari/qbert"
     config, spec = configure(env=env, algo=algo, encoder=encoder, threads=1), suites.describe(env)
     found, window = plan.make(config, spec), representation.pixels(spec, config.replay).shape
     agent = make_agent(config, window, spec.actions, np.random.default_rng(0))
@@ -138,7 +138,7 @@ def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
 @pytest.mark.parametrize("env", ["toy/catch", "dmc/walker-walk", "gym/Pendulum-v1"])
 def test_an_algorithm_that_does_not_fit_the_actions_names_those_that_do(env, algo):
     config, spec = configure(env=env, algo=algo, threads=1), suites.describe(env)
-    if (algo in CONTINUOUS) == (env != "toy/catch"):
+    if AGENTS[algo].continuous == (env != "toy/catch"):
         assert plan.make(config, spec).before.rows > 0
         return
     fitting = "rainbow or dqn" if env == "toy/catch" else "curl or sac"

@@ -8,10 +8,11 @@ import pytest
 
 from edgerl import configure
 from edgerl.config import architectures, resolve, settings
-from edgerl.config.settings import AGENTS, CONTINUOUS
+from edgerl.config.settings import AGENTS
 from edgerl.config.toml import build, preset
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
+from memory_budget import parse_bytes
 
 # T_f in agent steps: (0.07 GB, Figure 4; unbounded, Figure 3).
 FREEZE_AT = {
@@ -123,7 +124,7 @@ def test_a_game_outside_the_paper_takes_the_most_common_freezing_time():
     assert preset("atari/pong")["run"]["freeze_at"] == 100_000
 
 
-@pytest.mark.parametrize("algo", CONTINUOUS)
+@pytest.mark.parametrize("algo", [name for name, settings in AGENTS.items() if settings.continuous])
 @pytest.mark.parametrize("env", CONTROL)
 def test_every_number_of_a_control_task_is_table_4s(env, algo):
     freeze_at, unbounded, rows, repeat, eval_every, batch_size, learning_rate = CONTROL[env]
@@ -174,7 +175,7 @@ def test_every_line_of_the_presets_is_a_setting_with_a_value_of_its_kind():
         for table, values in layer.items():
             for key, value in values.items():
                 key = key.removesuffix("_unbounded")
-                settings.check(f"{table}.{key}", resolve._bytes("--budget", value) if key == "budget" else value)
+                settings.check(f"{table}.{key}", parse_bytes(value) if key == "budget" else value)
                 checked += 1
     assert checked > 100
 

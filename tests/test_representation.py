@@ -20,7 +20,7 @@ from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels
 from edgerl.replay.stem import ONNX_FILE, frozen
-from edgerl.training.freeze import freeze
+from edgerl.training.freeze import FreezeSettings, freeze
 from runtime.export import export
 
 SPEC = EnvSpec((3, 100, 100), 3, 2, 4, continuous=True, refill=True)
@@ -207,7 +207,7 @@ def test_a_freeze_keeps_frames_where_the_latents_of_a_row_are_larger(cut, kind, 
     for frame in frames:
         replay.append(frame, rng.uniform(-1, 1, 2), 1.0, terminated=False)
     capacity, stem = replay.capacity, agent.stem(cut)
-    freeze(agent, replay, pixels, frames[-3:], cut, tmp_path)
+    freeze(agent, replay, pixels=pixels, window=frames[-3:], folder=tmp_path, settings=FreezeSettings(cut))
     assert type(replay.representation) is kind
     assert (replay.capacity == capacity) == (kind is Encoded)
     numbers, before = np.array([4, 9]), copy.deepcopy(rng)

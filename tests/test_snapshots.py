@@ -16,6 +16,7 @@ from plain_sac import agent
 from stopping import stopped_after
 
 from edgerl import configure
+from edgerl.agents.algorithms import learned
 from edgerl.agents.build import make_agent
 from edgerl.errors import CheckpointError
 from edgerl.experiments.analysis.compare import load_snapshot
@@ -121,7 +122,7 @@ def test_how_often_may_change_at_resume(program, tmp_path):
 
 def test_of_curl_targets_contrast_and_temperature_are_left_out():
     learner = agent()
-    held = snapshots.weights(learner.state()[0])
+    held = learned(learner.state()[0])
     trained = {
         name
         for part in ("encoders", "actor", "critics")
@@ -129,7 +130,7 @@ def test_of_curl_targets_contrast_and_temperature_are_left_out():
     }
     assert held.keys() == {f"net.{name}" for name in trained}
     learner.freeze("fc")
-    assert {name.split(".")[1] for name in snapshots.weights(learner.state()[0])} == {"actor", "critics"}
+    assert {name.split(".")[1] for name in learned(learner.state()[0])} == {"actor", "critics"}
 
 
 def test_an_agent_takes_them_over_with_their_cut(snapshotted):
@@ -139,7 +140,7 @@ def test_an_agent_takes_them_over_with_their_cut(snapshotted):
         snapshot = snapshots.read(snapshots.place(snapshotted, step))
         load_snapshot(made, snapshot)
         assert made.cut == snapshot.cut
-        held = snapshots.weights(made.state()[0])
+        held = learned(made.state()[0])
         assert held.keys() == snapshot.arrays.keys()
         assert all(np.array_equal(held[name], array) for name, array in snapshot.arrays.items())
 

@@ -18,7 +18,7 @@ from edgerl.errors import ConfigError
 from edgerl.experiments.reports.repeat import command
 from edgerl.runs import checkpoint
 from edgerl.training import train
-from edgerl.training.loop import Trainer
+from edgerl.training.loop import TrainingLoop
 from runtime import Session, model_file
 
 
@@ -156,11 +156,11 @@ def test_killed_between_its_first_checkpoint_and_the_freeze_a_run_is_frozen_at_t
     settings = tiny(encoder_from=str(source), freeze_at=0)
     train.train(settings, tmp_path / "whole", quiet=True)
 
-    def killed(trainer):
+    def killed(loop):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "freeze", killed)
+        patch.setattr(TrainingLoop, "freeze", killed)
         with pytest.raises(KeyboardInterrupt):
             train.train(settings, tmp_path / "parts", quiet=True)
     assert not (tmp_path / "parts/encoder.onnx").exists()

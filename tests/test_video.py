@@ -23,7 +23,7 @@ from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvFailed
 from edgerl.experiments.video import writers
 from edgerl.experiments.video.video import Video, framed, picture
-from edgerl.training.evaluate import evaluate, unseen
+from edgerl.training.evaluate import Games, Hooks, evaluate, unseen
 from edgerl.types import TimeStep
 
 GAME = 7  # frames of a game of toy/catch: its reset and six steps
@@ -155,7 +155,7 @@ def played(name, film=None, steps=12):
 
     rng = np.random.default_rng(1)
     stopping = lambda: len(seen) > steps  # noqa: E731
-    evaluate(None, None, env, episodes=9, epsilon=1.0, rng=rng, stopping=stopping, shown=shown)
+    evaluate(None, None, env, Games(9, 1.0, rng), Hooks(stopping=stopping, shown=shown))
     return seen, env
 
 

@@ -13,7 +13,7 @@ from edgerl.planning import plan, workload
 from edgerl.planning.workload import Work
 from edgerl.replay import representation
 from edgerl.training.build import make_replay
-from edgerl.training.freeze import freeze
+from edgerl.training.freeze import FreezeSettings, freeze
 
 
 class Count(TorchDispatchMode):
@@ -52,14 +52,15 @@ def counted(algo, env, encoder, folder):
     window = np.zeros((spec.history, *spec.frame), np.uint8)
     for frozen in (False, True):
         if frozen:
-            freeze(agent, replay, pixels, window, config.agent.cut, folder)
+            settings = FreezeSettings(config.agent.cut)
+            freeze(agent, replay, pixels=pixels, window=window, folder=folder, settings=settings)
             planned = dataclasses.replace(planned)
         with Count() as updates:
             for _ in range(2):
                 agent.update(replay.sample(4, 1.0))
         with Count() as act:
             agent.act(replay.representation.observe(window)[0], explore=True)
-        unit = workload.unit(config, planned, pixels.shape, frozen=frozen)
+        unit = workload.units(config, planned, pixels.shape).at(frozen)
         yield frozen, (updates.calls / 2, act.calls), (unit.updating.calls, unit.acting.calls)
 
 
@@ -92,7 +93,7 @@ def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
     for step in range(2000):
         frozen = step >= frozen_at
         learns = step >= start
-        exact += counts.exact_per_update(frozen=frozen) if learns else counts.acting(frozen=frozen)
+        exact += counts.phases.at(frozen).exact_per_update if learns else counts.phases.at(frozen).acting
     if freeze_at != "never":
         exact += counts.conversion(min(planned.before.rows, frozen_at))
     together = sum(found.values(), Work())

@@ -1,21 +1,55 @@
-"""Options that several commands share."""
+"""Options that several commands share: those of settings (edgerl/config/settings.py), and a few more."""
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-Cut = Annotated[
-    str | None, typer.Option(help="the encoder's last frozen layer, such as conv1, block2 or last (the default)")
-]
-StoreOption = Annotated[
-    str | None,
-    typer.Option(help="what the replay holds after T_f (default: the preset's)", metavar="auto|pixels|latents"),
-]
-PixelCodec = Annotated[
-    str | None, typer.Option(help="how frames are stored (default: the preset's)", metavar="raw|lz4")
-]
-LatentDtype = Annotated[
-    str | None, typer.Option(help="how latents are stored (default: the preset's)", metavar="float32|float16|uint8")
-]
-BatchAfter = Annotated[int | None, typer.Option(help="rows a batch holds after T_f (default: as before it)")]
+from edgerl.config.settings import SETTINGS, Setting
+
+Command = TypeVar("Command", bound=Callable[..., None])
 Paper = Annotated[bool, typer.Option("--paper", help="store as the paper does: raw frames, float32 latents")]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--config", help="a TOML file of settings, such as a run's config.toml")
+]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", help="any setting: replay.n_step=10", metavar="KEY=VALUE")
+]
+
+
+def setting_options(without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Give a command the options of settings, before its own; it receives them by name, None if they are not given.
+
+    `without`: names of settings that the command says in another way.
+    """
+
+    def decorate(command: Command) -> Command:
+        own = inspect.signature(command)
+        kept = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in own.parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        settings = {setting.name: setting for setting in SETTINGS.values() if setting.option}
+        added = [_parameter(setting) for name, setting in settings.items() if name not in without]
+        command.__signature__ = own.replace(parameters=added + kept)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _parameter(setting: Setting) -> inspect.Parameter:
+    kind: Any
+    if bool in setting.types:
+        kind, option = bool, typer.Option(setting.flag, help=setting.help)
+    else:
+        default = " (default: the preset's)" if setting.from_preset else ""
+        metavar = setting.metavar or ("|".join(setting.words) if not setting.types else None)
+        text = setting.size or setting.words or setting.takes_never
+        kind = str if text else setting.types[0]
+        option = typer.Option(setting.flag, help=setting.help + default, metavar=metavar)
+    return inspect.Parameter(
+        setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )

@@ -1,54 +1,32 @@
 """`edgerl plan`: what a run will take, on one device or several."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from edgerl.commands.options import BatchAfter, Cut, LatentDtype, Paper, PixelCodec, StoreOption
+from edgerl.commands.options import Assignments, Paper, SettingsFile, setting_options
 from edgerl.config import resolve
-from edgerl.envs import suites
-from edgerl.planning import plan_table
 from edgerl.runs.terminal import warn
 
 
+@setting_options(without=["device"])
 def plan(
-    env: Annotated[str | None, typer.Option(help="such as atari/qbert (the default) or dmc/cartpole-swingup")] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="data_efficient, canonical, curl, impala or module:callable")
-    ] = None,
-    cut: Cut = None,
-    action_repeat: Annotated[
-        int | None, typer.Option(help="env steps an action of dmc lasts (default: the preset's)")
-    ] = None,
-    algo: Annotated[str | None, typer.Option(help="the algorithm (default: the preset's)")] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="bytes the replay holds, or unbounded (default: the preset's)")
-    ] = None,
     device: Annotated[
         list[str] | None, typer.Option(help="a board or phone; may be given several times", metavar="NAME[:MODE]")
     ] = None,
-    process_limit: Annotated[str | None, typer.Option(help="bytes the process tree may hold")] = None,
-    steps: Annotated[int | None, typer.Option(help="agent steps (default: the preset's)")] = None,
-    freeze_at: Annotated[str | None, typer.Option(help="T_f in agent steps, or never", metavar="N|never")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="rows a batch holds (default: the preset's)")] = None,
-    batch_size_after_freeze: BatchAfter = None,
-    full_action_set: Annotated[bool | None, typer.Option("--full-action-set", help="all 18 Atari actions")] = None,
-    store: StoreOption = None,
-    pixel_codec: PixelCodec = None,
-    latent_dtype: LatentDtype = None,
     paper: Paper = False,
-    config: Annotated[Path | None, typer.Option(help="a TOML file of settings")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="any setting", metavar="KEY=VALUE")] = None,
+    config: SettingsFile = None,
+    set_: Assignments = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="take 400 real steps and say what every store makes of them")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="print JSON: an object, or a list for several devices")] = False,
+    **settings: Any,
 ) -> None:
     """Say what a run will take, before anything is allocated: rows, bytes, multiply-adds, and whether it fits."""
-    settings = {k: v for k, v in locals().items() if k not in ("config", "set_", "device", "json", "measure")}
-    chosen, notes = resolve.started(settings, config, set_ or [])
-    from edgerl.planning import plan_report
+    chosen, notes = resolve.started(settings | {"paper": paper}, config, set_ or [])
+    from edgerl.envs import suites
+    from edgerl.planning import plan_report, plan_table
 
     run = chosen.run
     spec = suites.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
@@ -61,7 +39,7 @@ def plan(
 
         with Console(stderr=True).status("measuring every store on real steps"):
             rungs = stores.ladder(chosen, spec)
-        reports = [each | {"measured": rungs} for each in reports]
+        reports = [report | {"measured": rungs} for report in reports]
     if json:
         from json import dumps
 

@@ -1,12 +1,15 @@
-"""The commands for many runs: their options. What they do is imported when they are called."""
+"""`edgerl sweep`: a grid of runs."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from edgerl.commands.options import Assignments, Paper, setting_options
 
+
+@setting_options(without=["env", "budget", "freeze_at", "seed"])
 def sweep(
     env: Annotated[
         list[str] | None,
@@ -32,27 +35,14 @@ def sweep(
     seeds: Annotated[
         str | None, typer.Option(help="5: seeds 0 to 4; 3,7: these two (default: 0, or as many as the paper's)")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="agent steps of every run (default: the preset's)")] = None,
     scale: Annotated[
         float | None, typer.Option(help="multiplies what presets say of steps, T_f, evaluations and multiply-adds")
     ] = None,
-    algo: Annotated[str | None, typer.Option(help="rainbow, dqn, curl or sac (default: the preset's)")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="a board or phone (see edgerl devices), or a file", metavar="NAME[:MODE]")
-    ] = None,
-    eval_every: Annotated[int | None, typer.Option(help="agent steps between evaluations; 0: none")] = None,
-    eval_episodes: Annotated[int | None, typer.Option(help="whole games an evaluation plays")] = None,
-    checkpoint_every: Annotated[int | None, typer.Option(help="agent steps between checkpoints; 0: ends only")] = None,
-    paper: Annotated[
-        bool, typer.Option("--paper", help="store as the paper does: raw frames, float32 latents")
-    ] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="any setting, of every run", metavar="KEY=VALUE")
-    ] = None,
+    paper: Paper = False,
+    set_: Assignments = None,
     jobs: Annotated[
         int | None, typer.Option(help="runs at the same time (default: as many as there are cores)")
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="compute threads of a run (default: cores over jobs)")] = None,
     memory_limit: Annotated[
         str | None, typer.Option(help="bytes that all runs may hold (default: 90% of what is available)")
     ] = None,
@@ -73,13 +63,14 @@ def sweep(
         bool, typer.Option("--print-commands", help="print the edgerl train command of every run, and run nothing")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    **settings: Any,
 ) -> None:
     """Train a grid of environments, variants and seeds, each run in a process of its own.
 
     What was stopped, even by kill -9, goes on with --resume DIR: finished runs are kept, others go on where they stood.
     """
-    given = {name.rstrip("_"): value for name, value in locals().items()}
-    given |= {name: given[name] or [] for name in ("env", "vary", "set", "slurm")}
+    own = {name.rstrip("_"): value for name, value in locals().items() if name != "settings"}
+    own |= {name: own[name] or [] for name in ("env", "vary", "set", "slurm")}
     from edgerl.experiments.sweeps import launch
 
-    sys.exit(launch.sweep(given))
+    sys.exit(launch.sweep(settings | own))

@@ -1,5 +1,7 @@
 """The device profile that a run names."""
 
+import os
+
 import device_profiles
 from device_profiles import DeviceProfile
 from edgerl.errors import ConfigError
@@ -13,3 +15,8 @@ def load_device(reference: str | None) -> DeviceProfile | None:
         return device_profiles.load(reference)
     except ValueError as error:
         raise ConfigError(f"--device: {error}") from None
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

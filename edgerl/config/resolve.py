@@ -1,33 +1,22 @@
 """What the command line's options come to: a run's configuration, or the changes to one that is resumed."""
 
-import os
 import tomllib
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from edgerl.config import architectures, settings, toml
-from edgerl.config.device import load_device
-from edgerl.config.settings import Config
+from edgerl.config import architectures, toml
+from edgerl.config.device import available_cores, load_device
+from edgerl.config.settings import AGENTS, SETTINGS, TABLES, Config, Setting, check, lookup
+from edgerl.config.toml import Tables
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from memory_budget import parse_bytes
 
 DEFAULTS: dict[str, Any] = {"env": "atari/qbert", "budget": "0.07GB", "seed": 0}
-BYTES = ("budget", "process_limit")
-PAPER = {"store": "auto", "pixel_codec": "raw", "latent_dtype": "float32"}
-MAY_CHANGE = (
-    "steps",
-    "threads",
-    "eval_every",
-    "eval_episodes",
-    "checkpoint_every",
-    "snapshot_every",
-    "process_limit",
-    "stop_at_flops",
-    "ort_provider",
-    "quiet",
-)
+PAPER = {"store": "auto", "pixel_codec": "raw", "latent_dtype": "float32"}  # what --paper stands for
+RESUMABLE = [setting.name for setting in SETTINGS.values() if setting.resumable]
 
 
 def started(options: dict[str, Any], file: Path | None, assignments: list[str]) -> tuple[Config, list[str]]:
@@ -40,74 +29,24 @@ def started(options: dict[str, Any], file: Path | None, assignments: list[str]) 
 
 
 def _as_the_paper(options: dict[str, Any]) -> dict[str, Any]:
-    """`paper` as the options it stands for; raises ConfigError where one of them is given beside it."""
+    """`paper` as the options it stands for; raises ConfigError if one of them is given beside it."""
     options = dict(options)
     if options.pop("paper", False):
         for name in PAPER:
             if options.get(name) is not None:
-                raise ConfigError(f"--paper: stands for {_option(name)} and more; give one of them")
+                raise ConfigError(f"--paper: stands for {flag(name)} and more; give one of them")
         options |= PAPER
     return options
 
 
 def configured(given: dict[str, Any]) -> Config:
-    """The Config of a script: the preset of its `env` and these settings, by name; raises ConfigError, naming one."""
-    said: toml.Tables = {}
+    """The Config of a script: the preset of its `env`, and settings by name. Raises ConfigError, naming one."""
+    said: Tables = {}
     for name, value in given.items():
-        table, key = settings.find(name)
-        said.setdefault(table, {})[key] = settings.check(key, _bytes(name, value) if key in BYTES else value)
+        setting = lookup(name)
+        size = _size(setting, value, name) if setting.size else value
+        said.setdefault(setting.table, {})[setting.name] = check(name, size)
     return _settled(said)[0]
-
-
-def _settled(*layers: toml.Tables) -> tuple[Config, list[str]]:
-    said: toml.Tables = {name: {} for name in settings.TYPES}
-    for layer in layers:
-        for name, table in layer.items():
-            said[name] |= table
-    env = suites.canonical_name(said["run"].get("env", DEFAULTS["env"]))
-    tables = toml.preset(env, said["run"].get("algo") or _algorithm(env))
-    algo = tables["run"]["algo"]
-    if algo not in settings.AGENTS:
-        raise ConfigError(f"--algo: unknown algorithm {algo!r}; there are {', '.join(settings.AGENTS)}")
-    for key in said["agent"]:
-        if key not in get_type_hints(settings.AGENTS[algo]):
-            raise ConfigError(f"agent.{key}: {algo} has no such setting")
-    tables["run"] = DEFAULTS | tables["run"]
-    if said["run"].get("budget") == "unbounded" and "freeze_at_unbounded" in tables["run"]:
-        tables["run"]["freeze_at"] = tables["run"]["freeze_at_unbounded"]
-    for name in tables:
-        tables[name] |= said[name]
-    run, agent = tables["run"], tables["agent"]
-    run |= {"env": env, "budget": _bytes("--budget", run["budget"])}
-    if algo in settings.CONTINUOUS:
-        agent["encoder"] = architectures.SHARED.get(agent["encoder"], agent["encoder"])
-    if agent["cut"] == "last":
-        agent["cut"] = architectures.last_layer(agent["encoder"])
-    if run.get("device") == "never":
-        del run["device"]
-    profile = load_device(run.get("device"))
-    if profile:
-        run["device"] = profile.reference  # a file by its absolute path: a run is resumed from any folder
-    if run.get("threads") is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        run["threads"] = min(profile.threads, cores) if profile else cores
-    if run["budget"] == "unbounded":
-        if said["replay"].get("pixel_codec", "raw") != "raw":
-            raise ConfigError("--pixel-codec: --budget unbounded makes room for raw frames; give raw, or a budget")
-        tables["replay"]["pixel_codec"] = "raw"
-    _settle_provider(run)
-    _settle_transfer(run)
-    notes = _settle_freeze(run, given="freeze_at" in said["run"])
-    if profile and profile.application is None and run.get("process_limit") is None:
-        notes.append(f"--device: what {profile.name} leaves an application is not known; --process-limit sets a limit")
-    return toml.build(tables), notes
-
-
-def _algorithm(env: str) -> str | None:
-    """The algorithm that an environment's actions ask for, where its suite does not say; None where it does."""
-    if "algo" in toml.preset(env)["run"]:
-        return None
-    return "curl" if suites.describe(env).continuous else "rainbow"
 
 
 def resumed(folder: Path, options: dict[str, Any]) -> Config:
@@ -115,42 +54,88 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
 
     Raises ConfigError, naming the option, for one that may not change.
     """
-    for name, value in options.items():
-        given = value is not False and value not in (None, [])  # a number 0 was given
-        if given and name not in MAY_CHANGE:
-            allowed = ", ".join(map(_option, MAY_CHANGE))
-            raise ConfigError(f"{_option(name)}: cannot change at --resume; what can: {allowed}")
+    refuse_at_resume(options, [*RESUMABLE, "quiet"])
     config = toml.load(folder / "config.toml")
-    changes = _given({name: options.get(name) for name in MAY_CHANGE if name != "quiet"})["run"]
+    changes = _given({name: options.get(name) for name in RESUMABLE})["run"]
     _settle_provider(changes)
     return replace(config, run=replace(config.run, **changes))
 
 
-def _option(name: str) -> str:
+def refuse_at_resume(options: Mapping[str, Any], may_change: list[str]) -> None:
+    """Raise ConfigError for an option that was given and may not change at a resume. A number 0 counts as given."""
+    for name, value in options.items():
+        if value is not None and value is not False and value != [] and name not in may_change:
+            allowed = ", ".join(map(flag, may_change))
+            raise ConfigError(f"{flag(name)}: cannot change at --resume; what can: {allowed}")
+
+
+def flag(name: str) -> str:
+    """The option of a name, written out."""
     return f"--{name.replace('_', '-')}"
 
 
-def _given(options: dict[str, Any]) -> toml.Tables:
+def assigned(assignments: list[str], option: str = "--set") -> Tables:
+    """`key=value` texts by table; a value is TOML, or else text. Raises ConfigError, naming the option."""
+    tables: Tables = {}
+    for text in assignments:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise ConfigError(f"{option}: {text!r} is not key=value, such as replay.n_step=10")
+        try:
+            setting = lookup(key)
+            parsed = _toml_value(value)
+            if setting.size and parsed != "never":
+                parsed = _size(setting, parsed if isinstance(parsed, str) else value, setting.key)
+            tables.setdefault(setting.table, {})[setting.name] = check(setting.key, parsed)
+        except ConfigError as error:
+            raise ConfigError(f"{option}: {error}") from None
+    return tables
+
+
+def _toml_value(text: str) -> Any:
+    """A text as a TOML value, or as it is if it is none."""
+    try:
+        lines = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return lines["value"] if len(lines) == 1 else text
+
+
+def _given(options: dict[str, Any]) -> Tables:
     """The options that were given, by table, checked; messages name the option."""
-    found: toml.Tables = {name: {} for name in settings.TYPES}
+    tables: Tables = {name: {} for name in TABLES}
     for name, value in options.items():
         if value is None:
             continue
-        table, key = settings.find(name)
-        if key in BYTES:
-            value = _bytes(_option(key), value)
-        if key == "freeze_at" and value != "never":
-            if not value.isdecimal() or len(value) > 19:  # more than 64 bits hold
-                raise ConfigError(f"--freeze-at: {value!r} is neither a number of steps nor never")
-            value = int(value)
+        setting = lookup(name)
+        if setting.size:
+            value = _size(setting, value, setting.flag)
+        elif isinstance(value, str) and int in setting.types and value != "never":
+            value = _whole_number(setting, value)
         try:
-            found[table][key] = settings.check(key, value)
+            tables[setting.table][setting.name] = check(setting.name, value)
         except ConfigError as error:
-            raise ConfigError(f"{_option(key)}: {str(error).removeprefix(f'{key} = ')}") from None
-    return found
+            raise ConfigError(f"{setting.flag}: {str(error).removeprefix(f'{setting.name} = ')}") from None
+    return tables
 
 
-def _file(file: Path | None) -> toml.Tables:
+def _whole_number(setting: Setting, text: str) -> int:
+    if not text.isdecimal() or len(text) > 19:  # more than 64 bits hold
+        raise ConfigError(f"{setting.flag}: {text!r} is neither a number of steps nor never")
+    return int(text)
+
+
+def _size(setting: Setting, value: Any, name: str) -> Any:
+    """Bytes of a text such as 0.07GB; words and whole numbers stay. `name`: what an error calls the setting."""
+    if isinstance(value, int) or value in setting.words:
+        return value
+    try:
+        return parse_bytes(str(value))
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _file(file: Path | None) -> Tables:
     if file is None:
         return {}
     try:
@@ -159,35 +144,73 @@ def _file(file: Path | None) -> toml.Tables:
         raise ConfigError(f"--config: {error}") from None
 
 
-def assigned(assignments: list[str], option: str = "--set") -> toml.Tables:
-    """`key=value` texts by table; a value is TOML, or else text. Raises ConfigError, naming the option."""
-    found: toml.Tables = {}
-    for text in assignments:
-        key, equals, value = (part.strip() for part in text.partition("="))
-        if not equals:
-            raise ConfigError(f"{option}: {text!r} is not key=value, such as replay.n_step=10")
-        try:
-            table, name = settings.find(key)
-            try:
-                lines = tomllib.loads(f"value = {value}")
-            except (ValueError, RecursionError):
-                lines = {}
-            parsed = lines["value"] if len(lines) == 1 else value
-            if name in BYTES and parsed != "never":
-                parsed = _bytes(f"{table}.{name}", parsed if isinstance(parsed, str) else value)
-            found.setdefault(table, {})[name] = settings.check(f"{table}.{name}", parsed)
-        except ConfigError as error:
-            raise ConfigError(f"{option}: {error}") from None
-    return found
+def _settled(*layers: Tables) -> tuple[Config, list[str]]:
+    """The Config that the preset and these layers come to, the last one first in rank; and notes for the user."""
+    said: Tables = {name: {} for name in TABLES}
+    for layer in layers:
+        for name, table in layer.items():
+            said[name] |= table
+    env = suites.canonical_name(said["run"].get("env", DEFAULTS["env"]))
+    tables = toml.preset(env, said["run"].get("algo") or _algorithm(env))
+    _check_algorithm(tables["run"]["algo"], said["agent"])
+    tables["run"] = DEFAULTS | tables["run"]
+    if said["run"].get("budget") == "unbounded" and "freeze_at_unbounded" in tables["run"]:
+        tables["run"]["freeze_at"] = tables["run"]["freeze_at_unbounded"]
+    for name in tables:
+        tables[name] |= said[name]
+    run = tables["run"]
+    run |= {"env": env, "budget": _size(SETTINGS["run.budget"], run["budget"], "--budget")}
+    _settle_encoder(tables["agent"], run["algo"])
+    notes = _settle_machine(run)
+    if run["budget"] == "unbounded":
+        if said["replay"].get("pixel_codec", "raw") != "raw":
+            raise ConfigError("--pixel-codec: --budget unbounded makes room for raw frames; give raw, or a budget")
+        tables["replay"]["pixel_codec"] = "raw"
+    _settle_provider(run)
+    _settle_transfer(run)
+    notes = _settle_freeze(run, given="freeze_at" in said["run"]) + notes
+    return toml.build(tables), notes
 
 
-def _bytes(option: str, value: Any) -> Any:
-    if isinstance(value, int) or (option in ("--budget", "budget", "run.budget") and value == "unbounded"):
-        return value
-    try:
-        return parse_bytes(str(value))
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
+def _algorithm(env: str) -> str | None:
+    """The algorithm that an environment's actions ask for, if its suite does not say one; None if it does."""
+    if "algo" in toml.preset(env)["run"]:
+        return None
+    return "curl" if suites.describe(env).continuous else "rainbow"
+
+
+def _check_algorithm(algo: str, said: dict[str, Any]) -> None:
+    """Raise ConfigError if there is no such algorithm, or if it lacks one of the settings said of it."""
+    if algo not in AGENTS:
+        raise ConfigError(f"--algo: unknown algorithm {algo!r}; there are {', '.join(AGENTS)}")
+    known = {field.name for field in fields(AGENTS[algo])}
+    for key in said:
+        if key not in known:
+            raise ConfigError(f"agent.{key}: {algo} has no such setting")
+
+
+def _settle_encoder(agent: dict[str, Any], algo: str) -> None:
+    """The encoder that actor and critic can share, and the name of its last layer."""
+    if AGENTS[algo].continuous:
+        agent["encoder"] = architectures.SHARED.get(agent["encoder"], agent["encoder"])
+    if agent["cut"] == "last":
+        agent["cut"] = architectures.last_layer(agent["encoder"])
+
+
+def _settle_machine(run: dict[str, Any]) -> list[str]:
+    """The device by its full reference, and the threads of a run there; notes for the user."""
+    if run.get("device") == "never":
+        del run["device"]
+    profile = load_device(run.get("device"))
+    cores = available_cores()
+    if run.get("threads") is None:
+        run["threads"] = min(profile.threads, cores) if profile else cores
+    if profile is None:
+        return []
+    run["device"] = profile.reference  # a file by its absolute path: a run is resumed from any folder
+    if profile.application is not None or run.get("process_limit") is not None:
+        return []
+    return [f"--device: what {profile.name} leaves an application is not known; --process-limit sets a limit"]
 
 
 def _settle_provider(run: dict[str, Any]) -> None:
@@ -202,7 +225,7 @@ def _settle_provider(run: dict[str, Any]) -> None:
 
 
 def _settle_transfer(run: dict[str, Any]) -> None:
-    """What is taken of another run, where one is named: its encoder, if nothing else is said."""
+    """What is taken of another run, if one is named: its encoder, if nothing else is said."""
     what = run.get("transfer", "never")
     if run.get("encoder_from", "never") != "never":
         run["transfer"] = "encoder" if what == "never" else what

@@ -1,131 +1,199 @@
-"""The settings there are: frozen dataclasses by table, with the type and the bounds of every key."""
+"""The settings of a run, each declared once: in its dataclass, with its bounds, its help and how a user gives it.
+
+Options, `--set`, plan, sweep, the commands that repeat a run, what may change at a resume and docs/settings.md are all
+enumerated from here (`SETTINGS`).
+"""
 
 import difflib
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Iterator
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
 from edgerl.errors import ConfigError
+from edgerl.types import Phases
+
+MARKS = ("low", "high", "option", "metavar", "size", "resumable", "identity", "always")
+
+
+def setting(help: str, *, default: Any = MISSING, **marks: Any) -> Any:
+    """A dataclass field that is a setting; `help` says what it is, `marks` are those of `Setting`."""
+    if unknown := marks.keys() - set(MARKS):
+        raise TypeError(f"unknown marks: {unknown}")
+    return field(default=default, metadata={"help": help, **marks})
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What runs and for how long.
+    """What runs and for how long. None is "never" in TOML: no device, no freeze, no limit of its own."""
 
-    `budget`: bytes, or "unbounded" for as many rows as there are steps. None: no device, no freeze ("never" in TOML),
-    no limit of its own (`process_limit`, bytes), no end but `steps` (`stop_at_flops`, multiply-adds); `action_repeat`
-    is dm_control's. `encoder_from`: the folder of the run whose networks this one begins with, `transfer`: which.
-    `ort_provider`: ONNX Runtime's execution provider that encodes after the freeze, if it has parity.
-    """
-
-    env: str
-    algo: str
-    budget: int | Literal["unbounded"]
-    device: str | None
-    steps: int
-    freeze_at: int | None
-    seed: int
-    threads: int
-    accelerator: Literal["cpu", "cuda", "auto"]
-    action_repeat: int | None
-    eval_every: int
-    eval_episodes: int
-    eval_epsilon: float
-    checkpoint_every: int
-    process_limit: int | None
-    stop_at_flops: float | None
-    sticky_actions: float
-    full_action_set: bool
-    encoder_from: str | None = None  # these came later: what runs of before them did
-    transfer: Literal["all", "encoder"] | None = None
-    snapshot_every: int = 0
-    ort_provider: str = "CPUExecutionProvider"
+    env: str = setting(
+        "such as atari/qbert (the default), dmc/cartpole-swingup, gym/CartPole-v1 or toy/catch",
+        option=True, always=True, identity="environment",
+    )  # fmt: skip
+    algo: str = setting(
+        "rainbow or dqn; curl or sac where actions are vectors", option=True, always=True, identity="algorithm"
+    )
+    budget: int | Literal["unbounded"] = setting(
+        "bytes the replay holds, such as 0.07GB, or unbounded: as many rows as there are steps",
+        low=1, option=True, always=True, size=True,
+    )  # fmt: skip
+    device: str | None = setting(
+        "a board or phone (see edgerl devices), or a profile's file", option=True, always=True, metavar="NAME[:MODE]"
+    )
+    process_limit: int | None = setting(
+        "bytes the process tree may hold (default: what the device leaves)",
+        low=1, option=True, size=True, resumable=True,
+    )  # fmt: skip
+    steps: int = setting("agent steps", low=1, option=True, always=True, resumable=True)
+    stop_at_flops: float | None = setting(
+        "end at this many multiply-adds, such as 45e12", low=1, option=True, resumable=True
+    )
+    freeze_at: int | None = setting(
+        "T_f, the agent step of the freeze, or never (default: the preset's)",
+        low=0,
+        option=True,
+        always=True,
+        metavar="N|never",
+    )
+    seed: int = setting(
+        "seeds environment, replay and agent (default: 0)",
+        low=0, high=2**63 - 1, option=True, always=True, identity="seed",
+    )  # fmt: skip
+    threads: int = setting(
+        "compute threads (default: the device's, or all cores)",
+        low=1, high=1024, option=True, always=True, resumable=True,
+    )  # fmt: skip
+    accelerator: Literal["cpu", "cuda", "auto"] = setting("where torch trains", option=True)
+    action_repeat: int | None = setting(
+        "environment steps that an action of dmc lasts (default: the preset's)", low=1, high=1000, option=True
+    )
+    eval_every: int = setting("agent steps between evaluations; 0: none", low=0, option=True, resumable=True)
+    eval_episodes: int = setting("whole games an evaluation plays", low=1, option=True, resumable=True)
+    eval_epsilon: float = setting("probability of a random action in an evaluation", low=0, high=1)
+    checkpoint_every: int = setting(
+        "agent steps between checkpoints; 0: only at the start and the end", low=0, option=True, resumable=True
+    )
+    sticky_actions: float = setting("probability that Atari repeats the last action", low=0, high=1, option=True)
+    full_action_set: bool = setting("all 18 Atari actions, not the game's own", option=True)
+    # Added later; the defaults are what older runs did.
+    encoder_from: str | None = setting(
+        "begin with the networks of another run, in this folder", default=None, option=True, always=True, metavar="RUN"
+    )
+    transfer: Literal["all", "encoder"] | None = setting(
+        "which of its networks (default: encoder)", default=None, option=True, always=True
+    )
+    snapshot_every: int = setting(
+        "agent steps between weights kept for edgerl analyze; 0: none", default=0, low=0, option=True, resumable=True
+    )
+    ort_provider: str = setting(
+        "ONNX Runtime's execution provider that encodes after T_f (default: cpu)",
+        default="CPUExecutionProvider", option=True, resumable=True, metavar="cpu|cuda|...",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ReplayConfig:
-    """Replay and schedule; `learn_start` in agent steps.
+    """The replay and the schedule of updates."""
 
-    `crop`: the side of what encoders see of a frame, 0: all of it; `random_crop`: where a sample is cropped, at random
-    or in the centre; `augmentations`: K, the latents of as many random crops that a row holds after the freeze;
-    `batch_size_after_freeze`: 0 is as before it.
-    """
+    sampling: Literal["prioritized", "uniform"] = setting("how rows are drawn")
+    store: Literal["auto", "pixels", "latents"] = setting("what the replay holds after T_f", option=True, always=True)
+    pixel_codec: Literal["raw", "lz4"] = setting("how frames are stored", option=True, always=True)
+    latent_dtype: Literal["float32", "float16", "uint8"] = setting("how latents are stored", option=True, always=True)
+    crop: int = setting("the side of what encoders see of a frame, in pixels; 0: the whole frame", low=0, high=65536)
+    random_crop: bool = setting("whether a sampled window is cropped at random, or in the centre")
+    augmentations: int = setting(
+        "K: latents of as many random crops that a row holds after the freeze", low=1, high=255
+    )
+    batch_size: int = setting("rows a batch holds", low=1, high=65536, option=True)
+    learn_start: int = setting("agent steps before the first update", low=1)
+    n_step: int = setting("steps of a return", low=1, high=1000)
+    gamma: float = setting("discount of one step", low=0, high=1)
+    omega: float = setting("exponent of priorities", low=0, high=1)
+    beta_start: float = setting("exponent of importance weights at the first update", low=0, high=1)
+    beta_end: float = setting("exponent of importance weights at the last step", low=0, high=1)
+    reward_clip: float | None = setting("rewards are clipped to plus or minus this while training", low=0)
+    batch_size_after_freeze: int = setting(  # added later
+        "rows a batch holds after T_f; 0: as before it", default=0, low=0, high=65536, option=True
+    )
 
-    sampling: Literal["prioritized", "uniform"]
-    store: Literal["auto", "pixels", "latents"]
-    pixel_codec: Literal["raw", "lz4"]
-    latent_dtype: Literal["float32", "float16", "uint8"]
-    crop: int
-    random_crop: bool
-    augmentations: int
-    batch_size: int
-    learn_start: int
-    n_step: int
-    gamma: float
-    omega: float
-    beta_start: float
-    beta_end: float
-    reward_clip: float | None
-    batch_size_after_freeze: int = 0  # came later: what runs of before it did
-
-    def batch(self, *, frozen: bool) -> int:
-        """Rows a batch holds, before the freeze or after it."""
-        return (frozen and self.batch_size_after_freeze) or self.batch_size
-
-
-@dataclass(frozen=True)
-class RainbowConfig:
-    """Rainbow's; `cut` names the encoder's last frozen layer."""
-
-    encoder: str
-    cut: str
-    hidden: int
-    atoms: int
-    v_min: float
-    v_max: float
-    sigma0: float
-    learning_rate: float
-    adam_eps: float
-    clip_norm: float
-    target_every: int
+    @property
+    def batches(self) -> Phases[int]:
+        """Rows that a batch holds."""
+        return Phases(self.batch_size, self.batch_size_after_freeze or self.batch_size)
 
 
 @dataclass(frozen=True)
-class DqnConfig:
-    """Plain DQN's; exploration falls linearly from `epsilon_start` to `epsilon_end` over `epsilon_steps` actions."""
+class NetworkConfig:
+    """What every agent has."""
 
-    encoder: str
-    cut: str
-    hidden: int
-    learning_rate: float
-    adam_eps: float
-    clip_norm: float
-    target_every: int
-    epsilon_start: float
-    epsilon_end: float
-    epsilon_steps: int
+    continuous: ClassVar[bool] = False  # whether its actions are vectors
+
+    encoder: str = setting(
+        "data_efficient, canonical, curl, impala or module:callable", option=True, identity="encoder"
+    )
+    cut: str = setting("the encoder's last frozen layer, such as conv1, block2 or last", option=True)
+    hidden: int = setting("features of a hidden layer of the heads", low=1, high=65536)
+    learning_rate: float = setting("of Adam", low=0, high=10)
+    target_every: int = setting("updates between two updates of the target network", low=1)
+
+    def check(self) -> None:
+        """Raise ConfigError for what is wrong only between two settings."""
 
 
 @dataclass(frozen=True)
-class SacConfig:
-    """CURL-SAC's and SAC's. `random_steps`: actions drawn uniformly at first; `tau_...`: how fast targets follow."""
+class ValueConfig(NetworkConfig):
+    """What Rainbow and DQN have in common."""
 
-    encoder: str
-    cut: str
-    hidden: int
-    random_steps: int
-    learning_rate: float
-    alpha_start: float
-    alpha_learning_rate: float
-    alpha_beta1: float
-    actor_every: int
-    target_every: int
-    tau_q: float
-    tau_encoder: float
-    log_std_min: float
-    log_std_max: float
+    # An epsilon above zero: a gradient of zero over a mean of zero is no number.
+    adam_eps: float = setting("of Adam", low=1e-15, high=1)
+    clip_norm: float = setting("largest norm of an update's gradient", low=0)
+
+
+@dataclass(frozen=True)
+class RainbowConfig(ValueConfig):
+    """Rainbow's."""
+
+    atoms: int = setting("atoms of the return's distribution", low=2, high=10_001)
+    v_min: float = setting("the lowest atom", low=-1e9, high=1e9)
+    v_max: float = setting("the highest atom", low=-1e9, high=1e9)
+    sigma0: float = setting("initial noise of noisy layers", low=0, high=10)
+
+    def check(self) -> None:
+        if not self.v_max - self.v_min > 1e-6 * max(abs(self.v_min), abs(self.v_max)):  # what float32 tells apart
+            raise ConfigError(f"agent.v_min = {self.v_min:g} is not below agent.v_max = {self.v_max:g}")
+
+
+@dataclass(frozen=True)
+class DqnConfig(ValueConfig):
+    """Plain DQN's. Exploration falls linearly."""
+
+    epsilon_start: float = setting("probability of a random action at first", low=0, high=1)
+    epsilon_end: float = setting("probability of a random action at last", low=0, high=1)
+    epsilon_steps: int = setting("actions over which it falls", low=1)
+
+
+@dataclass(frozen=True)
+class SacConfig(NetworkConfig):
+    """CURL-SAC's and SAC's."""
+
+    continuous: ClassVar[bool] = True
+
+    random_steps: int = setting("actions drawn uniformly at first", low=0)
+    alpha_start: float = setting("the temperature at first", low=1e-9, high=1e9)
+    alpha_learning_rate: float = setting("of the temperature's Adam", low=0, high=10)
+    alpha_beta1: float = setting("of the temperature's Adam", low=0, high=0.9999)
+    actor_every: int = setting("updates of the critics for one of the actor", low=1)
+    tau_q: float = setting("how fast target critics follow", low=0, high=1)
+    tau_encoder: float = setting("how fast the target encoder follows", low=0, high=1)
+    log_std_min: float = setting("least log standard deviation of an action", low=-100, high=100)
+    log_std_max: float = setting("greatest log standard deviation of an action", low=-100, high=100)
+
+    def check(self) -> None:
+        if self.log_std_min >= self.log_std_max:
+            raise ConfigError(f"agent.log_std_min = {self.log_std_min:g} is not below agent.log_std_max")
 
 
 AgentConfig = RainbowConfig | DqnConfig | SacConfig
@@ -135,105 +203,92 @@ AGENTS: dict[str, type[AgentConfig]] = {
     "curl": SacConfig,
     "sac": SacConfig,
 }
-CONTINUOUS = ("curl", "sac")  # the algorithms for actions that are vectors
-TYPES: dict[str, dict[str, Any]] = {
-    "run": get_type_hints(RunConfig),
-    "replay": get_type_hints(ReplayConfig),
-    "agent": {key: kind for each in AGENTS.values() for key, kind in get_type_hints(each).items()},
-}
-# The smallest and largest value allowed, where not every number is; both count as allowed.
-BOUNDS: dict[str, tuple[float, float]] = {
-    "steps": (1, math.inf),
-    "freeze_at": (0, math.inf),
-    "seed": (0, 2**63 - 1),
-    "threads": (1, 1024),
-    "eval_every": (0, math.inf),
-    "eval_episodes": (1, math.inf),
-    "eval_epsilon": (0, 1),
-    "checkpoint_every": (0, math.inf),
-    "snapshot_every": (0, math.inf),
-    "sticky_actions": (0, 1),
-    "stop_at_flops": (1, math.inf),
-    "process_limit": (1, math.inf),
-    "budget": (1, math.inf),
-    "batch_size": (1, 65536),
-    "batch_size_after_freeze": (0, 65536),
-    "learn_start": (1, math.inf),
-    "n_step": (1, 1000),
-    "gamma": (0, 1),
-    "omega": (0, 1),
-    "beta_start": (0, 1),
-    "beta_end": (0, 1),
-    "reward_clip": (0, math.inf),
-    "hidden": (1, 65536),
-    "atoms": (2, 10_001),
-    "v_min": (-1e9, 1e9),
-    "v_max": (-1e9, 1e9),
-    "learning_rate": (0, 10),
-    "adam_eps": (1e-15, 1),  # above zero: a gradient of zero over a mean of zero is no number
-    "clip_norm": (0, math.inf),
-    "target_every": (1, math.inf),
-    "action_repeat": (1, 1000),
-    "crop": (0, 65536),
-    "augmentations": (1, 255),
-    "epsilon_start": (0, 1),
-    "epsilon_end": (0, 1),
-    "epsilon_steps": (1, math.inf),
-    "random_steps": (0, math.inf),
-    "alpha_start": (1e-9, 1e9),
-    "alpha_learning_rate": (0, 10),
-    "alpha_beta1": (0, 0.9999),
-    "actor_every": (1, math.inf),
-    "tau_q": (0, 1),
-    "tau_encoder": (0, 1),
-    "log_std_min": (-100, 100),
-    "log_std_max": (-100, 100),
-    "sigma0": (0, 10),
+TABLES: dict[str, tuple[type, ...]] = {
+    "run": (RunConfig,),
+    "replay": (ReplayConfig,),
+    "agent": tuple(dict.fromkeys(AGENTS.values())),
 }
 
 
-def find(key: str) -> tuple[str, str]:
-    """The (table, key) of a key written as `table.key` or `key`; raises ConfigError, naming the nearest one."""
-    table, _, name = key.rpartition(".")
-    found = [(each, name) for each in TYPES if name in TYPES[each] and table in ("", each)]
-    if not found:
-        known = {full for each in TYPES for k in TYPES[each] for full in (k, f"{each}.{k}")}
-        raise ConfigError(f"unknown key {key!r}{nearest(key, known)}")
-    return found[0]
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its table and name, its type, and what its dataclass says of it.
+
+    `low`, `high`: the least and greatest number allowed. `option`: it has an option of its own, besides `--set`;
+    `metavar`: what stands for the value in its help; `size`: bytes, given as text such as 0.07GB; `resumable`: it may
+    change at a resume; `identity`: what a checkpoint calls it, if a run of another value cannot go on from it;
+    `always`: a command that repeats a run always says it. `added_later`: older runs lack it, so it has a default.
+    """
+
+    table: str
+    name: str
+    kind: Any
+    help: str
+    low: float = -math.inf
+    high: float = math.inf
+    option: bool = False
+    metavar: str | None = None
+    size: bool = False
+    resumable: bool = False
+    identity: str | None = None
+    always: bool = False
+    added_later: bool = False
+
+    @property
+    def from_preset(self) -> bool:
+        """Whether its value is a preset's if nobody gives one; else its help says what is."""
+        return not self.added_later and "default" not in self.help and not self.optional
+
+    @property
+    def key(self) -> str:
+        return f"{self.table}.{self.name}"
+
+    @property
+    def flag(self) -> str:
+        """Its option, written out."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """The alternatives of its type."""
+        return get_args(self.kind) if get_origin(self.kind) not in (None, Literal) else (self.kind,)
+
+    @property
+    def optional(self) -> bool:
+        """Whether None, "never" in TOML, is allowed."""
+        return type(None) in self.kinds
+
+    @property
+    def takes_never(self) -> bool:
+        """Whether its option takes "never"."""
+        return self.metavar is not None and "never" in self.metavar
+
+    @property
+    def types(self) -> list[type]:
+        """The types of its values, words and None aside."""
+        return [kind for kind in self.kinds if isinstance(kind, type) and kind is not type(None)]
+
+    @property
+    def words(self) -> list[str]:
+        """The words that stand for a value."""
+        return [word for kind in self.kinds if get_origin(kind) is Literal for word in get_args(kind)]
 
 
-def check(key: str, value: Any) -> Any:
-    """`value` as its key's type (a whole number may stand for a float); raises ConfigError, naming the key."""
-    table, name = find(key)
-    allowed = TYPES[table][name]
-    kinds = get_args(allowed) if get_args(allowed) and get_origin(allowed) is not Literal else (allowed,)
-    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
-    plain = [kind for kind in kinds if isinstance(kind, type) and kind is not type(None)]
-    if type(None) in kinds and value == "never":
-        return value
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ConfigError(f"{key} = a number of {value.bit_length()} bits is beyond 64 bits")
-    if isinstance(value, int) and not isinstance(value, bool) and float in plain:
-        value = float(value)
-    if value == "":
-        raise ConfigError(f"{key} = '' is empty")
-    if value not in words and type(value) not in plain:
-        wanted = " or ".join([*({int: "a whole number", float: "a number", str: "text", bool: "true or false"}[k]
-                                for k in plain), *map(repr, words)])  # fmt: skip
-        raise ConfigError(f"{key} = {value!r} is not {wanted}")
-    low, high = BOUNDS.get(name, (-math.inf, math.inf))
-    if isinstance(value, int | float) and not isinstance(value, bool) and not low <= value <= high:
-        side = f"below {low:g}" if value < low else f"not from {low:g} to {high:g}"
-        raise ConfigError(f"{key} = {value!r} is {side}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{key} = {value!r} is not a finite number")
-    return value
+def _declared() -> Iterator[Setting]:
+    for table, kinds in TABLES.items():
+        for kind in kinds:
+            types = get_type_hints(kind)
+            for declared in fields(kind):
+                yield Setting(
+                    table,
+                    declared.name,
+                    types[declared.name],
+                    added_later=declared.default is not MISSING,
+                    **declared.metadata,
+                )
 
 
-def nearest(word: str, known: Any) -> str:
-    """`; the nearest is ...`, or nothing where none of `known` is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; the nearest is {near[0]}" if near else ""
+SETTINGS: dict[str, Setting] = {setting.key: setting for setting in _declared()}
 
 
 @dataclass(frozen=True)
@@ -246,14 +301,58 @@ class Config:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Whose a checkpoint is: no run where one of these is another can go on from it."""
-        run, agent = self.run, self.agent
-        return {"environment": run.env, "algorithm": run.algo, "encoder": agent.encoder, "seed": run.seed}
+        """What a checkpoint must share with a run to be resumed by it."""
+        return {setting.identity: value for setting, value in self.values() if setting.identity}
+
+    def values(self) -> Iterator[tuple[Setting, Any]]:
+        """Every setting of this run with its value."""
+        for table, own in (("run", self.run), ("replay", self.replay), ("agent", self.agent)):
+            for name, value in vars(own).items():
+                yield SETTINGS[f"{table}.{name}"], value
 
     def to_toml(self) -> str:
-        """The same as TOML, which has no null: what does not apply is "never"."""
+        """The same as TOML, which has no null: None is "never"."""
         tables = {
             name: {key: "never" if value is None else value for key, value in table.items()}
             for name, table in asdict(self).items()
         }
         return tomli_w.dumps(tables)
+
+
+def lookup(key: str) -> Setting:
+    """The setting of a key written as `table.key` or `key`; raises ConfigError, naming the nearest one."""
+    table, _, name = key.rpartition(".")
+    for own in [table] if table else TABLES:
+        if f"{own}.{name}" in SETTINGS:
+            return SETTINGS[f"{own}.{name}"]
+    known = {full for setting in SETTINGS.values() for full in (setting.name, setting.key)}
+    raise ConfigError(f"unknown key {key!r}{nearest(key, known)}")
+
+
+def check(key: str, value: Any) -> Any:
+    """`value` as its key's type (a whole number may stand for a float); raises ConfigError, naming the key."""
+    own = lookup(key)
+    if own.optional and value == "never":
+        return value
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{key} = a number of {value.bit_length()} bits is beyond 64 bits")
+    if isinstance(value, int) and not isinstance(value, bool) and float in own.types:
+        value = float(value)
+    if value == "":
+        raise ConfigError(f"{key} = '' is empty")
+    if value not in own.words and type(value) not in own.types:
+        names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+        wanted = " or ".join([*(names[kind] for kind in own.types), *map(repr, own.words)])
+        raise ConfigError(f"{key} = {value!r} is not {wanted}")
+    if isinstance(value, int | float) and not isinstance(value, bool) and not own.low <= value <= own.high:
+        side = f"below {own.low:g}" if value < own.low else f"not from {own.low:g} to {own.high:g}"
+        raise ConfigError(f"{key} = {value!r} is {side}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key} = {value!r} is not a finite number")
+    return value
+
+
+def nearest(word: str, known: Any) -> str:
+    """`; the nearest is ...`, or nothing if none of `known` is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; the nearest is {near[0]}" if near else ""

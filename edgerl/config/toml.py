@@ -7,18 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from edgerl.config.settings import (
-    AGENTS,
-    CONTINUOUS,
-    TYPES,
-    Config,
-    RainbowConfig,
-    ReplayConfig,
-    RunConfig,
-    SacConfig,
-    check,
-    nearest,
-)
+from edgerl.config.settings import AGENTS, TABLES, Config, ReplayConfig, RunConfig, check, nearest
 from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
 
@@ -35,13 +24,13 @@ def preset(env: str, algo: str | None = None) -> Tables:
     task = data["task"].get(env, {})
     algo = algo or suite.get("run", {}).get("algo")
     own = data["algo"].get(algo, {})
-    found: Tables = {name: {} for name in TYPES}
+    tables: Tables = {name: {} for name in TABLES}
     for layer in (data["every"], data["algo"].get(own.get("like"), {}), own, suite, task):
-        for name in TYPES:
-            found[name] |= layer.get(name, {})
+        for name in TABLES:
+            tables[name] |= layer.get(name, {})
     if algo:
-        found["run"]["algo"] = algo
-    return found
+        tables["run"]["algo"] = algo
+    return tables
 
 
 def build(tables: Mapping[str, Mapping[str, Any]]) -> Config:
@@ -62,21 +51,16 @@ def build(tables: Mapping[str, Mapping[str, Any]]) -> Config:
     run = make(RunConfig, tables["run"])
     if run.algo not in AGENTS:
         raise ConfigError(f"--algo: unknown algorithm {run.algo!r}; there are {', '.join(AGENTS)}")
-    found = Config(run, make(ReplayConfig, tables["replay"]), make(AGENTS[run.algo], tables["agent"]))
-    _check(found)
-    return found
+    config = Config(run, make(ReplayConfig, tables["replay"]), make(AGENTS[run.algo], tables["agent"]))
+    _check(config)
+    return config
 
 
 def _check(config: Config) -> None:
-    """What is wrong only between two settings."""
+    """Raise ConfigError for what is wrong only between two settings."""
     replay, agent = config.replay, config.agent
-    if isinstance(agent, RainbowConfig) and not (
-        agent.v_max - agent.v_min > 1e-6 * max(abs(agent.v_min), abs(agent.v_max))  # what float32 tells apart
-    ):
-        raise ConfigError(f"agent.v_min = {agent.v_min:g} is not below agent.v_max = {agent.v_max:g}")
-    if isinstance(agent, SacConfig) and agent.log_std_min >= agent.log_std_max:
-        raise ConfigError(f"agent.log_std_min = {agent.log_std_min:g} is not below agent.log_std_max")
-    if config.run.algo in CONTINUOUS and replay.sampling == "prioritized":
+    agent.check()
+    if agent.continuous and replay.sampling == "prioritized":
         raise ConfigError(f"replay.sampling: {config.run.algo} gives rows no priorities; give uniform")
     if replay.learn_start < replay.n_step:
         raise ConfigError(f"replay.learn_start = {replay.learn_start} is below replay.n_step = {replay.n_step}")
@@ -96,8 +80,8 @@ def read(path: Path) -> Tables:
         for name, table in tables.items():
             if not isinstance(table, dict):
                 raise ConfigError(f"{name!r} is not a table; the tables are [run], [replay] and [agent]")
-            if name not in TYPES:
-                raise ConfigError(f"unknown table {name!r}{nearest(name, TYPES)}")
+            if name not in TABLES:
+                raise ConfigError(f"unknown table {name!r}{nearest(name, TABLES)}")
             for key, value in table.items():
                 table[key] = check(f"{name}.{key}", value)
     except ConfigError as error:

@@ -8,6 +8,8 @@ from edgerl.config.settings import Config
 from edgerl.planning import forecast, workload
 from edgerl.planning.forecast import Band, Rates
 from edgerl.planning.plan import Plan
+from edgerl.planning.workload import Unit
+from edgerl.types import Phases
 
 STEPS = 10_000  # that costs are told for
 SHARE = 0.01  # of the time that checkpoints may take
@@ -21,22 +23,13 @@ def advise(
 
     `window`: what an encoder sees; `left`: bytes that the process limit leaves beside the plan.
     """
-    found = None if profile is None else forecast.rates(profile, config)
-    units = [workload.unit(config, plan, window, frozen=frozen) for frozen in (False, True)]
-    hours = None
-    if found is not None:
-        bands = [
-            forecast.seconds(unit.encoding + unit.acting + unit.updating, rates)
-            for unit, rates in zip(units, found, strict=True)
-        ]
-        hours = [each.times(STEPS / 3600) for each in bands]
+    rates = None if profile is None else forecast.rates(profile, config)
+    hours = None if rates is None else _hours(workload.units(config, plan, window), rates)
     return {
         "largest_budget": None if left is None else max(0, two_digits(left + plan.budget)),
         "store": plan.after.stores,
-        "hours_per_10000_steps": None
-        if hours is None
-        else dict(zip(("before", "after"), (each._asdict() for each in hours), strict=True)),
-        "checkpoint_every": None if found is None or hours is None else _interval(plan, found[0], hours),
+        "hours_per_10000_steps": hours and {name: band._asdict() for name, band in hours._asdict().items()},
+        "checkpoint_every": None if rates is None or hours is None else _interval(plan, rates.before, hours),
         "checkpoint_bytes": workload.checkpoint_bytes(plan),
     }
 
@@ -49,8 +42,17 @@ def two_digits(nbytes: int) -> int:
     return nbytes // unit * unit
 
 
-def _interval(plan: Plan, rates: Rates, hours: list[Band]) -> int:
+def _hours(units: Phases[Unit], rates: Phases[Rates]) -> Phases[Band]:
+    """Hours of STEPS steps with an update."""
+    before, after = (
+        forecast.seconds(unit.encoding + unit.acting + unit.updating, rate).times(STEPS / 3600)
+        for unit, rate in zip(units, rates, strict=True)
+    )
+    return Phases(before, after)
+
+
+def _interval(plan: Plan, rates: Rates, hours: Phases[Band]) -> int:
     """Steps between checkpoints so that writing them takes SHARE of the fastest phase's time at most."""
     writing = workload.checkpoint_bytes(plan) / rates.write.low / 3600
-    fastest = min(each.low for each in hours) / STEPS
+    fastest = min(band.low for band in hours) / STEPS
     return max(ROUND, math.ceil(writing / SHARE / fastest / ROUND) * ROUND)

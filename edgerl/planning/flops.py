@@ -5,78 +5,85 @@ not counted; after the freeze what lies left of the cut counts only for the new 
 multiply-add that runs, acting too, and no gradient with respect to what is not trained.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from math import prod
+from functools import cached_property
+from typing import NamedTuple
 
+from edgerl.agents.algorithms import ALGORITHMS
+from edgerl.agents.passes import Passes
 from edgerl.config import architectures
-from edgerl.config.architectures import Layer, Product, Shape
-from edgerl.config.settings import Config, DqnConfig, RainbowConfig, SacConfig
+from edgerl.config.architectures import Shape
+from edgerl.config.settings import Config
+from edgerl.types import Phases
 
 
-@dataclass(frozen=True)
-class Passes:
-    """What multiplies: multiply-adds of a forward pass per sample, and how often an update passes through it.
+class PhaseFlops(NamedTuple):
+    """Multiply-adds in one phase, before the freeze or after it.
 
-    `paper`: forward passes and twice the backward ones, as the paper counts; `exact`: what really runs, forward passes
-    and gradients of weights and of inputs; each before a freeze and after one. `acts`: whether acting runs it; `own`:
-    whether actor and critic have one each, where they share all that comes before.
+    `acting`: a step without an update: encode, and run what acts once. `per_update`: an update by the paper's count,
+    b F (E + M) + 2 b B (E + M), and after the freeze b F M + 2 b B M + E K N. `exact_per_update`: a step with an
+    update: acting, the forward passes, and the gradients. A frozen stem that encodes batches adds E for each window.
     """
 
-    name: str
-    flops: int
-    paper: tuple[Fraction | int, Fraction | int]
-    exact: tuple[Fraction | int, Fraction | int]
-    acts: bool = True
-    own: bool = False
+    acting: int
+    per_update: int
+    exact_per_update: int
 
 
 @dataclass(frozen=True)
 class Flops:
-    """Counts for one agent: the layers left of the cut and right of it, in order of execution."""
+    """Counts for one agent: the products left of the cut and right of it, in order of execution."""
 
     stem: tuple[Passes, ...]
     tail: tuple[Passes, ...]
-    batches: tuple[int, int]  # rows of one before a freeze, and after it
+    batches: Phases[int]  # rows of one
     views: int = 1  # K: latents of each encoder that a step stores
     seen: int = 1  # windows encoded a step after the freeze; K + 1 where the one acted on is another
     read: int = 0  # windows that the stem encodes for every batch after the freeze, where pixels are kept
 
     @property
     def layers(self) -> dict[str, int]:
-        return {layer.name: layer.flops for layer in self.stem + self.tail}
+        """Multiply-adds of a forward pass by product."""
+        return {product.name: product.flops for product in self.stem + self.tail}
 
     @property
     def encoder(self) -> int:
         """E N: multiply-adds left of the cut, per sample; the paper counts shared layers for each of the N encoders."""
-        shared = sum(layer.flops for layer in self.stem if not layer.own)
-        own = [layer.flops for layer in self.stem if layer.own]
+        shared = sum(product.flops for product in self.stem if product.part != "own")
+        own = [product.flops for product in self.stem if product.part == "own"]
         return shared * max(1, len(own)) + sum(own)
 
     @property
     def heads(self) -> int:
         """M: multiply-adds of everything right of the cut, per sample."""
-        return sum(layer.flops for layer in self.tail)
+        return sum(product.flops for product in self.tail)
 
-    def acting(self, *, frozen: bool) -> int:
-        """One step without an update: encode, and run what acts once."""
-        stem = sum(layer.flops * (self.seen if frozen else layer.acts) for layer in self.stem)
-        return stem + sum(layer.flops * layer.acts for layer in self.tail)
+    @cached_property
+    def before(self) -> PhaseFlops:
+        """Counts before the freeze."""
+        products = self.stem + self.tail
+        acting = sum(product.flops * product.acts for product in products)
+        paper = sum(product.flops * product.paper.before for product in products)
+        exact = sum(product.flops * product.exact.before for product in products)
+        return PhaseFlops(acting, int(self.batches.before * paper), acting + int(self.batches.before * exact))
 
-    def per_update(self, *, frozen: bool) -> int:
-        """b F (E + M) + 2 b B (E + M), and after the freeze b F M + 2 b B M + E K N.
+    @cached_property
+    def after(self) -> PhaseFlops:
+        """Counts after the freeze."""
+        products = self.stem + self.tail
+        stem = sum(product.flops for product in self.stem)
+        acting = stem * self.seen + sum(product.flops * product.acts for product in self.tail)
+        paper = sum(product.flops * product.paper.after for product in products)
+        exact = sum(product.flops * product.exact.after for product in products)
+        return PhaseFlops(
+            acting,
+            int(self.batches.after * paper) + self.encoder * (self.views + self.read),
+            acting + stem * self.read + int(self.batches.after * exact),
+        )
 
-        Where pixels are kept, E more for every window of the batch.
-        """
-        passes = sum(layer.flops * layer.paper[frozen] for layer in self.stem + self.tail)
-        return int(self.batches[frozen] * passes) + (self.encoder * (self.views + self.read) if frozen else 0)
-
-    def exact_per_update(self, *, frozen: bool) -> int:
-        """What one step with an update runs: encoding and acting once, the forward passes, and the gradients."""
-        passes = sum(layer.flops * layer.exact[frozen] for layer in self.stem + self.tail)
-        read = sum(layer.flops for layer in self.stem) * self.read if frozen else 0
-        return self.acting(frozen=frozen) + read + int(self.batches[frozen] * passes)
+    @property
+    def phases(self) -> Phases[PhaseFlops]:
+        return Phases(self.before, self.after)
 
     def conversion(self, rows: int) -> int:
         """The freeze's one-time cost: E K N for every row present, none where pixels are kept."""
@@ -88,95 +95,8 @@ def count(config: Config, window: Shape, actions: int, *, keeps_pixels: bool = F
     agent, replay = config.agent, config.replay
     layers = architectures.layers(agent.encoder, window)
     cut = [layer.name for layer in layers].index(agent.cut)
-    if isinstance(agent, SacConfig):
-        found = _sac(layers, cut, actions, agent, contrast=config.run.algo == "curl")
-    else:
-        found = _values(layers, cut, actions, agent)
-    end = 1 + max(n for n, layer in enumerate(found) if layer.paper[1] == 0)
+    products = ALGORITHMS[config.run.algo].passes(layers, cut, actions, agent)
+    end = 1 + max(number for number, product in enumerate(products) if product.paper.after == 0)
     augment = replay.augmentations if replay.random_crop and not keeps_pixels else 0
-    batches = replay.batch(frozen=False), replay.batch(frozen=True)
-    read = 2 * batches[1] if keeps_pixels else 0
-    return Flops(tuple(found[:end]), tuple(found[end:]), batches, max(1, augment), augment + 1, read)
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A product of the encoder: `first` tells, before a freeze and after one, whether training begins with it.
-
-    Then it needs no gradient of its inputs. `trained`: whether it lies right of the cut.
-    """
-
-    product: Product
-    first: tuple[bool, bool]
-    trained: bool
-
-
-def _steps(layers: list[Layer], cut: int) -> Iterator[_Step]:
-    for n, layer in enumerate(layers):
-        for product in layer.products:
-            begins = product is layer.products[0]
-            yield _Step(product, (begins and n == 0, begins and n == cut + 1), n > cut)
-
-
-def _values(layers: list[Layer], cut: int, actions: int, config: RainbowConfig | DqnConfig) -> list[Passes]:
-    """Rainbow and DQN: convolutions without bias, linear layers with it (Table 3).
-
-    Rainbow passes forward through online on s and on s', and target on s'; DQN through online on s and target on s'.
-    """
-    features, forwards, outputs = prod(layers[-1].outputs), 2, {"q": actions}
-    if isinstance(config, RainbowConfig):
-        forwards, outputs = 3, {"value": config.atoms, "advantage": config.atoms * actions}
-    every = forwards + 2  # and gradients of weights and of inputs; the first trained layer needs none of its inputs
-    found = []
-    for step in _steps(layers, cut):
-        exact = every - step.first[0], (every - step.first[1]) * step.trained
-        found.append(Passes(step.product.name, step.product.flops, (every, every * step.trained), exact))
-    for name, width in outputs.items():
-        hidden, out = (features + 1) * config.hidden, (config.hidden + 1) * width
-        found.append(Passes(f"{name}_hidden", hidden, (every, every), (every, every - (cut == len(layers) - 1))))
-        found.append(Passes(f"{name}_out", out, (every, every), (every, every)))
-    return found
-
-
-def _sac(layers: list[Layer], cut: int, actions: int, config: SacConfig, *, contrast: bool) -> list[Passes]:
-    """CURL-SAC and SAC, averaged over the actor's updates; actor and critic tie the convolutions and nothing behind.
-
-    Forward passes as the paper counts: critic on s, actor and target on s', every second time actor and critic on s;
-    with the contrast query and key too. What runs is less: actor, critic and query share one pass over s.
-    """
-    often = Fraction(1, config.actor_every)
-    extra = 1 if contrast else 0
-    found = []
-    for step in _steps(layers, cut):
-        product, first, trained = step.product, step.first, step.trained  # the contrast ends with the freeze
-        if product.name != "fc":
-            paper = (3 + 2 * often + 2 + 4 * extra, (3 + 2 * often + 2) * trained)
-            runs = 3 + (2 if contrast else often), 3 + often
-            gradients = (1 + extra) * (2 - first[0]), 2 - first[1]
-            exact = (runs[0] + gradients[0], (runs[1] + gradients[1]) * trained)
-            found.append(Passes(product.name, product.flops, paper, exact))
-            continue
-        own = 1 + 3 * often, 1 + 2 * often  # no gradient flows from the actor into the convolutions
-        paper, exact = (own[0], own[0] * trained), (own[1], own[1] * trained)
-        found.append(Passes("actor_fc", product.flops, paper, exact, own=True))
-        paper = (2 + often + 2 + 4 * extra, (2 + often + 2) * trained)
-        runs = 2 + (2 if contrast else often), 2 + often
-        exact = (runs[0] + 2 * (1 + extra), (runs[1] + 2 - first[1]) * trained)
-        found.append(Passes("critic_fc", product.flops, paper, exact, acts=False, own=True))
-    features, hidden = prod(layers[-1].outputs), config.hidden
-    stored = cut == len(layers) - 1  # what the heads read: it needs no gradient
-    alone = layers[-1].name != "fc"  # the actor has nothing of its own before its head: no gradient ever passes that
-    for name, inputs, outputs in (
-        ("actor", features, 2 * actions),
-        ("q1", features + actions, 1),
-        ("q2", features + actions, 1),
-    ):
-        acts = name == "actor"
-        both = (1 + 3 * often,) * 2 if acts else (4 + 3 * often,) * 2
-        every = 1 + 3 * often if acts else 4 + 2 * often
-        spared = often if acts else 1
-        exact = every - spared * (acts and alone), every - spared * (stored or (acts and alone))
-        found.append(Passes(f"{name}_fc2", (inputs + 1) * hidden, both, exact, acts=acts))
-        found.append(Passes(f"{name}_fc3", (hidden + 1) * hidden, both, (every, every), acts=acts))
-        found.append(Passes(f"{name}_out", (hidden + 1) * outputs, both, (every, every), acts=acts))
-    return found
+    read = 2 * replay.batches.after if keeps_pixels else 0
+    return Flops(tuple(products[:end]), tuple(products[end:]), replay.batches, max(1, augment), augment + 1, read)

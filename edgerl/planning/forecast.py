@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from device_profiles import DeviceProfile, points
+from edgerl.agents.algorithms import ALGORITHMS
 from edgerl.config.settings import Config
 from edgerl.envs.suites import suite_of
 from edgerl.planning.plan import SUITES, Plan
 from edgerl.planning.workload import Work, phases
+from edgerl.types import Phases
 
 # Student's t, two-sided 90%, by degrees of freedom (one less than the points): what a prediction reaches to each side.
 STUDENT = {1: 6.314, 2: 2.920, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860}
@@ -22,7 +24,6 @@ CARD = 10e6  # bytes/s of an SD card of class A1, at least: what a device writes
 COPIED = (0.05, 0.36)  # of its nominal bandwidth, what one core of a board copies: the catalogue's least and most
 ERROR = 1.15  # of a calibrated forecast: published profiled models come within 15% of the time
 UNITS, LONGEST = ((1 / 3600, "s"), (1 / 60, "min"), (1.0, "h"), (24.0, "days")), 100
-LIKE = {"dqn": "rainbow", "sac": "curl"}  # whose rates an algorithm has that is not calibrated itself
 CALIBRATED = ("training_before", "training_after", "acting_before", "acting_after", "encoding")
 BEFORE = ("acting before T_f", "updating before T_f")
 AFTER = ("conversion", "encoding after T_f", "acting after T_f", "updating after T_f")
@@ -69,7 +70,7 @@ def efficiency(kind: str, without: str | None = None) -> Band:
     return Band(math.exp(mean - reach), min(1.0, math.exp(mean + reach)))
 
 
-def rates(profile: DeviceProfile, config: Config) -> tuple[Rates, Rates] | None:
+def rates(profile: DeviceProfile, config: Config) -> Phases[Rates] | None:
     """A device's rates for a run, before T_f and after it; None where its profile lacks what they follow from."""
     if profile.calibrated:
         return _calibrated(profile, config)
@@ -85,7 +86,7 @@ def rates(profile: DeviceProfile, config: Config) -> tuple[Rates, Rates] | None:
         call=Band(*CYCLES).times(1e-9 / clock),
         write=Band(CARD, math.inf) if written is None else Band(written.bytes, written.bytes),
     )
-    return found, found
+    return Phases(found, found)
 
 
 def _peak(profile: DeviceProfile) -> float | None:
@@ -106,9 +107,9 @@ def _memory(profile: DeviceProfile) -> Band | None:
     return Band(2 * COPIED[0], 4 * COPIED[1]).times(profile.bandwidth.value * 1e9)
 
 
-def _calibrated(profile: DeviceProfile, config: Config) -> tuple[Rates, Rates] | None:
+def _calibrated(profile: DeviceProfile, config: Config) -> Phases[Rates] | None:
     """What a calibration found at the algorithm's own shapes, give or take ERROR; memory is in its rates."""
-    numbers, algo = profile.calibrated, LIKE.get(config.run.algo, config.run.algo)
+    numbers, algo = profile.calibrated, ALGORITHMS[config.run.algo].calibrated_as
     keys = [f"{algo}_{part}" for part in CALIBRATED]
     if not {*keys, "call"} <= numbers.keys():
         return None
@@ -127,7 +128,7 @@ def _calibrated(profile: DeviceProfile, config: Config) -> tuple[Rates, Rates] |
         write=Band(CARD, math.inf) if profile.storage_write is None else band(profile.storage_write.bytes),
         step=None if step is None else band(1e-3 * step.value),
     )
-    return before, replace(before, training=training_after, acting=acting_after)
+    return Phases(before, replace(before, training=training_after, acting=acting_after))
 
 
 def seconds(work: Work, rates: Rates) -> Band:
@@ -156,7 +157,7 @@ def forecast(
     if found is None or profile is None:
         return {"hours": None, "joules": None, "phases": None}
     parts = {
-        name: seconds(work, found[name in AFTER]) for name, work in phases(config, plan, window, steps=steps).items()
+        name: seconds(work, found.at(name in AFTER)) for name, work in phases(config, plan, window, steps=steps).items()
     }
     total = sum(parts.values(), Band(0.0, 0.0))
     power = profile.power

@@ -4,8 +4,9 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from math import prod
 
+from edgerl.agents.algorithms import ALGORITHMS, Parameters
 from edgerl.config import architectures
-from edgerl.config.settings import AGENTS, CONTINUOUS, Config, RainbowConfig, SacConfig
+from edgerl.config.settings import AGENTS, Config
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
@@ -22,8 +23,8 @@ from memory_budget import format_bytes
 # second environment takes, as evaluations make one.
 LIBRARIES, SUITES = 318_000_000, {"dmc": 181_000_000, "gym": 20_000_000}
 EVALUATION, EVALUATIONS = 8_000_000, {"dmc": 75_000_000}
-# Bytes; measured: 40 MB where a batch is 32 stacked Atari windows, 385 MB where it is 128 of dmc.
-SCRATCH, SCRATCH_ROW = 8_000_000, {"rainbow": 1_000_000, "dqn": 1_000_000, "curl": 3_100_000, "sac": 3_100_000}
+# Bytes of an update, beside those of each row of its batch (agents/algorithms.py).
+SCRATCH = 8_000_000
 # Where an encoder's outputs are large a row takes a multiple of them instead: with IMPALA's 144 MB, and 522 MB of dmc.
 SCRATCH_OUTPUTS = 2.8
 # Of a run frozen from the start: a chunk on its way through the stem too, and what a row takes in the heads; measured:
@@ -71,7 +72,7 @@ def make(config: Config, env: EnvSpec) -> Plan:
         ),
     )
     kept = _keeps_pixels(config, prod(env.frame), asked, after)
-    largest = max(replay.batch(frozen=False), replay.batch(frozen=True))
+    largest = max(replay.batches)
     needed = (largest + replay.n_step + env.history) * (2 if before.varies else 1)
     if before.rows < needed or (after.rows < needed and not kept):
         least = bisect_left(range(2**48), needed, key=lambda bytes_: pixels(bytes_).rows)
@@ -80,7 +81,7 @@ def make(config: Config, env: EnvSpec) -> Plan:
             f"and its {replay.n_step}-step windows need {needed}: at least {least}B"
         )
     counts = flops.count(config, frames.shape, env.actions, keeps_pixels=kept)
-    networks, optimizer = _parameters(config, frames.shape, counts)
+    parameters = _parameters(config, frames.shape, counts)
     paper_initial = budget // prod(env.frame)
     return Plan(
         budget=budget,
@@ -90,9 +91,9 @@ def make(config: Config, env: EnvSpec) -> Plan:
         paper_initial=paper_initial,
         paper_after_freeze=paper_initial * prod(env.frame) // (4 * prod(latent) * max(1, views)),
         ledger={
-            "libraries": libraries(run.env),
-            "networks": 4 * networks,  # float32
-            "optimizer": 4 * optimizer,
+            "libraries": library_bytes(run.env),
+            "networks": 4 * parameters.networks,  # float32
+            "optimizer": 4 * parameters.moments,
             "replay": budget,
             "scratch": _scratch(config, frames.shape, largest if kept else replay.batch_size),
         },
@@ -122,7 +123,7 @@ def _scratch(config: Config, window: tuple[int, ...], batch: int) -> int:
         activations = 4 * (prod(layers[cut].outputs) + sum(trained))
         return SCRATCH_FROZEN + (SCRATCH_FROZEN_ROW + round(SCRATCH_OUTPUTS * activations)) * batch
     activations = 4 * (prod(window) + sum(architectures.outputs(config.agent.encoder, window)))
-    row = max(SCRATCH_ROW[config.run.algo], round(SCRATCH_OUTPUTS * activations))
+    row = max(ALGORITHMS[config.run.algo].row_bytes, round(SCRATCH_OUTPUTS * activations))
     return SCRATCH + row * batch
 
 
@@ -151,15 +152,15 @@ def _keeps_pixels(config: Config, frame: int, asked: Store, latents: Store) -> b
     return larger or (replay.pixel_codec == "lz4" and (config.run.freeze_at or 0) > latents.rows)
 
 
-def libraries(env: str) -> int:
+def library_bytes(env: str) -> int:
     """Bytes resident with everything loaded that a run on this environment needs."""
     return LIBRARIES + SUITES.get(suite_of(env), 0)
 
 
 def _check_actions(algo: str, env: EnvSpec) -> None:
-    if (algo in CONTINUOUS) != env.continuous:
+    if AGENTS[algo].continuous != env.continuous:
         kind = "vectors" if env.continuous else "one of a few"
-        fitting = [name for name in AGENTS if (name in CONTINUOUS) == env.continuous]
+        fitting = [name for name, settings in AGENTS.items() if settings.continuous == env.continuous]
         raise ConfigError(
             f"--algo: {algo} does not fit: this environment's actions are {kind}; {' or '.join(fitting)} fits"
         )
@@ -167,7 +168,7 @@ def _check_actions(algo: str, env: EnvSpec) -> None:
 
 def _check_crop(config: Config, env: EnvSpec) -> None:
     replay, (height, width) = config.replay, env.frame[-2:]
-    if config.run.algo not in CONTINUOUS and (replay.crop or replay.random_crop):
+    if not config.agent.continuous and (replay.crop or replay.random_crop):
         raise ConfigError(f"replay.crop: {config.run.algo} learns from whole frames; give 0, and random_crop = false")
     if replay.crop > min(height, width):
         raise ConfigError(f"replay.crop = {replay.crop} is larger than this environment's frames, {height}x{width}")
@@ -177,37 +178,22 @@ def _check_crop(config: Config, env: EnvSpec) -> None:
 
 def _latent(config: Config, env: EnvSpec) -> tuple[int, ...]:
     """A window's latents: [L], or [N, L] of tied encoders."""
-    agent, replay = config.agent, config.replay
-    shape = architectures.latent_shape(agent.encoder, representation.pixels(env, replay).shape, agent.cut)
-    if agent.cut == "fc" and isinstance(agent, SacConfig):
-        return (2, *shape)
-    return shape
+    encoder, cut = config.agent.encoder, config.agent.cut
+    shape = architectures.latent_shape(encoder, representation.pixels(env, config.replay).shape, cut)
+    encoders = ALGORITHMS[config.run.algo].encoders
+    return (encoders, *shape) if cut == "fc" and encoders > 1 else shape
 
 
-def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) -> tuple[int, int]:
-    """Numbers that networks and optimizer hold, two moments for what is trained; a linear layer has one a multiply."""
+def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) -> Parameters:
     layers = architectures.layers(config.agent.encoder, window)
-    encoder = sum(layer.parameters for layer in layers)
-    own = layers[-1].parameters if layers[-1].name == "fc" else 0
-    convolved = {product.name for layer in layers for product in layer.products}
-    linear = {n: count for n, count in counts.layers.items() if n not in convolved and not n.endswith("_fc")}
-    if not isinstance(config.agent, SacConfig):
-        noisy = 2 if isinstance(config.agent, RainbowConfig) else 1  # a mean and a sigma for every weight
-        network = encoder + noisy * sum(linear.values())
-        return 2 * network, 2 * network
-    actor = own + sum(count for name, count in linear.items() if name.startswith("actor"))
-    critic = encoder + sum(count for name, count in linear.items() if name.startswith("q"))
-    contrast = config.run.algo == "curl"
-    features = architectures.latent_shape(config.agent.encoder, window, architectures.last_layer(config.agent.encoder))
-    w = features[0] ** 2 * contrast
-    return 2 * critic + actor + w + 1, 2 * (critic + actor + (encoder + w) * contrast + 1)
+    return ALGORITHMS[config.run.algo].parameters(layers, counts.stem + counts.tail)
 
 
 def _freezing(config: Config, window: tuple[int, ...]) -> int:
-    """Bytes of encoding a chunk of windows, and of the stem's weights in ONNX Runtime: the file's, and in its order."""
+    """Bytes that encoding a chunk takes, and the stem's weights in ONNX Runtime: its file's, and its own copy."""
     encoder, layers = config.agent.encoder, architectures.layers(config.agent.encoder, window)
     stem = layers[: 1 + [layer.name for layer in layers].index(config.agent.cut)]
     weights = sum(layer.parameters for layer in stem)
-    if stem[-1].name == "fc" and isinstance(config.agent, SacConfig):
-        weights += stem[-1].parameters  # the other encoder's
+    if stem[-1].name == "fc":  # each of the N encoders has one of its own
+        weights += (ALGORITHMS[config.run.algo].encoders - 1) * stem[-1].parameters
     return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 2 * 4 * weights

@@ -52,10 +52,10 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
         },
         "flops": {
             "layers": counts.layers,
-            "per_update_before": counts.per_update(frozen=False),
-            "per_update_after": counts.per_update(frozen=True),
-            "exact_per_update_before": counts.exact_per_update(frozen=False),
-            "exact_per_update_after": counts.exact_per_update(frozen=True),
+            "per_update_before": counts.before.per_update,
+            "per_update_after": counts.after.per_update,
+            "exact_per_update_before": counts.before.exact_per_update,
+            "exact_per_update_after": counts.after.exact_per_update,
             "conversion": counts.conversion(min(found.before.rows, config.run.freeze_at or 0)),
             "run": _run_flops(config, found),
         },
@@ -68,5 +68,5 @@ def _run_flops(config: Config, found: Plan) -> int:
     frozen_at = run.steps if run.freeze_at is None else run.freeze_at
     before = max(0, frozen_at - start)
     after = run.steps - max(frozen_at, start)
-    total = before * counts.per_update(frozen=False) + max(0, after) * counts.per_update(frozen=True)
+    total = before * counts.before.per_update + max(0, after) * counts.after.per_update
     return total + (counts.conversion(min(found.before.rows, frozen_at)) if run.freeze_at is not None else 0)

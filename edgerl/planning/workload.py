@@ -2,34 +2,19 @@
 
 from dataclasses import astuple, dataclass
 from math import prod
-from typing import NamedTuple
 
+from edgerl.agents.algorithms import ALGORITHMS
+from edgerl.agents.passes import Passes
 from edgerl.config import architectures
-from edgerl.config.settings import Config, RainbowConfig
-from edgerl.planning.flops import Passes
+from edgerl.config.settings import Config
+from edgerl.planning.capacity import Store
 from edgerl.planning.plan import Plan
+from edgerl.types import Phases
 
 FLOAT = 4  # bytes
 ADAM = 9  # times that a trained weight is read or written beside its passes: the gradient, and Adam's 7
-NOISY = 3  # times the weights of a noisy layer: mean, sigma, and what they come to
 
 
-class Calls(NamedTuple):
-    """Operations that torch is asked for: an update and an act, and what every layer of a trained encoder adds."""
-
-    update: int
-    update_layer: int
-    act: int
-    act_layer: int
-
-
-# Counted on real updates, views and reshapes too (tests/test_work.py counts anew); of actors' updates, the mean.
-CALLS = {
-    "rainbow": Calls(252, 23, 46, 3),
-    "dqn": Calls(77, 19, 8, 3),
-    "curl": Calls(256, 33, 34, 3),
-    "sac": Calls(256, 22, 34, 3),
-}
 ENCODING = 4  # calls to have ONNX Runtime encode: it, and what is around it
 
 
@@ -66,30 +51,45 @@ class Unit:
     updating: Work
 
 
-def unit(config: Config, plan: Plan, window: tuple[int, ...], *, frozen: bool) -> Unit:
+def units(config: Config, plan: Plan, window: tuple[int, ...]) -> Phases[Unit]:
     """The work of one step with an update. `window`: what an encoder sees, (channels, H, W)."""
-    flops, calls = plan.flops, CALLS[config.run.algo]
-    layers = architectures.layers(config.agent.encoder, window)
-    depth = sum(len(layer.products) for layer in layers)
-    stem = sum(layer.flops for layer in flops.stem)
-    acting, encoding = flops.acting(frozen=frozen), stem * flops.seen if frozen else 0
-    batch = config.replay.batch(frozen=frozen)
-    updating = flops.exact_per_update(frozen=frozen) - acting
-    trained = flops.tail if frozen else flops.stem + flops.tail
-    left = sum(1 for each in trained if each.name in {product.name for layer in layers for product in layer.products})
-    read = flops.read if frozen else 0
-    seen = stem * read  # by ONNX Runtime, where pixels are kept
+    return Phases(_before(config, plan, window), _after(config, plan, window))
+
+
+def _before(config: Config, plan: Plan, window: tuple[int, ...]) -> Unit:
+    counts, calls = plan.flops, ALGORITHMS[config.run.algo].calls
+    trained = counts.stem + counts.tail
+    passes = {product: float(product.exact.before) for product in trained}
+    depth = sum(len(layer.products) for layer in architectures.layers(config.agent.encoder, window))
     return Unit(
-        encoding=Work(inferred=encoding, moved=FLOAT * encoding / max(1, batch), calls=ENCODING) if frozen else Work(),
+        encoding=Work(),
         acting=Work(
-            acted=acting - encoding,
-            moved=FLOAT * sum(_weights(config, each) * each.acts for each in trained),
-            calls=calls.act + calls.act_layer * (left if frozen else depth),
+            acted=counts.before.acting, moved=_acting_bytes(config, trained), calls=calls.act + calls.act_layer * depth
         ),
         updating=Work(
-            trained=updating - seen,
-            inferred=seen,
-            moved=_moved(config, plan, trained, window, batch, frozen=frozen),
+            trained=counts.before.exact_per_update - counts.before.acting,
+            moved=_update_bytes(config, plan.before, window, config.replay.batches.before, passes),
+            calls=calls.update + calls.update_layer * _encoder_layers(trained),
+        ),
+    )
+
+
+def _after(config: Config, plan: Plan, window: tuple[int, ...]) -> Unit:
+    counts, calls, batch = plan.flops, ALGORITHMS[config.run.algo].calls, config.replay.batches.after
+    stem, left = sum(product.flops for product in counts.stem), _encoder_layers(counts.tail)
+    passes = {product: float(product.exact.after) for product in counts.tail}
+    encoding, read = stem * counts.seen, stem * counts.read  # ONNX Runtime's: a step's windows, and a batch's
+    return Unit(
+        encoding=Work(inferred=encoding, moved=FLOAT * encoding / max(1, batch), calls=ENCODING),
+        acting=Work(
+            acted=counts.after.acting - encoding,
+            moved=_acting_bytes(config, counts.tail),
+            calls=calls.act + calls.act_layer * left,
+        ),
+        updating=Work(
+            trained=counts.after.exact_per_update - counts.after.acting - read,
+            inferred=read,
+            moved=_update_bytes(config, plan.after, window, batch, passes),
             calls=calls.update + calls.update_layer * left + ENCODING * (read > 0),
         ),
     )
@@ -100,8 +100,8 @@ def phases(config: Config, plan: Plan, window: tuple[int, ...], steps: int | Non
     run, start = config.run, config.replay.learn_start
     steps = run.steps if steps is None else steps
     frozen_at = min(steps, steps if run.freeze_at is None else run.freeze_at)
-    before, after = (unit(config, plan, window, frozen=frozen) for frozen in (False, True))
-    found = {
+    before, after = units(config, plan, window)
+    work = {
         "acting before T_f": frozen_at * before.acting,
         "updating before T_f": max(0, frozen_at - start) * before.updating,
         "conversion": Work(),
@@ -113,8 +113,8 @@ def phases(config: Config, plan: Plan, window: tuple[int, ...], steps: int | Non
     }
     if run.freeze_at is not None and run.freeze_at < steps:
         rows = min(plan.before.rows, run.freeze_at)
-        found["conversion"] = Work(inferred=plan.flops.conversion(rows), moved=rows * 2 * plan.before.row, calls=rows)
-    return found
+        work["conversion"] = Work(inferred=plan.flops.conversion(rows), moved=rows * 2 * plan.before.row, calls=rows)
+    return work
 
 
 def checkpoint_bytes(plan: Plan) -> int:
@@ -128,25 +128,30 @@ def _checkpoints(config: Config, steps: int) -> int:
     return 2 + ((steps - 1) // every if every else 0)
 
 
-def _weights(config: Config, passes: Passes) -> int:
-    """Weights that a pass through a layer reads; a linear one has one a multiply-add, convolutions next to none."""
-    head = passes.name.endswith(("_hidden", "_out", "_fc", "_fc2", "_fc3")) or passes.name == "fc"
-    if not head:
-        return 0
-    return passes.flops * (NOISY if isinstance(config.agent, RainbowConfig) else 1)
+def _encoder_layers(products: tuple[Passes, ...]) -> int:
+    """How many of them are layers of an encoder that all its heads share."""
+    return sum(product.part == "encoder" for product in products)
 
 
-def _moved(
-    config: Config, plan: Plan, trained: tuple[Passes, ...], window: tuple[int, ...], batch: int, *, frozen: bool
+def _weights(config: Config, product: Passes) -> int:
+    """Weights that a pass through a product reads; next to none of a convolution."""
+    return product.flops * ALGORITHMS[config.run.algo].weight_reads if product.linear else 0
+
+
+def _acting_bytes(config: Config, products: tuple[Passes, ...]) -> float:
+    return FLOAT * sum(_weights(config, product) * product.acts for product in products)
+
+
+def _update_bytes(
+    config: Config, stored: Store, window: tuple[int, ...], batch: int, passes: dict[Passes, float]
 ) -> float:
     """Bytes that an update moves: weights in every pass and in Adam, outputs of layers, and the batch itself."""
-    weights = sum(_weights(config, each) * (float(each.exact[frozen]) + ADAM) for each in trained)
-    passes = {each.name: float(each.exact[frozen]) for each in trained}
+    weights = sum(_weights(config, product) * (times + ADAM) for product, times in passes.items())
+    by_name = {product.name: times for product, times in passes.items()}
     layers = architectures.layers(config.agent.encoder, window)
     outputs = sum(
-        prod(product.outputs) * passes.get(product.name, 0.0) for layer in layers for product in layer.products
+        prod(product.outputs) * by_name.get(product.name, 0.0) for layer in layers for product in layer.products
     )
-    stored = plan.after if frozen else plan.before
     gathered = prod(window) * (2 + 2 * FLOAT)  # and made float32
     observation = gathered if stored.stores == "pixels" else 2 * stored.columns["obs"]
     return FLOAT * (weights + 2 * batch * outputs) + 2 * batch * observation

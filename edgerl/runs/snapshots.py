@@ -8,7 +8,6 @@ stem, which no longer changes, is in the snapshot of T_f itself (taken just befo
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +15,6 @@ from edgerl.errors import CheckpointError
 from edgerl.runs import tensor_file
 from edgerl.runs.files import whole
 from edgerl.types import Array
-
-if TYPE_CHECKING:
-    pass
-
-# What an agent's arrays begin with that only training needs.
-LEFT_OUT = ("optimizer.", "target.", "net.target_", "net.contrast", "net.log_alpha")
 
 
 @dataclass(frozen=True)
@@ -31,11 +24,6 @@ class Snapshot:
     step: int
     cut: str | None
     arrays: dict[str, Array]
-
-
-def weights(arrays: dict[str, Array]) -> dict[str, Array]:
-    """Of all that `Agent.state` gives, the encoder's and the heads' own weights."""
-    return {name: array for name, array in arrays.items() if not name.startswith(LEFT_OUT)}
 
 
 def place(folder: Path, step: int) -> Path:

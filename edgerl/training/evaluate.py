@@ -1,6 +1,7 @@
 """Scores: whole games without learning or exploration."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +20,47 @@ def unseen(env: Environment, game: int, score: float) -> None:
     """Show nobody what is played."""
 
 
-def evaluate(
-    agent: Agent,
-    representation: Representation,
-    env: Environment,
-    *,
-    episodes: int,
-    epsilon: float,
-    rng: np.random.Generator,
-    stopping: Callable[[], bool] = lambda: False,
-    playing: Callable[[int], None] = lambda done: None,
-    shown: Shown = unseen,
-) -> list[float]:
-    """Scores of `episodes` whole games: unclipped, no exploration but `epsilon` random actions.
+@dataclass(frozen=True)
+class Games:
+    """What is played: whole games, with `epsilon` random actions, whose choice `rng` draws."""
 
-    `stopping` ends it early; `playing` is told the games done before each one; `shown` is given the environment, the
-    games done and the score so far, after each reset and each step.
+    episodes: int
+    epsilon: float
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who hears of it. `stopping` ends the games early; `playing` is told the games done before each one.
+
+    `shown` is given the environment, the games done and the score so far, after each reset and each step.
     """
+
+    stopping: Callable[[], bool] = lambda: False
+    playing: Callable[[int], None] = lambda done: None
+    shown: Shown = unseen
+
+
+def evaluate(
+    agent: Agent, representation: Representation, env: Environment, games: Games, hooks: Hooks | None = None
+) -> list[float]:
+    """Scores of whole games, unclipped; fewer than asked for if they were ended early."""
+    hooks = hooks or Hooks()
     scores: list[float] = []
-    while len(scores) < episodes:
-        playing(len(scores))
+    while len(scores) < games.episodes:
+        hooks.playing(len(scores))
         timestep, score = env.reset(), 0.0
-        shown(env, len(scores), score)
+        hooks.shown(env, len(scores), score)
         while True:
-            if stopping():
+            if hooks.stopping():
                 return scores
-            if rng.random() < epsilon:
-                action = random_action(env, rng)
+            if games.rng.random() < games.epsilon:
+                action = random_action(env, games.rng)
             else:
                 action = agent.act(representation.see(timestep.window), explore=False)
             timestep = env.step(action)
             score += timestep.reward
-            shown(env, len(scores), score)
+            hooks.shown(env, len(scores), score)
             if timestep.terminated or timestep.truncated:
                 break
         scores.append(score)
@@ -91,9 +101,7 @@ def evaluate_run(
         policy.agent,
         policy.representation,
         make_env(policy.config, np.random.default_rng(seed), training=False),
-        episodes=episodes,
-        epsilon=run.eval_epsilon,
-        rng=np.random.default_rng(seed),
-        shown=shown,
+        Games(episodes, run.eval_epsilon, np.random.default_rng(seed)),
+        Hooks(shown=shown),
     )
     return {"env": run.env, "step": policy.step, **statistics(scores)}

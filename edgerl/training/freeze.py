@@ -2,24 +2,26 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgerl.agents.agent import Agent
+from edgerl.config.settings import Config
 from edgerl.errors import FreezeError
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents
 from edgerl.replay.quantization import FEWEST
-from edgerl.replay.representation import CHUNK, Pixels, nbytes
+from edgerl.replay.representation import CHUNK, Pixels, chunk, nbytes
 from edgerl.replay.stem import ONNX_FILE, TOLERANCE, agreeing_session, as_encoded, as_latents
 from edgerl.runs.files import digest, write_pieces
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
-from runtime import CPU, providers
+from runtime import CPU, Session, providers
 from runtime.export import export, export_pieces
 from runtime.export import latents as latents_of
 
@@ -27,63 +29,70 @@ FITTED = 2048  # rows that the scales of uint8 are laid over, at most
 LARGE_BLOCK = 256 * 1024  # bytes; what converting a chunk takes in blocks above this leaves the process at once
 
 
+@dataclass(frozen=True)
+class FreezeSettings:
+    """How the encoder is frozen: behind layer `cut`; `store` and `latent_dtype` as in ReplayConfig.
+
+    `provider`: ONNX Runtime's execution provider, if it has parity; `chunk`: windows encoded at a time.
+    """
+
+    cut: str
+    store: str = "auto"
+    latent_dtype: str = "float32"
+    provider: str = CPU
+    chunk: int = CHUNK
+
+    @staticmethod
+    def of(config: Config, pixels: Pixels) -> "FreezeSettings":
+        """Those of a run."""
+        most = chunk(config.agent.encoder, pixels.shape)
+        replay, provider = config.replay, config.run.ort_provider
+        return FreezeSettings(config.agent.cut, replay.store, replay.latent_dtype, provider, most)
+
+
 def freeze(
     agent: Agent,
     replay: Replay,
+    *,
     pixels: Pixels,
     window: Array,
-    cut: str,
     folder: Path,
-    *,
-    store: str = "auto",
-    dtype: str = "float32",
-    provider: str = CPU,
-    chunk: int = CHUNK,
+    settings: FreezeSettings,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> dict[str, Any]:
-    """Move the cut from the input to behind layer `cut`; ONNX Runtime runs the stem, from `folder`, from now on.
+    """Move the cut from the input to behind a layer; from now on ONNX Runtime runs the stem, from a file in `folder`.
 
-    `window` [history, *frame] is the one about to be acted on; parity is checked on it and on the newest rows (at step
-    0 there are none). `store`, `dtype`: what the replay holds from now on, as in `ReplayConfig`; `provider`: who
-    encodes for ONNX Runtime, if it has parity; `chunk`: windows encoded at a time; `progress` hears how many rows are
-    done. Returns what the summary says of the freeze, the step aside. Raises FreezeError where parity fails: the agent
-    has lost its stem then, the replay is as it was.
+    `pixels`: what the replay stores until now. `window` [history, *frame] is the one about to be acted on; parity is
+    checked on it and on the newest rows (at step 0 there are none). `progress` is told how many rows are done. Returns
+    what the summary says of the freeze, the step aside. Raises FreezeError if parity fails: the agent has lost its stem
+    then, the replay is as it was.
     """
     meter, started, rows, capacity = PeakMeter(), time.perf_counter(), len(replay), replay.capacity
     with returning_blocks(above=LARGE_BLOCK):
         trim()
-        windows, stem = _compared(replay, pixels, window, chunk), agent.stem(cut)
+        windows, stem = _compared(replay, pixels, window, settings.chunk), agent.stem(settings.cut)
         expected = latents_of(stem, windows)
         write_pieces(folder / ONNX_FILE, export_pieces(stem, windows.shape[1:]))
         sha256 = digest(folder / ONNX_FILE)
         del stem
-        agent.freeze(cut)
+        agent.freeze(settings.cut)
         trim()  # before ONNX Runtime takes as much: the stem is in one place at a time
         encode, difference, passed = providers.session(
-            folder / ONNX_FILE, provider, windows, expected, TOLERANCE, most=chunk
+            folder / ONNX_FILE, settings.provider, windows, expected, TOLERANCE, most=settings.chunk
         )
         if not difference <= TOLERANCE:  # which lets no NaN pass
             raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
         del windows, expected
-        if dtype == "uint8" and rows < FEWEST:
-            dtype = "float16"
-        rng = replay.sampler.rng
-        latents = as_latents(encode, pixels, rng, dtype)
-        found: Latents | Encoded = latents
-        if chosen(store, latents, replay) == "pixels":
-            found = as_encoded(encode, pixels, rng)
-        elif latents.scales:
-            numbers = spread(replay, FITTED)
-            latents.fit(replay.observations(each) for each in np.array_split(numbers, -(-len(numbers) // CHUNK)))
-        dropped = replay.transcode(found, progress)
+        stored = _stored(replay, pixels, encode, settings)
+        dropped = replay.transcode(stored, progress)
     return {
         "seconds": time.perf_counter() - started,
         "rows_before": rows,
         "rows_after": len(replay),
         "rows_dropped": dropped,
         "capacity_before": capacity,
-        "store": found.stores,
-        "codec": found.codec,
+        "store": stored.stores,
+        "codec": stored.codec,
         "parity_max_abs_diff": difference,
         "onnx_file": ONNX_FILE,
         "onnx_sha256": sha256,
@@ -92,6 +101,20 @@ def freeze(
         "peak_extra_bytes": meter.extra_bytes(),
         "child_peak_bytes": None,
     }
+
+
+def _stored(replay: Replay, pixels: Pixels, encode: Session, settings: FreezeSettings) -> Latents | Encoded:
+    """What the replay is to hold from now on: latents, or the pixels that the frozen stem encodes."""
+    rng, dtype = replay.sampler.rng, settings.latent_dtype
+    if dtype == "uint8" and len(replay) < FEWEST:
+        dtype = "float16"
+    latents = as_latents(encode, pixels, rng, dtype)
+    if chosen(settings.store, latents, replay) == "pixels":
+        return as_encoded(encode, pixels, rng)
+    if latents.scales:
+        numbers = spread(replay, FITTED)
+        latents.fit(replay.observations(part) for part in np.array_split(numbers, -(-len(numbers) // CHUNK)))
+    return latents
 
 
 def _compared(replay: Replay, pixels: Pixels, window: Array, most: int) -> Array:

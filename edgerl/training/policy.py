@@ -12,6 +12,7 @@ from edgerl.replay import representation
 from edgerl.replay.representation import Representation
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint
+from edgerl.training.state import freeze_report_of
 from edgerl.types import Array
 
 
@@ -36,9 +37,9 @@ class Policy:
         except (RuntimeError, KeyError) as error:
             raise saved.of_another_run(error) from None
         self.representation: Representation = pixels
-        if self.agent.cut is not None:
+        report = freeze_report_of(saved)
+        if report is not None:
             most = representation.chunk(self.config.agent.encoder, pixels.shape)
-            report = saved.values["trainer"]["freeze_report"]
             self.representation = frozen(
                 folder, pixels, rng, report, provider=run.ort_provider, chunk=most, say=self.passed.append
             )

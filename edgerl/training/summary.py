@@ -11,7 +11,8 @@ from edgerl.runs import versions
 from edgerl.runs.files import write_whole
 from edgerl.runs.terminal import plain_table
 from edgerl.training import transfer
-from edgerl.training.loop import Trainer
+from edgerl.training.loop import accounts
+from edgerl.training.state import Parts, State
 from memory_budget import format_bytes
 
 FREEZE_KEYS = (
@@ -33,33 +34,32 @@ FREEZE_KEYS = (
 )
 
 
-def collect(trainer: Trainer, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
+def collect(parts: Parts, state: State, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
     """The summary of a run that has ended as `status`; all keys are always there. Sizes in bytes.
 
     `baseline`: resident after imports; `expected`: what a forecast says of these steps on the run's device.
     """
-    run, replay, plan = trainer.config.run, trainer.replay, trainer.plan
-    flops = trainer.flops
-    around = trainer.rss_around_freeze or (None, None)
+    run, replay, plan, flops = parts.config.run, parts.replay, parts.plan, state.flops
+    around = state.rss_around_freeze or (None, None)
     initial, after = replay.capacity, plan.after.rows
-    if trainer.freeze_report is not None:
-        initial, after = trainer.freeze_report["capacity_before"], replay.capacity
+    if state.freeze_report is not None:
+        initial, after = state.freeze_report["capacity_before"], replay.capacity
     return {
         "status": status,
-        "env": trainer.env.name,
+        "env": parts.env.name,
         "algo": run.algo,
         "seed": run.seed,
         "device": run.device,
-        "steps": trainer.step,
-        "episodes_restarted": trainer.episodes_restarted,
-        "transfer": trainer.origin,
+        "steps": state.step,
+        "episodes_restarted": state.episodes_restarted,
+        "transfer": state.origin,
         "store": replay.representation.stores,
         "codec": replay.representation.codec,
-        "checkpoint": None if trainer.checkpoint is None else str(trainer.checkpoint.relative_to(trainer.folder)),
+        "checkpoint": None if state.checkpoint is None else str(state.checkpoint.relative_to(parts.folder)),
         "budget": {
             "requested_bytes": plan.budget,
             "replay_bytes_peak": replay.ring.arena.nbytes,
-            "ledger": trainer.accounts().lines,
+            "ledger": accounts(parts).lines,
         },
         "capacity": {
             "initial": initial,
@@ -72,73 +72,76 @@ def collect(trainer: Trainer, status: str, baseline: int, expected: dict[str, An
             "bytes_per_row": replay.bytes_per_row,
             "projected_rows": replay.capacity,
         },
-        "freeze": trainer.freeze_report or dict.fromkeys(FREEZE_KEYS),
+        "freeze": state.freeze_report or dict.fromkeys(FREEZE_KEYS),
         "memory": {
             "rss_baseline": baseline,
             "rss_before_freeze": around[0],
             "rss_after_freeze": around[1],
-            "rss_peak": trainer.watchdog.peak,
-            "limit_bytes": trainer.watchdog.limit_bytes,
+            "rss_peak": parts.watchdog.peak,
+            "limit_bytes": parts.watchdog.limit_bytes,
         },
         "throughput": {
-            "steps_per_s_before": trainer.stopwatch.before,
-            "steps_per_s_after": trainer.stopwatch.after,
+            "steps_per_s_before": state.stopwatch.before,
+            "steps_per_s_after": state.stopwatch.after,
         },
         "flops": {
-            "total": trainer.flops_total,
-            "per_update_before": flops.per_update(frozen=False),
-            "per_update_after": flops.per_update(frozen=True),
-            "exact_total": trainer.flops_exact,
-            "exact_per_update_before": flops.exact_per_update(frozen=False),
-            "exact_per_update_after": flops.exact_per_update(frozen=True),
+            "total": state.flops_total,
+            "per_update_before": flops.before.per_update,
+            "per_update_after": flops.after.per_update,
+            "exact_total": state.flops_exact,
+            "exact_per_update_before": flops.before.exact_per_update,
+            "exact_per_update_after": flops.after.exact_per_update,
         },
         "forecast": expected,
-        "returns": trainer.returns,
+        "returns": state.returns,
         "versions": versions.found(),
     }
 
 
-def write(trainer: Trainer, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
+def write(parts: Parts, state: State, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
     """Collect the summary and write it to the run folder, whole or not at all.
 
-    Where the disk refuses that of a failed run, this is only said: the error that is under way tells more.
+    If the disk refuses that of a failed run, this is only said: the error that is under way tells more.
     """
-    found = collect(trainer, status, baseline, expected)
+    summary = collect(parts, state, status, baseline, expected)
     try:
-        write_whole(trainer.folder / "summary.json", (json.dumps(found, indent=1) + "\n").encode())
+        write_whole(parts.folder / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     except OSError as error:
         if status != "failed":
             raise
-        trainer.reporter.say(f"no summary.json: {error.strerror}")
-    return found
+        parts.reporter.say(f"no summary.json: {error.strerror}")
+    return summary
 
 
-def show(found: dict[str, Any], folder: Path, console: Console) -> None:
+def show(summary: dict[str, Any], folder: Path, console: Console) -> None:
     """Print a summary for people."""
     table = plain_table("", "what", left=["what"], show_header=False)
-    for name, text in rows(found):
+    for name, text in rows(summary):
         table.add_row(f"[bold]{name}", text)
     console.print()
     console.print(table)
     console.print(f"\nsummary.json, metrics.jsonl and checkpoints are in {folder}", soft_wrap=True)
 
 
-def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """The summary as (name, text) lines."""
-    budget, capacity, freeze = found["budget"], found["capacity"], found["freeze"]
-    memory, speed, flops = found["memory"], found["throughput"], found["flops"]
+    budget, capacity, freeze = summary["budget"], summary["capacity"], summary["freeze"]
+    memory, speed, flops = summary["memory"], summary["throughput"], summary["flops"]
     limit = f" of {format_bytes(memory['limit_bytes'])} allowed" if memory["limit_bytes"] else ""
     lines = [
-        ("status", f"{found['status']} after {found['steps']:,} steps of {found['env']} (seed {found['seed']})"),
+        (
+            "status",
+            f"{summary['status']} after {summary['steps']:,} steps of {summary['env']} (seed {summary['seed']})",
+        ),
         (
             "replay",
             f"{format_bytes(budget['replay_bytes_peak'])} of {format_bytes(budget['requested_bytes'])}: "
-            f"{found['replay']['rows']:,} rows of {found['replay']['bytes_per_row']:,} B "
-            f"({found['store']}, {found['codec']})",
+            f"{summary['replay']['rows']:,} rows of {summary['replay']['bytes_per_row']:,} B "
+            f"({summary['store']}, {summary['codec']})",
         ),
     ]
-    if found["transfer"] is not None:
-        lines.append(("begun", f"with {transfer.told(found['transfer'])}"))
+    if summary["transfer"] is not None:
+        lines.append(("begun", f"with {transfer.told(summary['transfer'])}"))
     if freeze["step"] is None:
         lines.append(("freeze", f"none; capacity {capacity['initial']:,} rows"))
     else:
@@ -151,7 +154,7 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
             ),
             (
                 "capacity",
-                f"{capacity['initial']:,} rows of pixels to {capacity['after_freeze']:,} of {found['store']}, "
+                f"{capacity['initial']:,} rows of pixels to {capacity['after_freeze']:,} of {summary['store']}, "
                 f"{capacity['after_freeze'] / capacity['initial']:.2f}x",
             ),
             ("parity", f"{freeze['parity_max_abs_diff']:.1e} between ONNX Runtime and torch ({freeze['onnx_file']})"),
@@ -173,10 +176,10 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str]]:
             f"{flops['per_update_after']:.3g} after)",
         ),
     ]
-    if found["forecast"]["hours"] is not None:
-        lines.append(("forecast", forecast.words(found["forecast"], found["device"])))
-    if found["returns"]:
-        last = found["returns"][-1]
+    if summary["forecast"]["hours"] is not None:
+        lines.append(("forecast", forecast.words(summary["forecast"], summary["device"])))
+    if summary["returns"]:
+        last = summary["returns"][-1]
         lines.append(
             (
                 "score",

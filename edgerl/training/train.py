@@ -1,5 +1,6 @@
 """A run from its configuration to its summary: check, build, train, report."""
 
+import gc
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from edgerl.planning.capacity import Store
 from edgerl.planning.plan import Plan
 from edgerl.replay import representation
 from edgerl.runs import checkpoint
+from edgerl.runs.checkpoint import Saved
 from edgerl.runs.files import write_whole
 from edgerl.runs.folder import check_folder, default_folder, locked, make_folder
 from edgerl.runs.metrics import Metrics
@@ -26,8 +28,9 @@ from edgerl.runs.signals import handling
 from edgerl.training import summary, transfer
 from edgerl.training.build import make_env, make_replay
 from edgerl.training.freeze import rehearse
-from edgerl.training.loop import Trainer
+from edgerl.training.loop import TrainingLoop
 from edgerl.training.resume import go_on
+from edgerl.training.state import Parts, State
 from memory_budget import Watchdog, format_bytes, rss_bytes
 from memory_budget.malloc import keep_blocks, trim
 
@@ -38,27 +41,25 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
     """Train, and return the summary that is also written to the run folder's summary.json.
 
     `out`: the run folder (default runs/<env>__<algo>__<seed>__<time>); with `resume`, one that holds a run, which goes
-    on from its newest whole checkpoint (from the start, where it was killed before its first).
+    on from its newest whole checkpoint (from the start, if it was killed before its first).
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
     """
+    with heap_set_aside():
+        return _train(config, out or default_folder(config), resume=resume, quiet=quiet)
+
+
+def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[str, Any]:
     run = config.run
     seeds = np.random.SeedSequence(run.seed).spawn(3)
     env_rng, replay_rng, agent_rng = (np.random.default_rng(seed) for seed in seeds)
     env = make_env(config, env_rng, training=True)
     planned = plan.make(config, env.spec)
     limit, source = limits.process_limit(config)
-    profile = load_device(run.device)
     limits.check_size(planned, limit, source)
-    folder = out or default_folder(config)
-    checkpoints = folder / "checkpoint"
-    saved = checkpoint.newest(checkpoints) if resume and checkpoint.exists(checkpoints) else None
+    saved = _newest(config, folder) if resume else None
     if not resume:
         check_folder(folder)
-    elif saved is not None:
-        saved.check(config.identity)
-        if run.steps < saved.values["step"]:
-            raise ConfigError(f"--steps: {run.steps} is below the {saved.values['step']} that are done")
     begins_with = transfer.find(config, env.spec) if saved is None else None
 
     keep_blocks(SCRATCH_BLOCK)
@@ -69,15 +70,14 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
         transfer.begin(agent, begins_with)
     passed = rehearse(agent, pixels, config.agent.cut, run.ort_provider)
     trim()  # what making and exporting the networks took on the way
-    libraries = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
-    limits.check_fit(planned, libraries, limit, source)
+    library_bytes = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
+    limits.check_fit(planned, library_bytes, limit, source)
     if not resume:
         make_folder(folder)
     with locked(folder):
         if saved is None:
             write_config(config, folder)
-        metrics = Metrics(folder)
-        replay = make_replay(config, env.spec, planned.budget, pixels, replay_rng)
+        profile = load_device(run.device)
         elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
         with Watchdog(limit) as watchdog, Reporter(run.steps, quiet=quiet, elsewhere=elsewhere) as reporter:
             reporter.say(introduction(config, planned, limit, source, folder))
@@ -86,36 +86,69 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
             if profile is not None:
                 expected = forecast.forecast(config, planned, pixels.shape, profile)
                 reporter.say(f"forecast {forecast.words(expected, profile.name)}")
-            trainer = Trainer(
-                config,
-                env,
-                agent,
-                replay,
-                pixels,
-                folder,
-                metrics,
-                watchdog,
-                reporter,
-                planned,
-                libraries,
-                lambda rng: make_env(config, rng, training=False),
+            parts = Parts(
+                config=config,
+                env=env,
+                agent=agent,
+                replay=make_replay(config, env.spec, planned.budget, pixels, replay_rng),
+                pixels=pixels,
+                folder=folder,
+                metrics=Metrics(folder),
+                watchdog=watchdog,
+                reporter=reporter,
+                plan=planned,
+                library_bytes=library_bytes,
+                make_eval_env=lambda rng: make_env(config, rng, training=False),
             )
+            state = State(planned.flops)
             if begins_with is not None:
-                trainer.origin = begins_with.origin
+                state.origin = begins_with.origin
                 reporter.say(begins_with.lines)
-            status = "failed"
-            with interruptible(trainer):
-                if saved is None:
-                    env.reset()
-                else:
-                    go_on(trainer, saved)
-                    write_config(config, folder)
-                try:
-                    status = trainer.run()
-                finally:
-                    taken = forecast.forecast(config, planned, pixels.shape, profile, trainer.step)
-                    found = summary.write(trainer, status, baseline, taken)
-    return found
+            return _run(parts, state, saved, baseline)
+
+
+def _run(parts: Parts, state: State, saved: Saved | None, baseline: int) -> dict[str, Any]:
+    """Run what was built, from the start or from a checkpoint, and write its summary, however it ends."""
+    config, status = parts.config, "failed"
+    with interruptible(state):
+        if saved is None:
+            parts.env.reset()
+        else:
+            go_on(parts, state, saved)
+            write_config(config, parts.folder)
+        try:
+            status = TrainingLoop(parts, state).run()
+        finally:
+            profile = load_device(config.run.device)
+            taken = forecast.forecast(config, parts.plan, parts.pixels.shape, profile, state.step)
+            ended = summary.write(parts, state, status, baseline, taken)
+    return ended
+
+
+def _newest(config: Config, folder: Path) -> Saved | None:
+    """The checkpoint to go on from; None if the run was killed before its first."""
+    checkpoints = folder / "checkpoint"
+    if not checkpoint.exists(checkpoints):
+        return None
+    saved = checkpoint.newest(checkpoints)
+    saved.check(config.identity)
+    if config.run.steps < saved.values["step"]:
+        raise ConfigError(f"--steps: {config.run.steps} is below the {saved.values['step']} that are done")
+    return saved
+
+
+@contextmanager
+def heap_set_aside() -> Iterator[None]:
+    """Keep what is loaded so far from the garbage collector, which every trim sends through the whole heap."""
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def write_config(config: Config, folder: Path) -> None:
@@ -124,11 +157,11 @@ def write_config(config: Config, folder: Path) -> None:
 
 
 @contextmanager
-def interruptible(trainer: Trainer) -> Iterator[None]:
+def interruptible(state: State) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the training after the step under way; a second Ctrl-C ends it at once."""
 
     def stop(number: int, frame: object) -> None:
-        trainer.stop = "interrupted"
+        state.stop = "interrupted"
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     with handling(stop):

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from edgerl.agents.agent import Agent
+from edgerl.agents.algorithms import ALGORITHMS
 from edgerl.config import architectures
-from edgerl.config.settings import CONTINUOUS, Config
+from edgerl.config.settings import Config
 from edgerl.config.toml import load
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
@@ -19,11 +20,11 @@ from edgerl.replay import representation
 from edgerl.replay.stem import stem_file
 from edgerl.runs import checkpoint, tensor_file
 from edgerl.runs.checkpoint import Saved
+from edgerl.training.state import freeze_report_of
 from runtime import model_file
 
 OPTION = "--encoder-from"
 ONLY = "; --transfer encoder takes only the encoder"
-HEADS = ("hidden", "atoms", "v_min", "v_max", "log_std_min", "log_std_max")  # settings that heads are made for
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def find(config: Config, spec: EnvSpec) -> Source | None:
         theirs = load(folder / "config.toml")
         saved = checkpoint.newest(folder / "checkpoint")
         saved.check(theirs.identity)
-        frozen = saved.values["agent"]["cut"] is not None
-        stem = stem_file(folder, saved.values["trainer"]["freeze_report"]) if frozen else None
+        report = freeze_report_of(saved)
+        stem = None if report is None else stem_file(folder, report)
         source = Source(folder, theirs, replace(saved, arrays={}), run.transfer or "encoder", stem)
         their_spec = suites.describe(
             theirs.run.env, full_action_set=theirs.run.full_action_set, action_repeat=theirs.run.action_repeat
@@ -115,8 +116,8 @@ def _check_encoder(source: Source, their_spec: EnvSpec, config: Config, spec: En
             f"{source.folder} has encoder {theirs} of {_shape(their_window)}, this run {own} of {_shape(window)}"
         )
     algo, their_algo = config.run.algo, source.config.run.algo
-    if (algo in CONTINUOUS) != (their_algo in CONTINUOUS):
-        pair, one = (algo, their_algo) if algo in CONTINUOUS else (their_algo, algo)
+    one, pair = sorted((algo, their_algo), key=lambda name: ALGORITHMS[name].encoders)
+    if ALGORITHMS[one].encoders != ALGORITHMS[pair].encoders:
         raise ConfigError(
             f"{source.folder} was trained by {their_algo}, this run by {algo}: {pair} has two encoders, {one} one"
         )
@@ -129,8 +130,8 @@ def _check_heads(source: Source, their_spec: EnvSpec, config: Config, spec: EnvS
         raise ConfigError(f"{source.folder} was trained by {their_algo}, this run by {algo}{ONLY}")
     if their_spec.actions != spec.actions:
         raise ConfigError(f"{source.folder} has {their_spec.actions} actions, this run {spec.actions}{ONLY}")
-    for name in HEADS:
-        theirs, own = (getattr(each.agent, name, None) for each in (source.config, config))
+    for name in ALGORITHMS[algo].head_settings:
+        theirs, own = getattr(source.config.agent, name), getattr(config.agent, name)
         if theirs != own:
             raise ConfigError(f"{source.folder} has agent.{name} = {theirs}, this run {own}{ONLY}")
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents.agent import Agent
+from edgerl.agents.algorithms import learned
 from edgerl.errors import CheckpointError, ConfigError
 from edgerl.experiments.analysis import attention, svcca
 from edgerl.experiments.analysis.activations import Layer, Looking
 from edgerl.experiments.analysis.observations import Observations
 from edgerl.runs import snapshots
-from edgerl.runs.snapshots import Snapshot, weights
+from edgerl.runs.snapshots import Snapshot
 from edgerl.types import Array
 
 PAPERS_GAP = 10_000  # steps between the snapshots that Figure 7c compares
@@ -137,7 +138,7 @@ def load_snapshot(agent: "Agent", snapshot: Snapshot) -> None:
         if snapshot.cut is not None and agent.cut is None:
             agent.freeze(snapshot.cut)
         arrays, values = agent.state()
-        if missing := weights(arrays).keys() ^ snapshot.arrays.keys():
+        if missing := learned(arrays).keys() ^ snapshot.arrays.keys():
             raise KeyError(", ".join(sorted(missing)[:3]))
         agent.load(arrays | snapshot.arrays, values)
     except (RuntimeError, KeyError) as error:

@@ -35,7 +35,7 @@ from edgerl.replay.buffer import Replay
 from edgerl.runs import versions
 from edgerl.training import train
 from edgerl.training.build import make_env, make_replay
-from edgerl.training.freeze import freeze, rehearse
+from edgerl.training.freeze import FreezeSettings, freeze, rehearse
 from edgerl.types import Array
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.limits import cgroup_bytes
@@ -186,11 +186,11 @@ def training(config: Config, spec: EnvSpec) -> Timed:
     step = partial(training_step, env, agent, replay, config.replay.batch_size)
     before = medians(step, SECONDS[False])
     with tempfile.TemporaryDirectory() as folder:
-        freeze(agent, replay, pixels, env.window, config.agent.cut, Path(folder))
+        settings = FreezeSettings(config.agent.cut)
+        freeze(agent, replay, pixels=pixels, window=env.window, folder=Path(folder), settings=settings)
         after = medians(step, SECONDS[True])
-    units = [workload.unit(config, planned, pixels.shape, frozen=frozen) for frozen in (False, True)]
     return Timed(
-        (units[0], units[1]),
+        workload.units(config, planned, pixels.shape),
         update=(before[3], after[3]),
         act=(before[1], after[1]),
         encode=after[0],

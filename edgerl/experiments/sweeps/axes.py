@@ -3,7 +3,8 @@
 import itertools
 from typing import Any, NamedTuple
 
-from edgerl.config import resolve, settings
+from edgerl.config import resolve
+from edgerl.config.settings import Setting, lookup
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps.paper import Experiment
@@ -72,9 +73,9 @@ def variants(budgets: str | None, freeze_at: str | None, vary: list[str]) -> lis
     return found
 
 
-def key_of(assignment: str) -> tuple[str, str]:
-    """The (table, key) that a `KEY=VALUE` is of; raises ConfigError where there is no such setting."""
-    return settings.find(assignment.partition("=")[0].strip())
+def setting_of(assignment: str) -> Setting:
+    """The setting that a `KEY=VALUE` is of; raises ConfigError if there is no such setting."""
+    return lookup(assignment.partition("=")[0].strip())
 
 
 def _check_budget(word: str) -> None:
@@ -99,7 +100,7 @@ def _varied(text: str) -> list[Variant]:
     for word in _words("--vary", values):
         assignment = f"{key}={word}"
         resolve.assigned([assignment], "--vary")
-        found.append(Variant(f"{key_of(assignment)[1]} {word}", {}, (assignment,)))
+        found.append(Variant(f"{setting_of(assignment).name} {word}", {}, (assignment,)))
     return found
 
 

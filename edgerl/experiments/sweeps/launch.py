@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from edgerl.config.resolve import refuse_at_resume
 from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps import grid, manifest
 from edgerl.experiments.sweeps.cell import UNDONE, Work
@@ -26,7 +27,7 @@ from edgerl.runs.terminal import warn
 from memory_budget import parse_bytes
 
 EXECUTORS = ("local", "slurm", "ray")
-AT_RESUME = ("resume", "jobs", "memory_limit", "executor", "slurm", "quiet")
+AT_RESUME = ["jobs", "memory_limit", "executor", "slurm", "quiet"]
 NAMED = 5  # cells in a line; more are counted
 
 
@@ -91,10 +92,7 @@ def run(found: Sweep, folder: Path, executor: Executor, jobs: int, limit: int | 
 def _check(given: dict[str, Any]) -> bool:
     """Hold the options against each other; whether the cells run on this machine."""
     if given["resume"] is not None:
-        for name, value in given.items():
-            if value is not None and value != [] and value is not False and name not in AT_RESUME:
-                allowed = ", ".join(map(_option, AT_RESUME[1:]))
-                raise ConfigError(f"{_option(name)}: cannot change at --resume; what can: {allowed}")
+        refuse_at_resume({name: value for name, value in given.items() if name != "resume"}, AT_RESUME)
     elif given["out"] is None:
         raise ConfigError("--out: name the folder that the sweep's runs go to")
     if given["executor"] not in (None, *EXECUTORS):
@@ -135,7 +133,3 @@ def _parameters(texts: list[str]) -> dict[str, Any]:
             raise ConfigError(f"--slurm: {text!r} is not KEY=VALUE, such as partition=gpu")
         found[key] = int(value) if value.isdecimal() else value
     return found
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import psutil
 
+from edgerl.config.device import available_cores
 from edgerl.errors import ConfigError
-from edgerl.experiments.sweeps import grid, manifest
+from edgerl.experiments.sweeps import manifest
 from edgerl.experiments.sweeps.cell import Work
 from edgerl.experiments.sweeps.display import Display
 from edgerl.experiments.sweeps.executors.local import Executor
@@ -159,7 +160,7 @@ def parallel_jobs(given: int | None, cells: tuple[Cell, ...], *, local: bool) ->
     """How many cells run at the same time; raises ConfigError where their threads are more than the cores here."""
     if not local:
         return given or len(cells)
-    threads, cores = max(cell.threads for cell in cells), grid.cores()
+    threads, cores = max(cell.threads for cell in cells), available_cores()
     found = min(given or max(1, cores // threads), len(cells))
     if found * threads > cores and found > 1 and threads > 1:  # one slows the other down several-fold
         raise ConfigError(
