@@ -1,19 +1,44 @@
 """edgerl: train pixel-based reinforcement-learning agents inside a byte budget.
 
-For scripts: `configure` makes a configuration, `train` runs it, `load` gives the trained policy.
+For scripts: `configure` makes a configuration, `train` runs it, `load` gives the trained policy, `make_env` an
+environment to play on. An environment of your own gives `TimeStep`s and has an `EnvSpec`; an encoder of your own is a
+list of `Conv`, `Block` and `Linear`.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgerl.config.architectures import Block, Conv, Linear
 from edgerl.config.settings import Config
-from edgerl.errors import ConfigError
+from edgerl.envs.base import Environment, EnvSpec
+from edgerl.errors import CheckpointError, ConfigError, EnvError, EnvFailed, FreezeError, TrainingError
+from edgerl.types import TimeStep
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from edgerl.training.policy import Policy
 
 __version__ = "0.1.0"
-__all__ = ["Config", "ConfigError", "configure", "load", "train"]
+__all__ = [
+    "configure",
+    "train",
+    "load",
+    "make_env",
+    "Config",
+    "Environment",
+    "EnvSpec",
+    "TimeStep",
+    "Conv",
+    "Block",
+    "Linear",
+    "CheckpointError",
+    "ConfigError",
+    "EnvError",
+    "EnvFailed",
+    "FreezeError",
+    "TrainingError",
+]
 
 
 def configure(**settings: Any) -> Config:
@@ -29,7 +54,8 @@ def configure(**settings: Any) -> Config:
 def train(config: Config, out: str | Path | None = None, *, resume: bool = False, quiet: bool = True) -> dict[str, Any]:
     """Train, and return the summary (docs/metrics.md); `out`: the run folder, with `resume` one that holds a run.
 
-    Raises ConfigError, envs.EnvError or checkpoint.CheckpointError for what the caller must change.
+    Raises ConfigError, EnvError or CheckpointError for what the caller must change, EnvFailed, TrainingError or
+    FreezeError for what ended the run.
     """
     from edgerl.training.train import train as run
 
@@ -39,8 +65,19 @@ def train(config: Config, out: str | Path | None = None, *, resume: bool = False
 def load(folder: str | Path) -> "Policy":
     """The policy of a run folder's newest checkpoint: `load(folder).act(window)`.
 
-    Raises ConfigError or CheckpointError where the folder holds no run that can be read.
+    Raises ConfigError or CheckpointError if the folder holds no run that can be read.
     """
     from edgerl.training.policy import Policy
 
     return Policy(Path(folder))
+
+
+def make_env(name: str, rng: "np.random.Generator", *, training: bool = False) -> Environment:
+    """The environment of that name (atari/qbert, dmc/walker-walk, gym/CartPole-v1, toy/catch, module:callable).
+
+    `rng`: all that it draws from; with `training`, losing a life ends an Atari episode. Raises EnvError for an unknown
+    name, or one whose packages are not installed.
+    """
+    from edgerl.envs import suites
+
+    return suites.make(name, rng, training=training)

@@ -8,9 +8,7 @@ import tempfile
 import numpy as np
 
 import edgerl
-from edgerl.config.architectures import Conv
-from edgerl.envs.base import EnvSpec
-from edgerl.types import TimeStep
+from edgerl import Conv, EnvSpec, TimeStep
 
 
 def small_encoder() -> list[Conv]:

@@ -5,7 +5,6 @@ import tempfile
 import numpy as np
 
 import edgerl
-from edgerl.envs import suites
 
 config = edgerl.configure(env="toy/catch", budget="5MB", steps=1500, freeze_at=800, eval_every=0, threads=1)
 folder = tempfile.mkdtemp() + "/run"
@@ -13,7 +12,7 @@ summary = edgerl.train(config, folder)
 print(f"{summary['replay']['rows']:,} rows in {summary['budget']['replay_bytes_peak']:,} bytes, as {summary['store']}")
 
 policy = edgerl.load(folder)
-env = suites.make("toy/catch", np.random.default_rng(1), training=False)
+env = edgerl.make_env("toy/catch", np.random.default_rng(1))
 caught = 0
 for _ in range(20):
     timestep = env.reset()

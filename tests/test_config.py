@@ -2,6 +2,7 @@
 
 import dataclasses
 import tomllib
+from pathlib import Path
 
 import pytest
 import tomli_w
@@ -113,3 +114,10 @@ def test_a_file_that_is_no_configuration(tmp_path, text):
 
 def test_a_folder_is_no_configuration(tmp_path):
     refusal(tmp_path)
+
+
+def test_the_page_of_settings_is_what_the_dataclasses_say(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+    from settings_page import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python tools/settings_page.py"

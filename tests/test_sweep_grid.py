@@ -86,7 +86,7 @@ def test_a_grid_without_axes_is_one_cell_of_the_preset():
 
 
 def test_threads_are_what_the_jobs_leave_each_other(monkeypatch):
-    monkeypatch.setattr(grid, "cores", lambda: 8)
+    monkeypatch.setattr(grid, "available_cores", lambda: 8)
     for given, threads in (
         ({"seeds": "20"}, 1),
         ({"seeds": "2"}, 4),

@@ -134,9 +134,9 @@ class NetworkConfig:
     encoder: str = setting(
         "data_efficient, canonical, curl, impala or module:callable", option=True, identity="encoder"
     )
-    cut: str = setting("the encoder's last frozen layer, such as conv1, block2 or last", option=True)
+    cut: str = setting("the encoder's last frozen layer, such as conv1, block2 or last", option=True, always=True)
     hidden: int = setting("features of a hidden layer of the heads", low=1, high=65536)
-    learning_rate: float = setting("of Adam", low=0, high=10)
+    learning_rate: float = setting("learning rate of Adam", low=0, high=10)
     target_every: int = setting("updates between two updates of the target network", low=1)
 
     def check(self) -> None:
@@ -148,7 +148,7 @@ class ValueConfig(NetworkConfig):
     """What Rainbow and DQN have in common."""
 
     # An epsilon above zero: a gradient of zero over a mean of zero is no number.
-    adam_eps: float = setting("of Adam", low=1e-15, high=1)
+    adam_eps: float = setting("epsilon of Adam", low=1e-15, high=1)
     clip_norm: float = setting("largest norm of an update's gradient", low=0)
 
 
@@ -183,8 +183,8 @@ class SacConfig(NetworkConfig):
 
     random_steps: int = setting("actions drawn uniformly at first", low=0)
     alpha_start: float = setting("the temperature at first", low=1e-9, high=1e9)
-    alpha_learning_rate: float = setting("of the temperature's Adam", low=0, high=10)
-    alpha_beta1: float = setting("of the temperature's Adam", low=0, high=0.9999)
+    alpha_learning_rate: float = setting("learning rate of the temperature", low=0, high=10)
+    alpha_beta1: float = setting("beta1 of the temperature's Adam", low=0, high=0.9999)
     actor_every: int = setting("updates of the critics for one of the actor", low=1)
     tau_q: float = setting("how fast target critics follow", low=0, high=1)
     tau_encoder: float = setting("how fast the target encoder follows", low=0, high=1)

@@ -1,0 +1,100 @@
+"""The command that repeats a run comes to that run: for every setting, and through the real command line."""
+
+import pytest
+
+from edgerl import configure
+from edgerl.config.arguments import arguments
+from edgerl.config.resolve import started
+from edgerl.config.settings import AGENTS, SETTINGS, check
+from edgerl.errors import ConfigError
+
+NOT_ALONE = {  # what another setting needs to be as well
+    "replay.sampling": {"algo": "dqn", "sampling": "prioritized"},
+    "replay.augmentations": {"env": "dmc/walker-walk", "augmentations": 3},
+    "replay.pixel_codec": {"pixel_codec": "lz4"},
+    "run.env": {"env": "atari/krull"},
+    "run.algo": {"algo": "dqn"},
+    "run.device": {"device": "raspberry_pi_5"},
+    "run.action_repeat": {"env": "dmc/walker-walk", "action_repeat": 3},
+    "run.transfer": {"transfer": "all", "encoder_from": "runs/other"},
+    "run.encoder_from": {"encoder_from": "runs/other"},
+    "run.ort_provider": {"ort_provider": "XnnpackExecutionProvider"},
+    "agent.encoder": {"encoder": "canonical", "cut": "conv2"},
+    "agent.cut": {"cut": "conv1"},
+}
+
+
+def changed(setting):
+    """Settings of a run in which this one is not what any preset says."""
+    if setting.key in NOT_ALONE:
+        return {"env": "atari/qbert"} | NOT_ALONE[setting.key]
+    algo = next((algo for algo, kind in AGENTS.items() if setting.name in kind.__dataclass_fields__), "rainbow")
+    env = "dmc/walker-walk" if setting.table == "agent" and AGENTS[algo].continuous else "atari/qbert"
+    plain = {"env": env, "steps": 700_000} | ({"algo": algo} if setting.table == "agent" else {})
+    preset = {own.key: value for own, value in configure(**plain).values()}[setting.key]
+    if setting.words:
+        value = next(word for word in setting.words if word != preset)
+    elif bool in setting.types:
+        value = not preset
+    elif preset is None:
+        value = max(setting.low, 1) + 7
+    else:
+        value = preset + 1 if check_or_none(setting, preset + 1) is not None else preset / 2
+    return plain | {setting.name: value}
+
+
+def check_or_none(setting, value):
+    try:
+        return check(setting.key, value)
+    except ConfigError:
+        return None
+
+
+@pytest.fixture
+def parsed(program, monkeypatch, tmp_path):
+    """The configuration with which `edgerl train OPTIONS` would begin."""
+
+    def parse(options):
+        kept = []
+
+        def capture(config, *_, **__):
+            kept.append(config)
+            raise ConfigError("captured")
+
+        monkeypatch.setattr("edgerl.training.train.train", capture)
+        assert program("train", *options, "--out", tmp_path / "run")[2][-1:] == ["edgerl: captured"]
+        return kept[0]
+
+    return parse
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.key)
+def test_every_setting_survives_the_command_line(setting, parsed):
+    settings = changed(setting)
+    config = configure(**{name: "never" if value is None else value for name, value in settings.items()})
+    value = {own.key: value for own, value in config.values()}[setting.key]
+    assert value == settings[setting.name]
+    assert parsed(arguments(config)) == config
+
+
+def test_what_is_never_or_false_is_said_where_a_preset_says_otherwise(parsed):
+    config = configure(env="dmc/walker-walk", random_crop=False, augmentations=1, freeze_at="never")
+    words = arguments(config)
+    assert words[words.index("--freeze-at") + 1] == "never"
+    assert "replay.random_crop=false" in words
+    assert parsed(words) == config
+    unclipped = configure(env="atari/qbert", reward_clip="never")
+    assert "replay.reward_clip=never" in arguments(unclipped)
+    assert parsed(arguments(unclipped)) == unclipped
+
+
+def test_a_budget_without_bound_and_a_whole_action_set(parsed):
+    config = configure(env="atari/qbert", budget="unbounded", full_action_set=True)
+    assert "--full-action-set" in arguments(config)
+    assert parsed(arguments(config)) == config
+
+
+def test_options_and_assignments_come_to_the_same():
+    by_option = started({"env": "atari/qbert", "snapshot_every": 100, "batch_size": 16}, None, [])[0]
+    by_set = started({"env": "atari/qbert"}, None, ["snapshot_every=100", "replay.batch_size=16"])[0]
+    assert by_option == by_set

@@ -1,0 +1,61 @@
+"""Writes docs/settings.md from the dataclasses of edgerl/config/settings.py: `python tools/settings_page.py`."""
+
+import math
+from pathlib import Path
+
+from edgerl.config.settings import AGENTS, SETTINGS, Setting
+
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+HEAD = """# Settings
+
+Every setting of a run, as `--set table.key=value`, as a line of a `--config` file's `[table]`, and by its name in
+`edgerl.configure(...)`. Those with an option of their own are options of `edgerl train`, `plan` and `sweep` alike.
+What a preset says of each environment and algorithm: [presets.toml](../edgerl/config/presets.toml). "never" stands for
+none. The last column: what may change when a run is resumed.
+
+This page is written by `python tools/settings_page.py`.
+"""
+KINDS = {int: "whole number", float: "number", str: "text", bool: "true, false"}
+TITLES = {"run": "Run", "replay": "Replay and updates", "agent": "Agent"}
+
+
+def page() -> str:
+    """The page's text."""
+    parts = [HEAD]
+    for table, title in TITLES.items():
+        lines = [f"## {title}: `{table}`", "", *_head(table)]
+        lines += [_row(setting) for setting in SETTINGS.values() if setting.table == table]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _head(table: str) -> list[str]:
+    cells = ["setting", "option", "value", "what it is", "of" if table == "agent" else "at a resume"]
+    return [f"| {' | '.join(cells)} |", f"|{'---|' * len(cells)}"]
+
+
+def _row(setting: Setting) -> str:
+    last = "may change" if setting.resumable else ""
+    if setting.table == "agent":
+        last = ", ".join(algo for algo, kind in AGENTS.items() if setting.name in kind.__dataclass_fields__)
+        last = "all" if last == ", ".join(AGENTS) else last
+    option = f"`{setting.flag}`" if setting.option else ""
+    cells = [f"`{setting.name}`", option, _value(setting), setting.help, last]
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _value(setting: Setting) -> str:
+    kinds = ["size" if setting.size else KINDS[kind] for kind in setting.types]
+    words = [f"`{word}`" for word in (*setting.words, *(["never"] if setting.optional else []))]
+    return ", ".join([*(f"{kind}{_bounds(setting)}" for kind in kinds), *words])
+
+
+def _bounds(setting: Setting) -> str:
+    low, high = (str(end) if isinstance(end, int) else f"{end:g}" for end in (setting.low, setting.high))
+    if setting.high < math.inf:
+        return f" {low} to {high}"
+    return f" from {low}" if setting.low > -math.inf and not setting.size else ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
