@@ -64,7 +64,7 @@ def measure(algo: str, encoder: str, settings: dict[str, Any], updates: int) -> 
     env, rng = ENVS[algo], np.random.default_rng(0)
     config = edgerl.configure(env=env, algo=algo, encoder=encoder, budget="10MB", freeze_at="never", **settings)
     spec, batch_size = suites.describe(env), config.replay.batch_size
-    pixels, planned = representation.pixels(spec, config.replay), plan.make(config, spec)
+    pixels, planned = representation.pixels(spec, config.replay), plan.make_plan(config, spec)
     replay = make_replay(config, spec, planned.budget, pixels, rng)
     fill(replay, spec, rng)
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(1))

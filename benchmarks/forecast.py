@@ -53,12 +53,12 @@ def predicted(algo: str, threads: int, profile: Path) -> dict[str, float]:
     given = RUNS[algo]
     config = edgerl.configure(env=given["env"], budget=given["budget"], threads=threads)
     spec, device = suites.describe(given["env"]), device_profiles.load(str(profile))
-    planned, window = plan.make(config, spec), representation.pixels(spec, config.replay).shape
+    planned, window = plan.make_plan(config, spec), representation.pixels(spec, config.replay).shape
     found = {}
     for rates, frozen, when in zip(
-        forecast.rates(device, config) or (), (False, True), ("before", "after"), strict=True
+        forecast.device_rates(device, config) or (), (False, True), ("before", "after"), strict=True
     ):
-        unit = workload.units(config, planned, window).at(frozen)
+        unit = workload.step_work(config, planned, window).at(frozen)
         low, high = forecast.seconds(unit.encoding + unit.acting + unit.updating + Work(simulated=1), rates)
         found[f"steps/s {when}"] = 1 / math.sqrt(low * high)
     return found | {"MB": plan_report.report(config, spec, str(profile))["bytes"]["process"] / 1e6}

@@ -48,7 +48,7 @@ def test_each_algorithm_has_its_facts():
 def test_the_plan_knows_what_the_agent_holds(algo):
     config = config_of(algo)
     spec = suites.describe(config.run.env)
-    planned, window = plan.make(config, spec), representation.pixels(spec, config.replay).shape
+    planned, window = plan.make_plan(config, spec), representation.pixels(spec, config.replay).shape
     agent = make_agent(config, window, spec.actions, np.random.default_rng(0))
     for name, nbytes in agent.nbytes().items():
         assert planned.ledger[name] == pytest.approx(nbytes, rel=0.01), name
@@ -69,7 +69,7 @@ def test_a_calibrated_device_has_its_rates(algo):
     numbers = {f"{known}_{part}": {"value": 9.0, "unit": "GFLOP/s"} for part in forecast.CALIBRATED}
     table = {"title": "a machine", "platform": "linux", "source": "here", "kind": "measured"}
     table |= {"clusters": [{"core": "x", "count": 1}], "calibrated": numbers | {"call": {"value": 2.0, "unit": "us"}}}
-    assert forecast.rates(device_profiles.parse("mine", table), config_of(algo)) is not None
+    assert forecast.device_rates(device_profiles.parse("mine", table), config_of(algo)) is not None
 
 
 @pytest.mark.parametrize("algo", AGENTS)

@@ -46,7 +46,7 @@ def started(file=None, assignments=(), **given):
 def refusal(*said, **given):
     """The one line with which settings are refused, at the latest when the run is planned."""
     with pytest.raises(ConfigError) as caught:
-        plan.make(started(*said, **given), suites.describe("toy/catch"))
+        plan.make_plan(started(*said, **given), suites.describe("toy/catch"))
     message = str(caught.value)
     assert len(message.splitlines()) == 1, message
     return message

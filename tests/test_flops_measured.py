@@ -162,8 +162,8 @@ def test_the_frozen_stem_encodes_as_many_windows_as_are_counted(random_crop, vie
         assert sum(encoded) * counts.encoder == counts.conversion(40)
         encoded.clear()
         replay.representation.observe(np.zeros((3, 3, 100, 100), np.uint8))
-        assert sum(encoded) == counts.seen
+        assert sum(encoded) == counts.windows_per_step
         encoded.clear()
         replay.sample(16, 0.5)
-        assert sum(encoded) == counts.read
+        assert sum(encoded) == counts.windows_per_batch
         encoded.clear()

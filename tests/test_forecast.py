@@ -24,7 +24,7 @@ POINTS = device_profiles.points()
 def planned(env="atari/qbert", **settings):
     config = edgerl.configure(env=env, budget="0.07GB", **settings)
     spec = suites.describe(env)
-    return config, plan.make(config, spec), representation.pixels(spec, config.replay).shape
+    return config, plan.make_plan(config, spec), representation.pixels(spec, config.replay).shape
 
 
 def made(name, **settings):
@@ -75,7 +75,7 @@ def test_what_a_profile_does_not_know_is_none():
     unknown = {"hours": None, "joules": None, "phases": None}
     assert forecast.forecast(*planned(), bare) == unknown
     assert forecast.forecast(*planned(), None) == unknown
-    assert "unknown" in forecast.words(unknown, "bare")
+    assert "unknown" in forecast.line(unknown, "bare")
 
 
 def test_a_slower_device_takes_longer_and_less_work_takes_less():
@@ -197,14 +197,14 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
 
 def test_a_calibrated_forecast_gives_the_measured_times_back():
     config, found, window = planned(threads=1)
-    units = tuple(workload.units(config, found, window).at(frozen) for frozen in (False, True))
+    units = tuple(workload.step_work(config, found, window).at(frozen) for frozen in (False, True))
     timed = calibrate.Timed(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015, simulate=0.001)
     call, rates = calibrate.rates({"rainbow": timed}, 8e9)
     numbers = {"call": {"value": 1e6 * call, "unit": "us"}}
     numbers |= {f"rainbow_{part}": {"value": rate / 1e9, "unit": "GFLOP/s"} for part, rate in rates["rainbow"].items()}
     table = {"title": "a machine", "platform": "linux", "source": "here", "kind": "measured"}
     table |= {"clusters": [{"core": "x", "count": 1}], "calibrated": numbers}
-    before, after = forecast.rates(device_profiles.parse("mine", table), config)
+    before, after = forecast.device_rates(device_profiles.parse("mine", table), config)
     for work_done, its, took in (
         (units[0].updating, before, 0.05),
         (units[1].updating, after, 0.02),

@@ -45,7 +45,7 @@ def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, c
     settings = tiny(**changes)
     found = train.train(settings, tmp_path / "run")
     said = " ".join(capfd.readouterr().err.split())
-    freeze, planned = found["freeze"], plan.make(settings, suites.describe("toy/catch"))
+    freeze, planned = found["freeze"], plan.make_plan(settings, suites.describe("toy/catch"))
     assert (found["status"], found["store"], found["codec"]) == ("finished", store, codec)
     assert (freeze["step"], freeze["rows_before"], freeze["rows_after"], freeze["rows_dropped"]) == (0, 0, 0, 0)
     assert (freeze["store"], freeze["codec"]) == (store, codec)
@@ -123,7 +123,7 @@ def test_nothing_is_planned_for_training_on_pixels_where_none_are_trained_on():
     for env, encoder in (("atari/qbert", "impala"), ("dmc/walker-walk", "curl")):
         settings = [configure(env=env, encoder=encoder, freeze_at=at, threads=1) for at in (0, 1)]
         spec = suites.describe(env, action_repeat=settings[0].run.action_repeat)
-        at_once, later = (plan.make(each, spec).ledger for each in settings)
+        at_once, later = (plan.make_plan(each, spec).ledger for each in settings)
         assert at_once["scratch"] < later["scratch"] / 3
         assert {name: size for name, size in at_once.items() if name != "scratch"} == {
             name: size for name, size in later.items() if name != "scratch"
@@ -133,7 +133,7 @@ def test_nothing_is_planned_for_training_on_pixels_where_none_are_trained_on():
 def test_the_introduction_names_no_rows_of_pixels(tmp_path):
     for changes, says in (({}, "of 2,312 B (latents), frozen"), ({"cut": "conv1"}, "of 7,064 B (pixels), frozen")):
         settings = tiny(**changes)
-        planned = plan.make(settings, suites.describe("toy/catch"))
+        planned = plan.make_plan(settings, suites.describe("toy/catch"))
         text = introduction(settings, planned, None, "", tmp_path)
         assert says + " from the start" in text
         assert "from step" not in text

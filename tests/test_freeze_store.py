@@ -139,7 +139,7 @@ def test_the_summary_says_what_the_replay_holds(case, small, tmp_path):
         assert rows == values["size"]
         assert said["bytes_per_row"] == files["rows"] / rows
         assert files["rows"] / rows * said["projected_rows"] + 8 * said["projected_rows"] <= 700_000
-        planned = plan.make(config, suites.describe("toy/catch"))
+        planned = plan.make_plan(config, suites.describe("toy/catch"))
         if case != "uint8 of too few rows":
             assert said["projected_rows"] == (planned.after if frozen else planned.before).rows
     assert found["budget"]["replay_bytes_peak"] == found["budget"]["requested_bytes"] == 700_000
@@ -150,7 +150,7 @@ def test_rows_that_are_dropped_are_said(small, tmp_path, capfd):
     changes = {"store": "latents", "pixel_codec": "lz4", "budget": 620_000}
     config = small(run={"steps": 320, "freeze_at": 310, "learn_start": 315} | changes)
     found = train.train(config, tmp_path / "run")
-    freeze, after = found["freeze"], plan.make(config, suites.describe("toy/catch")).after.rows
+    freeze, after = found["freeze"], plan.make_plan(config, suites.describe("toy/catch")).after.rows
     assert freeze["rows_before"] == 310
     assert freeze["rows_after"] == after < 310
     assert freeze["rows_dropped"] == 310 - after > 0

@@ -220,14 +220,14 @@ def test_the_plan_keeps_frames_where_latents_are_larger_and_says_so(program):
     assert "latents are larger than frames" in written
     for cut, stores in (("block3", "pixels"), ("fc", "latents")):
         config = configure(env="atari/qbert", encoder="impala", cut=cut)
-        found = plan.make(config, suites.describe("atari/qbert"))
+        found = plan.make_plan(config, suites.describe("atari/qbert"))
         assert (found.after.stores, found.flops.read) == (stores, 64 if stores == "pixels" else 0)
     assert found.latents.columns["obs"] == 4 * 256
 
 
 def scratch(env, batch_size, **settings):
     config = configure(env=env, batch_size=batch_size, threads=1, **settings)
-    return plan.make(config, suites.describe(env)).ledger["scratch"] / 1e6
+    return plan.make_plan(config, suites.describe(env)).ledger["scratch"] / 1e6
 
 
 def test_scratch_follows_from_the_encoder_where_its_outputs_are_large():

@@ -31,9 +31,9 @@ def test_every_store_is_measured_and_fixed_rows_are_those_planned(edgerl):
     assert all(rung["bytes_per_row"] * rung["capacity"] == pytest.approx(3_000_000) for rung in rungs.values())
     assert all(rung["sample_us"] > 0 for rung in rungs.values())
     spec = suites.describe("toy/catch")
-    assert rungs["pixels, raw"]["capacity"] == capacity.pixels(spec, "raw", "prioritized", 3_000_000).rows
+    assert rungs["pixels, raw"]["capacity"] == capacity.pixel_store(spec, "raw", "prioritized", 3_000_000).rows
     for dtype in ("float32", "float16", "uint8"):
-        planned = capacity.latents(spec, (576,), dtype, "prioritized", 3_000_000)
+        planned = capacity.latent_store(spec, (576,), dtype, "prioritized", 3_000_000)
         assert rungs[f"latents, {dtype}"]["capacity"] == planned.rows
     assert rungs["pixels, lz4"]["capacity"] > 20 * rungs["pixels, raw"]["capacity"]  # a ball and a bat on black
 

@@ -61,13 +61,13 @@ def test_the_plan_of_a_control_task(edgerl):
 
 def test_the_planned_capacities_are_those_a_replay_gets(small):
     config, rng = small(), np.random.default_rng(0)
-    found = plan.make(config, suites.describe("toy/catch"))
+    found = plan.make_plan(config, suites.describe("toy/catch"))
     pixels = Pixels((84, 84), 4)
     replay = Replay(3_000_000, pixels, np.dtype(np.uint8), n_step=3, gamma=0.9, omega=0.5, rng=rng)
     assert found.before.rows == replay.capacity
     replay.transcode(Latents(Stem(encode_to((576,)), (576,), pixels, rng=rng)))
     assert found.after.rows == replay.capacity
-    assert found.after.rows * found.latents.row + Prioritized.index_bytes(found.after.rows) <= 3_000_000
+    assert found.after.rows * found.latents.row_bytes + Prioritized.index_bytes(found.after.rows) <= 3_000_000
 
 
 @pytest.mark.parametrize(("budget", "paper", "rows"), [
@@ -77,11 +77,11 @@ def test_the_planned_capacities_are_those_a_replay_gets(small):
 def test_the_papers_control_budgets_hold_nineteen_times_as_many_latents(budget, paper, rows):
     """Frames of 3x100x100 bytes against four crops' latents of two encoders, 4 (K 4) (N 2) (L 50): 18.75x."""
     config, spec, rng = control(budget=budget), suites.describe("dmc/cartpole-swingup"), np.random.default_rng(0)
-    found = plan.make(config, spec)
+    found = plan.make_plan(config, spec)
     assert (found.paper_initial, found.paper_after_freeze) == paper
     assert paper[1] == 18.75 * paper[0]
     assert (found.before.rows, found.after.rows) == rows
-    assert (found.before.row, found.latents.row) == (30_016, 1616)  # action, reward and flags too
+    assert (found.before.row_bytes, found.latents.row_bytes) == (30_016, 1616)  # action, reward and flags too
     pixels = representation.pixels(spec, config.replay)
     replay = Replay(found.budget, pixels, spec.action, n_step=1, gamma=0.99, rng=rng, sampling="uniform")
     assert replay.capacity == found.before.rows
@@ -95,13 +95,16 @@ def control(env="dmc/cartpole-swingup", **settings):
 
 def test_without_random_crops_a_row_holds_one_latent_of_each_encoder():
     spec, settings = suites.describe("dmc/cartpole-swingup"), {"random_crop": False, "augmentations": 1}
-    assert plan.make(control(**settings), spec).latents.columns["obs"] == 4 * 2 * 50
-    assert plan.make(control(augmentations=3), spec).latents.columns["obs"] == 4 * 3 * 2 * 50
+    assert plan.make_plan(control(**settings), spec).latents.columns["obs"] == 4 * 2 * 50
+    assert plan.make_plan(control(augmentations=3), spec).latents.columns["obs"] == 4 * 3 * 2 * 50
 
 
 def test_the_columns_of_a_row_add_up(small):
-    found = plan.make(small(), suites.describe("toy/catch"))
-    for columns, row in ((found.before.columns, found.before.row), (found.latents.columns, found.latents.row)):
+    found = plan.make_plan(small(), suites.describe("toy/catch"))
+    for columns, row in (
+        (found.before.columns, found.before.row_bytes),
+        (found.latents.columns, found.latents.row_bytes),
+    ):
         assert sum(nbytes for name, nbytes in columns.items() if name != "priority") == row
 
 
@@ -121,14 +124,14 @@ def test_the_columns_of_a_row_add_up(small):
 def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
     env = "dmc/cheetah-run" if AGENTS[algo].continuous else "atari/qbert"
     config, spec = configure(env=env, algo=algo, encoder=encoder, threads=1), suites.describe(env)
-    found, window = plan.make(config, spec), representation.pixels(spec, config.replay).shape
+    found, window = plan.make_plan(config, spec), representation.pixels(spec, config.replay).shape
     agent = make_agent(config, window, spec.actions, np.random.default_rng(0))
     held = agent.nbytes()
     assert found.ledger["networks"] == held["networks"]
     assert found.ledger["optimizer"] == pytest.approx(held["optimizer"], abs=400)  # the step counters
     features = architectures.latent_shape(encoder, window, architectures.last_layer(encoder))[0]
     if algo == "curl":  # with W, and one more pair of moments for it and for the critic's encoder
-        without = plan.make(configure(env=env, algo="sac", encoder=encoder, threads=1), spec).ledger
+        without = plan.make_plan(configure(env=env, algo="sac", encoder=encoder, threads=1), spec).ledger
         trained = sum(layer.parameters for layer in architectures.layers(encoder, window)) + features**2
         assert found.ledger["networks"] - without["networks"] == 4 * features**2
         assert found.ledger["optimizer"] - without["optimizer"] == 4 * 2 * trained
@@ -139,11 +142,11 @@ def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
 def test_an_algorithm_that_does_not_fit_the_actions_names_those_that_do(env, algo):
     config, spec = configure(env=env, algo=algo, threads=1), suites.describe(env)
     if AGENTS[algo].continuous == (env != "toy/catch"):
-        assert plan.make(config, spec).before.rows > 0
+        assert plan.make_plan(config, spec).before.rows > 0
         return
     fitting = "rainbow or dqn" if env == "toy/catch" else "curl or sac"
     with pytest.raises(ConfigError, match=f"^--algo: {algo} does not fit: .* {fitting} fits$"):
-        plan.make(config, spec)
+        plan.make_plan(config, spec)
 
 
 @pytest.mark.parametrize(("env", "settings", "says"), [
@@ -154,7 +157,7 @@ def test_an_algorithm_that_does_not_fit_the_actions_names_those_that_do(env, alg
 ])  # fmt: skip
 def test_crops_that_cannot_be_cut_are_refused(env, settings, says):
     with pytest.raises(ConfigError, match=f"^{says}"):
-        plan.make(configure(env=env, threads=1, **settings), suites.describe(env))
+        plan.make_plan(configure(env=env, threads=1, **settings), suites.describe(env))
 
 
 def test_the_command_line_refuses_it_in_one_line(program):

@@ -138,7 +138,7 @@ CONTENT = {
 @pytest.mark.parametrize("sampling", ["uniform", "prioritized"])
 def test_once_rows_leave_there_are_as_many_as_were_said_to_be_sure(sampling, content):
     budget = 60_000
-    said = capacity.pixels(EnvSpec(SHAPE, 1, 3, 1), "lz4", sampling, budget).rows
+    said = capacity.pixel_store(EnvSpec(SHAPE, 1, 3, 1), "lz4", sampling, budget).rows
     replay, rng, least = build(budget, sampling=sampling), np.random.default_rng(0), 10**9
     for _ in fill(replay, (CONTENT[content](rng, number) for number in range(3200))):
         if replay.ring.wrapped:

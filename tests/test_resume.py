@@ -132,7 +132,7 @@ def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encod
     assert (found["store"], found["codec"]) == ("pixels", "raw")
     assert found["capacity"]["after_freeze"] == found["capacity"]["initial"] == found["replay"]["projected_rows"]
     assert found["freeze"]["parity_max_abs_diff"] < 1e-4
-    counts = plan.make(config, suites.describe("toy/catch")).flops
+    counts = plan.make_plan(config, suites.describe("toy/catch")).flops
     assert found["flops"]["per_update_after"] == counts.heads * 16 * 5 + counts.encoder * (2 * 16 + 1)
     with stopped_after(350):
         train.train(config, parts, quiet=True)

@@ -32,7 +32,7 @@ def made(algo, env, encoder, **settings):
     config = edgerl.configure(env=env, algo=algo, encoder=encoder, budget="6MB", threads=1, **settings)
     spec = suites.describe(env)
     pixels = representation.pixels(spec, config.replay)
-    return config, spec, pixels, plan.make(config, spec)
+    return config, spec, pixels, plan.make_plan(config, spec)
 
 
 def counted(algo, env, encoder, folder):
@@ -60,7 +60,7 @@ def counted(algo, env, encoder, folder):
                 agent.update(replay.sample(4, 1.0))
         with Count() as act:
             agent.act(replay.representation.observe(window)[0], explore=True)
-        unit = workload.units(config, planned, pixels.shape).at(frozen)
+        unit = workload.step_work(config, planned, pixels.shape).at(frozen)
         yield frozen, (updates.calls / 2, act.calls), (unit.updating.calls, unit.acting.calls)
 
 
@@ -87,7 +87,7 @@ def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
     algo = edgerl.configure(env=env).run.algo
     encoder = edgerl.configure(env=env).agent.encoder
     config, _, pixels, planned = made(algo, env, encoder, steps=2000, freeze_at=freeze_at, checkpoint_every=500)
-    found, counts = workload.phases(config, planned, pixels.shape), planned.flops
+    found, counts = workload.run_work(config, planned, pixels.shape), planned.flops
     start, frozen_at = config.replay.learn_start, 2000 if freeze_at == "never" else freeze_at
     exact = 0
     for step in range(2000):
@@ -105,8 +105,8 @@ def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
 
 def test_part_of_a_run_is_less_in_every_phase():
     config, _, pixels, planned = made("rainbow", "atari/qbert", "data_efficient", steps=4000, freeze_at=2000)
-    whole = workload.phases(config, planned, pixels.shape)
-    early = workload.phases(config, planned, pixels.shape, 1800)
+    whole = workload.run_work(config, planned, pixels.shape)
+    early = workload.run_work(config, planned, pixels.shape, 1800)
     assert early["updating after T_f"] == Work()
     assert early["conversion"] == Work()
     assert 0 < early["updating before T_f"].trained < whole["updating before T_f"].trained

@@ -1,6 +1,6 @@
 """What planning, transfer and snapshots must know of each algorithm, as data. No torch.
 
-A test walks every algorithm of `config.settings.AGENTS` through plan, forecast, sweep, transfer and snapshots.
+A test takes every algorithm of `config.settings.AGENTS` through plan, forecast, sweep, transfer and snapshots.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from edgerl.types import Array
 
 
 class Calls(NamedTuple):
-    """torch operations per update and per act, and what each trained layer of the encoder adds."""
+    """torch operations per update and per act, and what each trained encoder layer adds."""
 
     update: int
     update_layer: int
@@ -23,7 +23,7 @@ class Calls(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """Numbers that networks hold, targets included, and numbers that the optimizers' moments hold."""
+    """How many numbers the networks hold, targets included, and how many the optimizers' moments hold."""
 
     networks: int
     moments: int
@@ -35,10 +35,10 @@ class Algorithm:
 
     `passes(layers, cut, actions, settings)`: what an update multiplies (agents/passes.py). `parameters(layers,
     passes)`: sizes of networks and optimizers. `encoders`: N of the paper, how many encoders share the convolutions.
-    `weight_reads`: numbers read for a weight of a head in one pass. `row_bytes`: temporary bytes that an update takes
-    for a row of its batch, at least. `calibrated_as`: whose measured rates it has. `head_settings`: settings that the
-    heads are made for, so that a transfer of all networks needs them equal. `training_only`: what the names of arrays
-    begin with that only training needs, so that snapshots leave them out.
+    `weight_reads`: numbers that one pass reads per weight of a head. `update_row_bytes`: temporary bytes that an update
+    takes per row of its batch, at least. `calibrated_as`: the algorithm whose calibrated rates it uses.
+    `head_settings`: settings that shape the heads, which must be equal for a transfer of all networks.
+    `training_only`: prefixes of the arrays that only training needs, which snapshots leave out.
     """
 
     passes: Callable[..., list[Passes]]
@@ -46,23 +46,24 @@ class Algorithm:
     calls: Calls
     encoders: int
     weight_reads: int
-    row_bytes: int
+    update_row_bytes: int
     calibrated_as: str
     head_settings: tuple[str, ...]
     training_only: tuple[str, ...]
 
 
 def _encoder(layers: Sequence[Layer]) -> int:
+    """Parameters of an encoder."""
     return sum(layer.parameters for layer in layers)
 
 
 def _heads(passes: Sequence[Passes], *names: str) -> int:
-    """Parameters of the heads whose names begin so: a linear layer has one for each multiply-add."""
+    """Parameters of the heads whose names begin with one of `names`; a linear layer has one per multiply-add."""
     return sum(product.flops for product in passes if product.part == "head" and product.name.startswith(names))
 
 
 def _rainbow_parameters(layers: Sequence[Layer], passes: Sequence[Passes]) -> Parameters:
-    """Online and target network; noisy layers have a mean and a sigma for every weight."""
+    """Online and target network; a noisy layer has a mean and a sigma for every weight."""
     network = _encoder(layers) + 2 * _heads(passes, "value", "advantage")
     return Parameters(2 * network, 2 * network)
 
@@ -74,31 +75,32 @@ def _dqn_parameters(layers: Sequence[Layer], passes: Sequence[Passes]) -> Parame
 
 
 def _curl_parameters(layers: Sequence[Layer], passes: Sequence[Passes]) -> Parameters:
-    """SAC's, and W with a second optimizer over encoder and W."""
+    """SAC's, plus W and a second optimizer over encoder and W."""
     contrast = prod(layers[-1].outputs) ** 2
     sac = _sac_parameters(layers, passes)
     return Parameters(sac.networks + contrast, sac.moments + 2 * (_encoder(layers) + contrast))
 
 
 def _sac_parameters(layers: Sequence[Layer], passes: Sequence[Passes]) -> Parameters:
-    """The critic with its encoder, its target, the actor with the layer of its own, and the temperature."""
+    """The critic with its encoder, their target, the actor with its own layer, and the temperature."""
     own = layers[-1].parameters if layers[-1].name == "fc" else 0
     actor, critic = own + _heads(passes, "actor"), _encoder(layers) + _heads(passes, "q")
     return Parameters(2 * critic + actor + 1, 2 * (critic + actor + 1))
 
 
-# `calls` were counted on real updates, views and reshapes too (tests/test_work.py counts anew); the mean of updates
-# with an actor's and without. `row_bytes` were measured: 40 MB for 32 stacked Atari windows, 385 MB for 128 of dmc.
+# `calls` were counted on real updates, views and reshapes included (tests/test_work.py counts them again); for SAC,
+# the mean of updates with and without the actor. `update_row_bytes` were measured: 40 MB for 32 stacked Atari windows,
+# 385 MB for 128 of dmc.
 _VALUE: dict[str, Any] = {
     "encoders": 1,
-    "row_bytes": 1_000_000,
+    "update_row_bytes": 1_000_000,
     "calibrated_as": "rainbow",
     "training_only": ("optimizer.", "target."),
 }
 _CONTROL: dict[str, Any] = {
     "encoders": 2,
     "weight_reads": 1,
-    "row_bytes": 3_100_000,
+    "update_row_bytes": 3_100_000,
     "calibrated_as": "curl",
     "head_settings": ("hidden", "log_std_min", "log_std_max"),
     "training_only": ("optimizer.", "net.target_", "net.contrast", "net.log_alpha"),
@@ -108,7 +110,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         rainbow_passes,
         _rainbow_parameters,
         Calls(252, 23, 46, 3),
-        weight_reads=3,  # mean, sigma, and the weight that they come to
+        weight_reads=3,  # mean, sigma, and the weight made of them
         head_settings=("hidden", "atoms", "v_min", "v_max"),
         **_VALUE,
     ),
@@ -122,5 +124,5 @@ TRAINING_ONLY = tuple({prefix for algorithm in ALGORITHMS.values() for prefix in
 
 
 def learned(arrays: dict[str, Array]) -> dict[str, Array]:
-    """The weights of encoder and heads among all arrays of an agent's state."""
+    """The weights of encoder and heads, out of all arrays of an agent's state."""
     return {name: array for name, array in arrays.items() if not name.startswith(TRAINING_ONLY)}

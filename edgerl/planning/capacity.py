@@ -1,5 +1,6 @@
-"""The ways to store a step, and how many steps of each fit a budget, before one is taken. No torch."""
+"""The ways to store a step, and how many steps of each way fit a budget; planned before a run. No torch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -18,14 +19,15 @@ from memory_budget.packed import BLOCK, GROUP, layout
 
 @dataclass(frozen=True)
 class Store:
-    """One way to store a step. `row`: bytes of one, the index aside, at most where rows vary in size.
+    """One way to store a step. `stores`: pixels or latents; `codec`: how they are packed.
 
-    `columns`: bytes of a row by column, index and padding included; `rows`: how many are sure to fit.
+    `row_bytes`: of one row without its part of the index; the most it can be if rows vary in size. `columns`: bytes of
+    a row by column, index and padding included. `rows`: how many are sure to fit.
     """
 
     stores: str
     codec: str
-    row: int
+    row_bytes: int
     columns: dict[str, float]
     rows: int
 
@@ -35,31 +37,33 @@ class Store:
         return self.codec == "lz4"
 
 
-def pixels(env: EnvSpec, codec: str, sampling: str, budget: int) -> Store:
-    """Frames as they are, or compressed: then a row's payload is at most a frame.
+def pixel_store(env: EnvSpec, codec: str, sampling: str, budget: int) -> Store:
+    """Frames, raw or compressed; a compressed row's payload is at most a frame.
 
-    As many rows as are sure of incompressible frames; where such follow upon well compressed ones, their heads can take
-    up to a third of that for a while.
+    `rows` of compressed frames counts frames that do not compress. Such frames after well compressed ones fit fewer
+    for a while: the heads already there take up to a third of the room.
     """
-    kind = SAMPLERS[sampling]
+    sampler = SAMPLERS[sampling]
     if codec == "raw":
-        return _fixed("pixels", codec, row_dtype(pixel_field(env.frame), env.action), kind.index_bytes, budget)
-    found = layout(budget, [*kind.leaf, *step_columns(env.action)], prod(env.frame), kind.upper_bytes)
-    row = found.head.itemsize + prod(env.frame)
-    columns = _columns(found.head) | {"obs": prod(env.frame)}
-    enough = found.end >= 2 * BLOCK * found.head.itemsize + 2 * GROUP * prod(env.frame)
-    rows = (found.end - BLOCK * found.head.itemsize) // row - GROUP
-    return Store("pixels", codec, row, columns, rows if enough else 0)
+        return _fixed_size("pixels", codec, row_dtype(pixel_field(env.frame), env.action), sampler.index_bytes, budget)
+    frame_bytes = prod(env.frame)
+    packed = layout(budget, [*sampler.leaf, *step_columns(env.action)], frame_bytes, sampler.upper_bytes)
+    head_bytes = packed.head.itemsize
+    enough = packed.end >= 2 * BLOCK * head_bytes + 2 * GROUP * frame_bytes
+    row_bytes = head_bytes + frame_bytes
+    rows = (packed.end - BLOCK * head_bytes) // row_bytes - GROUP
+    return Store("pixels", codec, row_bytes, _columns(packed.head) | {"obs": frame_bytes}, rows if enough else 0)
 
 
-def latents(env: EnvSpec, shape: tuple[int, ...], dtype: str, sampling: str, budget: int, views: int = 0) -> Store:
-    """Latents of this shape, `views` of them a row where that is not 0, as `dtype`; uint8 with its scales."""
-    kind, row = SAMPLERS[sampling], row_dtype(latent_field((views, *shape) if views else shape, dtype), env.action)
-    scales = Scales(shape).table.nbytes if dtype == "uint8" else 0
-    return _fixed("latents", dtype, row, lambda rows: kind.index_bytes(rows) + scales, budget)
+def latent_store(env: EnvSpec, shape: tuple[int, ...], dtype: str, sampling: str, budget: int, views: int = 0) -> Store:
+    """Latents of this shape as `dtype`, uint8 with its scales; `views` of them in a row (0: one, without that axis)."""
+    sampler, row = SAMPLERS[sampling], row_dtype(latent_field((views, *shape) if views else shape, dtype), env.action)
+    scales_bytes = Scales(shape).table.nbytes if dtype == "uint8" else 0
+    return _fixed_size("latents", dtype, row, lambda rows: sampler.index_bytes(rows) + scales_bytes, budget)
 
 
-def _fixed(stores: str, codec: str, row: np.dtype[Any], index_bytes: Any, budget: int) -> Store:
+def _fixed_size(stores: str, codec: str, row: np.dtype[Any], index_bytes: Callable[[int], int], budget: int) -> Store:
+    """A store whose rows all have the size of `row`."""
     rows = fit_rows(budget, row.itemsize, index_bytes)
     columns = _columns(row)
     columns["padding"] = row.itemsize - sum(columns.values())
@@ -68,5 +72,6 @@ def _fixed(stores: str, codec: str, row: np.dtype[Any], index_bytes: Any, budget
 
 
 def _columns(row: np.dtype[Any]) -> dict[str, float]:
+    """Bytes of a row by column."""
     assert row.fields is not None  # noqa: S101
     return {name: field[0].itemsize for name, field in row.fields.items()}

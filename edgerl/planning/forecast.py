@@ -1,7 +1,8 @@
-"""How long a run will take on a device, and with how much energy: always from what to what, and never a measurement.
+"""Estimated time and energy of a run on a device: always a range, never a measurement.
 
-A phase's seconds are max(operations / rate, bytes / bandwidth) + calls x overhead, as the roofline has it. Rates are a
-share of the CPU's peak, fitted on published measurements (`device_profiles/validation.toml`), or a calibration's own.
+The seconds of a phase are max(operations / rate, bytes / bandwidth) + calls x overhead, as in the roofline model. Rates
+are shares of the CPU's peak, fitted to published measurements (`device_profiles/validation.toml`), or come from a
+calibration.
 """
 
 import math
@@ -13,24 +14,25 @@ from device_profiles import DeviceProfile, points
 from edgerl.agents.algorithms import ALGORITHMS
 from edgerl.config.settings import Config
 from edgerl.envs.suites import suite_of
-from edgerl.planning.plan import SUITES, Plan
-from edgerl.planning.workload import Work, phases
+from edgerl.planning.plan import SUITE_LIBRARY_BYTES, Plan
+from edgerl.planning.workload import Work, run_work
 from edgerl.types import Phases
 
-# Student's t, two-sided 90%, by degrees of freedom (one less than the points): what a prediction reaches to each side.
+# Student's t, two-sided 90%, by degrees of freedom (one less than the points).
 STUDENT = {1: 6.314, 2: 2.920, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860}
-CYCLES = (10_000.0, 60_000.0)  # of the fastest core for a call of torch: out-of-order cores here, in-order ones at most
-CARD = 10e6  # bytes/s of an SD card of class A1, at least: what a device writes where nothing better is known
-COPIED = (0.05, 0.36)  # of its nominal bandwidth, what one core of a board copies: the catalogue's least and most
+CALL_CYCLES = (10_000.0, 60_000.0)  # of the fastest core for a call of torch: an out-of-order core, an in-order one
+CARD_SPEED = 10e6  # bytes/s that an SD card of class A1 writes at least: taken if a device's storage is not known
+COPIED = (0.05, 0.36)  # the share of its nominal bandwidth that one core of a board copies: the catalogue's range
 ERROR = 1.15  # of a calibrated forecast: published profiled models come within 15% of the time
-UNITS, LONGEST = ((1 / 3600, "s"), (1 / 60, "min"), (1.0, "h"), (24.0, "days")), 100
+TIME_UNITS = ((1 / 3600, "s"), (1 / 60, "min"), (1.0, "h"), (24.0, "days"))  # hours in one, and its name
+LARGEST_NUMBER = 100  # of a unit; longer times are told in the next one
 CALIBRATED = ("training_before", "training_after", "acting_before", "acting_after", "encoding")
 BEFORE = ("acting before T_f", "updating before T_f")
 AFTER = ("conversion", "encoding after T_f", "acting after T_f", "updating after T_f")
 
 
 class Band(NamedTuple):
-    """From `low` to `high`."""
+    """A range, from `low` to `high`."""
 
     low: float
     high: float
@@ -45,9 +47,10 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Rates:
-    """What a device does: operations/s in training, acting and ONNX Runtime's inference, bytes/s, seconds of a call.
+    """What a device does: operations/s in training, in acting and in ONNX Runtime (`inference`).
 
-    `write`: bytes/s to storage; `step`: seconds of a step of the environment (None: not known, and not counted).
+    `memory`, `write`: bytes/s in memory and to storage; `call`: seconds that a call of torch takes beside its
+    operations; `step`: seconds of a step of the environment (None: not known, and not counted).
     """
 
     training: Band
@@ -60,9 +63,9 @@ class Rates:
 
 
 def efficiency(kind: str, without: str | None = None) -> Band:
-    """Shares of peak between which 90% of such work lies: log-normal, from the published points of this kind.
+    """The shares of peak that 90% of such work reaches: log-normal, from the published points of this kind.
 
-    `without`: the name of a point to leave out, so that it can be predicted from the others.
+    `without`: the name of a point to leave out, which is then predicted from the others.
     """
     logs = [math.log(point.efficiency) for point in points() if point.kind == kind and point.name != without]
     mean, spread = statistics.mean(logs), statistics.stdev(logs)
@@ -70,35 +73,35 @@ def efficiency(kind: str, without: str | None = None) -> Band:
     return Band(math.exp(mean - reach), min(1.0, math.exp(mean + reach)))
 
 
-def rates(profile: DeviceProfile, config: Config) -> Phases[Rates] | None:
-    """A device's rates for a run, before T_f and after it; None where its profile lacks what they follow from."""
+def device_rates(profile: DeviceProfile, config: Config) -> Phases[Rates] | None:
+    """A device's rates for a run, before T_f and after it; None if its profile lacks what they are derived from."""
     if profile.calibrated:
         return _calibrated(profile, config)
     memory, peak, clock = _memory(profile), _peak(profile), profile.clock
     if memory is None or peak is None or clock is None:
         return None
-    written, inference = profile.storage_write, efficiency("inference").times(peak)
-    found = Rates(
+    storage, inference = profile.storage_write, efficiency("inference").times(peak)
+    rates = Rates(
         training=efficiency("training").times(peak),
         acting=inference,
         inference=inference,
         memory=memory,
-        call=Band(*CYCLES).times(1e-9 / clock),
-        write=Band(CARD, math.inf) if written is None else Band(written.bytes, written.bytes),
+        call=Band(*CALL_CYCLES).times(1e-9 / clock),
+        write=Band(CARD_SPEED, math.inf) if storage is None else Band(storage.bytes, storage.bytes),
     )
-    return Phases(found, found)
+    return Phases(rates, rates)
 
 
 def _peak(profile: DeviceProfile) -> float | None:
-    """Operations/s of all cores, as a run there takes; None where not known."""
+    """Operations/s of all cores, which a run uses; None if not known."""
     peak = profile.peak_of_clusters if profile.cpu_peak is None else profile.cpu_peak.value
     return None if peak is None else 1e9 * peak
 
 
 def _memory(profile: DeviceProfile) -> Band | None:
-    """Bytes/s: what one core copies, read and written, and twice that for several.
+    """Bytes/s read and written: from what one core copies to twice that, for several cores.
 
-    Where only the nominal bandwidth is known, the shares of it that boards copy.
+    If only the nominal bandwidth is known, from the shares of it that boards copy (COPIED).
     """
     if profile.copy is not None:
         return Band(2.0, 4.0).times(profile.copy.value * 1e9)
@@ -108,7 +111,10 @@ def _memory(profile: DeviceProfile) -> Band | None:
 
 
 def _calibrated(profile: DeviceProfile, config: Config) -> Phases[Rates] | None:
-    """What a calibration found at the algorithm's own shapes, give or take ERROR; memory is in its rates."""
+    """The rates that a calibration measured at the algorithm's own shapes, give or take ERROR.
+
+    They include the time of memory, so that memory itself is without limit.
+    """
     numbers, algo = profile.calibrated, ALGORITHMS[config.run.algo].calibrated_as
     keys = [f"{algo}_{part}" for part in CALIBRATED]
     if not {*keys, "call"} <= numbers.keys():
@@ -125,85 +131,90 @@ def _calibrated(profile: DeviceProfile, config: Config) -> Phases[Rates] | None:
         inference=encoding,
         memory=Band(math.inf, math.inf),
         call=band(1e-6 * numbers["call"].value),
-        write=Band(CARD, math.inf) if profile.storage_write is None else band(profile.storage_write.bytes),
+        write=Band(CARD_SPEED, math.inf) if profile.storage_write is None else band(profile.storage_write.bytes),
         step=None if step is None else band(1e-3 * step.value),
     )
     return Phases(before, replace(before, training=training_after, acting=acting_after))
 
 
 def seconds(work: Work, rates: Rates) -> Band:
-    """How long it takes, from everything at its best to everything at its worst."""
-    ends = []
-    for end in ("high", "low"):  # of a rate: the high one gives the low time
-        other = "low" if end == "high" else "high"
+    """How long the work takes: from all rates at their best to all at their worst."""
+    times = []
+    for end in ("high", "low"):  # the high end of a rate gives the low time
+        other = "low" if end == "high" else "high"  # of what is in seconds itself
         computed = 2 * work.trained / getattr(rates.training, end) + 2 * work.acted / getattr(rates.acting, end)
         computed += 2 * work.inferred / getattr(rates.inference, end)
         moved = work.moved / getattr(rates.memory, end)
         simulated = work.simulated * getattr(rates.step, other) if rates.step is not None else 0.0
         written = work.written / getattr(rates.write, end)
-        ends.append(max(computed, moved) + work.calls * getattr(rates.call, other) + simulated + written)
-    return Band(*ends)
+        times.append(max(computed, moved) + work.calls * getattr(rates.call, other) + simulated + written)
+    return Band(*times)
 
 
 def forecast(
     config: Config, plan: Plan, window: tuple[int, ...], profile: DeviceProfile | None, steps: int | None = None
 ) -> dict[str, Any]:
-    """Hours and joules of a run on a device and hours of its phases, {low, high}, as `--json` and summary.json have it.
+    """Hours and joules of a run on a device and the hours of its phases, {low, high}, as `--json` and summary.json.
 
-    What the profile does not know is None. Not in it: evaluations, and the environment's own steps where the profile
-    has no time for one. `steps`: of the first so many agent steps only; `window`: what an encoder sees.
+    Numbers that the profile does not give are None. Evaluations are not counted, nor is the environment if the profile
+    has no time for its steps. `steps`: count only the first so many agent steps; `window`: the shape of what an
+    encoder sees.
     """
-    found = None if profile is None else rates(profile, config)
-    if found is None or profile is None:
+    rates = None if profile is None else device_rates(profile, config)
+    if rates is None or profile is None:
         return {"hours": None, "joules": None, "phases": None}
-    parts = {
-        name: seconds(work, found.at(name in AFTER)) for name, work in phases(config, plan, window, steps=steps).items()
+    phases = {
+        name: seconds(work, rates.at(name in AFTER))
+        for name, work in run_work(config, plan, window, steps=steps).items()
     }
-    total = sum(parts.values(), Band(0.0, 0.0))
+    total = sum(phases.values(), Band(0.0, 0.0))
     power = profile.power
     return {
         "hours": total.times(1 / 3600)._asdict(),
         "joules": None if power is None else total.times(power.value)._asdict(),
-        "phases": {name: each.times(1 / 3600)._asdict() for name, each in parts.items()},
+        "phases": {name: time.times(1 / 3600)._asdict() for name, time in phases.items()},
     }
 
 
-def words(found: dict[str, Any], device: str) -> str:
-    """A forecast on one line."""
-    if found["hours"] is None:
+def line(expected: dict[str, Any], device: str) -> str:
+    """The forecast of a run on one line."""
+    if expected["hours"] is None:
         return f"{device}: unknown, as its profile lacks peak, clock or bandwidth"
-    joules = "" if found["joules"] is None else f", {spread(found['joules'], 1e3)} kJ"
-    return f"{device}, not measured: {duration(found['hours'])}{joules}"
+    joules = "" if expected["joules"] is None else f", {spread(expected['joules'], 1e3)} kJ"
+    return f"{device}, not measured: {duration(expected['hours'])}{joules}"
 
 
-def together(phases: dict[str, dict[str, float]], names: tuple[str, ...]) -> dict[str, float]:
-    """The sum of some phases."""
+def total_hours(phases: dict[str, dict[str, float]], names: tuple[str, ...]) -> dict[str, float]:
+    """The hours of the named phases together, {low, high}."""
     return {end: sum(phases[name][end] for name in names) for end in ("low", "high")}
 
 
-def libraries(profile: DeviceProfile | None, config: Config) -> dict[str, int]:
-    """The ledger's line of libraries, where a calibration has measured it; else nothing."""
+def calibrated_libraries(profile: DeviceProfile | None, config: Config) -> dict[str, int]:
+    """The ledger's line "libraries", if a calibration has measured it; else no line."""
     measured = profile.calibrated.get("libraries") if profile else None
-    return {} if measured is None else {"libraries": measured.bytes + SUITES.get(suite_of(config.run.env), 0)}
+    return (
+        {} if measured is None else {"libraries": measured.bytes + SUITE_LIBRARY_BYTES.get(suite_of(config.run.env), 0)}
+    )
 
 
 def spread(ends: dict[str, float], unit: float = 1.0) -> str:
-    """`low to high`, with two digits that count; one number where both are the same."""
+    """`low to high`, each with two significant digits; one number if both are the same."""
     return " to ".join(dict.fromkeys(_digits(ends[end] / unit) for end in ("low", "high")))
 
 
 def duration(hours: dict[str, float]) -> str:
     """`low to high` in the unit that suits the longer of them."""
-    unit, name = next(each for each in UNITS if hours["high"] < LONGEST * each[0] or each is UNITS[-1])
+    fitting = (unit for unit in TIME_UNITS if hours["high"] < LARGEST_NUMBER * unit[0])
+    unit, name = next(fitting, TIME_UNITS[-1])
     return f"{spread(hours, unit)} {name}"
 
 
 def so_far(config: Config, plan: Plan, window: tuple[int, ...], profile: DeviceProfile | None, steps: int) -> str:
-    """What so many steps would have taken on the device, to be shown beside progress; empty where nobody knows."""
-    found = forecast(config, plan, window, profile, steps)
-    if found["hours"] is None or profile is None:
+    """The time that so many steps would have taken on the device, to be shown beside progress; empty if not known."""
+    expected = forecast(config, plan, window, profile, steps)
+    if expected["hours"] is None or profile is None:
         return ""
-    return f"  {profile.name} {duration(found['hours'])} (forecast)"
+    return f"  {profile.name} {duration(expected['hours'])} (forecast)"
 
 
 def _digits(value: float) -> str:

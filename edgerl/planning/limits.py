@@ -15,7 +15,7 @@ LIMIT_NAMES = {"given": "--process-limit", "device": "--device", "cgroup": "the 
 
 
 def process_limit(config: Config) -> tuple[int | None, str]:
-    """What the process tree may hold, in bytes, and where that comes from: the smallest limit rules."""
+    """What the process tree may hold, in bytes (the smallest limit rules), and the name of that limit."""
     profile = load_device(config.run.device)
     limit, name = smallest(
         given=config.run.process_limit,
@@ -26,7 +26,10 @@ def process_limit(config: Config) -> tuple[int | None, str]:
 
 
 def check_size(plan: Plan, limit: int | None, source: str) -> None:
-    """Raise ConfigError where replay or networks alone are more than the machine, or the limit, can give now."""
+    """Raise ConfigError if replay or networks alone are larger than the machine's free memory or the limit.
+
+    `source`: the name of the limit.
+    """
     available = psutil.virtual_memory().available
     networks = plan.ledger["networks"] + plan.ledger["optimizer"]
     for name, nbytes in (("--budget", plan.budget), ("networks and optimizer", networks)):
@@ -40,12 +43,12 @@ def check_size(plan: Plan, limit: int | None, source: str) -> None:
             )
 
 
-def check_fit(plan: Plan, libraries: int, limit: int | None, source: str) -> None:
-    """Raise ConfigError, with the ledger, where the run as planned is more than the limit.
+def check_fit(plan: Plan, library_bytes: int, limit: int | None, source: str) -> None:
+    """Raise ConfigError, with the ledger, if the run as planned is larger than the limit.
 
-    `libraries`: bytes resident before networks and replay are made.
+    `library_bytes`: resident before networks and replay are made; `source`: the name of the limit.
     """
-    lines = plan.ledger | {"libraries": libraries}
+    lines = plan.ledger | {"libraries": library_bytes}
     needed = sum(lines.values())
     if limit is not None and needed > Watchdog.LEAVE * limit:
         parts = ", ".join(f"{name} {format_bytes(nbytes)}" for name, nbytes in lines.items())

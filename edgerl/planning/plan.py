@@ -1,4 +1,4 @@
-"""What fits a budget, before anything is trained: capacities, and the bytes of networks and optimizer. No torch."""
+"""What fits a budget, before anything is trained: rows, and the bytes of networks and optimizer. No torch."""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from edgerl.replay.representation import pixel_field
 from edgerl.replay.sampling import SAMPLERS
 from memory_budget import format_bytes
 
-# Bytes; measured: CPython 3.11, torch 2.13 CPU, ONNX Runtime 1.31, x86-64 Linux; what some suites add to it, and what a
-# second environment takes, as evaluations make one.
-LIBRARIES, SUITES = 318_000_000, {"dmc": 181_000_000, "gym": 20_000_000}
-EVALUATION, EVALUATIONS = 8_000_000, {"dmc": 75_000_000}
-# Bytes of an update, beside those of each row of its batch (agents/algorithms.py).
-SCRATCH = 8_000_000
-# Where an encoder's outputs are large a row takes a multiple of them instead: with IMPALA's 144 MB, and 522 MB of dmc.
-SCRATCH_OUTPUTS = 2.8
-# Of a run frozen from the start: a chunk on its way through the stem too, and what a row takes in the heads; measured:
-# 30 MB with Rainbow, 58 MB with CURL.
-SCRATCH_FROZEN, SCRATCH_FROZEN_ROW = 20_000_000, 400_000
+# Resident bytes with all libraries loaded, and what some suites add. Measured, as is what follows: CPython 3.11,
+# torch 2.13 CPU, ONNX Runtime 1.31, x86-64 Linux.
+LIBRARY_BYTES, SUITE_LIBRARY_BYTES = 318_000_000, {"dmc": 181_000_000, "gym": 20_000_000}
+# The second environment that evaluations make; in some suites it takes more.
+EVALUATION_BYTES, SUITE_EVALUATION_BYTES = 8_000_000, {"dmc": 75_000_000}
+# An update, besides the bytes of each row of its batch (agents/algorithms.py).
+SCRATCH_BYTES = 8_000_000
+# If an encoder's outputs are large, a row takes this multiple of them instead: 144 MB with IMPALA, 522 MB for dmc.
+SCRATCH_OUTPUT_COPIES = 2.8
+# Runs frozen at step 0 also need one encoding chunk, plus bytes per row in the heads: 30 MB with Rainbow, 58 with CURL.
+FROZEN_SCRATCH_BYTES, FROZEN_ROW_BYTES = 20_000_000, 400_000
 
 
 @dataclass(frozen=True)
@@ -38,105 +38,109 @@ class Plan:
 
     budget: int  # bytes, with "unbounded" worked out
     before: Store
-    after: Store  # pixels where they are kept
-    latents: Store  # as they would be stored
+    after: Store  # the same as `before` if pixels are kept
+    latents: Store  # as they are stored, or would be
     paper_initial: int
     paper_after_freeze: int
     ledger: dict[str, int]
     flops: flops.Flops
-    freezing: int  # bytes that the freeze takes for a while
-    evaluation: int  # and playing whole games
+    freeze_bytes: int  # that the freeze takes for a while
+    evaluation_bytes: int  # that playing whole games takes
 
 
-def make(config: Config, env: EnvSpec) -> Plan:
+def make_plan(config: Config, env: EnvSpec) -> Plan:
     """The plan of a run on such an environment.
 
-    Raises ConfigError where one batch and its n-step windows do not fit, naming the smallest budget, and where the
-    algorithm is not one for such actions.
+    Raises ConfigError, naming the smallest budget, if one batch and its n-step windows do not fit, and ConfigError if
+    the algorithm does not take such actions, the crop does not suit the frames, or latents are larger than frames.
     """
     run, replay = config.run, config.replay
     _check_actions(run.algo, env)
     _check_crop(config, env)
-    frames, latent = representation.pixels(env, replay), _latent(config, env)
-    views = replay.augmentations if replay.random_crop else 0
-
-    def pixels(budget: int) -> Store:
-        return capacity.pixels(env, replay.pixel_codec, replay.sampling, budget)
-
+    window, latent = representation.pixels(env, replay).shape, _latent_shape(config, env)
+    frame_bytes, views = prod(env.frame), replay.augmentations if replay.random_crop else 0
     budget = _unbounded(config, env) if run.budget == "unbounded" else run.budget
-    before, (asked, after) = (
-        pixels(budget),
-        (
-            capacity.latents(env, latent, dtype, replay.sampling, budget, views)
-            for dtype in (replay.latent_dtype, _latent_dtype(config))
-        ),
+    before = capacity.pixel_store(env, replay.pixel_codec, replay.sampling, budget)
+    asked, latents = (
+        capacity.latent_store(env, latent, dtype, replay.sampling, budget, views)
+        for dtype in (replay.latent_dtype, _latent_dtype(config))
     )
-    kept = _keeps_pixels(config, prod(env.frame), asked, after)
-    largest = max(replay.batches)
-    needed = (largest + replay.n_step + env.history) * (2 if before.varies else 1)
-    if before.rows < needed or (after.rows < needed and not kept):
-        least = bisect_left(range(2**48), needed, key=lambda bytes_: pixels(bytes_).rows)
-        raise ConfigError(
-            f"--budget: {format_bytes(budget)} holds {max(before.rows, 0)} rows; one batch of {largest} "
-            f"and its {replay.n_step}-step windows need {needed}: at least {least}B"
-        )
-    counts = flops.count(config, frames.shape, env.actions, keeps_pixels=kept)
-    parameters = _parameters(config, frames.shape, counts)
-    paper_initial = budget // prod(env.frame)
+    keeps_pixels = _keeps_pixels(config, frame_bytes, asked, latents)
+    after = before if keeps_pixels else latents
+    _check_rows(config, env, budget, before, after)
+    counts = flops.count(config, window, env.actions, keeps_pixels=keeps_pixels)
+    parameters = _parameters(config, window, counts)
+    paper_initial = budget // frame_bytes
     return Plan(
         budget=budget,
         before=before,
-        after=before if kept else after,
-        latents=after,
+        after=after,
+        latents=latents,
         paper_initial=paper_initial,
-        paper_after_freeze=paper_initial * prod(env.frame) // (4 * prod(latent) * max(1, views)),
+        paper_after_freeze=paper_initial * frame_bytes // (4 * prod(latent) * max(1, views)),
         ledger={
             "libraries": library_bytes(run.env),
             "networks": 4 * parameters.networks,  # float32
             "optimizer": 4 * parameters.moments,
             "replay": budget,
-            "scratch": _scratch(config, frames.shape, largest if kept else replay.batch_size),
+            "scratch": _scratch(config, window, max(replay.batches) if keeps_pixels else replay.batch_size),
         },
         flops=counts,
-        freezing=_freezing(config, frames.shape),
-        evaluation=EVALUATIONS.get(suite_of(run.env), EVALUATION),
+        freeze_bytes=_freeze_bytes(config, window),
+        evaluation_bytes=SUITE_EVALUATION_BYTES.get(suite_of(run.env), EVALUATION_BYTES),
     )
 
 
 def _unbounded(config: Config, env: EnvSpec) -> int:
     """Bytes of as many raw rows as the run has steps (the paper's upper bound)."""
-    steps = config.run.steps
-    return steps * row_dtype(pixel_field(env.frame), env.action).itemsize + SAMPLERS[
-        config.replay.sampling
-    ].index_bytes(steps)
+    steps, sampler = config.run.steps, SAMPLERS[config.replay.sampling]
+    return steps * row_dtype(pixel_field(env.frame), env.action).itemsize + sampler.index_bytes(steps)
+
+
+def _check_rows(config: Config, env: EnvSpec, budget: int, before: Store, after: Store) -> None:
+    """Raise ConfigError, naming the smallest budget, if one batch and its n-step windows do not fit."""
+    replay = config.replay
+    batch = max(replay.batches)
+    needed = (batch + replay.n_step + env.history) * (2 if before.varies else 1)
+    if min(before.rows, after.rows) >= needed:
+        return
+
+    def rows(nbytes: int) -> int:
+        return capacity.pixel_store(env, replay.pixel_codec, replay.sampling, nbytes).rows
+
+    smallest = bisect_left(range(2**48), needed, key=rows)
+    raise ConfigError(
+        f"--budget: {format_bytes(budget)} holds {max(before.rows, 0)} rows; one batch of {batch} "
+        f"and its {replay.n_step}-step windows need {needed}: at least {smallest}B"
+    )
 
 
 def _scratch(config: Config, window: tuple[int, ...], batch: int) -> int:
-    """Bytes that updates take for a while: by the batch, and by what a row of it leaves in the encoder, float32.
+    """Temporary bytes of an update: a constant, plus activations (float32) per row of its batch.
 
-    Where that is frozen from the start, in what lies right of the cut.
+    If the run is frozen at step 0, only the activations right of the cut.
     """
     layers = architectures.layers(config.agent.encoder, window)
     if config.run.freeze_at == 0:
         cut = [layer.name for layer in layers].index(config.agent.cut)
         trained = [prod(product.outputs) for layer in layers[cut + 1 :] for product in layer.products]
         activations = 4 * (prod(layers[cut].outputs) + sum(trained))
-        return SCRATCH_FROZEN + (SCRATCH_FROZEN_ROW + round(SCRATCH_OUTPUTS * activations)) * batch
+        return FROZEN_SCRATCH_BYTES + (FROZEN_ROW_BYTES + round(SCRATCH_OUTPUT_COPIES * activations)) * batch
     activations = 4 * (prod(window) + sum(architectures.outputs(config.agent.encoder, window)))
-    row = max(ALGORITHMS[config.run.algo].row_bytes, round(SCRATCH_OUTPUTS * activations))
-    return SCRATCH + row * batch
+    row = max(ALGORITHMS[config.run.algo].update_row_bytes, round(SCRATCH_OUTPUT_COPIES * activations))
+    return SCRATCH_BYTES + row * batch
 
 
 def _latent_dtype(config: Config) -> str:
-    """How latents are stored behind the freeze: too few rows then give uint8 no scales."""
+    """The dtype of latents after the freeze: float16 instead of uint8 if there are too few rows to fit scales to."""
     freeze_at, dtype = config.run.freeze_at, config.replay.latent_dtype
     return "float16" if dtype == "uint8" and freeze_at is not None and freeze_at < FEWEST else dtype
 
 
 def _keeps_pixels(config: Config, frame: int, asked: Store, latents: Store) -> bool:
-    """Whether frames stay behind the freeze, as far as that can be told beforehand; `freezing.chosen` decides.
+    """Whether frames stay after the freeze, as far as the plan can tell; the freeze itself decides.
 
-    `asked`: latents of the dtype that was asked for, `latents`: as they will be.
+    `asked`: latents of the dtype that was asked for; `latents`: of the dtype that they will have.
     """
     replay = config.replay
     if replay.store == "pixels":
@@ -153,8 +157,8 @@ def _keeps_pixels(config: Config, frame: int, asked: Store, latents: Store) -> b
 
 
 def library_bytes(env: str) -> int:
-    """Bytes resident with everything loaded that a run on this environment needs."""
-    return LIBRARIES + SUITES.get(suite_of(env), 0)
+    """Bytes resident with all libraries loaded that a run on this environment needs."""
+    return LIBRARY_BYTES + SUITE_LIBRARY_BYTES.get(suite_of(env), 0)
 
 
 def _check_actions(algo: str, env: EnvSpec) -> None:
@@ -176,8 +180,8 @@ def _check_crop(config: Config, env: EnvSpec) -> None:
         raise ConfigError("replay.random_crop = true needs replay.crop, the side of a crop")
 
 
-def _latent(config: Config, env: EnvSpec) -> tuple[int, ...]:
-    """A window's latents: [L], or [N, L] of tied encoders."""
+def _latent_shape(config: Config, env: EnvSpec) -> tuple[int, ...]:
+    """The shape of a window's latents: [L], or [N, L] if encoders are tied."""
     encoder, cut = config.agent.encoder, config.agent.cut
     shape = architectures.latent_shape(encoder, representation.pixels(env, config.replay).shape, cut)
     encoders = ALGORITHMS[config.run.algo].encoders
@@ -189,11 +193,11 @@ def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) ->
     return ALGORITHMS[config.run.algo].parameters(layers, counts.stem + counts.tail)
 
 
-def _freezing(config: Config, window: tuple[int, ...]) -> int:
-    """Bytes that encoding a chunk takes, and the stem's weights in ONNX Runtime: its file's, and its own copy."""
+def _freeze_bytes(config: Config, window: tuple[int, ...]) -> int:
+    """Bytes that encoding a chunk takes, plus two copies of the stem's weights: the file's and ONNX Runtime's."""
     encoder, layers = config.agent.encoder, architectures.layers(config.agent.encoder, window)
     stem = layers[: 1 + [layer.name for layer in layers].index(config.agent.cut)]
     weights = sum(layer.parameters for layer in stem)
-    if stem[-1].name == "fc":  # each of the N encoders has one of its own
+    if stem[-1].name == "fc":  # every encoder has its own
         weights += (ALGORITHMS[config.run.algo].encoders - 1) * stem[-1].parameters
     return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 2 * 4 * weights

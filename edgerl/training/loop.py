@@ -36,7 +36,7 @@ class TrainingLoop:
         run, state = self.parts.config.run, self.state
         self.account("at the start")
         while True:
-            if self.evaluation_due and self.room(self.parts.plan.evaluation):
+            if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
                 with self.surviving():
                     self.evaluate()
             self.keep_snapshot()
@@ -45,7 +45,7 @@ class TrainingLoop:
             if state.step == 0 or due(state.step, run.checkpoint_every, done=False):
                 self.save(needed=state.step == 0)
             if self.freeze_due:
-                if not self.room(self.parts.plan.freezing):
+                if not self.room(self.parts.plan.freeze_bytes):
                     continue
                 self.freeze()
             with state.stopwatch.step(state.step, self.parts.config.replay.learn_start, state.frozen_at):

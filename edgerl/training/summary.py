@@ -177,7 +177,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ),
     ]
     if summary["forecast"]["hours"] is not None:
-        lines.append(("forecast", forecast.words(summary["forecast"], summary["device"])))
+        lines.append(("forecast", forecast.line(summary["forecast"], summary["device"])))
     if summary["returns"]:
         last = summary["returns"][-1]
         lines.append(

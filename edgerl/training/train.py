@@ -54,7 +54,7 @@ def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[s
     seeds = np.random.SeedSequence(run.seed).spawn(3)
     env_rng, replay_rng, agent_rng = (np.random.default_rng(seed) for seed in seeds)
     env = make_env(config, env_rng, training=True)
-    planned = plan.make(config, env.spec)
+    planned = plan.make_plan(config, env.spec)
     limit, source = limits.process_limit(config)
     limits.check_size(planned, limit, source)
     saved = _newest(config, folder) if resume else None
@@ -85,7 +85,7 @@ def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[s
                 reporter.say(f"--ort-provider: {passed}")
             if profile is not None:
                 expected = forecast.forecast(config, planned, pixels.shape, profile)
-                reporter.say(f"forecast {forecast.words(expected, profile.name)}")
+                reporter.say(f"forecast {forecast.line(expected, profile.name)}")
             parts = Parts(
                 config=config,
                 env=env,
@@ -175,7 +175,8 @@ def introduction(config: Config, plan: Plan, limit: int | None, source: str, fol
     if run.freeze_at is not None:
         what = _rows(plan.after)
         if plan.after.stores == "pixels":
-            what = f"frozen, still pixels: {plan.latents.rows:,} rows of latents would be {plan.latents.row:,} B each"
+            latents = plan.latents
+            what = f"frozen, still pixels: {latents.rows:,} rows of latents would be {latents.row_bytes:,} B each"
         rows += f", from step {run.freeze_at:,} {what}"
     if run.freeze_at == 0:
         rows = f"{_rows(plan.after)}, frozen from the start"
@@ -194,5 +195,5 @@ def introduction(config: Config, plan: Plan, limit: int | None, source: str, fol
 def _rows(store: Store) -> str:
     what = store.stores if store.codec in ("raw", "float32") else f"{store.stores}, {store.codec}"
     if store.varies:
-        return f"{store.rows:,} rows or more, each of {store.row:,} B or less ({what})"
-    return f"{store.rows:,} rows of {store.row:,} B ({what})"
+        return f"{store.rows:,} rows or more, each of {store.row_bytes:,} B or less ({what})"
+    return f"{store.rows:,} rows of {store.row_bytes:,} B ({what})"

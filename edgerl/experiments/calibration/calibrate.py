@@ -29,7 +29,7 @@ from edgerl.envs.base import Environment, EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import EnvError
 from edgerl.planning import plan, workload
-from edgerl.planning.workload import Unit
+from edgerl.planning.workload import StepWork
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.runs import versions
@@ -52,7 +52,7 @@ MOST, FEWEST = 200, 4  # how often anything is timed; of training steps, pairs a
 class Timed:
     """Seconds of a training step's parts, before the freeze and after it, beside the counts of each."""
 
-    units: tuple[Unit, Unit]
+    units: tuple[StepWork, StepWork]
     update: tuple[float, float]
     act: tuple[float, float]
     encode: float  # a frame, after the freeze
@@ -77,7 +77,7 @@ def measure(title: str, threads: int, folder: Path, say: Callable[[str], None]) 
         spec = suites.describe(env)
         acting = {"random_steps": 0} if spec.continuous else {}  # so that every act is the network's
         config = edgerl.configure(env=env, algo=algo, budget=BUDGET, threads=threads, freeze_at="never", **acting)
-        needed = sum(plan.make(config, spec).ledger.values())
+        needed = sum(plan.make_plan(config, spec).ledger.values())
         if needed > psutil.virtual_memory().available:
             say(f"not measured: {algo}, which needs {format_bytes(needed)}")
             continue
@@ -175,7 +175,7 @@ def training(config: Config, spec: EnvSpec) -> Timed:
     """
     keep_blocks(train.SCRATCH_BLOCK)  # once more: the freeze of the algorithm before has undone it
     rng, pixels = np.random.default_rng(0), representation.pixels(spec, config.replay)
-    env, planned = make_env(config, rng, training=True), plan.make(config, spec)
+    env, planned = make_env(config, rng, training=True), plan.make_plan(config, spec)
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(0))
     replay = make_replay(config, spec, planned.budget, pixels, rng)
     frames = rng.integers(0, 256, (8, *spec.frame), np.uint8)
@@ -190,7 +190,7 @@ def training(config: Config, spec: EnvSpec) -> Timed:
         freeze(agent, replay, pixels=pixels, window=env.window, folder=Path(folder), settings=settings)
         after = medians(step, SECONDS[True])
     return Timed(
-        workload.units(config, planned, pixels.shape),
+        workload.step_work(config, planned, pixels.shape),
         update=(before[3], after[3]),
         act=(before[1], after[1]),
         encode=after[0],

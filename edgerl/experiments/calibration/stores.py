@@ -39,7 +39,7 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
     """
     keep_blocks(train.SCRATCH_BLOCK)  # as a run does
     env = make_env(config, np.random.default_rng(config.run.seed), training=True)
-    taken, (budget, rng) = steps(env, STEPS), (plan.make(config, spec).budget, np.random.default_rng(0))
+    taken, (budget, rng) = steps(env, STEPS), (plan.make_plan(config, spec).budget, np.random.default_rng(0))
     raw = representation.pixels(spec, replace(config.replay, pixel_codec="raw"))
     agent = make_agent(config, raw.shape, spec.actions, np.random.default_rng(0))
     with tempfile.TemporaryDirectory() as folder:

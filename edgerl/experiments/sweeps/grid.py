@@ -119,7 +119,7 @@ def _planned(config: Config, describe: Callable[..., EnvSpec], local: bool) -> i
     """Bytes that a cell's process is planned to hold; raises ConfigError where this machine or a limit is too small."""
     run = config.run
     spec = describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
-    planned = plan.make(config, spec)
+    planned = plan.make_plan(config, spec)
     if local:
         limits.check_size(planned, *limits.process_limit(config))
     return sum(planned.ledger.values())
