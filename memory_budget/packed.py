@@ -16,7 +16,8 @@ import numpy as np
 
 from memory_budget import frames
 from memory_budget.budget import fit_rows
-from memory_budget.ring import Array, Dtype, IndexBytes, Ring, arena_of, reverse
+from memory_budget.ring import Ring, arena_of, reverse
+from memory_budget.rows import Array, Convert, Dtype, IndexBytes
 
 GROUP = 16  # rows a key frame: 32 would save 8% of Qbert's bytes and evict twice as coarsely
 REVERSED = 2**16  # bytes turned around at a time
@@ -24,29 +25,30 @@ BLOCK = 64  # heads that the table grows by: the sampler sums priorities 64 at a
 
 
 class Layout(NamedTuple):
-    """Of a packed ring: a head's dtype, how many rows there can be at most, and where payloads end."""
+    """A packed ring's layout: a head's dtype, how many rows there can be at most, and where payloads end."""
 
     head: Dtype
-    most: int
+    max_rows: int
     end: int
 
 
 def layout(budget: int, columns: list[tuple[str, Any, tuple[int, ...]]], frame: int, index_bytes: IndexBytes) -> Layout:
-    """How `budget` bytes are laid out for rows of `columns` and frames of so many bytes."""
+    """How `budget` bytes are laid out for rows of `columns` and frames of `frame` bytes."""
     start = np.uint32 if budget < 2**32 else np.uint64
     length = np.uint16 if frame < 2**16 else np.uint32
     head = np.dtype([*columns, ("start", start), ("length", length)])
-    most = budget // (head.itemsize + frames.smallest(frame)) // BLOCK * BLOCK
-    return Layout(head, most, (budget - index_bytes(most)) // 8 * 8)
+    max_rows = budget // (head.itemsize + frames.smallest(frame)) // BLOCK * BLOCK
+    return Layout(head, max_rows, (budget - index_bytes(max_rows)) // 8 * 8)
 
 
 class PackedRing:
-    """Rows of `columns` and a compressed uint8 frame each, in exactly `budget` bytes.
+    """`Rows` of `columns` and one compressed uint8 frame a row, in exactly `budget` bytes.
 
-    A payload as long as a frame is that frame. Attributes: `rows`, the heads, a structured array by slot; `obs`, which
-    decodes frames, indexed by slots; `index`, `index_bytes(most)` bytes (uint8) for `most` rows, more than can ever be;
-    `head`, the number of the next row, and `oldest`: numbers from it to `head - 1` are present.
+    A payload as long as a frame is that frame. `rows`: the heads; `obs`: decodes frames; `index`: for more rows than
+    there can ever be.
     """
+
+    leaves_in_rows = True
 
     def __init__(
         self,
@@ -56,12 +58,12 @@ class PackedRing:
         index_bytes: IndexBytes,
     ) -> None:
         self.frame, self.nbytes = frame, prod(frame)
-        head, self.most, self.end = layout(budget, columns, self.nbytes, index_bytes)
+        head, self.max_rows, self.end = layout(budget, columns, self.nbytes, index_bytes)
         if self.end < 2 * BLOCK * head.itemsize + 2 * GROUP * self.nbytes:
             raise ValueError(f"{budget} bytes are not sure to hold two groups of {GROUP} frames")
         self.arena = arena_of(budget)
-        self.rows: Array = self.arena[: self.most * head.itemsize].view(head)
-        self.index: Array = self.arena[self.end : self.end + index_bytes(self.most)]
+        self.rows: Array = self.arena[: self.max_rows * head.itemsize].view(head)
+        self.index: Array = self.arena[self.end : self.end + index_bytes(self.max_rows)]
         self.obs = Frames(self)
         self.head = self.oldest = 0
         self.lap = self.previous = 0  # the first row's number of the lap under way, and of the one before
@@ -90,6 +92,11 @@ class PackedRing:
         return self.size * self.rows.itemsize + int(self.rows["length"][slots].sum())
 
     @property
+    def bytes_per_row(self) -> int:
+        """The mean of the rows present, heads and payloads; 0 if there are none."""
+        return round(self.used / max(1, self.size))
+
+    @property
     def capacity(self) -> int:
         """Rows that fit if they go on taking as many bytes as those present; what is present if that is more."""
         if not self.size:
@@ -99,13 +106,23 @@ class PackedRing:
     def slots(self, numbers: Array) -> Array:
         """Where rows lie; for numbers below the oldest its slot."""
         numbers = np.maximum(numbers, self.oldest)
-        found: Array = numbers - np.where(numbers >= self.lap, self.lap, self.previous)
-        return found
+        slots: Array = numbers - np.where(numbers >= self.lap, self.lap, self.previous)
+        return slots
 
     def numbers(self, slots: Array) -> Array:
-        """Of which number the row in each slot is; below `oldest` where there is none."""
-        found: Array = slots + np.where(slots < self.head - self.lap, self.lap, self.previous)
-        return found
+        """The row number in each slot; below `oldest` if the slot is empty."""
+        numbers: Array = slots + np.where(slots < self.head - self.lap, self.lap, self.previous)
+        return numbers
+
+    @property
+    def newer_first(self) -> int:
+        """0: `transcode` converts rows in the order of time."""
+        return 0
+
+    def by_age(self, values: Array) -> Array:
+        """The values of the rows present, oldest first (a copy), from `values` by slot."""
+        ordered: Array = values[self.slots(np.arange(self.oldest, self.head))]
+        return ordered
 
     def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> int:
         """Store a row; returns its slot.
@@ -141,7 +158,7 @@ class PackedRing:
         if self.oldest < self.lap:
             return True  # below the oldest payload, in a slot of the lap before
         table = -(-(slot + 1) // BLOCK) * BLOCK
-        if table > self.most or table * self.rows.itemsize > start:
+        if table > self.max_rows or table * self.rows.itemsize > start:
             return False
         if table > self.table:
             self.rows[self.table : table] = np.zeros((), self.rows.dtype)
@@ -181,16 +198,14 @@ class PackedRing:
         return {"rows": self.rows[: self.table], "frames": self.arena[self.end - values["frames"] : self.end]}
 
     def room(self, row: Dtype, index_bytes: IndexBytes) -> int:
-        """How many of the newest rows `unpack` would keep."""
+        """How many of the newest rows `transcode` would keep."""
         capacity = fit_rows(self.arena.nbytes, row.itemsize, index_bytes)
         numbers = np.arange(max(self.oldest, self.head - capacity), self.head)
         length = self.rows["length"][self.slots(numbers)].astype(np.int64)
         places = self.end - np.append(length[::-1].cumsum()[::-1], 0)
         return len(numbers) - max(0, int((np.arange(len(numbers) + 1) - places // row.itemsize).max()))
 
-    def unpack(
-        self, row: Dtype, index_bytes: IndexBytes, convert: Callable[[Array, Array], Array], chunk: int
-    ) -> tuple[Ring, int]:
+    def transcode(self, row: Dtype, index_bytes: IndexBytes, convert: Convert, chunk: int) -> tuple[Ring, int]:
         """Rewrite the rows as dtype `row` into a ring of fixed rows over the same arena; this one is of no use then.
 
         `convert` receives heads [b] and frames [b, *frame] in the order of time, at most `chunk` at once, and returns

@@ -13,19 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from memory_budget.budget import fit_rows
-
-Array = npt.NDArray[Any]
-Dtype = np.dtype[Any]
-IndexBytes = Callable[[int], int]
+from memory_budget.rows import Array, Convert, Dtype, IndexBytes
 
 
 def padded(fields: list[tuple[str, Any, tuple[int, ...]]]) -> Dtype:
     """A structured dtype of these (name, type, shape) fields, its size rounded up to 8 bytes."""
     formats = [np.dtype((kind, shape)) for _, kind, shape in fields]
-    ends = np.cumsum([each.itemsize for each in formats])
+    ends = np.cumsum([kind.itemsize for kind in formats])
     return np.dtype(
         {
             "names": [name for name, _, _ in fields],
@@ -37,12 +33,12 @@ def padded(fields: list[tuple[str, Any, tuple[int, ...]]]) -> Dtype:
 
 
 class Ring:
-    """A ring of rows in exactly `budget` bytes, whose row dtype can change in place.
+    """`Rows` of one dtype with a field "obs", in exactly `budget` bytes; the dtype can change in place.
 
-    Attributes: `rows`, a structured array [capacity] over the arena's front; `index`, the `index_bytes(capacity)`
-    bytes at its back (uint8); `head`, the number of the next row; `size`, how many rows are present; numbers
-    `oldest` to `head - 1` are present.
+    `rows`: a structured array [capacity] over the arena's front; `index`: `index_bytes(capacity)` bytes at its back.
     """
+
+    leaves_in_rows = False
 
     def __init__(self, budget: int, row: Dtype, index_bytes: IndexBytes, arena: Array | None = None) -> None:
         self.arena = arena_of(budget) if arena is None else arena
@@ -62,6 +58,16 @@ class Ring:
         return self.head - self.size
 
     @property
+    def max_rows(self) -> int:
+        """The capacity."""
+        return self.capacity
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Bytes of a row, the index aside."""
+        return self.rows.itemsize
+
+    @property
     def wrapped(self) -> bool:
         """Whether rows have been overwritten."""
         return self.head > self.capacity
@@ -78,13 +84,22 @@ class Ring:
 
     def slots(self, numbers: Array) -> Array:
         """Where the rows of these numbers lie."""
-        found: Array = numbers % self.capacity
-        return found
+        slots: Array = numbers % self.capacity
+        return slots
 
     def numbers(self, slots: Array) -> Array:
         """The number of the row in each slot: the only one in [oldest, oldest + capacity) that lies there."""
-        found: Array = self.oldest + (slots - self.oldest) % self.capacity
-        return found
+        numbers: Array = self.oldest + (slots - self.oldest) % self.capacity
+        return numbers
+
+    @property
+    def newer_first(self) -> int:
+        """How many rows `transcode` converts before the oldest one, as it goes by slot; they are the newest."""
+        return self.head % self.capacity if self.wrapped else 0
+
+    def by_age(self, values: Array) -> Array:
+        """The values of the rows present, oldest first (a copy), from `values` by slot."""
+        return np.roll(values[: self.size], -self.newer_first)
 
     def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> int:
         """Store a row, over the oldest where the ring is full; returns its slot. No other row is ever `evicted`."""
@@ -110,28 +125,30 @@ class Ring:
         self.size = min(self.size + 1, self.capacity)
         return slot
 
-    def transcode(
-        self, row: Dtype, convert: Callable[[Array], Array], chunk: int, index_bytes: IndexBytes | None = None
-    ) -> None:
-        """Rewrite every row as dtype `row`, in place, `chunk` rows at a time; the capacity grows to what then fits.
+    def room(self, row: Dtype, index_bytes: IndexBytes) -> int:
+        """How many of the newest rows there is room for as dtype `row`."""
+        return min(self.size, fit_rows(self.arena.nbytes, row.itemsize, index_bytes))
 
-        `index_bytes`: of the index from now on, if it is another.
+    def transcode(self, row: Dtype, index_bytes: IndexBytes, convert: Convert, chunk: int) -> tuple["Ring", int]:
+        """Rewrite every row as dtype `row`, in place, `chunk` rows at a time; the capacity grows to what then fits.
 
         `convert` receives copies of the old rows in slot order and returns the new ones. New row i ends before old
         row i+1 begins, so walking forward never overwrites a row that is still to be read. Afterwards the oldest row
-        is number 0 in slot 0, and `index` lies elsewhere, holding nothing of use.
-        Raises ValueError where a new row is larger than an old one.
+        is number 0 in slot 0, and `index` lies elsewhere, holding nothing of use. Returns this ring, and 0: no row is
+        dropped. Raises ValueError if a new row is larger than an old one.
         """
-        old, turn = self.rows, self.head % self.capacity if self.wrapped else 0
+        old, turn = self.rows, self.newer_first
         if row.itemsize > old.dtype.itemsize:
             raise ValueError(f"a row of {row.itemsize} bytes does not fit in place of one of {old.dtype.itemsize}")
-        self.index_bytes = index_bytes or self.index_bytes
+        self.index_bytes = index_bytes
         self._lay(row)
         for start in range(0, self.size, chunk):
             stop = min(start + chunk, self.size)
-            self.rows[start:stop] = convert(old[start:stop].copy())
+            block = old[start:stop].copy()
+            self.rows[start:stop] = convert(block, block["obs"])
         rotate(self.rows[: self.size], turn, chunk)
         self.head = self.size
+        return self, 0
 
 
 def arena_of(nbytes: int) -> Array:

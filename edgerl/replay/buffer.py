@@ -12,9 +12,9 @@ import numpy as np
 from edgerl.replay.representation import CHUNK, Field, Representation
 from edgerl.replay.sampling import SAMPLERS, Sampler
 from edgerl.types import Array, Batch
-from memory_budget import fit_rows
 from memory_budget.packed import PackedRing
 from memory_budget.ring import Ring, padded
+from memory_budget.rows import IndexBytes, Rows
 
 FIRST, TERMINAL, LAST = 1, 2, 4  # flags: starts an episode; terminated after it; only the truncated end's observation
 
@@ -47,16 +47,14 @@ class Replay:
         self.representation, self.action = representation, action
         self.n_step, self.gamma, self.sampling = n_step, gamma, sampling
         kind = SAMPLERS[sampling]
-        self.ring: Ring | PackedRing
-        self.sampler: Sampler
+        self.ring: Rows
         if representation.codec == "lz4":
             columns = [*kind.leaf, *step_columns(action)]
-            self.ring = packed = PackedRing(budget, columns, representation.field[2], kind.upper_bytes)
-            leaves = packed.rows["priority"] if kind.leaf else None
-            self.sampler = kind(packed.index, packed.most, omega, rng, leaves)
+            self.ring = PackedRing(budget, columns, representation.field[2], kind.upper_bytes)
         else:
             self.ring = Ring(budget, row_dtype(representation.field, action), kind.index_bytes)
-            self.sampler = kind(self.ring.index, self.ring.capacity, omega, rng)
+        leaves = self.ring.rows["priority"] if kind.leaf and self.ring.leaves_in_rows else None
+        self.sampler: Sampler = kind(self.ring.index, self.ring.max_rows, omega, rng, leaves)
         self._starting = True  # the next row is its episode's first
         self._floor = 0  # rows below this number lost part of their history to the ring before a transcode
 
@@ -69,19 +67,15 @@ class Replay:
 
     @property
     def bytes_per_row(self) -> int:
-        """Bytes of a row, the index aside; the mean of those present where they vary."""
-        ring = self.ring
-        return ring.rows.itemsize if isinstance(ring, Ring) else round(ring.used / max(1, ring.size))
+        """Bytes of a row, the index aside; the mean of the rows present if their size varies."""
+        return self.ring.bytes_per_row
 
     def room_for(self, representation: Representation) -> int:
         """How many of the newest rows `transcode` to this representation could keep."""
-        row, index_bytes = self._layout(representation)
-        if isinstance(self.ring, PackedRing):
-            return self.ring.room(row, index_bytes)
-        return fit_rows(self.ring.arena.nbytes, row.itemsize, index_bytes)
+        return self.ring.room(*self._layout(representation))
 
-    def _layout(self, representation: Representation) -> tuple[np.dtype[Any], Callable[[int], int]]:
-        """Of a representation whose rows are all alike a row, and the bytes beside so many: sampler and scales."""
+    def _layout(self, representation: Representation) -> tuple[np.dtype[Any], IndexBytes]:
+        """The row dtype of this representation, and the bytes that sampler and scales take for n rows."""
         kind, scales = SAMPLERS[self.sampling], representation.scales
         beside = scales.table.nbytes if scales else 0
         return row_dtype(representation.field, self.action), lambda rows: kind.index_bytes(rows) + beside
@@ -170,12 +164,12 @@ class Replay:
 
     def _beside(self) -> dict[str, Array]:
         """What lies beside the rows: their priorities, if not among them, and the scales."""
-        found: dict[str, Array] = {}
-        if isinstance(self.ring, Ring):
-            found["priorities"] = self.sampler.priorities()[: self.ring.size]
+        arrays: dict[str, Array] = {}
+        if not self.ring.leaves_in_rows:
+            arrays["priorities"] = self.sampler.priorities()[: self.ring.size]
         if self.representation.scales is not None:
-            found["scales"] = self.representation.scales.table
-        return found
+            arrays["scales"] = self.representation.scales.table
+        return arrays
 
     def restore(self, values: dict[str, Any], read: Callable[[str, Array], None]) -> None:
         """Take over what `state` gave; `read` fills an array of the arena from the saved one of that name."""
@@ -197,23 +191,20 @@ class Replay:
         if representation.codec == self.representation.codec:
             self.representation = representation
             return 0
-        ring, history, dropped, scales = self.ring, self.representation.history, 0, representation.scales
-        (row, index_bytes), priorities = self._layout(representation), self.sampler.priorities()
-        chunk, wrapped = max(1, CHUNK // representation.views), ring.wrapped
+        ring, history, scales = self.ring, self.representation.history, representation.scales
+        row, index_bytes = self._layout(representation)
         convert = _Conversion(self.representation, representation, row, progress)
-        if isinstance(ring, PackedRing):
-            if len(priorities):
-                priorities = priorities[ring.slots(np.arange(ring.oldest, ring.head))]
-            self.ring, dropped = ring.unpack(row, index_bytes, convert, chunk)
-            priorities = priorities[dropped:]
-        else:
-            turn = ring.head % ring.capacity if wrapped else 0
-            convert.begin(ring.rows[np.arange(-(history - 1), 0) % ring.capacity], oldest=turn)
-            priorities = np.roll(priorities[: ring.size], -turn)
-            ring.transcode(row, lambda block: convert(block, block["obs"]), chunk, index_bytes)
+        if ring.newer_first:
+            first = ring.head - ring.newer_first  # the number of the first row to be converted
+            before = ring.slots(np.arange(first - (history - 1), first))
+            convert.begin(ring.rows["flags"][before], ring.obs[before], ring.newer_first)
+        priorities, wrapped = self.sampler.priorities(), ring.wrapped
+        if len(priorities):
+            priorities = ring.by_age(priorities)
+        self.ring, dropped = ring.transcode(row, index_bytes, convert, max(1, CHUNK // representation.views))
         if wrapped or dropped:
             self._floor = history - 1
-        self.sampler.place(self.ring.index, self.ring.capacity, priorities)
+        self.sampler.place(self.ring.index, self.ring.max_rows, priorities[dropped:])
         if scales:
             scales.move(self.ring.index[-scales.table.nbytes :])
         self.representation = representation
@@ -231,9 +222,9 @@ class _Conversion:
         self.first, self.frames = np.zeros(before, bool), np.zeros((before, *old.field[2]), old.field[1])
         self.done, self.oldest = 0, 0
 
-    def begin(self, before: Array, oldest: int) -> None:
-        """The rows `before` the first block; `oldest`: how many blocks' rows on the oldest one comes."""
-        self.first, self.frames, self.oldest = (before["flags"] & FIRST) != 0, before["obs"].copy(), oldest
+    def begin(self, flags: Array, frames: Array, oldest: int) -> None:
+        """`flags`, `frames`: the rows preceding the first block; `oldest`: the oldest row's offset from the first."""
+        self.first, self.frames, self.oldest = (flags & FIRST) != 0, frames, oldest
 
     def __call__(self, block: Array, frames: Array) -> Array:
         """The new rows of a block whose frames are [b, *frame]."""
@@ -243,13 +234,13 @@ class _Conversion:
         if 0 <= ahead < len(block):  # what lies before the oldest row is newer
             first[history - 1 + ahead] = True
         slots = np.arange(len(block))[:, None] + np.arange(history)
-        found = np.zeros(len(block), self.row)
+        rows = np.zeros(len(block), self.row)
         for name in ("reward", "action", "flags"):
-            found[name] = block[name]
-        found["obs"] = self.new.convert(self.old.read(frames, slots, _present(first[slots])))
+            rows[name] = block[name]
+        rows["obs"] = self.new.convert(self.old.read(frames, slots, _present(first[slots])))
         self.first, self.frames, self.done = first[len(block) :], frames[len(block) :], self.done + len(block)
         self.progress(self.done)
-        return found
+        return rows
 
 
 def _present(first: Array) -> Array:

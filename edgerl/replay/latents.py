@@ -6,8 +6,9 @@ import numpy as np
 
 from edgerl.replay import crops
 from edgerl.replay.quantization import Scales
-from edgerl.replay.representation import Encode, Field, Pixels, Stored
+from edgerl.replay.representation import Encode, Field, Pixels
 from edgerl.types import Array
+from memory_budget.rows import Stored
 
 HALF_MOST = float(np.finfo(np.float16).max)
 

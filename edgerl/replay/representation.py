@@ -16,6 +16,7 @@ from edgerl.envs.base import EnvSpec
 from edgerl.replay import crops
 from edgerl.replay.quantization import Scales
 from edgerl.types import Array
+from memory_budget.rows import Stored
 
 Field = tuple[str, Any, tuple[int, ...]]
 # Windows encoded at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256. And the bytes that it
@@ -37,12 +38,6 @@ def nbytes(field: Field) -> int:
 def chunk(encoder: str, window: tuple[int, ...]) -> int:
     """How many windows of this shape the encoder's stem is given at a time."""
     return max(1, min(CHUNK, CHUNK_BYTES // architectures.encoding_bytes(encoder, window)))
-
-
-class Stored(Protocol):
-    """What rows hold, by slot: an array [slots, ...], or what reads like one."""
-
-    def __getitem__(self, slots: Any) -> Array: ...
 
 
 class Representation(Protocol):
