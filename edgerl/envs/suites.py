@@ -42,14 +42,18 @@ def canonical_name(name: str) -> str:
 
 
 def _custom(name: str, rng: np.random.Generator) -> Environment:
-    """The environment that `module:callable` makes, called with its Generator; raises EnvError where it does not."""
+    """The environment that `module:callable` makes, called with its Generator; raises EnvError if it makes none."""
     try:
         made: Environment = plugins.load(name)(rng)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise EnvError(f"--env: {name!r} cannot be loaded: {error}") from None
-    missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]
+        missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]
+    except (Exception, SystemExit) as error:  # a user's module and callable may raise anything
+        from edgerl.envs.simulator import reason
+
+        raise EnvError(f"--env: {name!r} cannot be loaded: {reason(error)}") from error
     if missing:
-        raise EnvError(f"--env: what {name!r} makes lacks {', '.join(missing)}")
+        raise EnvError(f"--env: {name!r} is no environment: it has no {', '.join(missing)}")
+    if not isinstance(made.spec, EnvSpec):
+        raise EnvError(f"--env: {name!r} is no environment: its spec is a {type(made.spec).__name__}, not an EnvSpec")
     if hasattr(made, "state") and hasattr(made, "restore"):
         return made
     from edgerl.envs.resumable import Resumable
