@@ -102,7 +102,7 @@ class Ring:
         return np.roll(values[: self.size], -self.newer_first)
 
     def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> int:
-        """Store a row, over the oldest where the ring is full; returns its slot. No other row is ever `evicted`."""
+        """Store a row, over the oldest if the ring is full; returns its slot. `evicted` is never called."""
         slot = self.advance()
         for name, value in columns.items():
             self.rows[name][slot] = value
@@ -119,7 +119,7 @@ class Ring:
         return self.state()[0]
 
     def advance(self) -> int:
-        """Make room for one row, over the oldest where the ring is full; returns its slot."""
+        """Make room for one row, over the oldest if the ring is full; returns its slot."""
         slot = self.head % self.capacity
         self.head += 1
         self.size = min(self.size + 1, self.capacity)
@@ -152,10 +152,10 @@ class Ring:
 
 
 def arena_of(nbytes: int) -> Array:
-    """A mapping of its own, so that malloc's habits neither add to it nor keep it; every page is touched here."""
+    """`nbytes` bytes mapped outside malloc, which would add to them or keep them; every page is touched here."""
     mapping = mmap.mmap(-1, nbytes)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel without huge pages: only slower
+        with contextlib.suppress(OSError):  # a kernel without huge pages is only slower
             mapping.madvise(mmap.MADV_HUGEPAGE)
     arena = np.frombuffer(mapping, np.uint8)
     arena.fill(0)
@@ -170,7 +170,7 @@ def rotate(rows: Array, turn: int, chunk: int) -> None:
 
 
 def reverse(rows: Array, chunk: int) -> None:
-    """Turn rows around, in place, `chunk` at a time from both ends."""
+    """Reverse the order of rows, in place, `chunk` at a time from both ends."""
     half = len(rows) // 2
     for start in range(0, half, chunk):
         stop = min(start + chunk, half)
