@@ -1,4 +1,4 @@
-"""What the ring's rows mean: episodes, stacked windows, n-step returns; and the move from pixels to latents.
+"""The meaning of the ring's rows: episodes, stacked windows, n-step returns; and the move from pixels to latents.
 
 Row t holds (o_t, a_t, r_{t+1}, whether the episode terminated there); o_{t+1} is read from the next row. An episode
 that is truncated adds one row with its last observation only. Every array here is a view into the ring's arena.
@@ -16,11 +16,12 @@ from memory_budget.packed import PackedRing
 from memory_budget.ring import Ring, padded
 from memory_budget.rows import IndexBytes, Rows
 
-FIRST, TERMINAL, LAST = 1, 2, 4  # flags: starts an episode; terminated after it; only the truncated end's observation
+# Flags of a row: an episode starts here; it terminated after this step; only the last observation of a truncated one.
+FIRST, TERMINAL, LAST = 1, 2, 4
 
 
 def step_columns(action: np.dtype[Any]) -> list[Field]:
-    """What is stored of a step beside its observation."""
+    """The columns of a step beside its observation."""
     return [("reward", np.float32, ()), ("action", action.base, action.shape), ("flags", np.uint8, ())]
 
 
@@ -56,7 +57,7 @@ class Replay:
         leaves = self.ring.rows["priority"] if kind.leaf and self.ring.leaves_in_rows else None
         self.sampler: Sampler = kind(self.ring.index, self.ring.max_rows, omega, rng, leaves)
         self._starting = True  # the next row is its episode's first
-        self._floor = 0  # rows below this number lost part of their history to the ring before a transcode
+        self._floor = 0  # rows below this number lost part of their history before a transcode
 
     def __len__(self) -> int:
         return self.ring.size
@@ -81,7 +82,7 @@ class Replay:
         return row_dtype(representation.field, self.action), lambda rows: kind.index_bytes(rows) + beside
 
     def append(self, stored: Array, action: Array | int, reward: float, *, terminated: bool) -> None:
-        """Store one step: what `representation.observe` gave to store, and what acting on it brought."""
+        """Store one step: what `representation.observe` gave to store, the action, and the reward that followed."""
         flags = FIRST * self._starting | TERMINAL * terminated
         self._write(stored, action, reward, flags)
         self._starting = terminated
@@ -97,7 +98,7 @@ class Replay:
 
     @property
     def startable(self) -> tuple[int, int]:
-        """Row numbers [from, to) that can start a window: whole stack behind, n steps ahead, by age alone."""
+        """Row numbers [from, to) that can start a window, by age alone: with a whole stack and n steps ahead."""
         ring = self.ring
         behind = ring.oldest + (self.representation.history - 1 if ring.wrapped else 0)
         return max(behind, self._floor), ring.head - self.n_step
@@ -105,7 +106,7 @@ class Replay:
     def sample(self, count: int, beta: float) -> Batch:
         """A batch of `count` n-step windows, with importance weights at exponent `beta`.
 
-        Raises RuntimeError where the replay holds no window yet.
+        Raises RuntimeError if the replay holds no window yet.
         """
         ring = self.ring
         low, high = self.startable
@@ -129,7 +130,7 @@ class Replay:
         return Batch(both[:count], self.ring.rows["action"][slots], returns, discount, both[count:], weight, slots)
 
     def prioritize(self, slots: Array, losses: Array) -> None:
-        """Set the priorities of a batch's `index` from its losses, both [B]."""
+        """Set the priorities of these slots (a batch's `index`) from their losses, both [B]."""
         self.sampler.update(slots, losses)
 
     def _look_ahead(self, numbers: Array) -> tuple[Array, Array, Array]:
@@ -163,7 +164,7 @@ class Replay:
         }
 
     def _beside(self) -> dict[str, Array]:
-        """What lies beside the rows: their priorities, if not among them, and the scales."""
+        """What lies beside the rows: their priorities, unless they are a column of the rows, and the scales."""
         arrays: dict[str, Array] = {}
         if not self.ring.leaves_in_rows:
             arrays["priorities"] = self.sampler.priorities()[: self.ring.size]
@@ -172,7 +173,7 @@ class Replay:
         return arrays
 
     def restore(self, values: dict[str, Any], read: Callable[[str, Array], None]) -> None:
-        """Take over what `state` gave; `read` fills an array of the arena from the saved one of that name."""
+        """Take over what `state` gave; `read` fills an array of the arena from the saved array of that name."""
         arrays = self.ring.restore(values)
         self._starting, self._floor = values["starting"], values["floor"]
         self.sampler.largest, self.sampler.rng.bit_generator.state = values["largest"], values["rng"]
@@ -181,12 +182,12 @@ class Replay:
         self.sampler.sum(self.ring.extent)
 
     def transcode(self, representation: Representation, progress: Callable[[int], None] = lambda rows: None) -> int:
-        """Turn every row into `representation`'s, in place; order, episodes and priorities stay (DESIGN: the freeze).
+        """Turn every row into a row of `representation`, in place; order, episodes and priorities stay.
 
-        Returns how many of the oldest rows found no room; none where the new rows are no larger than the old. A
-        representation of the same codec changes no row. Beyond the arena this takes the leaf priorities (8 bytes a row;
-        of compressed rows the heads too) and one chunk. Rows that lost part of their history to the ring are kept but
-        never start a window. `progress` hears how many rows are done.
+        A representation of the same codec changes no row. Returns how many of the oldest rows were dropped for want of
+        room; none are if new rows are no larger than the old. Beyond the arena this takes the leaf priorities (8 bytes
+        a row; for compressed rows the heads too) and one chunk. Rows that lost part of their history to the ring are
+        kept but never start a window. `progress` is told how many rows are done.
         """
         if representation.codec == self.representation.codec:
             self.representation = representation
@@ -231,7 +232,7 @@ class _Conversion:
         history, ahead = self.old.history, self.oldest - self.done
         first = np.concatenate([self.first, (block["flags"] & FIRST) != 0])
         frames = np.concatenate([self.frames, frames])
-        if 0 <= ahead < len(block):  # what lies before the oldest row is newer
+        if 0 <= ahead < len(block):  # slots before the oldest row hold newer rows
             first[history - 1 + ahead] = True
         slots = np.arange(len(block))[:, None] + np.arange(history)
         rows = np.zeros(len(block), self.row)
@@ -244,7 +245,7 @@ class _Conversion:
 
 
 def _present(first: Array) -> Array:
-    """Which rows of windows [B, history] belong to the newest row's episode, from which of them start one."""
+    """Which rows of windows [B, history] belong to the newest row's episode; `first`: which rows start an episode."""
     starts_after = np.zeros(first.shape, bool)
     starts_after[:, :-1] = first[:, :0:-1].cumsum(axis=1)[:, ::-1] > 0
     return ~starts_after

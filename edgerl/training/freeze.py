@@ -11,7 +11,7 @@ from edgerl.agents.agent import Agent
 from edgerl.errors import FreezeError
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents
-from edgerl.replay.quantization import FEWEST
+from edgerl.replay.quantization import MIN_ROWS_FOR_UINT8
 from edgerl.replay.representation import CHUNK, Pixels, nbytes
 from edgerl.replay.stem import ONNX_FILE, TOLERANCE, agreeing_session, as_encoded, as_latents
 from edgerl.runs.files import digest, write_pieces
@@ -65,7 +65,7 @@ def freeze(
         if not difference <= TOLERANCE:  # which lets no NaN pass
             raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
         del windows, expected
-        if dtype == "uint8" and rows < FEWEST:
+        if dtype == "uint8" and rows < MIN_ROWS_FOR_UINT8:
             dtype = "float16"
         rng = replay.sampler.rng
         latents = as_latents(encode, pixels, rng, dtype)
@@ -107,7 +107,7 @@ def told(report: dict[str, Any], capacity: int, dtype: str) -> str:
     """What `freeze` returned, in a line; `dtype`: what latents were asked to be."""
     extra, dropped, codec = report["peak_extra_bytes"], report["rows_dropped"], report["codec"]
     if dtype == "uint8" and codec == "float16":
-        codec += f", as fewer than {FEWEST} rows give uint8 no scales"
+        codec += f", as fewer than {MIN_ROWS_FOR_UINT8} rows give uint8 no scales"
     return (
         f"frozen in {report['seconds']:.2f} s; {report['rows_after']:,} rows kept"
         + (f", the {dropped:,} oldest dropped" if dropped else "")
