@@ -148,12 +148,12 @@ PACKAGES = "(apt-get install libegl1 libgl1-mesa-dri libopengl0)"
 def test_where_it_cannot_start_one_line_says_what_to_install(variables, missing, line):
     program = f"""
 import sys, numpy
-from edgerl import envs
+from edgerl.envs import suites
 if {missing!r}:
     sys.modules[{missing!r}] = None
 try:
-    envs.make("dmc/cartpole-swingup", numpy.random.default_rng(0), training=True)
-except envs.EnvError as error:
+    suites.make("dmc/cartpole-swingup", numpy.random.default_rng(0), training=True)
+except ValueError as error:
     print(error)
 """
     found = fresh_process(program, **variables)

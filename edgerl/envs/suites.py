@@ -10,7 +10,7 @@ from edgerl.errors import EnvError
 
 
 def suite_of(name: str) -> str:
-    """The suite that a name begins with, or `custom` for module:callable. (gym/module:id is of gym.)"""
+    """The suite that a name begins with, or `custom` for module:callable. (gym/module:id belongs to gym.)"""
     suite = name.partition("/")[0]
     return "custom" if ":" in suite else suite
 
@@ -18,7 +18,7 @@ def suite_of(name: str) -> str:
 def canonical_name(name: str) -> str:
     """`suite/task` as presets write it: atari/CrazyClimber is atari/crazy_climber. Raises EnvError for unknown ones.
 
-    The ids of gym and module:callable stay as they are: whether there is such a one is seen when it is made.
+    The ids of gym and module:callable stay as they are; whether they exist shows when they are made.
     """
     suite, task = suite_of(name), name.partition("/")[2]
     if suite == "atari":
@@ -62,7 +62,7 @@ def _custom(name: str, rng: np.random.Generator) -> Environment:
 
 
 def describe(name: str, *, full_action_set: bool = False, action_repeat: int | None = None) -> EnvSpec:
-    """The spec of an environment, without making it ready to run; raises EnvError as `make` does."""
+    """The spec of an environment; neither ale-py nor MuJoCo is loaded. Raises EnvError as `make` does."""
     name = canonical_name(name)
     suite, task = suite_of(name), name.partition("/")[2]
     if suite == "atari":
@@ -96,9 +96,9 @@ def make(
     """The environment of that name. With `training`, losing a life ends an Atari episode; scores need it off.
 
     `sticky_actions`: the probability that an Atari game repeats the last action; `full_action_set`: all 18 actions;
-    `action_repeat`: env steps that an action of dmc lasts (1 where it is not given).
+    `action_repeat`: how many env steps an action of dmc lasts (default: 1).
 
-    Raises EnvError, in one line, for an unknown suite or task, or one whose packages or libraries are not installed.
+    Raises EnvError, in one line, for an unknown suite or task, and if its packages or libraries are not installed.
     """
     name = canonical_name(name)
     suite, task = suite_of(name), name.partition("/")[2]
