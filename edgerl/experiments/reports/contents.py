@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerl.experiments.reports import tables
-from edgerl.experiments.reports.analyses import Analysis, read_analyses
+from edgerl.experiments.reports.analyses import AnalysedRun, read_analyses
 from edgerl.experiments.reports.curves import curves
 from edgerl.experiments.reports.groups import Group, groups
 from edgerl.experiments.reports.reading import Found, Run
@@ -22,7 +22,7 @@ class Section:
     scores: Table
     cost: Table
     curves: dict[str, Any]
-    analyses: list[Analysis]
+    analyses: list[AnalysedRun]
 
 
 @dataclass(frozen=True)
