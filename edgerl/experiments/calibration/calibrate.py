@@ -1,8 +1,8 @@
 """`edgerl devices calibrate`: measures this machine in about a minute, at the shapes that the program has.
 
 Updates, acts, encodings and the environment are timed within training steps, in turn, as in a run: an act or an
-encoding alone, with warm caches, takes a fraction of that time. Less the overhead of their calls, the times become
-rates; the forecast turns these into times for other lengths, budgets and stores (`edgerl/planning/forecast.py`).
+encoding alone, with warm caches, takes a fraction of that time. The times, less the overhead of their calls, become
+rates, which the forecast turns into times for other lengths, budgets and stores (`edgerl/planning/forecast.py`).
 """
 
 import contextlib
@@ -50,7 +50,7 @@ MOST_TIMINGS, FEWEST_TIMINGS = 200, 4  # of one thing; training steps are timed 
 
 @dataclass(frozen=True)
 class PartTimes:
-    """Seconds of the parts of a training step, (before the freeze, after it), and the counts of its work."""
+    """Seconds of a training step's parts, as (before the freeze, after it), and the counts of their work."""
 
     units: tuple[Unit, Unit]
     update: tuple[float, float]
