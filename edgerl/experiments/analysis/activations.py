@@ -48,7 +48,7 @@ class ObservedLayer:
         return rows, columns
 
     def datapoints(self, observations: int) -> int:
-        """How many datapoints so many observations are."""
+        """How many datapoints this number of observations gives."""
         return observations * (prod(map(len, self.grid(observations))) if self.has_maps else 1)
 
 

@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class LoadedRuns:
-    """The runs read. `left_out`: (folder, why); `sweep`: the sweep.json, if exactly one sweep was named."""
+    """The runs read. `left_out`: (folder, why); `sweep`: sweep.json, if one sweep and nothing else was named."""
 
     runs: list[Run]
     left_out: list[tuple[str, str]]
