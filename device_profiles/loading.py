@@ -21,12 +21,12 @@ def names() -> list[str]:
 
 
 def own_files() -> dict[str, Path]:
-    """The user's own profiles by name: the files of `own_folder()`; none where there is no such folder."""
+    """The user's own profiles by name: the files of `own_folder()`; none if there is no such folder."""
     return {path.stem: path for path in sorted(own_folder().glob("*.toml"))}
 
 
 def own_folder() -> Path:
-    """$XDG_CONFIG_HOME/edgerl/devices; ~/.config/edgerl/devices where that is not set, or not absolute."""
+    """$XDG_CONFIG_HOME/edgerl/devices; ~/.config/edgerl/devices if that is not set or not absolute."""
     base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     return (base if base.is_absolute() else Path.home() / ".config") / "edgerl" / "devices"
 
@@ -34,18 +34,18 @@ def own_folder() -> Path:
 def load(reference: str) -> DeviceProfile:
     """The profile of `NAME`, or of `NAME:MODE` in one of its power modes.
 
-    NAME is a device of the catalogue or a file in the user's own folder, in upper or lower case; where both have it, it
-    is the catalogue's: a name means the same on every machine. With a path separator, or ending in .toml, it is a file.
+    NAME is a device of the catalogue or a file in the user's own folder, in upper or lower case; if both have it, it is
+    the catalogue's: a name means the same on every machine. With a path separator, or ending in .toml, it is a file.
     Raises UnknownDevice, UnknownMode, and ProfileError for a file that is not there or is malformed.
     """
     name, mode = _split(reference)
     device = read(Path(name)) if _is_path(name) else _named(name)
     if mode is None:
         return device
-    for found in device.modes:
-        if found.mode == mode.lower():
-            return found
-    known = ", ".join(str(found.mode) for found in device.modes)
+    for profile in device.modes:
+        if profile.mode == mode.lower():
+            return profile
+    known = ", ".join(str(profile.mode) for profile in device.modes)
     raise UnknownMode(
         f"device {device.name!r} has no power mode {mode!r}; "
         + (f"it has {known}, and its own clocks without a mode" if known else "it has none at all")
@@ -53,9 +53,9 @@ def load(reference: str) -> DeviceProfile:
 
 
 def read(path: Path, reference: str = "") -> DeviceProfile:
-    """The profile in a file: a table as the catalogue's, its keys at the top; named after the file.
+    """The profile in a file, named after it: a table as in the catalogue, its keys at the top.
 
-    `reference`: the profile's (default: the absolute path). Raises ProfileError, naming the file.
+    `reference`: of the profile (default: the absolute path). Raises ProfileError, naming the file.
     """
     where = str(path) if str(path).isprintable() else repr(str(path))
     try:
@@ -102,5 +102,5 @@ def _named(name: str) -> DeviceProfile:
 @cache
 def _catalog() -> dict[str, object]:
     folder = files("device_profiles").joinpath("catalog")
-    tables = (tomllib.loads(folder.joinpath(name).read_text(encoding="utf-8")) for name in _CATALOG)
-    return {name: table for each in tables for name, table in each.items()}
+    catalogs = (tomllib.loads(folder.joinpath(name).read_text(encoding="utf-8")) for name in _CATALOG)
+    return {name: table for catalog in catalogs for name, table in catalog.items()}

@@ -1,4 +1,4 @@
-"""From a table of the catalogue, or of a user's file, to a checked profile."""
+"""Checks a table of the catalogue, or of a user's file, and makes a profile of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLOCKED = {  # what a power mode changes
     "fill": ("GB/s",),
     "power": ("W",),
 }
-# The smallest and the largest value allowed in each unit: what lies outside is a slip of units, such as MHz for GHz.
+# The smallest and the largest value allowed in each unit; outside lie slips of units, such as MHz for GHz.
 BOUNDS: dict[str, tuple[float, float]] = {
     "cores": (1, 1024),
     "GHz": (0.01, 10),
@@ -49,11 +49,11 @@ Table = Mapping[str, object]
 
 
 def parse(name: str, table: object, where: str = "", reference: str = "") -> DeviceProfile:
-    """The profile that a table describes, laid out as catalog/jetson.toml says at its head.
+    """The profile that a table describes; the head of catalog/jetson.toml explains the layout.
 
-    `where` begins every message (default: the device's name), `reference` is the profile's own (default: the name).
-    Raises ProfileError for a missing or unknown key, a wrong type, a unit that the key does not take, a number outside
-    BOUNDS, and for an application that may use more than there is.
+    `where`: the beginning of every message (default: the device's name); `reference`: of the profile (default: the
+    name). Raises ProfileError for a missing or unknown key, a wrong type, a unit that the key does not take, a number
+    outside BOUNDS, and for an application that may use more than the device's RAM.
     """
     at = f"{where or f'device {name!r}'}: "
     entries = _entries(at, table, _REQUIRED, (*_REQUIRED, *_ORIGIN, *FIXED, *CLOCKED, "modes", "calibrated"))
@@ -74,7 +74,7 @@ def parse(name: str, table: object, where: str = "", reference: str = "") -> Dev
 
 
 def _calibrated(at: str, entries: Table) -> dict[str, Number]:
-    """What a calibration measured, by names that are its own; any unit will do."""
+    """What a calibration measured, by the calibration's own names, in any known unit."""
     table = entries.get("calibrated", {})
     if not isinstance(table, Mapping):
         raise ProfileError(f"{at}calibrated: must be a table, not {_shown(table)}")
@@ -86,18 +86,18 @@ def _calibrated(at: str, entries: Table) -> dict[str, Number]:
 def _modes(at: str, table: object, device: DeviceProfile) -> tuple[DeviceProfile, ...]:
     if not isinstance(table, Mapping):
         raise ProfileError(f"{at}modes: must be a table, not {_shown(table)}")
-    found: dict[str, DeviceProfile] = {}
+    modes: dict[str, DeviceProfile] = {}
     for name, entries in table.items():
         if not _MODE_NAME.fullmatch(name):
             raise ProfileError(f"{at}modes: {_shown(name)} is no name of a mode: letters, digits, _ . - only")
-        if name.lower() in found:
+        if name.lower() in modes:
             raise ProfileError(f"{at}modes: {name!r} is there twice, as upper and lower case are the same")
-        found[name.lower()] = _mode(f"{at}modes.{name}", entries, device, name.lower())
-    return tuple(found.values())
+        modes[name.lower()] = _mode(f"{at}modes.{name}", entries, device, name.lower())
+    return tuple(modes.values())
 
 
 def _mode(where: str, table: object, device: DeviceProfile, mode: str) -> DeviceProfile:
-    """The device in a mode: what clocks decide is as the mode's table says it, or unknown."""
+    """The device in a mode: what depends on clocks is what the mode's table says, or unknown."""
     entries = _entries(f"{where}: ", table, (), (*_ORIGIN, "clusters", *CLOCKED))
     at = f"{where}."
     clusters = _clusters(at, entries) if "clusters" in entries else ()
@@ -137,7 +137,7 @@ def _cluster(at: str, table: object, beside: Table) -> Cluster:
 
 
 def _numbers(at: str, entries: Table, units: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """The numbers that a table has, by key; `units`: those that each key takes."""
+    """The numbers in a table by key; `units`: the units that each key takes."""
     for key, check in (("source", _text), ("kind", _kind)):
         if key in entries:
             check(f"{at}{key}", entries[key])
@@ -152,7 +152,7 @@ def _number(where: str, table: object, units: tuple[str, ...], beside: Table) ->
 
 
 def _with_origin(table: object, beside: Table) -> object:
-    """A table with the source and the kind that stand beside it, where it names none of its own."""
+    """A table with the source and the kind that stand beside it, unless it has its own."""
     if not isinstance(table, Mapping):
         return table
     return {key: beside[key] for key in _ORIGIN if key in beside} | dict(table)
@@ -202,5 +202,5 @@ def _one_of(where: str, value: object, choices: tuple[str, ...]) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as a message shows it: on one line, cut where it is long."""
+    """A value as messages show it: on one line, shortened if it is long."""
     return reprlib.repr(value)

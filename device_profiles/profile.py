@@ -13,7 +13,7 @@ _BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30, "MB/s": 10**6, "
 
 
 class ProfileError(ValueError):
-    """A device's table is malformed; the message is one line naming the device or the file, and the key."""
+    """A device's table is malformed; the message is one line that names the device or the file, and the key."""
 
 
 class UnknownDevice(ValueError):
@@ -45,8 +45,8 @@ class Number:
 class Cluster:
     """Cores of one kind: `count` of them at `clock` GHz at most, each doing `flop_per_cycle` in fp32.
 
-    The last two are None where unknown. `source` and `kind` are those of core, count and clock; FLOP per cycle is
-    derived from the core's vector units.
+    The last two are None if unknown. `source` and `kind`: of core, count and clock; FLOP per cycle is derived from the
+    core's vector units.
     """
 
     core: str
@@ -58,7 +58,7 @@ class Cluster:
 
     @property
     def peak(self) -> float | None:
-        """GFLOP/s in fp32 of all its cores; None where clock or FLOP per cycle is unknown."""
+        """GFLOP/s in fp32 of all its cores; None if clock or FLOP per cycle is unknown."""
         if self.clock is None or self.flop_per_cycle is None:
             return None
         return self.count * self.clock * self.flop_per_cycle
@@ -66,16 +66,16 @@ class Cluster:
 
 @dataclass(frozen=True)
 class DeviceProfile:
-    """What one device is, in one of its power modes; a number that nobody could give is None.
+    """One device in one of its power modes; a number is None if nobody has published or measured it.
 
-    `name` is for people (`jetson_nano:5w`; of a file, its stem), `reference` is what `load` takes in any folder.
-    `threads`: how many to use unless told otherwise, one a core; where a mode's cores are unknown, as many as the
-    device has, for no mode has more. `modes`: the device's other power modes, empty in each of these.
+    `name`: for people (`jetson_nano:5w`; of a file, its stem); `reference`: what `load` takes in any folder. `threads`:
+    how many to use by default, one a core; all of the device's cores if a mode's cores are unknown, as no mode has
+    more. `modes`: the device's other power modes; a mode has none.
 
     Units: `gpu_clock` GHz; `cpu_peak`, `gpu_fp32`, `gpu_fp16` GFLOP/s; `bandwidth` (nominal), `copy` and `fill`
-    (measured on one core) GB/s; `power` W; `storage_write` MB/s; `ram` (what the system sees; a phone's nominal) and
+    (measured on one core) GB/s; `power` W; `storage_write` MB/s. `ram` (what the system sees; a phone's nominal) and
     `application` (what one application may use) are memory: take `bytes`. `calibrated`: what `edgerl devices calibrate`
-    measured, by its own names; empty where it has not been run, and in every mode.
+    measured, by its own names; empty if it has not been run, and in every mode.
     """
 
     name: str
@@ -101,20 +101,20 @@ class DeviceProfile:
 
     @property
     def application_bytes(self) -> int | None:
-        """What one application may use, in bytes: the default limit of a process; None where unknown."""
+        """What one application may use, in bytes: the default limit of a process; None if unknown."""
         return None if self.application is None else self.application.bytes
 
     @property
     def cores(self) -> int | None:
-        """Cores of all clusters; None where a power mode's are unknown."""
+        """Cores of all clusters; None if a power mode's are unknown."""
         return sum(cluster.count for cluster in self.clusters) or None
 
     @property
     def clock(self) -> float | None:
-        """GHz of the fastest cores; None where no cluster's is known."""
+        """GHz of the fastest cores; None if no cluster's is known."""
         return max((cluster.clock for cluster in self.clusters if cluster.clock is not None), default=None)
 
     @property
     def peak_of_clusters(self) -> float | None:
-        """GFLOP/s in fp32 of all clusters whose own is known; None where none is."""
+        """GFLOP/s in fp32 of all clusters whose peak is known; None if none is."""
         return sum(cluster.peak for cluster in self.clusters if cluster.peak is not None) or None

@@ -1,4 +1,4 @@
-"""Published measurements of how much of a device's peak real work reaches: what a forecast is fitted on and held to."""
+"""Published measurements of the share of a device's peak that real work reaches, to fit and test forecasts."""
 
 import tomllib
 from dataclasses import dataclass
@@ -25,6 +25,6 @@ class Point:
 
 @cache
 def points() -> tuple[Point, ...]:
-    """All of them, in the file's order."""
+    """All measurements, in the file's order."""
     text = files("device_profiles").joinpath("validation.toml").read_text(encoding="utf-8")
     return tuple(Point(**table) for table in tomllib.loads(text)["point"])

@@ -1,4 +1,4 @@
-"""What users bring: objects named `module:callable`, found beside them as `python` itself would find them."""
+"""Objects that users name as `module:callable`, imported as `python` would import them in the current folder."""
 
 import importlib
 import sys
@@ -6,7 +6,10 @@ from typing import Any
 
 
 def load(name: str) -> Any:
-    """The object of that name. Raises ImportError or AttributeError where there is none, ValueError for no name."""
+    """The object of that name. Raises ImportError or AttributeError if there is none, ValueError for no name.
+
+    Importing the module runs it, so it may raise anything else too.
+    """
     module, _, attribute = name.partition(":")
     if module.startswith("."):
         raise ImportError("a module's name here begins with no dot")

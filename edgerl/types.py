@@ -1,4 +1,4 @@
-"""The few values that pass between environment, replay and agent."""
+"""The values that pass between environment, replay and agent."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -21,11 +21,11 @@ class Phases(NamedTuple, Generic[T]):
 
 
 class TimeStep(NamedTuple):
-    """What the environment shows after a reset or a step.
+    """What the environment returns from a reset or a step.
 
-    `window`: uint8 [history, *frame], newest frame last, valid until the next step. `reward`: unclipped. `terminated`:
-    nothing follows, do not bootstrap. `truncated`: cut off, bootstrap. `over`: the whole game ended (a life loss is
-    terminated but not over).
+    `window`: uint8 [history, *frame], the newest frame last, valid until the next step. `reward`: unclipped.
+    `terminated`: nothing follows, do not bootstrap. `truncated`: cut off, bootstrap. `over`: the whole game ended (a
+    lost life is terminated but not over).
     """
 
     window: Array
@@ -39,9 +39,9 @@ class TimeStep(NamedTuple):
 class Batch:
     """A sampled batch. `obs`, `next_obs`: [B, ...] as the representation reads them.
 
-    `action`: [B] or, where actions are vectors, [B, A]; `reward`: the n-step return, `discount`: gamma^k for a window
-    of k steps, 0 where the episode terminated in it, `weight`: importance weights, each float32 [B]; `index`: slots,
-    int64 [B].
+    `action`: [B], or [B, A] if actions are vectors; `index`: slots, int64 [B]. The others are float32 [B]. `reward`:
+    n-step returns; `discount`: gamma^k for a window of k steps, 0 if the episode terminated in it; `weight`: importance
+    weights.
     """
 
     obs: Array
@@ -54,9 +54,9 @@ class Batch:
 
 
 class Update(NamedTuple):
-    """What an agent's update gives back: `metrics` by name, and `priority`: the loss of each row.
+    """What an agent's update returns.
 
-    float32 [B], or [0] where the agent gives rows none.
+    `metrics`: by name; `priority`: the losses of the batch's rows, float32 [B], or [0] if the agent gives none.
     """
 
     metrics: dict[str, float]

@@ -11,13 +11,13 @@ def fit_rows(budget: int, row_bytes: int, index_bytes: Callable[[int], int]) -> 
 
     `index_bytes` must not fall as C grows.
     """
-    most = min(budget // row_bytes + 1, sys.maxsize)  # a range has no more
-    return bisect_right(range(most), budget, key=lambda c: c * row_bytes + index_bytes(c)) - 1
+    stop = min(budget // row_bytes + 1, sys.maxsize)  # a range is no longer
+    return bisect_right(range(stop), budget, key=lambda c: c * row_bytes + index_bytes(c)) - 1
 
 
 @dataclass
 class Ledger:
-    """Bytes by line, planned and measured; None where a number is not known."""
+    """Bytes by line, planned and measured; None if a number is not known."""
 
     lines: dict[str, dict[str, int | None]] = field(default_factory=dict)
 
@@ -28,7 +28,7 @@ class Ledger:
         self._line(name)["measured"] = int(nbytes)
 
     def balance(self, resident: int, into: str) -> None:
-        """Enter what the measured lines leave of `resident` bytes: under `into` up to its plan, then "unaccounted"."""
+        """Enter the part of `resident` bytes that no line measured: in `into` up to its plan, then "unaccounted"."""
         rest = resident - sum(line["measured"] or 0 for line in self.lines.values())
         expected = min(max(rest, 0), self._line(into)["planned"] or 0)
         self.measure(into, expected)

@@ -27,8 +27,8 @@ def trim() -> None:
 def keep_blocks(up_to: int) -> None:
     """Keep freed blocks of up to `up_to` bytes for reuse (at most 32 MiB: glibc's own bound).
 
-    A training step frees and takes the same few megabytes again; giving them back in between cost 4 ms of page faults
-    where dividing a batch of frames by 255 takes 0.2 ms.
+    A training step frees and takes the same few megabytes again; when they were given back in between, dividing a
+    batch of frames by 255, which takes 0.2 ms, cost 4 ms of page faults.
     """
     library = _glibc()
     if library is not None:
@@ -38,10 +38,10 @@ def keep_blocks(up_to: int) -> None:
 
 @contextmanager
 def returning_blocks(above: int, afterwards: int = 4 * 2**20) -> Iterator[None]:
-    """While inside, a freed block of more than `above` bytes leaves the process at once; later of `afterwards` bytes.
+    """Inside, freed blocks larger than `above` bytes leave the process at once; later, those larger than `afterwards`.
 
     By default glibc raises that limit to 32 MiB as it goes and leaves holes in the heap: converting a replay 32 rows at
-    a time then held 25 to 40 MB where 7 MB were in use.
+    a time then held 25 to 40 MB while 7 MB were in use.
     """
     library = _glibc()
     if library is None:

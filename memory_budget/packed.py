@@ -3,9 +3,9 @@
     |head 0|head 1| ...  ->   unused   <-  ... |payload 1|payload 0|index (the sampler's upper levels)|
     0                                                                                            budget
 
-A head has a row's numbers and where its payload lies. Heads grow up and payloads grow down until they meet: that ends a
-lap, and the next one starts at both ends again, over the oldest rows. GROUP slots share a key frame, the first of them;
-they are written and evicted together. So the row count follows the content, and every byte is one or the other.
+A head holds a row's columns and where its payload lies. Heads grow up and payloads grow down until they meet: that ends
+a lap, and the next lap starts at both ends again, over the oldest rows. GROUP slots share a key frame, the first of
+them; they are written and evicted together. So the number of rows depends on the content of the frames.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,37 +16,39 @@ import numpy as np
 
 from memory_budget import frames
 from memory_budget.budget import fit_rows
-from memory_budget.ring import Array, Dtype, IndexBytes, Ring, arena_of, reverse
+from memory_budget.ring import Ring, arena_of, reverse
+from memory_budget.rows import Array, Convert, Dtype, IndexBytes
 
-GROUP = 16  # rows a key frame: 32 would save 8% of Qbert's bytes and evict twice as coarsely
-REVERSED = 2**16  # bytes turned around at a time
-BLOCK = 64  # heads that the table grows by: the sampler sums priorities 64 at a time
+GROUP = 16  # rows that share a key frame: 32 would save 8% of Qbert's bytes and evict twice as coarsely
+REVERSE_CHUNK = 2**16  # bytes reversed at a time
+BLOCK = 64  # the table of heads grows by this many: the sampler sums priorities 64 at a time
 
 
 class Layout(NamedTuple):
-    """Of a packed ring: a head's dtype, how many rows there can be at most, and where payloads end."""
+    """A packed ring's layout: a head's dtype, how many rows there can be at most, and where payloads end."""
 
     head: Dtype
-    most: int
+    max_rows: int
     end: int
 
 
 def layout(budget: int, columns: list[tuple[str, Any, tuple[int, ...]]], frame: int, index_bytes: IndexBytes) -> Layout:
-    """How `budget` bytes are laid out for rows of `columns` and frames of so many bytes."""
+    """How `budget` bytes are laid out for rows of `columns` and frames of `frame` bytes."""
     start = np.uint32 if budget < 2**32 else np.uint64
     length = np.uint16 if frame < 2**16 else np.uint32
     head = np.dtype([*columns, ("start", start), ("length", length)])
-    most = budget // (head.itemsize + frames.smallest(frame)) // BLOCK * BLOCK
-    return Layout(head, most, (budget - index_bytes(most)) // 8 * 8)
+    max_rows = budget // (head.itemsize + frames.shortest_payload(frame)) // BLOCK * BLOCK
+    return Layout(head, max_rows, (budget - index_bytes(max_rows)) // 8 * 8)
 
 
 class PackedRing:
-    """Rows of `columns` and a compressed uint8 frame each, in exactly `budget` bytes.
+    """`Rows` of `columns` and one compressed uint8 frame a row, in exactly `budget` bytes.
 
-    A payload as long as a frame is that frame. Attributes: `rows`, the heads, a structured array by slot; `obs`, which
-    decodes frames, indexed by slots; `index`, `index_bytes(most)` bytes (uint8) for `most` rows, more than can ever be;
-    `head`, the number of the next row, and `oldest`: numbers from it to `head - 1` are present.
+    A payload as long as a frame is that frame. `rows`: the heads; `obs`: decodes frames; `index`: for more rows than
+    there can ever be.
     """
+
+    leaves_in_rows = True
 
     def __init__(
         self,
@@ -56,18 +58,18 @@ class PackedRing:
         index_bytes: IndexBytes,
     ) -> None:
         self.frame, self.nbytes = frame, prod(frame)
-        head, self.most, self.end = layout(budget, columns, self.nbytes, index_bytes)
+        head, self.max_rows, self.end = layout(budget, columns, self.nbytes, index_bytes)
         if self.end < 2 * BLOCK * head.itemsize + 2 * GROUP * self.nbytes:
             raise ValueError(f"{budget} bytes are not sure to hold two groups of {GROUP} frames")
         self.arena = arena_of(budget)
-        self.rows: Array = self.arena[: self.most * head.itemsize].view(head)
-        self.index: Array = self.arena[self.end : self.end + index_bytes(self.most)]
+        self.rows: Array = self.arena[: self.max_rows * head.itemsize].view(head)
+        self.index: Array = self.arena[self.end : self.end + index_bytes(self.max_rows)]
         self.obs = Frames(self)
         self.head = self.oldest = 0
-        self.lap = self.previous = 0  # the first row's number of the lap under way, and of the one before
-        self.low = self.end  # the lap's payloads lie from here up
-        self.table = 0  # heads in use or cleared, a whole number of blocks
-        self._gone: list[Array] = []  # slots of rows evicted by the append under way
+        self.lap = self.previous = 0  # the numbers of the first rows of this lap and of the previous one
+        self.low = self.end  # this lap's payloads lie from here up
+        self.table = 0  # heads that are in use or cleared, a whole number of blocks
+        self._gone: list[Array] = []  # slots of the rows evicted by this append
 
     @property
     def size(self) -> int:
@@ -85,32 +87,47 @@ class PackedRing:
 
     @property
     def used(self) -> int:
-        """Bytes that the rows present take, heads and payloads."""
+        """Bytes of the rows present, heads and payloads."""
         slots = self.slots(np.arange(self.oldest, self.head))
         return self.size * self.rows.itemsize + int(self.rows["length"][slots].sum())
 
     @property
+    def bytes_per_row(self) -> int:
+        """The mean of the rows present, heads and payloads; 0 if there are none."""
+        return round(self.used / max(1, self.size))
+
+    @property
     def capacity(self) -> int:
-        """Rows that fit if they go on taking as many bytes as those present; what is present if that is more."""
+        """How many rows fit if they take as many bytes as the rows present; not fewer than are present."""
         if not self.size:
             return self.end // (self.rows.itemsize + self.nbytes)
         return max(self.size, self.size * self.end // self.used)
 
     def slots(self, numbers: Array) -> Array:
-        """Where rows lie; for numbers below the oldest its slot."""
+        """The slots of these rows; for a number below the oldest, the slot of the oldest."""
         numbers = np.maximum(numbers, self.oldest)
-        found: Array = numbers - np.where(numbers >= self.lap, self.lap, self.previous)
-        return found
+        slots: Array = numbers - np.where(numbers >= self.lap, self.lap, self.previous)
+        return slots
 
     def numbers(self, slots: Array) -> Array:
-        """Of which number the row in each slot is; below `oldest` where there is none."""
-        found: Array = slots + np.where(slots < self.head - self.lap, self.lap, self.previous)
-        return found
+        """The row number in each slot; below `oldest` if the slot is empty."""
+        numbers: Array = slots + np.where(slots < self.head - self.lap, self.lap, self.previous)
+        return numbers
+
+    @property
+    def newer_first(self) -> int:
+        """0: `transcode` converts rows in the order of time."""
+        return 0
+
+    def by_age(self, values: Array) -> Array:
+        """The values of the rows present, oldest first (a copy), from `values` by slot."""
+        ordered: Array = values[self.slots(np.arange(self.oldest, self.head))]
+        return ordered
 
     def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> int:
         """Store a row; returns its slot.
 
-        `evicted` hears of the slots that lost their rows to make room, [n], before anything is written there.
+        `evicted` is called with the slots that lost their rows to make room, [n], before anything is written there.
         """
         frame = obs.tobytes()
         self._gone = []
@@ -132,16 +149,16 @@ class PackedRing:
         return slot
 
     def _make_room(self, slot: int, nbytes: int) -> bool:
-        """Evict what stands in the way of a row in `slot` and so many bytes below `low`; no: this lap is full."""
+        """Evict rows in the way of `slot` and its payload of `nbytes` bytes; False if this lap is full."""
         start = self.low - nbytes
-        if slot % GROUP == 0:  # its group's heads are about to be written over
+        if slot % GROUP == 0:  # the heads of its group are about to be overwritten
             self._evict_before(self.previous + slot + GROUP)
         while self.oldest < self.lap and self._top(self.oldest) > start:
             self._evict_before(self.oldest + GROUP)
         if self.oldest < self.lap:
-            return True  # below the oldest payload, in a slot of the lap before
+            return True  # below the oldest payload, in a slot of the previous lap
         table = -(-(slot + 1) // BLOCK) * BLOCK
-        if table > self.most or table * self.rows.itemsize > start:
+        if table > self.max_rows or table * self.rows.itemsize > start:
             return False
         if table > self.table:
             self.rows[self.table : table] = np.zeros((), self.rows.dtype)
@@ -149,21 +166,21 @@ class PackedRing:
         return True
 
     def _evict_before(self, number: int) -> None:
-        """Evict the lap before's rows below `number`, which ends a group or the lap."""
+        """Evict the previous lap's rows below `number`, which ends a group or that lap."""
         number = min(number, self.lap)
         if number > self.oldest:
             self._gone.append(np.arange(self.oldest, number) - self.previous)
             self.oldest = number
 
     def _top(self, number: int) -> int:
-        """The end of a row's payload; that row is of the lap before."""
+        """Where the payload of a row of the previous lap ends."""
         row = self.rows[number - self.previous]
         return int(row["start"]) + int(row["length"])
 
     def _encode(self, frame: bytes, slot: int) -> bytes:
-        """A frame's payload."""
-        place = slot - slot % GROUP
-        payload = frames.encode(frame, self.obs.key(place) if slot > place else None)
+        """The payload of a frame to be stored in `slot`: the frame itself if lz4 does not make it shorter."""
+        key_slot = slot - slot % GROUP
+        payload = frames.encode(frame, self.obs.key(key_slot) if slot > key_slot else None)
         return payload if len(payload) < self.nbytes else frame
 
     def state(self) -> tuple[dict[str, Array], dict[str, int]]:
@@ -181,35 +198,34 @@ class PackedRing:
         return {"rows": self.rows[: self.table], "frames": self.arena[self.end - values["frames"] : self.end]}
 
     def room(self, row: Dtype, index_bytes: IndexBytes) -> int:
-        """How many of the newest rows `unpack` would keep."""
+        """How many of the newest rows `transcode` would keep."""
         capacity = fit_rows(self.arena.nbytes, row.itemsize, index_bytes)
         numbers = np.arange(max(self.oldest, self.head - capacity), self.head)
         length = self.rows["length"][self.slots(numbers)].astype(np.int64)
         places = self.end - np.append(length[::-1].cumsum()[::-1], 0)
         return len(numbers) - max(0, int((np.arange(len(numbers) + 1) - places // row.itemsize).max()))
 
-    def unpack(
-        self, row: Dtype, index_bytes: IndexBytes, convert: Callable[[Array, Array], Array], chunk: int
-    ) -> tuple[Ring, int]:
-        """Rewrite the rows as dtype `row` into a ring of fixed rows over the same arena; this one is of no use then.
+    def transcode(self, row: Dtype, index_bytes: IndexBytes, convert: Convert, chunk: int) -> tuple[Ring, int]:
+        """Rewrite the rows as dtype `row` into a `Ring` over the same arena; this ring is of no use then.
 
         `convert` receives heads [b] and frames [b, *frame] in the order of time, at most `chunk` at once, and returns
-        new rows. Returns the ring and how many of the oldest rows were left out. Copies of the heads and a key frame
-        are all that this takes beyond a chunk: payloads are first turned around, byte by byte, so that they lie in the
-        order of time, the newest last, and new rows are written from the front behind what has been read. A row that
-        would overtake it has no room; that costs the oldest rows.
+        new rows. Payloads are first reversed, byte by byte, so that they lie in the order of time, the newest last; new
+        rows are then written from the front, behind what has been read. If new rows would overtake what is still to be
+        read, the oldest rows are left out. Returns the new ring and how many rows were left out. Beyond a chunk this
+        takes copies of the heads and one key frame.
         """
         ring = Ring(self.arena.nbytes, row, index_bytes, self.arena)
         oldest = np.array([max(self.oldest, self.head - ring.capacity)])
         slots = self.slots(np.arange(int((oldest - self.slots(oldest) % GROUP)[0]), self.head))  # from a key on
         heads = self.rows[slots]
         length = heads["length"].astype(np.int64)
-        places = self._turn_around(slots, heads["start"].astype(np.int64), length)
+        places = self._reverse_payloads(slots, heads["start"].astype(np.int64), length)
         numbers = np.arange(len(slots) + 1)
         reach = np.append(places, self.end) // row.itemsize  # rows that fit below each payload
         first = max(len(slots) - ring.capacity, int((numbers - reach).max()), 0) if len(slots) else 0
 
         def read(n: int, key: bytes | None) -> bytes:
+            """The frame of slots[n], given its key frame."""
             payload = self.arena[places[n] : places[n] + length[n]][::-1].tobytes()
             return frames.decode(payload, key, self.nbytes)
 
@@ -225,13 +241,13 @@ class PackedRing:
         ring.head = ring.size = len(slots) - first
         return ring, self.size - ring.size
 
-    def _turn_around(self, slots: Array, start: Array, length: Array) -> Array:
-        """Reverse the bytes of both laps' payloads; returns where those of these rows, in the order of time, lie."""
+    def _reverse_payloads(self, slots: Array, start: Array, length: Array) -> Array:
+        """Reverse the bytes of both laps' payloads; returns where the payloads of these rows (by age) lie then."""
         bottom = self.end - len(self.state()[0]["frames"])
         for part in (self.arena[bottom : self.low], self.arena[self.low : self.end]):
-            reverse(part, REVERSED)
-        now = np.arange(len(slots)) >= len(slots) - (self.head - self.lap)  # of the lap under way
-        places: Array = np.where(now, self.low + self.end, bottom + self.low) - (start + length)
+            reverse(part, REVERSE_CHUNK)
+        in_this_lap = np.arange(len(slots)) >= len(slots) - (self.head - self.lap)
+        places: Array = np.where(in_this_lap, self.low + self.end, bottom + self.low) - (start + length)
         return places
 
 
@@ -242,25 +258,25 @@ class Frames:
         self.ring = ring
 
     def __getitem__(self, slots: Array) -> Array:
-        """Copies of the frames in these slots, uint8 [*slots.shape, *frame]; each is decoded once."""
+        """Copies of the frames in these slots, uint8 [*slots.shape, *frame]; a frame is decoded once."""
         ring = self.ring
         nbytes, arena = ring.nbytes, ring.arena.data
-        wanted, inverse = np.unique(slots, return_inverse=True)
+        distinct, inverse = np.unique(slots, return_inverse=True)
 
-        def payloads(of: Array) -> Iterable[tuple[int, memoryview]]:
-            heads = ring.rows[of]
+        def payloads(at: Array) -> Iterable[tuple[int, memoryview]]:
+            heads = ring.rows[at]
             starts = heads["start"].astype(np.int64)
-            for slot, start, end in zip(of.tolist(), starts.tolist(), (starts + heads["length"]).tolist(), strict=True):
+            for slot, start, end in zip(at.tolist(), starts.tolist(), (starts + heads["length"]).tolist(), strict=True):
                 yield slot, arena[start:end]
 
-        places = np.unique(wanted - wanted % GROUP)
-        keys = {slot: bytes(frames.decode(payload, None, nbytes)) for slot, payload in payloads(places)}
-        found = [
+        key_slots = np.unique(distinct - distinct % GROUP)
+        keys = {slot: bytes(frames.decode(payload, None, nbytes)) for slot, payload in payloads(key_slots)}
+        decoded = [
             frames.decode(payload, keys[slot - slot % GROUP], nbytes) if slot % GROUP else keys[slot]
-            for slot, payload in payloads(wanted)
+            for slot, payload in payloads(distinct)
         ]
-        whole = bytearray().join([found[n] for n in inverse.reshape(-1).tolist()])
-        return np.frombuffer(whole, np.uint8).reshape(*slots.shape, *ring.frame)
+        joined = bytearray().join([decoded[n] for n in inverse.reshape(-1).tolist()])
+        return np.frombuffer(joined, np.uint8).reshape(*slots.shape, *ring.frame)
 
     def key(self, slot: int) -> bytes:
         """The key frame in `slot`."""

@@ -1,4 +1,4 @@
-"""The highest resident memory within a stretch of code, from the kernel (Linux); elsewhere unknown."""
+"""The highest resident memory during a stretch of code, from the kernel (Linux); unknown elsewhere."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def _status(key: str) -> int:
 
 
 class PeakMeter:
-    """From its making on: how far resident memory rose above where it stood then, in bytes."""
+    """How far resident memory has risen, in bytes, above where it stood when the meter was made."""
 
     def __init__(self) -> None:
         try:
@@ -23,5 +23,5 @@ class PeakMeter:
             self._start = None
 
     def extra_bytes(self) -> int | None:
-        """VmHWM now minus VmRSS at the start; None where the kernel does not tell."""
+        """VmHWM now minus VmRSS at the start; None if the kernel does not tell."""
         return None if self._start is None else max(0, _status("VmHWM") - self._start)

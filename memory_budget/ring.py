@@ -13,19 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from memory_budget.budget import fit_rows
-
-Array = npt.NDArray[Any]
-Dtype = np.dtype[Any]
-IndexBytes = Callable[[int], int]
+from memory_budget.rows import Array, Convert, Dtype, IndexBytes
 
 
 def padded(fields: list[tuple[str, Any, tuple[int, ...]]]) -> Dtype:
     """A structured dtype of these (name, type, shape) fields, its size rounded up to 8 bytes."""
     formats = [np.dtype((kind, shape)) for _, kind, shape in fields]
-    ends = np.cumsum([each.itemsize for each in formats])
+    ends = np.cumsum([kind.itemsize for kind in formats])
     return np.dtype(
         {
             "names": [name for name, _, _ in fields],
@@ -37,12 +33,12 @@ def padded(fields: list[tuple[str, Any, tuple[int, ...]]]) -> Dtype:
 
 
 class Ring:
-    """A ring of rows in exactly `budget` bytes, whose row dtype can change in place.
+    """`Rows` of one dtype with a field "obs", in exactly `budget` bytes; the dtype can change in place.
 
-    Attributes: `rows`, a structured array [capacity] over the arena's front; `index`, the `index_bytes(capacity)`
-    bytes at its back (uint8); `head`, the number of the next row; `size`, how many rows are present; numbers
-    `oldest` to `head - 1` are present.
+    `rows`: a structured array [capacity] over the arena's front; `index`: `index_bytes(capacity)` bytes at its back.
     """
+
+    leaves_in_rows = False
 
     def __init__(self, budget: int, row: Dtype, index_bytes: IndexBytes, arena: Array | None = None) -> None:
         self.arena = arena_of(budget) if arena is None else arena
@@ -62,6 +58,16 @@ class Ring:
         return self.head - self.size
 
     @property
+    def max_rows(self) -> int:
+        """The capacity."""
+        return self.capacity
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Bytes of a row, the index aside."""
+        return self.rows.itemsize
+
+    @property
     def wrapped(self) -> bool:
         """Whether rows have been overwritten."""
         return self.head > self.capacity
@@ -78,16 +84,25 @@ class Ring:
 
     def slots(self, numbers: Array) -> Array:
         """Where the rows of these numbers lie."""
-        found: Array = numbers % self.capacity
-        return found
+        slots: Array = numbers % self.capacity
+        return slots
 
     def numbers(self, slots: Array) -> Array:
         """The number of the row in each slot: the only one in [oldest, oldest + capacity) that lies there."""
-        found: Array = self.oldest + (slots - self.oldest) % self.capacity
-        return found
+        numbers: Array = self.oldest + (slots - self.oldest) % self.capacity
+        return numbers
+
+    @property
+    def newer_first(self) -> int:
+        """How many rows `transcode` converts before the oldest one, as it goes by slot; they are the newest."""
+        return self.head % self.capacity if self.wrapped else 0
+
+    def by_age(self, values: Array) -> Array:
+        """The values of the rows present, oldest first (a copy), from `values` by slot."""
+        return np.roll(values[: self.size], -self.newer_first)
 
     def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> int:
-        """Store a row, over the oldest where the ring is full; returns its slot. No other row is ever `evicted`."""
+        """Store a row, over the oldest if the ring is full; returns its slot. `evicted` is never called."""
         slot = self.advance()
         for name, value in columns.items():
             self.rows[name][slot] = value
@@ -104,41 +119,43 @@ class Ring:
         return self.state()[0]
 
     def advance(self) -> int:
-        """Make room for one row, over the oldest where the ring is full; returns its slot."""
+        """Make room for one row, over the oldest if the ring is full; returns its slot."""
         slot = self.head % self.capacity
         self.head += 1
         self.size = min(self.size + 1, self.capacity)
         return slot
 
-    def transcode(
-        self, row: Dtype, convert: Callable[[Array], Array], chunk: int, index_bytes: IndexBytes | None = None
-    ) -> None:
-        """Rewrite every row as dtype `row`, in place, `chunk` rows at a time; the capacity grows to what then fits.
+    def room(self, row: Dtype, index_bytes: IndexBytes) -> int:
+        """How many of the newest rows there is room for as dtype `row`."""
+        return min(self.size, fit_rows(self.arena.nbytes, row.itemsize, index_bytes))
 
-        `index_bytes`: of the index from now on, if it is another.
+    def transcode(self, row: Dtype, index_bytes: IndexBytes, convert: Convert, chunk: int) -> tuple["Ring", int]:
+        """Rewrite every row as dtype `row`, in place, `chunk` rows at a time; the capacity grows to what then fits.
 
         `convert` receives copies of the old rows in slot order and returns the new ones. New row i ends before old
         row i+1 begins, so walking forward never overwrites a row that is still to be read. Afterwards the oldest row
-        is number 0 in slot 0, and `index` lies elsewhere, holding nothing of use.
-        Raises ValueError where a new row is larger than an old one.
+        is number 0 in slot 0, and `index` lies elsewhere, holding nothing of use. Returns this ring, and 0: no row is
+        dropped. Raises ValueError if a new row is larger than an old one.
         """
-        old, turn = self.rows, self.head % self.capacity if self.wrapped else 0
+        old, turn = self.rows, self.newer_first
         if row.itemsize > old.dtype.itemsize:
             raise ValueError(f"a row of {row.itemsize} bytes does not fit in place of one of {old.dtype.itemsize}")
-        self.index_bytes = index_bytes or self.index_bytes
+        self.index_bytes = index_bytes
         self._lay(row)
         for start in range(0, self.size, chunk):
             stop = min(start + chunk, self.size)
-            self.rows[start:stop] = convert(old[start:stop].copy())
+            block = old[start:stop].copy()
+            self.rows[start:stop] = convert(block, block["obs"])
         rotate(self.rows[: self.size], turn, chunk)
         self.head = self.size
+        return self, 0
 
 
 def arena_of(nbytes: int) -> Array:
-    """A mapping of its own, so that malloc's habits neither add to it nor keep it; every page is touched here."""
+    """`nbytes` bytes mapped outside malloc, which would add to them or keep them; every page is touched here."""
     mapping = mmap.mmap(-1, nbytes)
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel without huge pages: only slower
+        with contextlib.suppress(OSError):  # a kernel without huge pages is only slower
             mapping.madvise(mmap.MADV_HUGEPAGE)
     arena = np.frombuffer(mapping, np.uint8)
     arena.fill(0)
@@ -153,7 +170,7 @@ def rotate(rows: Array, turn: int, chunk: int) -> None:
 
 
 def reverse(rows: Array, chunk: int) -> None:
-    """Turn rows around, in place, `chunk` at a time from both ends."""
+    """Reverse the order of rows, in place, `chunk` at a time from both ends."""
     half = len(rows) // 2
     for start in range(0, half, chunk):
         stop = min(start + chunk, half)

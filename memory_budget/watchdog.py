@@ -20,12 +20,12 @@ def rss_bytes() -> int:
 
 
 def tree_bytes() -> int:
-    """Resident bytes of this process, and what each of its children adds (proportional where the system tells)."""
+    """Resident bytes of this process, and what each of its children adds (in proportion if the system tells)."""
     return _Tree().read()
 
 
 class _Tree:
-    """This process and its children; finding the children reads all of /proc, so that is done now and then only."""
+    """This process and its children; they are listed once in RESCAN readings, as that reads all of /proc."""
 
     RESCAN = 10  # readings
 
@@ -34,11 +34,13 @@ class _Tree:
         self._readings = 0
 
     def read(self) -> int:
-        """Resident bytes now. Where the children cannot be found, those that were found before count."""
+        """Resident bytes now. If the children cannot be listed, the last list counts."""
         import psutil
 
         if self._readings % self.RESCAN == 0:
-            self._process = psutil.Process()  # anew: a clock that is set makes psutil take an old one for another's
+            self._process = (
+                psutil.Process()
+            )  # anew: once the clock was set, psutil takes an old one for another process
             with contextlib.suppress(psutil.Error):
                 self._children = self._process.children(recursive=True)
         self._readings += 1
@@ -46,7 +48,7 @@ class _Tree:
 
 
 def _own_bytes(child: "psutil.Process") -> int:
-    """A child's resident bytes, pages that it shares counted in part (PSS); 0 where it has ended."""
+    """A child's resident bytes, shared pages counted in part (PSS); 0 if it has ended."""
     import psutil
 
     try:
@@ -60,9 +62,9 @@ def _own_bytes(child: "psutil.Process") -> int:
 class Watchdog:
     """Reads the process tree's resident bytes `hertz` times a second, from a thread of its own.
 
-    The ladder, in parts of `limit_bytes` (None: no limit): at WARN a warning, at TRIM garbage is collected and free
-    heap given back, both by `relieve`, which the training loop calls; at LEAVE `exceeded` becomes true and stays so,
-    and the loop leaves in order. `peak` is the highest reading in bytes. Use as a context manager.
+    Three thresholds, as parts of `limit_bytes` (None: no limit). At WARN the user is warned, and at TRIM garbage is
+    collected and free heap is given back, both by `relieve`, which the training loop calls. At LEAVE `exceeded` becomes
+    true and stays true, and the loop ends in order. `peak`: the highest reading in bytes. Use as a context manager.
     """
 
     WARN, TRIM, LEAVE = 0.85, 0.92, 0.97
@@ -73,7 +75,7 @@ class Watchdog:
         self.peak = self.last = 0
         self.exceeded = False
         self._warned = False
-        self._trimmed: float | None = None  # when
+        self._trimmed: float | None = None  # the time of the last trim
         self._tree = _Tree()
         self._period = 1.0 / hertz
         self._stop = threading.Event()
@@ -87,7 +89,7 @@ class Watchdog:
         return self.last
 
     def relieve(self) -> str | None:
-        """Do what the last reading calls for; returns a line for the user where that is new."""
+        """Do what the last reading calls for; returns a line for the user if that is new."""
         if self._above(self.TRIM, self.last) and (
             self._trimmed is None or time.monotonic() - self._trimmed >= self.TRIM_EVERY
         ):
@@ -102,7 +104,7 @@ class Watchdog:
         return None
 
     def allows(self, nbytes: int) -> bool:
-        """Whether so many more bytes stay below LEAVE: asked before a large allocation; trims where that may help."""
+        """Whether `nbytes` more stay below LEAVE, to be asked before a large allocation; trims if they do not."""
         if self._above(self.LEAVE, self.check() + nbytes):
             trim()
             return not self._above(self.LEAVE, self.check() + nbytes)

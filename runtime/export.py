@@ -23,13 +23,13 @@ OPSET, IR_VERSION = 17, 8
 class ExportError(ValueError):
     """The module has an operation this exporter does not know; the message names it."""
 
-    exit_code = 1  # how a program leaves that meets it
+    exit_code = 1  # of a program that meets this error
 
 
 class _Graph:
     """ONNX nodes and weights under way; `value` maps a torch.fx node to the ONNX value it became.
 
-    `weights`: views of the module's, by the names that its `state_dict` has for them.
+    `weights`: views of the module's weights, named as in its `state_dict`.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -86,7 +86,7 @@ def _norm_module(graph: _Graph, x: str, module: Any, name: str) -> str:
 
 def _stack(graph: _Graph, tensors: Any, axis: int) -> str:
     axes = graph.constant([axis])
-    return graph.add("Concat", [graph.add("Unsqueeze", [graph.value[each], axes]) for each in tensors], axis=axis)
+    return graph.add("Concat", [graph.add("Unsqueeze", [graph.value[tensor], axes]) for tensor in tensors], axis=axis)
 
 
 _MODULES: dict[type[nn.Module], Callable[[_Graph, str, Any, str], str]] = {
@@ -107,7 +107,7 @@ _FUNCTIONS: dict[Any, Callable[[_Graph, list[Any]], str]] = {
 
 
 def export(stem: nn.Module, shape: tuple[int, ...]) -> bytes:
-    """`stem`, a map from uint8 [B, *shape] to float32, as an ONNX file's bytes, with a free batch size.
+    """The bytes of an ONNX file of `stem`, a map from uint8 [B, *shape] to float32, for any batch size B.
 
     Raises ExportError for an operation it does not know.
     """
@@ -115,7 +115,7 @@ def export(stem: nn.Module, shape: tuple[int, ...]) -> bytes:
 
 
 def export_pieces(stem: nn.Module, shape: tuple[int, ...]) -> Iterator[bytes | memoryview]:
-    """The same, one piece after the other: its weights, named as in the stem's `state_dict`, are views and no copies.
+    """The same bytes in pieces: the weights, named as in the stem's `state_dict`, are views, not copies.
 
     Raises ExportError before the first piece.
     """
@@ -160,5 +160,5 @@ def latents(stem: nn.Module, windows: Any) -> Any:
 
 
 def parity(stem: nn.Module, encode: Callable[[Any], Any], windows: Any) -> float:
-    """The largest absolute difference between torch's and `encode`'s latents of windows [B, ...], in float32."""
+    """The largest absolute difference between the latents of torch and of `encode`, float32, of windows [B, ...]."""
     return float(np.abs(latents(stem, windows) - encode(np.ascontiguousarray(windows))).max())

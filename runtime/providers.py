@@ -1,4 +1,4 @@
-"""Which ONNX Runtime execution provider runs a stem: the one asked for where it agrees, otherwise the CPU's."""
+"""The ONNX Runtime execution provider that runs a stem: the one asked for if it agrees with the CPU, else the CPU."""
 
 import difflib
 from pathlib import Path
@@ -14,8 +14,12 @@ SUFFIX = "ExecutionProvider"
 
 
 def full_name(name: str) -> str:
-    """The provider of a name in any case, such as cuda or CUDAExecutionProvider; ValueError names the nearest."""
-    known: dict[str, str] = {each.removesuffix(SUFFIX).lower(): each for each in onnxruntime.get_all_providers()}
+    """The full name of a provider, given as cuda or CUDAExecutionProvider, in any case.
+
+    Raises ValueError, naming the nearest, for an unknown one.
+    """
+    providers: list[str] = onnxruntime.get_all_providers()
+    known = {provider.removesuffix(SUFFIX).lower(): provider for provider in providers}
     short = name.lower().removesuffix(SUFFIX.lower())
     if short not in known:
         near = difflib.get_close_matches(short, known, n=1)
@@ -34,28 +38,28 @@ def session(
     tolerance: float,
     most: int | None = None,
 ) -> tuple[Session, float, str | None]:
-    """The stem on `provider` where its latents of `windows` are as `expected`, otherwise on the CPU.
+    """The stem on `provider` if its latents of `windows` are as `expected`, otherwise on the CPU.
 
-    `expected`: None for what the CPU makes of them; `tolerance`: the largest difference allowed; `most`: as in
-    `Session`. Returns the session, its largest difference (NaN where one is), and why it is not `provider`'s.
+    `expected`: None for the CPU's latents; `tolerance`: the largest difference allowed; `most`: as in `Session`.
+    Returns the session, its largest difference (NaN if any is), and why the session is not `provider`'s.
     """
-    passed = None
+    refusal = None
     if provider != CPU:
         try:
-            wanted = Session(model, most=most)(windows) if expected is None else expected
-            found = Session(model, most=most, provider=provider)
-            difference = apart(found(windows), wanted)
+            reference = Session(model, most=most)(windows) if expected is None else expected
+            candidate = Session(model, most=most, provider=provider)
+            difference = max_difference(candidate(windows), reference)
             if difference <= tolerance:
-                return found, difference, None
-            passed = f"{provider} differs by {difference:.3g}, above {tolerance}"
-            del found
-        except Exception as error:  # whatever a vendor's provider raises: there is always the CPU
-            passed = str(error).splitlines()[0] if isinstance(error, ValueError) else f"{provider} failed: {error}"
-        passed = f"{' '.join(passed.split())}; the CPU encodes"
-    found = Session(model, most=most)
-    return found, 0.0 if expected is None else apart(found(windows), expected), passed
+                return candidate, difference, None
+            refusal = f"{provider} differs by {difference:.3g}, above {tolerance}"
+            del candidate
+        except Exception as error:  # a vendor's provider may raise anything; the CPU is always there
+            refusal = str(error).splitlines()[0] if isinstance(error, ValueError) else f"{provider} failed: {error}"
+        refusal = f"{' '.join(refusal.split())}; the CPU encodes"
+    encode = Session(model, most=most)
+    return encode, 0.0 if expected is None else max_difference(encode(windows), expected), refusal
 
 
-def apart(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+def max_difference(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
     """The largest absolute difference."""
     return float(np.abs(one - other).max())

@@ -8,16 +8,16 @@ import numpy.typing as npt
 import onnxruntime
 
 CPU = "CPUExecutionProvider"
-OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # whose 10 bits of mantissa would fail parity
+OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # the 10 bits of mantissa of TF32 would fail parity
 
 
 class Session:
     """Encodes windows without torch: call it with [B, ...] as the model's input dtype, get float32 [B, *shape].
 
-    `shape` is what one window becomes; `most`: windows that are encoded at a time, which bounds the memory it takes;
-    `provider`: the execution provider that takes what it can of the model, the rest is the CPU's. The arena of ONNX
-    Runtime is off and idle threads sleep, so that memory and cores belong to the training. Raises ValueError where this
-    build has no such provider, onnxruntime's error for a file that is no model.
+    `shape`: of the latent of one window; `most`: how many windows are encoded at a time, which bounds the memory;
+    `provider`: the execution provider that runs what it can of the model, while the CPU runs the rest. ONNX Runtime's
+    arena is off and its idle threads sleep, so that memory and cores belong to the training. Raises ValueError if this
+    build has no such provider, and onnxruntime's error for a file that is no model.
     """
 
     def __init__(self, model: Path | bytes, threads: int = 1, most: int | None = None, provider: str = CPU) -> None:
@@ -34,7 +34,7 @@ class Session:
             model if isinstance(model, bytes) else str(model),
             options,
             providers=[(name, OPTIONS.get(name, {})) for name in dict.fromkeys([provider, CPU])],
-            enable_fallback=0,  # which would be a provider's failure unseen; see runtime.providers
+            enable_fallback=0,  # a fallback would hide a provider's failure; see runtime.providers
         )
         self._input = self._session.get_inputs()[0].name
         self.shape = tuple(self._session.get_outputs()[0].shape[1:])
@@ -42,9 +42,9 @@ class Session:
     def __call__(self, windows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         most = self.most or len(windows)
         if len(windows) <= most:
-            latents: npt.NDArray[np.float32] = self._session.run(None, {self._input: windows})[0]
-            return latents
-        found = np.empty((len(windows), *self.shape), np.float32)
+            whole: npt.NDArray[np.float32] = self._session.run(None, {self._input: windows})[0]
+            return whole
+        latents = np.empty((len(windows), *self.shape), np.float32)
         for low in range(0, len(windows), most):
-            found[low : low + most] = self(windows[low : low + most])
-        return found
+            latents[low : low + most] = self(windows[low : low + most])
+        return latents

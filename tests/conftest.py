@@ -37,6 +37,12 @@ def frozen_heap():
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Leave the other core to the other worker where a test asks torch itself; a run sets its own threads."""
+    importlib.import_module("torch").set_num_threads(1)
+
+
 @pytest.fixture
 def small():
     """Build a Config of toy/catch with changes by table: small(run={"steps": 300})."""

@@ -150,9 +150,9 @@ def test_features_are_what_they_were_before_the_source_was_frozen(cut, tmp_path)
 
 def test_networks_of_other_shapes_are_refused():
     arrays = held(value_agent("rainbow", 0))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="size mismatch for conv1"):
         value_agent("rainbow", 1, "canonical").adopt(arrays, {}, heads=False)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="Unexpected key"):
         value_agent("dqn", 1).adopt(arrays, {}, heads=True)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="size mismatch for layers"):
         agent(1, hidden=16).adopt(held(agent(0)), {}, heads=True)

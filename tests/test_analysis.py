@@ -4,16 +4,17 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from conftest import SNAPSHOTTED
 from plain_sac import ACTIONS, SEEN, agent
 
-from edgerl import agents, configure
+from edgerl import configure
 from edgerl.agents.build import make_agent
 from edgerl.config.architectures import Block, Conv, Linear, latent_shape, layers
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis import analyze, attention, svcca
-from edgerl.experiments.analysis.activations import DATAPOINTS, Layer, Looking
+from edgerl.experiments.analysis.activations import DATAPOINTS, LayerReader, ObservedLayer
 from edgerl.experiments.analysis.compare import apart, load_snapshot
 from edgerl.experiments.analysis.observations import play
 from edgerl.experiments.analysis.safe_freeze import Rule
@@ -124,14 +125,14 @@ def test_behind_the_freeze_heads_see_through_the_frozen_stem_what_they_saw_befor
     seen = play(policy, 70, np.random.default_rng(0), lambda done: None)
     made = make_agent(policy.config, (4, 84, 84), 3, np.random.default_rng(1))
     load_snapshot(made, snapshots.read(snapshots.place(snapshotted, 110)))
-    wanted = [Layer("conv2", "stem", (64, 3, 3)), Layer("value hidden", "head", (8,))]
-    looking = Looking(snapshotted, seen, 1)
-    whole = looking.activations(made, wanted)
+    wanted = [ObservedLayer("conv2", "stem", (64, 3, 3)), ObservedLayer("value hidden", "head", (8,))]
+    reader = LayerReader(snapshotted, seen, 1)
+    whole = reader.activations(made, wanted)
     made.freeze("conv2")
-    frozen = looking.activations(made, wanted)
+    frozen = reader.activations(made, wanted)
     assert frozen.keys() == {"value hidden"}
     np.testing.assert_allclose(frozen["value hidden"], whole["value hidden"], atol=1e-4)
-    assert looking.watched(made, wanted[0], np.arange(3)) is None
+    assert reader.centred(made, wanted[0], np.arange(3)) is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_of_curl_policy_and_q_have_layers_of_their_own(encoder, cut):
     assert list(whole) == own[:-1] + dense
     assert whole["policy hidden2"].shape == (3, 32)
     stem = learner.stem(cut)
-    latents = stem(agents.torch.from_numpy(x)).detach().numpy()
+    latents = stem(torch.from_numpy(x)).detach().numpy()
     learner.freeze(cut)
     frozen = learner.activations(latents, actions)
     assert list(frozen) == [name for name in whole if name.split()[-1] not in own[: own.index(cut) + 1]]
@@ -195,7 +196,7 @@ def test_a_run_of_curl_with_random_crops(tmp_path, monkeypatch):
 
 
 def test_positions_are_thinned_evenly_and_no_map_gives_too_many_datapoints():
-    layer = Layer("conv1", "stem", (32, 41, 7))
+    layer = ObservedLayer("conv1", "stem", (32, 41, 7))
     for observations in (1, 200, 1280, 5120, 10**6):
         rows, columns = layer.grid(observations)
         assert layer.datapoints(observations) == observations * len(rows) * len(columns)
@@ -203,11 +204,15 @@ def test_positions_are_thinned_evenly_and_no_map_gives_too_many_datapoints():
         for places, length in ((rows, 41), (columns, 7)):
             assert len(set(places)) == len(places) == min(length, max(1, int((DATAPOINTS / observations) ** 0.5)))
             assert abs(places.mean() - (length - 1) / 2) <= 1
-    assert Layer("fc", "stem", (50,)).datapoints(77) == 77
+    assert ObservedLayer("fc", "stem", (50,)).datapoints(77) == 77
 
 
 def test_by_default_there_are_windows_enough_for_every_layer():
-    wide, narrow, maps = Layer("fc", "head", (1024,)), Layer("fc", "stem", (50,)), Layer("conv9", "stem", (512, 2, 2))
+    wide, narrow, maps = (
+        ObservedLayer("fc", "head", (1024,)),
+        ObservedLayer("fc", "stem", (50,)),
+        ObservedLayer("conv9", "stem", (512, 2, 2)),
+    )
     assert analyze._frames([wide, narrow], 1) == 5120
     assert analyze._frames([wide, maps], 4) == 1280
     assert analyze._frames([narrow, maps], 1) == 640

@@ -9,6 +9,7 @@ from importlib.resources import files
 import pytest
 
 from device_profiles import CLOCKED, FIXED, KINDS, DeviceProfile, Number, UnknownDevice, UnknownMode, load, names
+from edgerl.config.device import available_cores
 
 KIND = {"s": "sourced", "d": "derived", "u": "unverified"}
 EXPECTED = """
@@ -265,3 +266,13 @@ def test_every_file_of_the_catalogue_is_read() -> None:
 def test_profiles_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         load("jetson_nano").title = "mine"  # type: ignore[misc]
+
+
+def test_available_cores_are_those_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {1, 5, 6}, raising=False)
+    assert available_cores() == 3
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    assert available_cores() == 7
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert available_cores() == 1

@@ -50,6 +50,10 @@ def test_settings_by_name_are_checked():
 
 
 @pytest.mark.parametrize("name", ["no_such_module:Thing", "json:Nothing", "json:loads"])
-def test_an_environment_that_cannot_be_loaded_is_one_line(name, tmp_path):
-    with pytest.raises((edgerl.ConfigError, ValueError, TypeError)):
-        edgerl.train(edgerl.configure(env=name, budget="3MB", steps=10, freeze_at="never"), tmp_path / "run")
+def test_an_environment_that_cannot_be_loaded_is_one_line(name, program, tmp_path):
+    options = ("--budget", "3MB", "--steps", "10", "--freeze-at", "never", "--out", tmp_path / "run")
+    code, printed, (line,) = program("train", "--env", name, *options)
+    assert (code, printed) == (2, "")
+    assert line.startswith("edgerl: --env: ")
+    assert name in line
+    assert not (tmp_path / "run").exists()

@@ -197,8 +197,8 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
 
 def test_a_calibrated_forecast_gives_the_measured_times_back():
     config, found, window = planned(threads=1)
-    units = tuple(workload.step_work(config, found, window).at(frozen) for frozen in (False, True))
-    timed = calibrate.Timed(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015, simulate=0.001)
+    units = workload.step_work(config, found, window)
+    timed = calibrate.PartTimes(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015, simulate=0.001)
     call, rates = calibrate.rates({"rainbow": timed}, 8e9)
     numbers = {"call": {"value": 1e6 * call, "unit": "us"}}
     numbers |= {f"rainbow_{part}": {"value": rate / 1e9, "unit": "GFLOP/s"} for part, rate in rates["rainbow"].items()}

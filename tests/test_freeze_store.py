@@ -15,7 +15,7 @@ from edgerl.replay.latents import Latents, Stem
 from edgerl.replay.representation import Pixels
 from edgerl.runs import checkpoint
 from edgerl.training import summary, train
-from edgerl.training.freeze import FEWEST, chosen
+from edgerl.training.freeze import MIN_ROWS_FOR_UINT8, chosen
 from memory_budget.packed import GROUP
 
 ACTION, SHAPE = np.dtype(np.uint8), (20, 20)
@@ -102,11 +102,11 @@ STORED = {  # settings, what is held in the end
     "float16": ({"latent_dtype": "float16", "pixel_codec": "lz4"}, ("latents", "float16")),
     "uint8": (COMPACT, ("latents", "uint8")),
     "uint8 of too few rows": (
-        {"latent_dtype": "uint8", "pixel_codec": "lz4", "freeze_at": FEWEST - 1},
+        {"latent_dtype": "uint8", "pixel_codec": "lz4", "freeze_at": MIN_ROWS_FOR_UINT8 - 1},
         ("latents", "float16"),
     ),
     "uint8 of just enough": (
-        {"latent_dtype": "uint8", "pixel_codec": "lz4", "freeze_at": FEWEST},
+        {"latent_dtype": "uint8", "pixel_codec": "lz4", "freeze_at": MIN_ROWS_FOR_UINT8},
         ("latents", "uint8"),
     ),
     "frames kept": ({"store": "pixels", "pixel_codec": "lz4"}, ("pixels", "lz4")),

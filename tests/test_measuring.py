@@ -9,6 +9,7 @@ from edgerl import configure
 from edgerl.envs import suites
 from edgerl.experiments.calibration import stores
 from edgerl.planning import capacity
+from edgerl.training.build import make_env
 
 ARGUMENTS = ("plan", "--env", "toy/catch", "--budget", "3MB", "--measure")
 NAMES = {
@@ -48,7 +49,7 @@ def test_the_ladder_is_a_table_for_people(edgerl):
 
 def test_the_same_steps_each_time():
     config = configure(env="toy/catch", budget="3MB", steps=1000, freeze_at="never")
-    taken = [stores.steps(stores.run.make_env(config, np.random.default_rng(0), training=True), 50) for _ in "ab"]
+    taken = [stores.steps(make_env(config, np.random.default_rng(0), training=True), 50) for _ in "ab"]
     for one, other in zip(*taken, strict=True):
         assert np.array_equal(one[0], other[0])
         assert one[1:] == other[1:]

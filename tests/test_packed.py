@@ -83,7 +83,7 @@ def check(ring, seen):
     assert length.max() <= ring.nbytes
     assert ring.used == len(slots) * ring.rows.itemsize + length.sum() <= ring.end
     assert ring.size <= ring.capacity
-    assert ring.size <= ring.most
+    assert ring.size <= ring.max_rows
 
 
 def follow(ring, seen, every=1):
@@ -118,7 +118,7 @@ def test_a_frame_beside_its_key_is_read_back(frame, key, shared):
 @pytest.mark.parametrize("nbytes", [1, 2, 12, 13, 254, 255, 256, 7056, 30_000, 65_535, 65_536, 200_000])
 def test_no_payload_is_smaller_than_the_smallest(nbytes):
     frame = bytes(nbytes)
-    assert min(len(frames.encode(frame, key)) for key in (None, frame)) >= frames.smallest(nbytes)
+    assert min(len(frames.encode(frame, key)) for key in (None, frame)) >= frames.shortest_payload(nbytes)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -143,7 +143,7 @@ def test_every_budget_from_the_smallest_on():
     for budget in range(first, first + 200):
         ring = PackedRing(budget, COLUMNS, shape, index_bytes)
         assert ring.arena.nbytes == budget
-        assert ring.index.nbytes == index_bytes(ring.most)
+        assert ring.index.nbytes == index_bytes(ring.max_rows)
         assert ring.end + ring.index.nbytes <= budget < ring.end + ring.index.nbytes + 8
         ring.index[:] = 0xA5
         follow(ring, seen, every=130)
@@ -259,7 +259,7 @@ def unpack(ring, seen, row, chunk):
 
     size, arena = ring.size, ring.arena
     wanted = kept(ring, row, fit_rows(arena.nbytes, row.itemsize, index_bytes))
-    found, dropped = ring.unpack(row, index_bytes, convert, chunk)
+    found, dropped = ring.transcode(row, index_bytes, convert, chunk)
     numbers = list(range(head - size + dropped, head))
     assert shown == numbers
     assert found.arena is arena

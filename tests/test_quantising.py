@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgerl.replay.latents import HALF_MOST, Latents, Stem
-from edgerl.replay.quantization import HEADROOM, NARROWEST, Scales
+from edgerl.replay.latents import FLOAT16_MAX, Latents, Stem
+from edgerl.replay.quantization import HEADROOM, MIN_RANGE, Scales
 from edgerl.replay.representation import Pixels
 
 VALUES = st.floats(-(2**20), 2**20, width=32, allow_subnormal=False)
@@ -53,7 +53,7 @@ def test_every_scale_has_a_step_and_reaches_beyond_what_it_was_laid_over(latents
     most, least = latents.max(axis=0), latents.min(axis=0)
     span = (most - least).astype(np.float64)
     slack = rounding(scales)
-    assert (low + 255 * step >= most + HEADROOM * np.maximum(span, NARROWEST * span.mean()) - slack).all()
+    assert (low + 255 * step >= most + HEADROOM * np.maximum(span, MIN_RANGE * span.mean()) - slack).all()
     negative = least < 0
     assert (low[~negative] == 0).all()
     assert (low <= least - np.where(negative, HEADROOM * span, 0) + slack).all()
@@ -152,8 +152,8 @@ def test_float16_latents_lose_a_2048th_and_are_held_to_what_it_has():
     latents = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
     assert stored("float16", latents) == pytest.approx(latents, rel=2**-11, abs=1e-7)
     large = np.full((1, 8), 1e6, np.float32)
-    assert (stored("float16", large) == HALF_MOST).all()
-    assert (stored("float16", -large) == -HALF_MOST).all()
+    assert (stored("float16", large) == FLOAT16_MAX).all()
+    assert (stored("float16", -large) == -FLOAT16_MAX).all()
 
 
 def test_uint8_latents_lose_half_a_step_of_their_range_and_headroom():

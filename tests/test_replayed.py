@@ -15,7 +15,7 @@ MODULE = """
 import itertools
 
 import numpy as np
-from edgerl.envs import EnvSpec
+from edgerl.envs.base import EnvSpec
 from edgerl.types import TimeStep
 
 count = itertools.count()

@@ -236,9 +236,9 @@ def test_long_curves_keep_their_highest_memory(another):
 def test_a_run_shorter_than_its_log_has_its_ends(real):
     (group,) = groups(reading.read([real]).runs)["toy/catch"]
     summary = group.first.summary
-    steps, rows = group.first.curves["replay/rows"]
+    steps, rows = group.first.metrics["replay/rows"]
     assert (steps[0], rows[0], steps[-1], rows[-1]) == (0, 0, 400, summary["replay"]["rows"])
-    steps, resident = group.first.curves["memory/rss_bytes"]
+    steps, resident = group.first.metrics["memory/rss_bytes"]
     assert resident[steps == 300].tolist() == [summary["memory"]["rss_after_freeze"]]
 
 

@@ -17,6 +17,7 @@ BROWSER = next(
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
 HOSTILE = "</script><script>window.broken = 1</script><b>bold</b>"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAAAAADRSSBWAAAAC0lEQVR4nGNo+A8AAgIBgG5WixMAAAAASUVORK5CYII="  # 2 x 1
+PATIENCE = 300_000  # milliseconds, where a machine is busy
 PLOTS = ("scores", "rows", "memory", "ledger", "speed", "layers", "attention")
 
 
@@ -81,7 +82,8 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=arguments, timeout=PATIENCE)
         yield chromium
         chromium.close()
 
@@ -101,6 +103,7 @@ def opened(browser, page_file):
 
     def show(width=1280, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("request", noticed)

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgerl.experiments.reports import statistics
+from edgerl.experiments.reports import estimates
 
 
 def test_the_interquartile_mean_is_scipys():
     draws = np.random.default_rng(0)
     for count in range(1, 13):
         scores = draws.normal(size=(7, count))
-        assert statistics.iqm(scores) == pytest.approx(stats.trim_mean(scores, 0.25, axis=1))
+        assert estimates.iqm(scores) == pytest.approx(stats.trim_mean(scores, 0.25, axis=1))
 
 
 def test_the_interval_is_that_of_scipys_percentile_bootstrap():
     scores = np.random.default_rng(1).normal(100, 20, size=(1, 10))
-    ours = statistics.estimate([scores], statistics.mean, np.random.default_rng(0))[0]
+    ours = estimates.estimate([scores], estimates.mean, np.random.default_rng(0))[0]
     theirs = stats.bootstrap((scores[0],), np.mean, method="percentile", n_resamples=20_000, rng=0).confidence_interval
     assert ours.value == pytest.approx(scores.mean())
     width = theirs.high - theirs.low
@@ -26,6 +26,6 @@ def test_the_interval_is_that_of_scipys_percentile_bootstrap():
 
 def test_seeds_are_drawn_within_their_task():
     low, high = np.zeros((1, 5)), np.ones((1, 5))
-    found = statistics.estimate([low, high], statistics.mean, np.random.default_rng(0))[0]
+    found = estimates.estimate([low, high], estimates.mean, np.random.default_rng(0))[0]
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)  # drawn over both, it would differ
-    assert statistics.estimate([low[:, :1], high[:, :1]], statistics.mean, np.random.default_rng(0))[0].low is None
+    assert estimates.estimate([low[:, :1], high[:, :1]], estimates.mean, np.random.default_rng(0))[0].low is None

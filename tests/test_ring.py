@@ -23,7 +23,7 @@ def steps(block, cost, fixed):
 
 def numbered(extra):
     """A row with its number and `extra` bytes."""
-    return padded([("number", np.int64, ()), ("rest", np.uint8, (extra,))])
+    return padded([("number", np.int64, ()), ("obs", np.uint8, (extra,))])
 
 
 def filled(capacity, written, extra=20):
@@ -33,7 +33,7 @@ def filled(capacity, written, extra=20):
     assert ring.capacity == capacity
     for number in range(written):
         slot = ring.advance()
-        ring.rows["number"][slot], ring.rows["rest"][slot] = number, number % 251
+        ring.rows["number"][slot], ring.rows["obs"][slot] = number, number % 251
     return ring
 
 
@@ -101,7 +101,7 @@ def test_rotate_is_roll(count, chunk):
     for turn in range(count):
         rows = np.zeros(count, numbered(5))
         rows["number"] = np.arange(count)
-        rows["rest"] = np.arange(count)[:, None] % 251
+        rows["obs"] = np.arange(count)[:, None] % 251
         wanted = np.roll(rows, -turn)
         rotate(rows, turn, chunk)
         assert np.array_equal(rows, wanted), turn
@@ -114,16 +114,16 @@ def test_transcoding_keeps_every_row_in_order(extra, chunk):
     for written in range(2 * 9 + 2):
         ring, seen = filled(9, written), []
 
-        def convert(block, seen=seen):
+        def convert(block, obs, seen=seen):
             seen.append(len(block))
             new = np.zeros(len(block), row)
-            new["number"], new["rest"] = block["number"], block["rest"][:, :extra]
+            new["number"], new["obs"] = block["number"], obs[:, :extra]
             return new
 
-        ring.transcode(row, convert, chunk)
+        assert ring.transcode(row, ring.index_bytes, convert, chunk) == (ring, 0)
         kept = np.arange(max(0, written - 9), written)
         assert ring.rows["number"][: ring.size].tolist() == kept.tolist()
-        assert np.array_equal(ring.rows["rest"][: ring.size], np.repeat(kept[:, None] % 251, extra, axis=1))
+        assert np.array_equal(ring.rows["obs"][: ring.size], np.repeat(kept[:, None] % 251, extra, axis=1))
         assert (ring.head, ring.oldest, ring.size) == (len(kept), 0, len(kept))
         assert ring.capacity == fit_rows(ring.arena.nbytes, row.itemsize, ring.index_bytes)
         assert (ring.capacity > 9) == (extra < 20)
@@ -139,11 +139,11 @@ def test_a_larger_row_is_refused_and_nothing_is_touched(written):
     before, capacity = ring.arena.copy(), ring.capacity
     rows, index = ring.rows, ring.index
 
-    def convert(block):
+    def convert(block, obs):
         raise AssertionError("converted a row that does not fit")
 
     with pytest.raises(ValueError, match="does not fit") as caught:
-        ring.transcode(numbered(21 + 8), convert, 4)
+        ring.transcode(numbered(21 + 8), ring.index_bytes, convert, 4)
     assert "\n" not in str(caught.value)
     assert np.array_equal(ring.arena, before)
     assert (ring.capacity, ring.head, ring.size) == (capacity, written, min(written, 9))

@@ -49,7 +49,7 @@ def test_it_is_said_in_words():
         return verdict(rows(*what), RULE, frozen_at)["text"]
 
     assert said(SHAKY, CALM, CALM) == (
-        "A freeze would have been safe from step 10 on: of 3 intervals to step 30 the last 2 are calm. "
+        "A freeze would have been safe from step 10 on: the last 2 of 3 intervals to step 30 are calm. "
         "The run froze at step 50."
     )
     assert said(CALM, (0.5, 0.5), frozen_at=None) == (

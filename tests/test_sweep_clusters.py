@@ -1,5 +1,6 @@
 """Sweeps on clusters: Ray's tasks on a real local Ray, Slurm's class on submitit's local processes."""
 
+import contextlib
 import json
 import logging
 import shutil
@@ -27,11 +28,29 @@ LONG = [*TRAIN, "--steps", "1000000", "--threads", "1", "--quiet"]
 PLANNED = 350_000_000
 
 
+def patient(get_node):
+    """Ray gives its node 30 seconds to begin, too few on a busy machine: wait for it in here."""
+
+    def waiting(*arguments):
+        found = []
+
+        def seen():
+            with contextlib.suppress(RuntimeError):
+                found.append(get_node(*arguments))
+            return found
+
+        until(seen)
+        return found[0]
+
+    return waiting
+
+
 @pytest.fixture(scope="module")
 def ray():
     ray = pytest.importorskip("ray")
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setenv("RAY_worker_niceness", "0")  # 15: other tests beside these would leave nothing to them
+    monkeypatch.setattr("ray._private.services.get_node", patient(ray._private.services.get_node))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield ray
     ray.shutdown()

@@ -22,7 +22,7 @@ from edgerl.envs.base import EnvSpec
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvFailed
 from edgerl.experiments.video import writers
-from edgerl.experiments.video.video import Video, framed, picture
+from edgerl.experiments.video.recorder import VideoRecorder, framed, picture
 from edgerl.training.evaluate import Games, Hooks, evaluate, unseen
 from edgerl.types import TimeStep
 
@@ -123,7 +123,7 @@ def test_where_the_disk_refuses_the_older_film_stays_and_nothing_else(suffix, tr
 
 
 def test_what_ffmpeg_says_is_said(tmp_path):
-    writer = writers.Mp4(tmp_path / "no" / "out.mp4", (64, 64, 3), 15.0)
+    writer = writers.Mp4Writer(tmp_path / "no" / "out.mp4", (64, 64, 3), 15.0)
     with pytest.raises(OSError, match=r"ffmpeg: .*No such file or directory"):
         writer.finish()
     writer.release()
@@ -169,7 +169,7 @@ def played(name, film=None, steps=12):
     ],
 )
 def test_nobody_plays_otherwise_for_being_filmed(name, speed, size, tmp_path):
-    with Video(tmp_path / "out.mp4", games=9) as film:
+    with VideoRecorder(tmp_path / "out.mp4", games=9) as film:
         filmed, _ = played(name, film)
     unfilmed, _ = played(name)
     assert len(filmed) == len(unfilmed) == film.frames == 13
@@ -216,7 +216,7 @@ class Blinking:
 @pytest.mark.parametrize("frame", [(41, 41), (3, 41, 41)], ids=["gray", "colours"])
 def test_an_environment_without_render_shows_its_newest_frame(frame, tmp_path):
     env = Resumable(Blinking(frame), np.random.default_rng(0), "mine:make")
-    with Video(tmp_path / "out.gif") as film:
+    with VideoRecorder(tmp_path / "out.gif") as film:
         film.show(env, 0, 0.0)
         env.step(0)
         film.show(env, 0, 0.5)
@@ -238,7 +238,7 @@ def test_a_picture_that_is_none_is_one_line_and_leaves_nothing(render, line, tmp
     env = Resumable(Blinking((40, 40), render), np.random.default_rng(0), "mine:make")
 
     def play():
-        with Video(tmp_path / "out.mp4") as film:
+        with VideoRecorder(tmp_path / "out.mp4") as film:
             film.show(env, 0, 0.0)
             env.step(0)
             film.show(env, 0, 0.0)
@@ -258,7 +258,7 @@ def test_a_gif_of_few_colours_is_exact_and_its_delays_add_up(tmp_path):
     pictures[3][-1, -1] ^= 255
     pictures[5] = pictures[4].copy()
     pictures[5][7, 9] ^= 255
-    writer = writers.Gif(tmp_path / "out.gif", (32, 48, 3), 15.0)
+    writer = writers.GifWriter(tmp_path / "out.gif", (32, 48, 3), 15.0)
     for shown in pictures:
         writer.write(shown)
     writer.finish()
@@ -268,7 +268,7 @@ def test_a_gif_of_few_colours_is_exact_and_its_delays_add_up(tmp_path):
 
 
 def test_a_gif_shows_fifty_frames_a_second_at_most(tmp_path):
-    with Video(tmp_path / "out.gif", games=9) as film:
+    with VideoRecorder(tmp_path / "out.gif", games=9) as film:
         played("dmc/cartpole-swingup", film, steps=3)
     assert frames(tmp_path / "out.gif")[1] == film.seconds == pytest.approx(0.08)
     assert str(film).startswith(f"video {tmp_path / 'out.gif'}: 4 frames, 0.1 s, ")

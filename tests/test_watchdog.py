@@ -71,8 +71,8 @@ def test_the_watchdog_notices_a_block_of_this_process():
         assert not watchdog.exceeded
         assert 0 < watchdog.peak < watchdog.limit_bytes
         block = take(watchdog.limit_bytes - before + 30 * MB)
-        until(lambda: watchdog.exceeded)
-        assert watchdog.peak >= watchdog.limit_bytes
+        until(lambda: watchdog.peak >= watchdog.limit_bytes)
+        assert watchdog.exceeded
         del block
     assert watchdog.exceeded  # and it stays so
 

@@ -45,6 +45,6 @@ def _filming(file: Path | None, games: int) -> contextlib.AbstractContextManager
     """What films the games, or nothing where no file is named; checked now, so before the games are played."""
     if file is None:
         return contextlib.nullcontext()
-    from edgerl.experiments.video.video import Video
+    from edgerl.experiments.video.recorder import VideoRecorder
 
-    return Video(file, games)
+    return VideoRecorder(file, games)

@@ -1,4 +1,4 @@
-"""The device profile that a run names."""
+"""The device profile that a run names, and the cores of the machine it runs on."""
 
 import os
 
@@ -18,5 +18,7 @@ def load_device(reference: str | None) -> DeviceProfile | None:
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use: those it is bound to, or all of the machine's if the system cannot tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

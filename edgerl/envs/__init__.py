@@ -1,1 +1,1 @@
-"""Environments: what one is, the suites by name, and what lets a run go on where an episode stood."""
+"""Environments: their protocol, the suites by name, and how a run resumes in the middle of an episode."""

@@ -9,7 +9,7 @@ from edgerl.envs.atari_games import HISTORY, REPEAT, SIDE, rom_id, spec
 from edgerl.errors import EnvError
 from edgerl.types import Array, TimeStep
 
-# Where Gymnasium is installed, ale-py would load it to register itself there: 10 MB that no game needs.
+# If Gymnasium is installed, ale-py would load it to register itself there: 10 MB that no game needs.
 sys.modules.setdefault("gymnasium", None)  # type: ignore[arg-type]
 try:
     import ale_py
@@ -37,7 +37,7 @@ def _emulator(game: str, seed: int, sticky_actions: float) -> ale_py.ALEInterfac
 
 
 class Atari:
-    """One game. In training a lost life is terminal: the emulator goes on, the stored history is blanked."""
+    """One game. In training a lost life is terminal: the emulator goes on, and the window's history is blanked."""
 
     steps_per_second = 60 / REPEAT
 
@@ -50,7 +50,7 @@ class Atari:
         sticky_actions: float = 0.0,
         full_action_set: bool = False,
     ) -> None:
-        import cv2  # here and not above: a plan needs none of its 17 MB
+        import cv2  # here, not above: its 17 MB are of no use to a plan
 
         self._resize = cv2.resize
         self.name = f"atari/{rom_id(game)}"
@@ -65,7 +65,7 @@ class Atari:
         self.window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
         self._lives = 0
         self._over = True
-        self._watched = False  # by people, who are shown colours
+        self._watched = False  # whether people watch, who are shown colours
         self._before: Array | None = None  # the screen before the newest, in colours
 
     def reset(self) -> TimeStep:
@@ -109,22 +109,22 @@ class Atari:
         return TimeStep(self.window, reward, game_over or life_lost, truncated and not game_over, self._over)
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The emulator's own state, the window, and this environment's bookkeeping."""
+        """The emulator's own state, the window, and the values that this environment keeps."""
         emulator = np.frombuffer(self.ale.cloneState(include_rng=True).serialize(), np.uint8)
         values = {"lives": self._lives, "over": self._over, "rng": self.rng.bit_generator.state}
         return {"emulator": emulator, "window": self.window}, values
 
     def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
         self.ale.reset_game()
-        self.ale.act(0)  # one that never acted restores to something slightly else (seen on Qbert)
+        self.ale.act(0)  # an emulator that never acted restores a slightly different state (seen on Qbert)
         self.ale.restoreState(ale_py.ALEState(arrays["emulator"].tobytes()))
         self.window[:] = arrays["window"]
         self._lives, self._over, self.rng.bit_generator.state = values["lives"], values["over"], values["rng"]
 
     def render(self) -> Array:
-        """The brighter of the last two screens, as in the window, since games draw much on every other one only.
+        """The maximum of the last two screens, as in the window: games draw much on every other screen only.
 
-        Its pixels are twice as wide as high. The first that is asked for shows one screen.
+        Pixels are twice as wide as high: columns are doubled. The first picture shows one screen only.
         """
         screen: Array = self.ale.getScreenRGB()
         if self._before is not None:

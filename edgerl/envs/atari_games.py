@@ -1,4 +1,4 @@
-"""The Atari games by name, and their numbers of actions, as data: names and plans need neither ale-py nor a ROM."""
+"""The Atari games by name, with their numbers of actions, as data: plans need neither ale-py nor a ROM."""
 
 import difflib
 import tomllib
@@ -9,7 +9,7 @@ from edgerl.envs.base import EnvSpec
 from edgerl.errors import EnvError
 
 HISTORY, SIDE, REPEAT = 4, 84, 4
-FULL = 18  # actions of nearly every game's full set
+FULL = 18  # actions in the full set of nearly every game
 
 
 @cache
@@ -18,7 +18,7 @@ def _table() -> dict[str, dict[str, int]]:
 
 
 def rom_id(game: str) -> str:
-    """ale-py's name of a game written as qbert, crazy_climber or CrazyClimber; raises EnvError for an unknown one."""
+    """ale-py's name of a game given as qbert, crazy_climber or CrazyClimber; raises EnvError for an unknown one."""
     known = {name.replace("_", ""): name for name in _table()["minimal"]}
     wanted = game.lower().replace("_", "").replace("-", "")
     if wanted in known:
@@ -35,5 +35,5 @@ def describe(game: str, *, full_action_set: bool) -> EnvSpec:
 
 
 def spec(actions: int) -> EnvSpec:
-    """The spec of a game with so many actions."""
+    """The spec of a game with this number of actions."""
     return EnvSpec((SIDE, SIDE), HISTORY, actions, REPEAT)

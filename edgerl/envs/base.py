@@ -1,4 +1,4 @@
-"""What an environment is: its spec, and the protocol that the training loop uses."""
+"""An environment's spec, and the protocol that the training loop uses."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -10,9 +10,9 @@ from edgerl.types import Array, TimeStep
 class EnvSpec(NamedTuple):
     """What a plan needs of an environment.
 
-    `frame`: a frame's shape, [H, W] or [C, H, W]; `history`: frames a window; `actions`: how many there are or, where
-    they are `continuous`, an action's components, float32 in [-1, 1]; `repeat`: env steps an agent step; `refill`:
-    what stands before an episode's first frame, that frame again or zeros.
+    `frame`: the shape of one frame, [H, W] or [C, H, W]; `history`: frames in a window; `actions`: how many there are;
+    if they are `continuous`, how many components an action has, float32 in [-1, 1]; `repeat`: env steps in one agent
+    step; `refill`: whether missing history is the episode's first frame again, or zeros.
     """
 
     frame: tuple[int, ...]
@@ -24,12 +24,12 @@ class EnvSpec(NamedTuple):
 
     @property
     def action(self) -> np.dtype[Any]:
-        """How a row stores an action."""
+        """The dtype of an action in a row."""
         return np.dtype((np.float32, (self.actions,))) if self.continuous else np.dtype(np.uint8)
 
     @property
     def window(self) -> tuple[int, int, int]:
-        """A window as encoders see it, its frames' channels one after another: [history C, H, W]."""
+        """The shape of a window as encoders see it, the channels of its frames one after another: [history C, H, W]."""
         channels = 1 if len(self.frame) == 2 else self.frame[0]
         return (self.history * channels, self.frame[-2], self.frame[-1])
 
@@ -37,7 +37,7 @@ class EnvSpec(NamedTuple):
 class Environment(Protocol):
     """A pixel environment with windows uint8 [history, *frame].
 
-    Actions are whole numbers from 0 to `actions` - 1 or, where the spec says continuous, float32 [actions] in [-1, 1].
+    Actions are whole numbers from 0 to `actions` - 1 or, if the spec says continuous, float32 [actions] in [-1, 1].
     """
 
     name: str
@@ -50,13 +50,13 @@ class Environment(Protocol):
 
     @property
     def window(self) -> Array:
-        """The window to act on now, as the last reset or step showed it."""
+        """The window to act on, as the last reset or step returned it."""
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Everything that determines what follows: arrays and JSON values."""
+        """All that determines what follows: arrays, and values for JSON."""
 
     def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
-        """Go on from what `state` gave; raises EpisodeLost where it cannot. What it then shows is undefined."""
+        """Go on from what `state` gave. Raises EpisodeLost if that cannot be done; the window is undefined then."""
 
     def render(self) -> Array:
         """The screen as people see it, uint8 [H, W, 3]."""

@@ -10,7 +10,7 @@ from edgerl.envs.simulator import headless, reason, scaled
 from edgerl.errors import EnvError
 from edgerl.types import Array
 
-# Without a usable GL, PyOpenGL and dm_control raise any of these at import; or the first frame fails.
+# Without a usable GL, PyOpenGL and dm_control raise one of these at import, or the first frame fails.
 NO_GL = (ImportError, AttributeError, RuntimeError, ctypes.ArgumentError)
 
 
@@ -31,27 +31,27 @@ except NO_GL as error:
     raise _no_gl(error) from error
 logging.set_verbosity("error")  # models are compiled with warnings about their age
 
-# The camera of published results: the first one, but for the quadruped, which walks out of the first one's sight.
+# Published results use the first camera, except for the quadruped, which walks out of its sight.
 CAMERAS = {"quadruped": 2}
-# The models of lqr are drawn when they are loaded, the others' never: always the same ones, or no resume could go on.
+# The models of lqr are drawn at random when they are loaded; a resumed run needs the same ones.
 MODEL_SEED = 0
-# lqr alone has no time limit; with this one its episodes have 1,000 steps, as all others.
+# lqr alone has no time limit; with this one its episodes have 1,000 steps, like all others.
 LIMITS = {"lqr": {"time_limit": 30.0}}
-SCREEN = 480  # pixels that pictures for people are high and wide
-UNBOUNDED = 1e10  # how dm_control writes that an actuator (those of lqr) has no bounds
+SCREEN = 480  # height and width in pixels of pictures for people
+UNBOUNDED = 1e10  # dm_control's bound of an actuator that has none (in lqr)
 
 
 class _Screen(mujoco.Physics):  # type: ignore[misc]  # of a package without types
-    """The same bodies, model and data shared, with another place to draw them."""
+    """The same bodies, with a drawing buffer of their own; model and data are shared."""
 
     def after_reset(self) -> None:
-        """Compute nothing anew, as a Physics else does when it is made: the episode would go on otherwise."""
+        """Compute nothing: what a Physics computes when it is made would change how the episode goes on."""
 
 
 class Dmc:
     """One task as a Simulator: actions scaled to the actuators' bounds and repeated, rewards summed over the repeats.
 
-    Raises EnvError where nothing can be drawn.
+    Raises EnvError if nothing can be drawn.
     """
 
     def __init__(self, task: str, repeat: int) -> None:
@@ -60,12 +60,12 @@ class Dmc:
         self._env = suite.load(domain, part, task_kwargs={"random": MODEL_SEED, **LIMITS.get(domain, {})})
         bounds = self._env.action_spec()
         self.steps_per_second = 1 / (self._env.control_timestep() * repeat)
-        free = (bounds.minimum <= -UNBOUNDED) | (bounds.maximum >= UNBOUNDED)  # scaled to these, any action is a crash
+        free = (bounds.minimum <= -UNBOUNDED) | (bounds.maximum >= UNBOUNDED)  # scaled to these, any action crashes
         self._low, self._high = np.where(free, -1.0, bounds.minimum), np.where(free, 1.0, bounds.maximum)
         physics = self._env.physics
         physics.model.vis.global_.offwidth = physics.model.vis.global_.offheight = SIDE  # before anything is drawn
         self._angle = CAMERAS.get(domain, 0)
-        self._wide: Any = None  # the camera of pictures for people: nobody who trains pays for it
+        self._wide: Any = None  # the camera of pictures for people; made when the first is asked for
         try:
             self._camera = mujoco.Camera(physics, SIDE, SIDE, self._angle)
             self.frame()
@@ -77,7 +77,7 @@ class Dmc:
         self._env.reset()
 
     def step(self, action: Any) -> tuple[float, bool, bool]:
-        """Repeat an action until the episode ends; only a discount of 0 is a terminal state, a time limit is not."""
+        """Repeat an action until the episode ends; a discount of 0 terminates it, a time limit truncates it."""
         control, reward = scaled(action, self._low, self._high), 0.0
         for _ in range(self.spec.repeat):
             timestep = self._env.step(control)
@@ -94,7 +94,7 @@ class Dmc:
         return picture.transpose(2, 0, 1)
 
     def render(self) -> Array:
-        """The same scene in 480x480."""
+        """The same scene in 480x480 pixels."""
         if self._wide is None:
             physics = self._env.physics
             physics.model.vis.global_.offwidth = physics.model.vis.global_.offheight = SCREEN

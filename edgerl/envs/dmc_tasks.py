@@ -1,4 +1,4 @@
-"""The DeepMind Control Suite's tasks by name, and their actions, as data: plans need neither MuJoCo nor GL."""
+"""The DeepMind Control Suite's tasks by name, with their actions, as data: plans need neither MuJoCo nor GL."""
 
 import difflib
 import tomllib
@@ -24,7 +24,7 @@ def _plain(task: str) -> str:
 
 
 def task_name(task: str) -> str:
-    """dm_control's `domain-task`, however case, dashes and underscores are written; raises EnvError for no task."""
+    """dm_control's `domain-task`; case, dashes and underscores do not matter. Raises EnvError for an unknown task."""
     known = {_plain(name): name for name in _actions()}
     wanted = _plain(task)
     if wanted in known:
@@ -35,5 +35,5 @@ def task_name(task: str) -> str:
 
 
 def describe(task: str, repeat: int) -> EnvSpec:
-    """The spec of a task whose every action is repeated so many times; raises EnvError for an unknown task."""
+    """The spec of a task, every action of which lasts `repeat` env steps; raises EnvError for an unknown task."""
     return EnvSpec((3, SIDE, SIDE), HISTORY, _actions()[task_name(task)], repeat, continuous=True, refill=True)

@@ -23,7 +23,7 @@ Made = gymnasium.Env[Any, Any]
 
 
 def describe(name: str) -> EnvSpec:
-    """The spec of the environment with this id; raises EnvError where it cannot be made, shown or acted in."""
+    """The spec of the environment with this id; raises EnvError if it cannot be made, shown or acted in."""
     env = _made(name)
     try:
         return _spec(name, env)
@@ -32,13 +32,13 @@ def describe(name: str) -> EnvSpec:
 
 
 class Gym:
-    """One environment as a Simulator, seeded at every reset. Raises EnvError where it cannot be made or shown."""
+    """One environment as a Simulator, seeded at every reset. Raises EnvError if it cannot be made or shown."""
 
     def __init__(self, name: str) -> None:
         env = _made(name)
         self.spec = _spec(name, env)
         self._space: Any = env.action_space
-        self._seen: Array | None = None  # the newest observation, where these are pixels
+        self._seen: Array | None = None  # the newest observation, if observations are pixels
         self._pixels = _are_pixels(env.observation_space)
         if not self._pixels:
             env.close()
@@ -46,7 +46,7 @@ class Gym:
         self._env = env
         try:
             self.steps_per_second = float(env.metadata.get("render_fps") or 15)
-            import cv2  # here and not above: a plan needs none of its 17 MB
+            import cv2  # here, not above: its 17 MB are of no use to a plan
 
             self._cv2: Any = cv2
             self.reset(0)
@@ -67,7 +67,7 @@ class Gym:
         return float(reward), bool(terminated), bool(truncated)
 
     def frame(self) -> Array:
-        """What is to be seen, resized by areas, in gray or in colours as the spec's frames are."""
+        """The picture, resized by areas, in gray or in colours as the spec's frames are."""
         picture, cv2 = self.render(), self._cv2
         if len(self.spec.frame) == 2:
             picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)

@@ -1,4 +1,4 @@
-"""Resuming an environment that cannot save its state: its generator as the episode began, and the actions since."""
+"""Resume an environment that cannot save its state, from its generator as the episode began and the actions since."""
 
 import copy
 from contextlib import nullcontext
@@ -12,10 +12,10 @@ from edgerl.types import Array, TimeStep
 
 
 class Resumable:
-    """`env`, with a state made of the last reset and the actions taken since. `rng`: all that `env` draws from.
+    """`env`, with a state made of the last reset and the actions since. `rng`: the only generator `env` draws from.
 
-    Restoring plays the episode again; `EpisodeLost` is raised where that leads elsewhere. An `env` whose frames are
-    dear may have `unseen()`, a context in which it draws none: then only the last frame is drawn and compared.
+    Restoring plays the episode again, and raises EpisodeLost if it ends up elsewhere. An `env` whose frames are costly
+    may have `unseen()`, a context in which it draws none: then only the last frame is drawn and compared.
     """
 
     def __init__(self, env: Any, rng: np.random.Generator, name: str) -> None:
@@ -36,11 +36,11 @@ class Resumable:
 
     def step(self, action: Any) -> TimeStep:
         timestep: TimeStep = self.env.step(action)
-        self._taken.append(copy.copy(action))  # not where that failed: a resume would fail there too
+        self._taken.append(copy.copy(action))  # only if the step did not fail: a resume would fail there too
         return timestep
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The last reset and the actions since, and where they have led."""
+        """The generator at the last reset, the actions since, and the window they have led to."""
         arrays = {"window": self.window, "taken": np.array(self._taken)}
         return arrays, {"began": self._began, "rng": self.rng.bit_generator.state}
 

@@ -1,4 +1,4 @@
-"""What the suites dmc and gym have in common: simulators that draw a frame when asked, and may fail on the way."""
+"""What the suites dmc and gym share: simulators that draw a frame when asked, and may fail at any time."""
 
 import math
 import os
@@ -16,10 +16,10 @@ from edgerl.types import Array, TimeStep
 
 
 class Simulator(Protocol):
-    """Episodes that follow from a seed and the actions alone, with a frame where one is asked for."""
+    """Episodes that follow from a seed and the actions alone; a frame is drawn when it is asked for."""
 
     spec: EnvSpec
-    steps_per_second: float  # of the agent, at the simulator's own speed
+    steps_per_second: float  # agent steps, at the simulator's own speed
 
     def reset(self, seed: int) -> None: ...
 
@@ -27,37 +27,37 @@ class Simulator(Protocol):
         """One agent step: its reward, and whether it terminated or truncated the episode."""
 
     def frame(self) -> Array:
-        """What is to be seen now, uint8 [*spec.frame], valid until it is asked for again."""
+        """The frame of this moment, uint8 [*spec.frame], valid until the next call."""
 
     def render(self) -> Array:
-        """The same for people, uint8 [H, W, 3]."""
+        """The same moment as a picture for people, uint8 [H, W, 3]."""
 
 
 def headless() -> None:
-    """Let simulators draw without a screen; to be called before they are imported. What the user has set stays."""
+    """Let simulators draw without a screen; call this before they are imported. What the user has set stays."""
     if sys.platform == "linux" and "DISPLAY" not in os.environ:
         os.environ.setdefault("MUJOCO_GL", "egl")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    # Mesa's rasteriser then draws in the calling thread: its own would take the cores from the learner's.
+    # Mesa's rasteriser then draws in the calling thread; threads of its own would take cores from the learner.
     os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 def reason(error: BaseException) -> str:
-    """What kind of error this is, and what it says, in one line."""
+    """An error's type and message, in one line."""
     return ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
 
 
 def scaled(action: Any, low: Array, high: Array) -> Array:
-    """An action in [-1, 1], clipped to that, between an actuator's bounds; float64."""
+    """An action, clipped to [-1, 1], scaled to an actuator's bounds; float64."""
     low, high = low.astype(np.float64), high.astype(np.float64)
-    between: Array = low + (np.clip(action, -1.0, 1.0).astype(np.float64) + 1.0) * ((high - low) / 2.0)
-    return between
+    control: Array = low + (np.clip(action, -1.0, 1.0).astype(np.float64) + 1.0) * ((high - low) / 2.0)
+    return control
 
 
 class Simulated:
-    """A simulator as an environment: its seeds drawn from `rng` at every reset, its frames in a window.
+    """A simulator as an environment: seeds are drawn from `rng` at every reset, frames are kept in a window.
 
-    What the simulator raises, and a reward that is no number, is raised as EnvFailed.
+    Raises EnvFailed if the simulator raises anything, and for a reward that is not finite.
     """
 
     def __init__(self, simulator: Simulator, rng: np.random.Generator, name: str) -> None:
@@ -66,10 +66,10 @@ class Simulated:
         self.steps_per_second = simulator.steps_per_second
         self.window = np.zeros((self.spec.history, *self.spec.frame), np.uint8)
         self._simulator = simulator
-        self._looking = True
+        self._drawing = True
 
     def reset(self) -> TimeStep:
-        """The first window of an episode: the first frame all over it (`refill`), or blank before that frame."""
+        """The first window of an episode: the first frame, and before it that frame again (`refill`) or zeros."""
         with self._named():
             self._simulator.reset(int(self.rng.integers(2**31)))
             self._look()
@@ -87,18 +87,18 @@ class Simulated:
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
-        """Draw no frames meanwhile; the window is then undefined, but for the newest frame after the next step."""
-        self._looking = False
+        """Draw no frames inside; the window is undefined then, except for its newest frame after the next step."""
+        self._drawing = False
         try:
             yield
         finally:
-            self._looking = True
+            self._drawing = True
 
     def render(self) -> Array:
         return np.array(self._simulator.render())  # a copy: the simulator's own is drawn over
 
     def _look(self) -> None:
-        if self._looking:
+        if self._drawing:
             self.window[-1] = self._simulator.frame()
 
     @contextmanager
@@ -110,5 +110,5 @@ class Simulated:
 
 
 def environment(simulator: Simulator, rng: np.random.Generator, name: str) -> Resumable:
-    """A simulator as an environment that a resume plays again, without drawing, to where it stood."""
+    """A simulator as an environment; a resume plays its episode again, without drawing, to where it stood."""
     return Resumable(Simulated(simulator, rng, name), rng, name)

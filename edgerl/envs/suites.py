@@ -10,7 +10,7 @@ from edgerl.errors import EnvError
 
 
 def suite_of(name: str) -> str:
-    """The suite that a name begins with, or `custom` for module:callable. (gym/module:id is of gym.)"""
+    """The suite that a name begins with, or `custom` for module:callable. (gym/module:id belongs to gym.)"""
     suite = name.partition("/")[0]
     return "custom" if ":" in suite else suite
 
@@ -18,7 +18,7 @@ def suite_of(name: str) -> str:
 def canonical_name(name: str) -> str:
     """`suite/task` as presets write it: atari/CrazyClimber is atari/crazy_climber. Raises EnvError for unknown ones.
 
-    The ids of gym and module:callable stay as they are: whether there is such a one is seen when it is made.
+    The ids of gym and module:callable stay as they are; whether they exist shows when they are made.
     """
     suite, task = suite_of(name), name.partition("/")[2]
     if suite == "atari":
@@ -42,14 +42,18 @@ def canonical_name(name: str) -> str:
 
 
 def _custom(name: str, rng: np.random.Generator) -> Environment:
-    """The environment that `module:callable` makes, called with its Generator; raises EnvError where it does not."""
+    """The environment that `module:callable` makes, called with its Generator; raises EnvError if it makes none."""
     try:
         made: Environment = plugins.load(name)(rng)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise EnvError(f"--env: {name!r} cannot be loaded: {error}") from None
-    missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]
+        missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]
+    except (Exception, SystemExit) as error:  # a user's module and callable may raise anything
+        from edgerl.envs.simulator import reason
+
+        raise EnvError(f"--env: {name!r} cannot be loaded: {reason(error)}") from error
     if missing:
-        raise EnvError(f"--env: what {name!r} makes lacks {', '.join(missing)}")
+        raise EnvError(f"--env: {name!r} is no environment: it has no {', '.join(missing)}")
+    if not isinstance(made.spec, EnvSpec):
+        raise EnvError(f"--env: {name!r} is no environment: its spec is a {type(made.spec).__name__}, not an EnvSpec")
     if hasattr(made, "state") and hasattr(made, "restore"):
         return made
     from edgerl.envs.resumable import Resumable
@@ -58,7 +62,7 @@ def _custom(name: str, rng: np.random.Generator) -> Environment:
 
 
 def describe(name: str, *, full_action_set: bool = False, action_repeat: int | None = None) -> EnvSpec:
-    """The spec of an environment, without making it ready to run; raises EnvError as `make` does."""
+    """The spec of an environment; neither ale-py nor MuJoCo is loaded. Raises EnvError as `make` does."""
     name = canonical_name(name)
     suite, task = suite_of(name), name.partition("/")[2]
     if suite == "atari":
@@ -92,9 +96,9 @@ def make(
     """The environment of that name. With `training`, losing a life ends an Atari episode; scores need it off.
 
     `sticky_actions`: the probability that an Atari game repeats the last action; `full_action_set`: all 18 actions;
-    `action_repeat`: env steps that an action of dmc lasts (1 where it is not given).
+    `action_repeat`: how many env steps an action of dmc lasts (default: 1).
 
-    Raises EnvError, in one line, for an unknown suite or task, or one whose packages or libraries are not installed.
+    Raises EnvError, in one line, for an unknown suite or task, and if its packages or libraries are not installed.
     """
     name = canonical_name(name)
     suite, task = suite_of(name), name.partition("/")[2]

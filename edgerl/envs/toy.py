@@ -16,7 +16,7 @@ SPEC = EnvSpec((SIDE, SIDE), HISTORY, actions=3, repeat=1)
 class Catch:
     """Move left, stay or move right until the block reaches the bottom row; reward 1 if caught, -1 if not."""
 
-    steps_per_second = 5.0  # for who watches
+    steps_per_second = 5.0  # for people who watch
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.name = "toy/catch"

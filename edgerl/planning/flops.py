@@ -1,8 +1,8 @@
 """Multiply-adds of a run, layer by layer: the paper's convention (appendix B) and an exact count beside it.
 
 Paper: F forward and B backward passes of each layer per sample of an update; a backward pass counts as two forward
-ones, acting is not counted. After the freeze the layers left of the cut count only for a step's new latents, E K N. Exact:
-every multiply-add that runs, acting included, and no gradients of what is not trained.
+ones, acting is not counted. After the freeze the layers left of the cut count only for a step's new latents, E K N.
+Exact: every multiply-add that runs, acting included, and no gradients of what is not trained.
 """
 
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from edgerl.planning import capacity, flops
 from edgerl.planning.capacity import Store
 from edgerl.replay import representation
 from edgerl.replay.buffer import row_dtype
-from edgerl.replay.quantization import FEWEST
+from edgerl.replay.quantization import MIN_ROWS_FOR_UINT8
 from edgerl.replay.representation import pixel_field
 from edgerl.replay.sampling import SAMPLERS
 from memory_budget import format_bytes
@@ -134,7 +134,7 @@ def _scratch(config: Config, window: tuple[int, ...], batch: int) -> int:
 def _latent_dtype(config: Config) -> str:
     """The dtype of latents after the freeze: float16 instead of uint8 if there are too few rows to fit scales to."""
     freeze_at, dtype = config.run.freeze_at, config.replay.latent_dtype
-    return "float16" if dtype == "uint8" and freeze_at is not None and freeze_at < FEWEST else dtype
+    return "float16" if dtype == "uint8" and freeze_at is not None and freeze_at < MIN_ROWS_FOR_UINT8 else dtype
 
 
 def _keeps_pixels(config: Config, frame: int, asked: Store, latents: Store) -> bool:

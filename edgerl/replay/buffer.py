@@ -1,4 +1,4 @@
-"""What the ring's rows mean: episodes, stacked windows, n-step returns; and the move from pixels to latents.
+"""The meaning of the ring's rows: episodes, stacked windows, n-step returns; and the move from pixels to latents.
 
 Row t holds (o_t, a_t, r_{t+1}, whether the episode terminated there); o_{t+1} is read from the next row. An episode
 that is truncated adds one row with its last observation only. Every array here is a view into the ring's arena.
@@ -12,15 +12,16 @@ import numpy as np
 from edgerl.replay.representation import CHUNK, Field, Representation
 from edgerl.replay.sampling import SAMPLERS, Sampler
 from edgerl.types import Array, Batch
-from memory_budget import fit_rows
 from memory_budget.packed import PackedRing
 from memory_budget.ring import Ring, padded
+from memory_budget.rows import IndexBytes, Rows
 
-FIRST, TERMINAL, LAST = 1, 2, 4  # flags: starts an episode; terminated after it; only the truncated end's observation
+# Flags of a row: an episode starts here; it terminated after this step; only the last observation of a truncated one.
+FIRST, TERMINAL, LAST = 1, 2, 4
 
 
 def step_columns(action: np.dtype[Any]) -> list[Field]:
-    """What is stored of a step beside its observation."""
+    """The columns of a step beside its observation."""
     return [("reward", np.float32, ()), ("action", action.base, action.shape), ("flags", np.uint8, ())]
 
 
@@ -47,18 +48,16 @@ class Replay:
         self.representation, self.action = representation, action
         self.n_step, self.gamma, self.sampling = n_step, gamma, sampling
         kind = SAMPLERS[sampling]
-        self.ring: Ring | PackedRing
-        self.sampler: Sampler
+        self.ring: Rows
         if representation.codec == "lz4":
             columns = [*kind.leaf, *step_columns(action)]
-            self.ring = packed = PackedRing(budget, columns, representation.field[2], kind.upper_bytes)
-            leaves = packed.rows["priority"] if kind.leaf else None
-            self.sampler = kind(packed.index, packed.most, omega, rng, leaves)
+            self.ring = PackedRing(budget, columns, representation.field[2], kind.upper_bytes)
         else:
             self.ring = Ring(budget, row_dtype(representation.field, action), kind.index_bytes)
-            self.sampler = kind(self.ring.index, self.ring.capacity, omega, rng)
+        leaves = self.ring.rows["priority"] if kind.leaf and self.ring.leaves_in_rows else None
+        self.sampler: Sampler = kind(self.ring.index, self.ring.max_rows, omega, rng, leaves)
         self._starting = True  # the next row is its episode's first
-        self._floor = 0  # rows below this number lost part of their history to the ring before a transcode
+        self._floor = 0  # rows below this number lost part of their history before a transcode
 
     def __len__(self) -> int:
         return self.ring.size
@@ -69,25 +68,21 @@ class Replay:
 
     @property
     def bytes_per_row(self) -> int:
-        """Bytes of a row, the index aside; the mean of those present where they vary."""
-        ring = self.ring
-        return ring.rows.itemsize if isinstance(ring, Ring) else round(ring.used / max(1, ring.size))
+        """Bytes of a row, the index aside; the mean of the rows present if their size varies."""
+        return self.ring.bytes_per_row
 
     def room_for(self, representation: Representation) -> int:
         """How many of the newest rows `transcode` to this representation could keep."""
-        row, index_bytes = self._layout(representation)
-        if isinstance(self.ring, PackedRing):
-            return self.ring.room(row, index_bytes)
-        return fit_rows(self.ring.arena.nbytes, row.itemsize, index_bytes)
+        return self.ring.room(*self._layout(representation))
 
-    def _layout(self, representation: Representation) -> tuple[np.dtype[Any], Callable[[int], int]]:
-        """Of a representation whose rows are all alike a row, and the bytes beside so many: sampler and scales."""
+    def _layout(self, representation: Representation) -> tuple[np.dtype[Any], IndexBytes]:
+        """The row dtype of this representation, and the bytes that sampler and scales take for n rows."""
         kind, scales = SAMPLERS[self.sampling], representation.scales
         beside = scales.table.nbytes if scales else 0
         return row_dtype(representation.field, self.action), lambda rows: kind.index_bytes(rows) + beside
 
     def append(self, stored: Array, action: Array | int, reward: float, *, terminated: bool) -> None:
-        """Store one step: what `representation.observe` gave to store, and what acting on it brought."""
+        """Store one step: what `representation.observe` gave to store, the action, and the reward that followed."""
         flags = FIRST * self._starting | TERMINAL * terminated
         self._write(stored, action, reward, flags)
         self._starting = terminated
@@ -103,7 +98,7 @@ class Replay:
 
     @property
     def startable(self) -> tuple[int, int]:
-        """Row numbers [from, to) that can start a window: whole stack behind, n steps ahead, by age alone."""
+        """Row numbers [from, to) that can start a window, by age alone: with a whole stack and n steps ahead."""
         ring = self.ring
         behind = ring.oldest + (self.representation.history - 1 if ring.wrapped else 0)
         return max(behind, self._floor), ring.head - self.n_step
@@ -111,7 +106,7 @@ class Replay:
     def sample(self, count: int, beta: float) -> Batch:
         """A batch of `count` n-step windows, with importance weights at exponent `beta`.
 
-        Raises RuntimeError where the replay holds no window yet.
+        Raises RuntimeError if the replay holds no window yet.
         """
         ring = self.ring
         low, high = self.startable
@@ -135,7 +130,7 @@ class Replay:
         return Batch(both[:count], self.ring.rows["action"][slots], returns, discount, both[count:], weight, slots)
 
     def prioritize(self, slots: Array, losses: Array) -> None:
-        """Set the priorities of a batch's `index` from its losses, both [B]."""
+        """Set the priorities of these slots (a batch's `index`) from their losses, both [B]."""
         self.sampler.update(slots, losses)
 
     def _look_ahead(self, numbers: Array) -> tuple[Array, Array, Array]:
@@ -169,16 +164,16 @@ class Replay:
         }
 
     def _beside(self) -> dict[str, Array]:
-        """What lies beside the rows: their priorities, if not among them, and the scales."""
-        found: dict[str, Array] = {}
-        if isinstance(self.ring, Ring):
-            found["priorities"] = self.sampler.priorities()[: self.ring.size]
+        """What lies beside the rows: their priorities, unless they are a column of the rows, and the scales."""
+        arrays: dict[str, Array] = {}
+        if not self.ring.leaves_in_rows:
+            arrays["priorities"] = self.sampler.priorities()[: self.ring.size]
         if self.representation.scales is not None:
-            found["scales"] = self.representation.scales.table
-        return found
+            arrays["scales"] = self.representation.scales.table
+        return arrays
 
     def restore(self, values: dict[str, Any], read: Callable[[str, Array], None]) -> None:
-        """Take over what `state` gave; `read` fills an array of the arena from the saved one of that name."""
+        """Take over what `state` gave; `read` fills an array of the arena from the saved array of that name."""
         arrays = self.ring.restore(values)
         self._starting, self._floor = values["starting"], values["floor"]
         self.sampler.largest, self.sampler.rng.bit_generator.state = values["largest"], values["rng"]
@@ -187,33 +182,30 @@ class Replay:
         self.sampler.sum(self.ring.extent)
 
     def transcode(self, representation: Representation, progress: Callable[[int], None] = lambda rows: None) -> int:
-        """Turn every row into `representation`'s, in place; order, episodes and priorities stay (DESIGN: the freeze).
+        """Turn every row into a row of `representation`, in place; order, episodes and priorities stay.
 
-        Returns how many of the oldest rows found no room; none where the new rows are no larger than the old. A
-        representation of the same codec changes no row. Beyond the arena this takes the leaf priorities (8 bytes a row;
-        of compressed rows the heads too) and one chunk. Rows that lost part of their history to the ring are kept but
-        never start a window. `progress` hears how many rows are done.
+        A representation of the same codec changes no row. Returns how many of the oldest rows were dropped for want of
+        room; none are if new rows are no larger than the old. Beyond the arena this takes the leaf priorities (8 bytes
+        a row; for compressed rows the heads too) and one chunk. Rows that lost part of their history to the ring are
+        kept but never start a window. `progress` is told how many rows are done.
         """
         if representation.codec == self.representation.codec:
             self.representation = representation
             return 0
-        ring, history, dropped, scales = self.ring, self.representation.history, 0, representation.scales
-        (row, index_bytes), priorities = self._layout(representation), self.sampler.priorities()
-        chunk, wrapped = max(1, CHUNK // representation.views), ring.wrapped
+        ring, history, scales = self.ring, self.representation.history, representation.scales
+        row, index_bytes = self._layout(representation)
         convert = _Conversion(self.representation, representation, row, progress)
-        if isinstance(ring, PackedRing):
-            if len(priorities):
-                priorities = priorities[ring.slots(np.arange(ring.oldest, ring.head))]
-            self.ring, dropped = ring.unpack(row, index_bytes, convert, chunk)
-            priorities = priorities[dropped:]
-        else:
-            turn = ring.head % ring.capacity if wrapped else 0
-            convert.begin(ring.rows[np.arange(-(history - 1), 0) % ring.capacity], oldest=turn)
-            priorities = np.roll(priorities[: ring.size], -turn)
-            ring.transcode(row, lambda block: convert(block, block["obs"]), chunk, index_bytes)
+        if ring.newer_first:
+            first = ring.head - ring.newer_first  # the number of the first row to be converted
+            before = ring.slots(np.arange(first - (history - 1), first))
+            convert.begin(ring.rows["flags"][before], ring.obs[before], ring.newer_first)
+        priorities, wrapped = self.sampler.priorities(), ring.wrapped
+        if len(priorities):
+            priorities = ring.by_age(priorities)
+        self.ring, dropped = ring.transcode(row, index_bytes, convert, max(1, CHUNK // representation.views))
         if wrapped or dropped:
             self._floor = history - 1
-        self.sampler.place(self.ring.index, self.ring.capacity, priorities)
+        self.sampler.place(self.ring.index, self.ring.max_rows, priorities[dropped:])
         if scales:
             scales.move(self.ring.index[-scales.table.nbytes :])
         self.representation = representation
@@ -231,29 +223,29 @@ class _Conversion:
         self.first, self.frames = np.zeros(before, bool), np.zeros((before, *old.field[2]), old.field[1])
         self.done, self.oldest = 0, 0
 
-    def begin(self, before: Array, oldest: int) -> None:
-        """The rows `before` the first block; `oldest`: how many blocks' rows on the oldest one comes."""
-        self.first, self.frames, self.oldest = (before["flags"] & FIRST) != 0, before["obs"].copy(), oldest
+    def begin(self, flags: Array, frames: Array, oldest: int) -> None:
+        """`flags`, `frames`: the rows preceding the first block; `oldest`: the oldest row's offset from the first."""
+        self.first, self.frames, self.oldest = (flags & FIRST) != 0, frames, oldest
 
     def __call__(self, block: Array, frames: Array) -> Array:
         """The new rows of a block whose frames are [b, *frame]."""
         history, ahead = self.old.history, self.oldest - self.done
         first = np.concatenate([self.first, (block["flags"] & FIRST) != 0])
         frames = np.concatenate([self.frames, frames])
-        if 0 <= ahead < len(block):  # what lies before the oldest row is newer
+        if 0 <= ahead < len(block):  # slots before the oldest row hold newer rows
             first[history - 1 + ahead] = True
         slots = np.arange(len(block))[:, None] + np.arange(history)
-        found = np.zeros(len(block), self.row)
+        rows = np.zeros(len(block), self.row)
         for name in ("reward", "action", "flags"):
-            found[name] = block[name]
-        found["obs"] = self.new.convert(self.old.read(frames, slots, _present(first[slots])))
+            rows[name] = block[name]
+        rows["obs"] = self.new.convert(self.old.read(frames, slots, _present(first[slots])))
         self.first, self.frames, self.done = first[len(block) :], frames[len(block) :], self.done + len(block)
         self.progress(self.done)
-        return found
+        return rows
 
 
 def _present(first: Array) -> Array:
-    """Which rows of windows [B, history] belong to the newest row's episode, from which of them start one."""
+    """Which rows of windows [B, history] belong to the newest row's episode; `first`: which rows start an episode."""
     starts_after = np.zeros(first.shape, bool)
     starts_after[:, :-1] = first[:, :0:-1].cumsum(axis=1)[:, ::-1] > 0
     return ~starts_after

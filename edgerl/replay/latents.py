@@ -1,4 +1,4 @@
-"""Rows behind the freeze: latents of whole windows, or frames that the frozen stem encodes when they are read."""
+"""Rows after a freeze: latents of whole windows, or frames that the frozen stem encodes when they are read."""
 
 from collections.abc import Iterable
 
@@ -6,21 +6,22 @@ import numpy as np
 
 from edgerl.replay import crops
 from edgerl.replay.quantization import Scales
-from edgerl.replay.representation import Encode, Field, Pixels, Stored
+from edgerl.replay.representation import Encode, Field, Pixels
 from edgerl.types import Array
+from memory_budget.rows import Stored
 
-HALF_MOST = float(np.finfo(np.float16).max)
+FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 def latent_field(shape: tuple[int, ...], dtype: str = "float32") -> Field:
-    """One latent; float32 takes the paper's 4 L bytes."""
+    """The field of one latent; float32 takes the paper's 4 L bytes."""
     return ("obs", np.dtype(dtype).type, shape)
 
 
 class Stem:
-    """The frozen stem with the augmentation before it: `encode` takes windows as the agent was trained on them.
+    """The frozen stem, and the augmentation before it. `encode`: from windows as the agent was trained on them.
 
-    `views`: random crops of a window that are kept, drawn from `rng`; 0: what is seen to act is what is kept.
+    `views`: how many random crops of a window are stored, drawn from `rng`; 0: the latent acted on is the one stored.
     """
 
     def __init__(
@@ -29,12 +30,12 @@ class Stem:
         self.encode, self.shape, self.pixels, self.views, self.rng = encode, shape, pixels, views, rng
 
     def see(self, window: Array) -> Array:
-        """Of one window [history, *frame] the latent to act on."""
+        """The latent of one window [history, *frame], to act on."""
         latent: Array = self.encode(np.ascontiguousarray(self.pixels.see(window)[None]))[0]
         return latent
 
     def observe(self, window: Array) -> tuple[Array, Array]:
-        """The same, and the latents to keep [views, ...], in one call."""
+        """The latent to act on, and the latents to store [views, ...], from one call of the stem."""
         if not self.views:
             latent = self.see(window)
             return latent, latent
@@ -43,7 +44,7 @@ class Stem:
         return latents[0], latents[1:]
 
     def keep(self, windows: Array) -> Array:
-        """The latents to keep of windows [B, history C, H, W]: [B, views, ...], or [B, ...] where none is random."""
+        """The latents to store of windows [B, history C, H, W]: [B, views, ...], or [B, ...] if `views` is 0."""
         if not self.views:
             return self.encode(np.ascontiguousarray(self.pixels.seen(windows)))
         return self.encode(self._views(windows)).reshape(len(windows), self.views, *self.shape)
@@ -54,7 +55,7 @@ class Stem:
 
 
 class Encoded:
-    """Pixels as they are stored, latents as they are read: the stem runs on one view of every window of a batch."""
+    """Pixels are stored, latents are read: the stem runs on one view of every window of a batch."""
 
     stores, views = "pixels", 1
     scales: Scales | None = None
@@ -78,10 +79,10 @@ class Encoded:
 
 
 class Latents:
-    """Latents of whole windows, one row a step (paper section 4: z = f(o)), K of them where `stem.views` is K.
+    """Latents of whole windows, one row a step (paper section 4: z = f(o)); K a row if `stem.views` is K.
 
-    One of the K, at random, is what a batch reads; the latent acted on is another, of the centre. `codec`: the dtype
-    they are stored as; float16 holds values to 65,504, further ones become that; uint8 is on `Scales`.
+    A batch reads one of the K at random; acting uses the centre crop's latent, which is not stored. `codec`: the dtype
+    they are stored as. float16 clips values beyond 65,504; uint8 has `Scales`.
     """
 
     stores, history = "latents", 1
@@ -92,10 +93,11 @@ class Latents:
         self.scales = Scales(stem.shape) if codec == "uint8" else None
 
     def fit(self, blocks: Iterable[Array]) -> None:
-        """Lay the scales of uint8 over the latents of windows, in blocks [b, history C, H, W]."""
+        """Set the scales of uint8 to the latents of windows, given in blocks [b, history C, H, W]."""
         assert self.scales is not None  # noqa: S101
         stem = self.stem
-        self.scales.fit(np.concatenate([stem.encode(np.ascontiguousarray(stem.pixels.seen(each))) for each in blocks]))
+        latents = [stem.encode(np.ascontiguousarray(stem.pixels.seen(windows))) for windows in blocks]
+        self.scales.fit(np.concatenate(latents))
 
     def see(self, window: Array) -> Array:
         return self.stem.see(window)
@@ -117,7 +119,7 @@ class Latents:
         if self.scales is not None:
             return self.scales.encode(latents)
         if self.codec == "float16":
-            return np.clip(latents, -HALF_MOST, HALF_MOST).astype(np.float16)
+            return np.clip(latents, -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16)
         return latents
 
     def _floats(self, stored: Array) -> Array:

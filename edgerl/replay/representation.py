@@ -1,8 +1,8 @@
 """What one stored step is: the pixels of a frame, or the latent of a whole window.
 
-A representation says which field a row has, what acting on a window stores, and how stored rows become observations.
-Left of the paper's cut nothing is trained, so `Latents` runs it once a step; `Pixels` is the cut at the input. Where a
-latent would be larger than a frame, `Encoded` keeps the frames and runs the stem on what is sampled.
+A representation says which field a row has, what a step stores, and how stored rows become observations. `Pixels`: the
+cut is at the input. `Latents`: nothing left of the cut is trained, so the stem runs once a step. `Encoded`, if a latent
+is larger than a frame: frames are stored, and the stem runs on sampled windows.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,17 @@ from edgerl.envs.base import EnvSpec
 from edgerl.replay import crops
 from edgerl.replay.quantization import Scales
 from edgerl.types import Array
+from memory_budget.rows import Stored
 
 Field = tuple[str, Any, tuple[int, ...]]
-# Windows encoded at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256. And the bytes that it
-# may take, for which a larger encoder is given fewer.
+# How many windows are encoded at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256. And the
+# bytes that it may take: a larger encoder gets fewer windows.
 CHUNK, CHUNK_BYTES = 32, 12_000_000
 Encode = Callable[[Array], Array]  # windows [B, history, H, W] to latents [B, ...]
 
 
 def pixel_field(frame: tuple[int, ...]) -> Field:
-    """One uint8 frame [H, W]."""
+    """The field of one uint8 frame."""
     return ("obs", np.uint8, frame)
 
 
@@ -35,21 +36,15 @@ def nbytes(field: Field) -> int:
 
 
 def chunk(encoder: str, window: tuple[int, ...]) -> int:
-    """How many windows of this shape the encoder's stem is given at a time."""
+    """How many windows of this shape the encoder's stem encodes at a time."""
     return max(1, min(CHUNK, CHUNK_BYTES // architectures.encoding_bytes(encoder, window)))
-
-
-class Stored(Protocol):
-    """What rows hold, by slot: an array [slots, ...], or what reads like one."""
-
-    def __getitem__(self, slots: Any) -> Array: ...
 
 
 class Representation(Protocol):
     """`stores`: pixels or latents, in the row field "obs", `field`; `history` successive rows make one observation.
 
-    `codec`: raw or lz4 pixels, the dtype of latents; `views`: how often one row is encoded when it is converted;
-    `scales`: what reading uint8 latents takes beside them.
+    `codec`: raw or lz4 for pixels, the dtype for latents; `scales`: of uint8 latents; `views`: how many latents are
+    made of one row when it is converted.
     """
 
     stores: str
@@ -60,10 +55,10 @@ class Representation(Protocol):
     views: int
 
     def see(self, window: Array) -> Array:
-        """From an environment's window [history, *frame]: the observation to act on."""
+        """The observation to act on, from an environment's window [history, *frame]."""
 
     def observe(self, window: Array) -> tuple[Array, Array]:
-        """The same, and what the row stores."""
+        """The observation to act on, and what the row stores."""
 
     def read(self, stored: Stored, slots: Array, present: Array) -> Array:
         """Observations [B, ...] from `stored` at slots [B, history]; those not `present` are refilled."""
@@ -73,10 +68,10 @@ class Representation(Protocol):
 
 
 class Pixels:
-    """uint8 frames, one a row; windows [history C, H, W] are put together when read.
+    """uint8 frames, one a row; windows [history C, H, W] are put together when they are read.
 
-    Before an episode's start there are zeros or, with `refill`, its first frame again. Encoders see `crop` x `crop` of
-    it (0: all): the centre to act on; a batch is whole, and cropped by the agent. `augment`: K, the random crops whose
+    Missing history is zeros or, with `refill`, the episode's first frame again. Encoders see `crop` x `crop` pixels (0:
+    all): acting uses the centre; a batch has whole windows, which the agent crops. `augment`: K, how many random crops'
     latents a row will hold after the freeze; 0: the centre's.
     """
 
@@ -109,7 +104,7 @@ class Pixels:
         return window.reshape(self.whole)
 
     def seen(self, windows: Array) -> Array:
-        """Of windows [..., H, W] what is seen where nothing is random."""
+        """The part of windows [..., H, W] that encoders see if nothing is random: the centre."""
         return crops.centre(windows, self.crop)
 
     def see(self, window: Array) -> Array:

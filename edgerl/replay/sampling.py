@@ -8,7 +8,7 @@ import numpy as np
 from edgerl.types import Array
 
 Field = tuple[str, Any, tuple[int, ...]]
-FAN = 64  # rows a block whose sum is kept: 8.13 bytes a row where a binary tree takes 16
+FAN = 64  # rows a block, whose sum is kept: 8.13 bytes a row; a binary tree takes 16
 _BLOCKS = np.int64(FAN)
 
 
@@ -17,11 +17,11 @@ def _blocks(capacity: int) -> int:
 
 
 class Sampler(Protocol):
-    """What the replay needs of a way to sample. `largest`: the largest priority seen."""
+    """A way to sample, as the replay needs it. `largest`: the largest priority seen."""
 
     largest: float
     rng: np.random.Generator
-    leaf: ClassVar[list[Field]]  # the column of a row, where a ring has the sampler's leaves among its rows
+    leaf: ClassVar[list[Field]]  # the column of a row, if a ring holds the sampler's leaves in its rows
 
     @staticmethod
     def index_bytes(capacity: int) -> int: ...
@@ -47,7 +47,7 @@ class Sampler(Protocol):
 
 
 class Uniform:
-    """Every row alike: no priorities, no bytes."""
+    """All rows are drawn alike: no priorities, no bytes."""
 
     leaf: ClassVar[list[Field]] = []
 
@@ -65,27 +65,27 @@ class Uniform:
         self.rng, self.largest = rng, 1.0
 
     def place(self, index: Array, capacity: int, priorities: Array | None = None, leaves: Array | None = None) -> None:
-        """There is nothing to lay out."""
+        """Nothing to do: there is nothing to lay out."""
 
     def sum(self, count: int) -> None:
-        """There is nothing to sum."""
+        """Nothing to do: there is nothing to sum."""
 
     def priorities(self) -> Array:
         return np.zeros(0)
 
     def add(self, slot: int, *, startable: bool = True) -> None:
-        """Rows are found by their slots."""
+        """Nothing to do: rows are drawn by slot."""
 
     def remove(self, slots: Array) -> None:
-        """What is no row any more is drawn, and turned down."""
+        """Nothing to do: draws reject slots without a row."""
 
     def update(self, slots: Array, losses: Array) -> None:
-        """Losses change nothing."""
+        """Nothing to do: losses change nothing."""
 
     def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]:
-        """`count` of the first `size` slots, those for which `valid` says no drawn again; all weights are 1.
+        """`count` of the first `size` slots; slots that are not `valid` are drawn again. All weights are 1.
 
-        Raises RuntimeError where no valid row can be found.
+        Raises RuntimeError if no valid row can be found.
         """
         slots = self.rng.integers(size, size=count)
         for _ in range(10_000):
@@ -99,9 +99,9 @@ class Uniform:
 class Prioritized:
     """Proportional prioritized sampling (Schaul et al. 2016) over the ring's slots.
 
-    Priorities lie in blocks of 64, each with its sum, float64, computed anew from the block at every change, so that no
-    rounding error builds up. A running sum over the blocks finds the block, one within it the row. Row probability is
-    priority / total; a priority is loss ** omega; new rows get the largest seen.
+    Priorities lie in blocks of 64. Every block has a sum, float64, which is computed anew at every change, so that no
+    rounding error builds up. A running sum over the blocks finds the block, one within the block finds the row. A row's
+    probability is priority / total; a priority is loss ** omega; new rows get the largest priority seen.
     """
 
     leaf: ClassVar[list[Field]] = [("priority", np.float64, ())]
@@ -124,10 +124,10 @@ class Prioritized:
         self.place(index, capacity, leaves=leaves)
 
     def place(self, index: Array, capacity: int, priorities: Array | None = None, leaves: Array | None = None) -> None:
-        """Lay out priorities, of the first slots these, and sums for `capacity` slots at the front of `index` (uint8).
+        """Lay out priorities and sums for `capacity` slots at the front of `index` (uint8), `index_bytes` long.
 
-        They take `index_bytes`; where `leaves` (float64 [capacity], a whole number of blocks) lie elsewhere,
-        `upper_bytes`.
+        `priorities`: of the first slots; the others get 0. `leaves`: where the priorities lie, if not in `index`, which
+        then takes `upper_bytes`; float64 [capacity], a whole number of blocks.
         """
         self.capacity, blocks = capacity, _blocks(capacity)
         own = blocks * FAN if leaves is None else 0
@@ -139,7 +139,7 @@ class Prioritized:
             self.sum(len(priorities))
 
     def sum(self, count: int) -> None:
-        """Compute the sums of the blocks of the first `count` leaves anew."""
+        """Compute anew the sums of the blocks that hold the first `count` leaves."""
         blocks = -(-count // FAN)
         self.sums[:blocks] = self.leaves[:blocks].sum(axis=1)
 
@@ -176,8 +176,8 @@ class Prioritized:
     def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]:
         """`count` slots, one from each of `count` equal shares of the total, and their importance weights.
 
-        Slots for which `valid` says no are drawn again. Weights are (size * probability) ** -beta over their
-        maximum, float32 [count]. Raises RuntimeError where no valid row can be found.
+        Slots that are not `valid` are drawn again. Weights are (size * probability) ** -beta over their maximum,
+        float32 [count]. Raises RuntimeError if no valid row can be found.
         """
         total = self.total
         slots = self._find((np.arange(count) + self.rng.random(count)) * (total / count))
@@ -192,15 +192,15 @@ class Prioritized:
         return slots, (weights / weights.max()).astype(np.float32)
 
     def _find(self, mass: Array) -> Array:
-        """The slots at which the running sum of priorities passes each value of `mass`."""
+        """The slots at which the running sum of priorities passes the values of `mass`."""
         running = self.sums.cumsum()
         blocks = running.searchsorted(np.minimum(mass, np.nextafter(running[-1], 0)), side="right")
-        blocks = np.minimum(blocks, len(running) - 1)  # where nothing has a priority
+        blocks = np.minimum(blocks, len(running) - 1)  # if nothing has a priority
         mass = mass - np.where(blocks > 0, running[blocks - 1], 0.0)
         within = self.leaves[blocks].cumsum(axis=1)
-        mass = np.minimum(mass, np.nextafter(within[:, -1], 0))  # rounding may pass what the block holds
-        found: Array = np.minimum(blocks * FAN + (within > mass[:, None]).argmax(axis=1), self.capacity - 1)
-        return found
+        mass = np.minimum(mass, np.nextafter(within[:, -1], 0))  # rounding may go beyond the block's sum
+        slots: Array = np.minimum(blocks * FAN + (within > mass[:, None]).argmax(axis=1), self.capacity - 1)
+        return slots
 
 
 SAMPLERS: dict[str, type[Uniform] | type[Prioritized]] = {"uniform": Uniform, "prioritized": Prioritized}

@@ -1,4 +1,4 @@
-"""The frozen stem in a run's folder, and the representation that it gives the replay."""
+"""The frozen stem in a run's folder, and the representation that the replay has because of it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,21 +26,21 @@ def frozen(
     chunk: int = CHUNK,
     say: Callable[[str], None] = lambda line: None,
 ) -> Latents | Encoded:
-    """What a run stores instead of `pixels` since the freeze that `report` tells of, by the stem in its folder.
+    """The representation of a run since the freeze that `report` describes, by the stem in the run's folder.
 
-    `rng` draws the crops; `provider`: who encodes, if it agrees with the CPU, `say` hears where it does not; `chunk`:
-    windows encoded at a time. Raises CheckpointError where that file is not the one which the run wrote.
+    `rng` draws the crops; `provider` encodes if it agrees with the CPU, otherwise `say` is told why not; `chunk`: how
+    many windows are encoded at a time. Raises CheckpointError if that file is not the one that the run wrote.
     """
-    encode, passed = agreeing_session(stem_file(folder, report), provider, pixels.shape, chunk)
-    if passed:
-        say(passed)
+    encode, refusal = agreeing_session(stem_file(folder, report), provider, pixels.shape, chunk)
+    if refusal:
+        say(refusal)
     if report["store"] == "pixels":
         return as_encoded(encode, pixels, rng)
     return as_latents(encode, pixels, rng, report["codec"])
 
 
 def stem_file(folder: Path, report: dict[str, Any]) -> Path:
-    """The file of the stem in a run's folder; raises CheckpointError where it is not the one which the run wrote."""
+    """The file of the stem in a run's folder; raises CheckpointError if it is not the one that the run wrote."""
     file = folder / ONNX_FILE
     try:
         if digest(file) != report["onnx_sha256"]:
@@ -51,7 +51,7 @@ def stem_file(folder: Path, report: dict[str, Any]) -> Path:
 
 
 def as_latents(encode: Session, pixels: Pixels, rng: np.random.Generator, dtype: str) -> Latents:
-    """Rows of latents by this stem: K a row where the run augments."""
+    """Rows of latents by this stem; K a row if the run augments."""
     return Latents(Stem(encode, encode.shape, pixels, views=pixels.augment, rng=rng), dtype)
 
 
@@ -63,7 +63,7 @@ def as_encoded(encode: Session, pixels: Pixels, rng: np.random.Generator) -> Enc
 def agreeing_session(
     model: Path | bytes, provider: str, shape: tuple[int, ...], most: int
 ) -> tuple[Session, str | None]:
-    """The stem on `provider` where it agrees with the CPU on a window of noise, and why not where it does not."""
+    """The stem on `provider` if that agrees with the CPU on a window of noise, else on the CPU, and why."""
     noise = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
-    encode, _, passed = providers.session(model, provider, noise, None, TOLERANCE, most=most)
-    return encode, passed
+    encode, _, refusal = providers.session(model, provider, noise, None, TOLERANCE, most=most)
+    return encode, refusal

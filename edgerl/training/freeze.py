@@ -13,7 +13,7 @@ from edgerl.config.settings import Config
 from edgerl.errors import FreezeError
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents
-from edgerl.replay.quantization import FEWEST
+from edgerl.replay.quantization import MIN_ROWS_FOR_UINT8
 from edgerl.replay.representation import CHUNK, Pixels, chunk, nbytes
 from edgerl.replay.stem import ONNX_FILE, TOLERANCE, agreeing_session, as_encoded, as_latents
 from edgerl.runs.files import digest, write_pieces
@@ -106,7 +106,7 @@ def freeze(
 def _stored(replay: Replay, pixels: Pixels, encode: Session, settings: FreezeSettings) -> Latents | Encoded:
     """What the replay is to hold from now on: latents, or the pixels that the frozen stem encodes."""
     rng, dtype = replay.sampler.rng, settings.latent_dtype
-    if dtype == "uint8" and len(replay) < FEWEST:
+    if dtype == "uint8" and len(replay) < MIN_ROWS_FOR_UINT8:
         dtype = "float16"
     latents = as_latents(encode, pixels, rng, dtype)
     if chosen(settings.store, latents, replay) == "pixels":
@@ -130,7 +130,7 @@ def told(report: dict[str, Any], capacity: int, dtype: str) -> str:
     """What `freeze` returned, in a line; `dtype`: what latents were asked to be."""
     extra, dropped, codec = report["peak_extra_bytes"], report["rows_dropped"], report["codec"]
     if dtype == "uint8" and codec == "float16":
-        codec += f", as fewer than {FEWEST} rows give uint8 no scales"
+        codec += f", as fewer than {MIN_ROWS_FOR_UINT8} rows give uint8 no scales"
     return (
         f"frozen in {report['seconds']:.2f} s; {report['rows_after']:,} rows kept"
         + (f", the {dropped:,} oldest dropped" if dropped else "")

@@ -10,7 +10,7 @@ import numpy as np
 from edgerl.agents.build import make_agent
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis import svcca
-from edgerl.experiments.analysis.activations import PER_NEURON, Layer, Looking, layers
+from edgerl.experiments.analysis.activations import PER_NEURON, LayerReader, ObservedLayer, observed_layers
 from edgerl.experiments.analysis.compare import Attention, Say, Score, compare, select, untrained
 from edgerl.experiments.analysis.observations import RANDOM, play, views
 from edgerl.experiments.analysis.safe_freeze import Interval, Rule, verdict
@@ -18,8 +18,8 @@ from edgerl.replay import representation
 from edgerl.training.policy import Policy
 from memory_budget.malloc import returning_blocks, trim
 
-FRAMES = 200  # windows that are played at least, if nothing else is said
-LARGE_BLOCK = 2**20  # bytes; what is taken in blocks above this, as whole layers are, leaves the process when freed
+FRAMES = 200  # windows that are played at least, by default
+LARGE_BLOCK = 2**20  # bytes; larger blocks, such as whole layers, leave the process when freed
 
 
 def analyze(
@@ -32,48 +32,49 @@ def analyze(
     threads: int = 1,
     say: Say = lambda line: None,
 ) -> tuple[dict[str, Any], Attention]:
-    """The analysis of a run as analysis.json has it (docs/analysis.md), and its attention to be drawn.
+    """The analysis of a run as analysis.json has it (docs/analysis.md), and its attention, to be drawn.
 
     `frames`: windows to play (default: five times as many observations as the widest layer has neurons); `every`: steps
-    between snapshots that are compared; `layer`: whose attention (default: the last that gives maps); `say` hears what
-    is being done. Raises ConfigError or CheckpointError, in one line, for what the user must change.
+    between compared snapshots; `layer`: whose attention (default: the last layer with maps); `say` is told what is
+    being done. Raises ConfigError or CheckpointError, in one line, for what the user must change.
     """
     notes: list[str] = []
     policy = Policy(folder, threads=threads)
     notes += [f"passed over: {line}" for line in policy.passed]
     chain, gap = select(folder, every, policy.config.run.snapshot_every, notes)
-    steps, whole = [each.step for each in chain], [each.step for each in chain if each.cut is None]
+    steps = [snapshot.step for snapshot in chain]
+    whole = [snapshot.step for snapshot in chain if snapshot.cut is None]
     config, spec, step = policy.config, policy.spec, policy.step
     frozen_at = config.run.freeze_at if policy.agent.cut is not None or len(whole) < len(chain) else None
     pixels = representation.pixels(spec, config.replay)
-    playing, ours, others = np.random.default_rng([config.run.seed, 1]).spawn(3)
-    fresh = make_agent(config, pixels.shape, spec.actions, others, threads=threads)
-    found = layers(fresh, config, pixels.shape, np.zeros((), spec.action))
-    followed = _followed(found, layer)
-    windows = frames or _frames(found, views(pixels))
-    wanted = _wanted(found, windows, views(pixels), notes)
-    seen = play(policy, windows, playing, lambda done: say(f"playing, window {done:,} of {windows:,}"))
-    del policy  # and with it a network and a session
+    play_rng, agent_rng, fresh_rng = np.random.default_rng([config.run.seed, 1]).spawn(3)
+    fresh = make_agent(config, pixels.shape, spec.actions, fresh_rng, threads=threads)
+    all_layers = observed_layers(fresh, config, pixels.shape, np.zeros((), spec.action))
+    followed = _followed(all_layers, layer)
+    windows = frames or _frames(all_layers, views(pixels))
+    wanted = _wanted(all_layers, windows, views(pixels), notes)
+    observations = play(policy, windows, play_rng, lambda done: say(f"playing, window {done:,} of {windows:,}"))
+    del policy  # frees a network and a session
     with returning_blocks(above=LARGE_BLOCK):
         trim()
-        looking = Looking(folder, seen, threads)
-        agent = make_agent(config, pixels.shape, spec.actions, ours, threads=threads)
-        scores, bases, shown = compare(chain, agent, looking, wanted, followed, say)
+        reader = LayerReader(folder, observations, threads)
+        agent = make_agent(config, pixels.shape, spec.actions, agent_rng, threads=threads)
+        scores, bases, attention = compare(chain, agent, reader, wanted, followed, say)
         say("comparing with an untrained network")
-        random = untrained(fresh, looking, bases, wanted)
-    stem = [each.name for each in wanted if each.part == "stem"]
-    intervals = _intervals(whole, scores, random, shown, stem)
-    learning = [each for each in intervals if each.start >= config.replay.learn_start]
-    run, its = config.run, config.agent
+        random = untrained(fresh, reader, bases, wanted)
+    stem = [layer.name for layer in wanted if layer.part == "stem"]
+    intervals = _intervals(whole, scores, random, attention, stem)
+    learning = [interval for interval in intervals if interval.start >= config.replay.learn_start]
+    run, network = config.run, config.agent
     return {
         "format": 1,
-        "run": {"env": run.env, "algo": run.algo, "seed": run.seed, "encoder": its.encoder, "cut": its.cut},
+        "run": {"env": run.env, "algo": run.algo, "seed": run.seed, "encoder": network.encoder, "cut": network.cut},
         "frozen_at": frozen_at,
         "observations": {
             "played_by_step": step,
             "random_actions": RANDOM,
             "windows": windows,
-            "episodes": len(seen.starts),
+            "episodes": len(observations.starts),
             "crops": views(pixels),
         },
         "gap": gap,
@@ -81,41 +82,41 @@ def analyze(
         "variance": svcca.VARIANCE,
         "layers": [
             {
-                "name": each.name,
-                "part": each.part,
-                "neurons": each.neurons,
-                "datapoints": each.datapoints(seen.seen),
-                "untrained": random.get(each.name),
-                "scores": scores[each.name],
+                "name": layer.name,
+                "part": layer.part,
+                "neurons": layer.neurons,
+                "datapoints": layer.datapoints(observations.count),
+                "untrained": random.get(layer.name),
+                "scores": scores[layer.name],
             }
-            for each in wanted
+            for layer in wanted
         ],
-        "attention": {"layer": followed.name, "steps": shown.steps, "moved": shown.moved},
+        "attention": {"layer": followed.name, "steps": attention.steps, "moved": attention.moved},
         "rule": {"similarity": rule.similarity, "movement": rule.movement, "from": config.replay.learn_start},
         "safe": verdict(learning, rule, frozen_at),
         "notes": notes,
-    }, shown
+    }, attention
 
 
-def _followed(found: list[Layer], name: str | None) -> Layer:
-    """The layer whose attention is followed; raises ConfigError where there is no such one."""
-    maps = {layer.name: layer for layer in found if layer.maps}
-    if name is not None and name not in maps:
+def _followed(layers: list[ObservedLayer], name: str | None) -> ObservedLayer:
+    """The layer whose attention is followed; raises ConfigError if `name` has no maps."""
+    with_maps = {layer.name: layer for layer in layers if layer.has_maps}
+    if name is not None and name not in with_maps:
         raise ConfigError(
-            f"--layer: {name!r} gives no maps or is not there; those that give maps are {', '.join(maps)}"
+            f"--layer: {name!r} gives no maps or is not there; those that give maps are {', '.join(with_maps)}"
         )
-    return maps[name or list(maps)[-1]]
+    return with_maps[name or list(with_maps)[-1]]
 
 
-def _frames(found: list[Layer], views: int) -> int:
-    """Windows that are enough for the layer with the most neurons for what an observation gives it."""
-    return max(FRAMES, *(-(-PER_NEURON * layer.neurons // (views * prod(layer.shape[1:]))) for layer in found))
+def _frames(layers: list[ObservedLayer], views: int) -> int:
+    """Windows that give every layer, even the widest, enough datapoints."""
+    return max(FRAMES, *(-(-PER_NEURON * layer.neurons // (views * prod(layer.shape[1:]))) for layer in layers))
 
 
-def _wanted(found: list[Layer], windows: int, views: int, notes: list[str]) -> list[Layer]:
-    """The layers that so many windows are enough for, others in `notes`; of the stem it must be all, or ConfigError."""
+def _wanted(layers: list[ObservedLayer], windows: int, views: int, notes: list[str]) -> list[ObservedLayer]:
+    """Layers with enough windows; others go to `notes`. Raises ConfigError if a stem layer lacks them."""
     wanted = []
-    for layer in found:
+    for layer in layers:
         least = -(-PER_NEURON * layer.neurons * windows // layer.datapoints(windows * views))
         if windows >= least:
             wanted.append(layer)
@@ -133,13 +134,13 @@ def _intervals(
     steps: list[int],
     scores: dict[str, list[Score]],
     random: dict[str, float | None],
-    shown: Attention,
+    attention: Attention,
     stem: list[str],
 ) -> list[Interval]:
-    """How the layers of the stem changed between the snapshots that have it, at `steps`."""
+    """How the stem's layers changed between the snapshots that have it, which are those at `steps`."""
     intervals = []
-    for number, (start, end) in enumerate(pairwise(steps)):
-        moved = shown.moved[number]["moved"] if shown.layer.part == "stem" else None
-        values = {name: scores[name][number]["score"] for name in stem}
+    for index, (start, end) in enumerate(pairwise(steps)):
+        moved = attention.moved[index]["moved"] if attention.layer.part == "stem" else None
+        values = {name: scores[name][index]["score"] for name in stem}
         intervals.append(Interval(start, end, values, random, moved))
     return intervals

@@ -1,4 +1,4 @@
-"""Snapshots of a run against each other: which of them, the scores of every layer, and where one of them attends."""
+"""Snapshots of a run compared: which ones, every layer's scores, and where one layer attends."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from edgerl.agents.agent import Agent
 from edgerl.agents.algorithms import learned
 from edgerl.errors import CheckpointError, ConfigError
 from edgerl.experiments.analysis import attention, svcca
-from edgerl.experiments.analysis.activations import Layer, Looking
+from edgerl.experiments.analysis.activations import LayerReader, ObservedLayer
 from edgerl.experiments.analysis.observations import Observations
 from edgerl.runs import snapshots
 from edgerl.runs.snapshots import Snapshot
 from edgerl.types import Array
 
 PAPERS_GAP = 10_000  # steps between the snapshots that Figure 7c compares
-FEWEST = 3  # snapshots so far apart that make the paper's gap worth taking
-FOLLOWED, SHOWN = 253, 3  # windows whose attention is followed, and further ones that the picture shows
+SNAPSHOTS_FOR_PAPERS_GAP = 3  # with fewer that far apart, a smaller gap is taken
+FOLLOWED, SHOWN = 253, 3  # windows whose attention is followed, and more windows that the picture shows
 Say = Callable[[str], None]
 Score = dict[str, Any]
 
@@ -28,10 +28,10 @@ Score = dict[str, Any]
 class Attention:
     """Where a layer attends: `frames` uint8 [side, side(, 3)] and, at each of `steps`, their maps [frames, h, w].
 
-    `moved`: how far it moved from one step to the next, over all windows that are followed.
+    `moved`: how far attention moved from one step to the next, over all windows that are followed.
     """
 
-    layer: Layer
+    layer: ObservedLayer
     frames: list[Array]
     steps: list[int] = field(default_factory=list)
     maps: list[Array] = field(default_factory=list)
@@ -39,11 +39,10 @@ class Attention:
 
 
 def select(folder: Path, every: int | None, taken_every: int, notes: list[str]) -> tuple[list[Snapshot], int]:
-    """The snapshots to compare, each with the next, and the least steps between them.
+    """The snapshots to compare, each with the next, and the gap: the least steps between them.
 
-    Without `every` these are the paper's 10,000 or, in a run that is short for that, as many as the run says there are
-    between its snapshots, `taken_every`. Damaged ones are passed over, in `notes`. Raises ConfigError where there are
-    not two.
+    Default gap: 10,000 steps as in the paper, or `taken_every` if the run is shorter. Damaged snapshots are passed
+    over, in `notes`. Raises ConfigError if fewer than two remain.
     """
     whole = {}
     for step, file in snapshots.files(folder).items():
@@ -56,7 +55,7 @@ def select(folder: Path, every: int | None, taken_every: int, notes: list[str]) 
         raise ConfigError("; ".join([f"{folder} has {count}; train with --snapshot-every", *notes]))
     steps = list(whole)
     gap = every or PAPERS_GAP
-    if every is None and len(apart(steps, PAPERS_GAP)) < FEWEST:
+    if every is None and len(apart(steps, PAPERS_GAP)) < SNAPSHOTS_FOR_PAPERS_GAP:
         gap = min(taken_every or steps[1] - steps[0], steps[-1] - steps[0])
     chosen = apart(steps, gap)
     if len(chosen) < 2:
@@ -67,7 +66,7 @@ def select(folder: Path, every: int | None, taken_every: int, notes: list[str]) 
 
 
 def apart(steps: list[int], gap: int) -> list[int]:
-    """The first of these steps, and then always the next that is `gap` or more after the last one taken."""
+    """The first of these steps, and then always the next one that is `gap` or more after the last one taken."""
     chosen = steps[:1]
     for step in steps:
         if step >= chosen[-1] + gap:
@@ -76,64 +75,73 @@ def apart(steps: list[int], gap: int) -> list[int]:
 
 
 def compare(
-    chain: list[Snapshot], agent: Agent, looking: Looking, wanted: list[Layer], followed: Layer, say: Say
+    chain: list[Snapshot],
+    agent: Agent,
+    reader: LayerReader,
+    wanted: list[ObservedLayer],
+    followed: ObservedLayer,
+    say: Say,
 ) -> tuple[dict[str, list[Score]], dict[str, Array], Attention]:
     """Every layer's scores from each snapshot to the next, its directions in the last that has it, and attention.
 
-    Empties `chain`, so that no more of it is in memory than is looked at.
+    `followed`: the layer whose attention is followed. Empties `chain`, so that no snapshot stays in memory longer than
+    it is needed.
     """
     scores: dict[str, list[Score]] = {layer.name: [] for layer in wanted}
     bases: dict[str, tuple[int, Array]] = {}
-    numbers, sample = _numbers(looking.observations)
-    shown = Attention(followed, [looking.observations.shown(number) for number in sample])
+    indices, sample = _windows(reader.observations)
+    course = Attention(followed, [reader.observations.frame(index) for index in sample])
     before: Array | None = None
     count = len(chain)
     while chain:
         snapshot = chain.pop(0)
         say(f"snapshot {count - len(chain)} of {count}, of step {snapshot.step:,}")
         load_snapshot(agent, snapshot)
-        found = looking.activations(agent, wanted)
-        for name in list(found):
-            basis = svcca.directions(found.pop(name))
+        activations = reader.activations(agent, wanted)
+        for name in list(activations):
+            basis = svcca.directions(activations.pop(name))
             if name in bases:
                 scores[name].append(_score(bases[name], (snapshot.step, basis)))
             bases[name] = snapshot.step, basis
-        watched = looking.watched(agent, followed, numbers)
-        if watched is None:
+        centred = reader.centred(agent, followed, indices)
+        if centred is None:
             continue
-        after = attention.maps(watched)
+        after = attention.maps(centred)
         if before is not None:
             moved = attention.moved(before, after)
-            shown.moved.append({"from": shown.steps[-1], "to": snapshot.step, "moved": moved})
-        shown.steps.append(snapshot.step)
-        shown.maps.append(after[np.searchsorted(numbers, sample)])
+            course.moved.append({"from": course.steps[-1], "to": snapshot.step, "moved": moved})
+        course.steps.append(snapshot.step)
+        course.maps.append(after[np.searchsorted(indices, sample)])
         before = after
-    return scores, {name: basis for name, (_, basis) in bases.items()}, shown
+    return scores, {name: basis for name, (_, basis) in bases.items()}, course
 
 
 def _score(one: tuple[int, Array], other: tuple[int, Array]) -> Score:
+    """The score of a layer between two snapshots, each given as (step, directions)."""
     (start, before), (end, after) = one, other
     dimensions = [before.shape[1], after.shape[1]]
     return {"from": start, "to": end, "score": svcca.similarity(before, after), "dimensions": dimensions}
 
 
-def _numbers(seen: Observations) -> tuple[Array, Array]:
-    """The windows whose attention is followed, and those of them that are shown: spread over the first episode."""
-    count = len(seen.windows)
-    end = seen.starts[1] if len(seen.starts) > 1 else count
+def _windows(observations: Observations) -> tuple[Array, Array]:
+    """Indices of the windows whose attention is followed, and of those shown: spread over the first episode."""
+    count = len(observations.windows)
+    end = observations.starts[1] if len(observations.starts) > 1 else count
     sample = np.unique(((np.arange(SHOWN) + 0.5) * end / SHOWN).astype(np.int64))
     followed = np.linspace(0, count - 1, FOLLOWED).round().astype(np.int64)
     return np.union1d(followed, sample), sample
 
 
-def untrained(fresh: Agent, looking: Looking, bases: dict[str, Array], wanted: list[Layer]) -> dict[str, float | None]:
-    """What the trained layers have in common with those of a network of other random weights."""
-    found = looking.activations(fresh, [layer for layer in wanted if layer.name in bases])
-    return {name: svcca.similarity(bases[name], svcca.directions(found.pop(name))) for name in list(found)}
+def untrained(
+    fresh: Agent, reader: LayerReader, bases: dict[str, Array], wanted: list[ObservedLayer]
+) -> dict[str, float | None]:
+    """SVCCA of the trained layers against those of `fresh`, a network of other random weights, by name."""
+    activations = reader.activations(fresh, [layer for layer in wanted if layer.name in bases])
+    return {name: svcca.similarity(bases[name], svcca.directions(activations.pop(name))) for name in list(activations)}
 
 
-def load_snapshot(agent: "Agent", snapshot: Snapshot) -> None:
-    """Give an agent a snapshot's weights, its cut included; raises CheckpointError where they are another agent's."""
+def load_snapshot(agent: Agent, snapshot: Snapshot) -> None:
+    """Give an agent a snapshot's weights, its cut included; raises CheckpointError if they are another agent's."""
     try:
         if snapshot.cut is not None and agent.cut is None:
             agent.freeze(snapshot.cut)

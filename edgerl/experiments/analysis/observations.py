@@ -8,8 +8,8 @@ import psutil
 
 from edgerl.envs.base import random_action
 from edgerl.errors import ConfigError
-from edgerl.replay import crops
-from edgerl.replay.representation import Pixels, pixels
+from edgerl.replay import crops, representation
+from edgerl.replay.representation import Pixels
 from edgerl.training.build import make_env
 from edgerl.training.policy import Policy
 from edgerl.types import Array
@@ -21,9 +21,9 @@ BATCH = 32  # windows at a time: all layers' activations of CURL's encoder are t
 
 @dataclass(frozen=True)
 class Observations:
-    """Windows uint8 [N, C, H, W] as they were played one after the other, and the actions [N, ...] taken on them.
+    """Windows uint8 [N, C, H, W] in the order they were played, and the actions [N, ...] taken on them.
 
-    `offsets`: int64 [views, N, 2], the crops under which each is seen; `starts`: the windows that begin an episode.
+    `offsets`: int64 [views, N, 2], the crops of each window; `starts`: indices of the windows that begin an episode.
     """
 
     windows: Array
@@ -33,7 +33,7 @@ class Observations:
     pixels: Pixels
 
     @property
-    def seen(self) -> int:
+    def count(self) -> int:
         """How many observations there are: every window under each of its crops."""
         return len(self.offsets) * len(self.windows)
 
@@ -45,39 +45,39 @@ class Observations:
                 part = slice(low, low + BATCH)
                 yield crops.crop(self.windows[part], offsets[part], side), self.actions[part]
 
-    def centred(self, numbers: Array) -> Array:
-        """Some of the windows as they are seen to act, [b, C, side, side]."""
-        return np.ascontiguousarray(self.pixels.seen(self.windows[numbers]))
+    def centred(self, indices: Array) -> Array:
+        """These windows, centre-cropped as the agent sees them to act: [b, C, side, side]."""
+        return np.ascontiguousarray(self.pixels.seen(self.windows[indices]))
 
-    def shown(self, number: int) -> Array:
-        """The newest frame of such a window for people: uint8 [side, side] or, in colours, [side, side, 3]."""
-        frame = self.centred(np.array([number])).reshape(self.pixels.history, -1, *self.pixels.shape[1:])[-1]
+    def frame(self, index: int) -> Array:
+        """The newest frame of a centre-cropped window, for people: uint8 [side, side] or [side, side, 3]."""
+        frame = self.centred(np.array([index])).reshape(self.pixels.history, -1, *self.pixels.shape[1:])[-1]
         colours: Array = frame.transpose(1, 2, 0) if len(frame) == 3 else frame[-1]
         return colours
 
 
-def play(policy: Policy, frames: int, rng: np.random.Generator, playing: Callable[[int], None]) -> Observations:
-    """Play until there are so many windows: greedily but for a share of `RANDOM` actions, whole games one by one.
+def play(policy: Policy, frames: int, rng: np.random.Generator, played: Callable[[int], None]) -> Observations:
+    """Play whole games one by one until there are `frames` windows: greedily, but for a share `RANDOM` of the actions.
 
-    Where the agent was trained on random crops each window is seen under K of them, else in its centre. `playing` is
-    told how many windows there are. Raises ConfigError where they are more than memory has room for.
+    A window has K random crops if the agent was trained on such, else its centre. `played` is told how many windows
+    there are so far. Raises ConfigError if memory has no room for them.
     """
     config = policy.config
-    pixel = pixels(policy.spec, config.replay)
-    nbytes = frames * int(np.prod(pixel.whole))
+    pixels = representation.pixels(policy.spec, config.replay)
+    nbytes = frames * int(np.prod(pixels.whole))
     if nbytes > psutil.virtual_memory().available:
         raise ConfigError(f"--frames: {frames:,} windows are {format_bytes(nbytes)}, more than this machine has free")
     env_rng, actions_rng, crops_rng = rng.spawn(3)
     env = make_env(config, env_rng, training=False)
-    windows, actions, starts = np.empty((frames, *pixel.whole), np.uint8), [], []
+    windows, actions, starts = np.empty((frames, *pixels.whole), np.uint8), [], []
     over = True
-    for number in range(frames):
-        if number % BATCH == 0:
-            playing(number)
+    for index in range(frames):
+        if index % BATCH == 0:
+            played(index)
         if over:
             timestep = env.reset()
-            starts.append(number)
-        windows[number] = pixel.window(timestep.window)
+            starts.append(index)
+        windows[index] = pixels.window(timestep.window)
         if actions_rng.random() < RANDOM:
             action = random_action(env, actions_rng)
         else:
@@ -85,16 +85,17 @@ def play(policy: Policy, frames: int, rng: np.random.Generator, playing: Callabl
         actions.append(action)
         timestep = env.step(action)
         over = timestep.terminated or timestep.truncated
-    return Observations(windows, np.array(actions), _offsets(pixel, windows, crops_rng), starts, pixel)
+    return Observations(windows, np.array(actions), _offsets(pixels, windows, crops_rng), starts, pixels)
 
 
-def views(pixel: Pixels) -> int:
+def views(pixels: Pixels) -> int:
     """How many observations a window is: K random crops, or one."""
-    return max(1, pixel.augment)
+    return max(1, pixels.augment)
 
 
-def _offsets(pixel: Pixels, windows: Array, rng: np.random.Generator) -> Array:
-    if pixel.augment:
-        return np.stack([crops.draw(windows, pixel.crop, rng) for _ in range(pixel.augment)])
-    middle = (np.array(windows.shape[-2:]) - pixel.shape[1:]) // 2
+def _offsets(pixels: Pixels, windows: Array, rng: np.random.Generator) -> Array:
+    """The crops of each window, int64 [views, N, 2]: K random ones, or its centre."""
+    if pixels.augment:
+        return np.stack([crops.draw(windows, pixels.crop, rng) for _ in range(pixels.augment)])
+    middle = (np.array(windows.shape[-2:]) - pixels.shape[1:]) // 2
     return np.broadcast_to(middle, (1, len(windows), 2))

@@ -2,18 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from edgerl.errors import ConfigError
-from edgerl.experiments.reports.analyses import ATTENTION, JSON, SVCCA, table
+from edgerl.experiments.reports.analyses import ANALYSIS_FILE, ATTENTION_FILE, SVCCA_FILE, table
 from edgerl.runs.files import write_whole
 from edgerl.runs.terminal import plain_table
 
+if TYPE_CHECKING:
+    from edgerl.experiments.analysis.compare import Attention
+
 
 def check(out: Path | None) -> None:
-    """Raise ConfigError where an analysis could not be drawn, or not be written to `out` (None: the run's folder)."""
+    """Raise ConfigError if an analysis could not be drawn, or not be written to `out` (None: the run's folder)."""
     from edgerl.experiments.analysis import pictures
 
     pictures.check()
@@ -21,14 +24,14 @@ def check(out: Path | None) -> None:
         raise ConfigError(f"--out: {out} is no folder" if out.exists() else f"--out: there is no folder {out.parent}")
 
 
-def write(found: dict[str, Any], shown: Any, folder: Path) -> list[str]:
-    """Write an analysis into `folder`, each file whole or not at all; returns their names."""
+def write(analysis: dict[str, Any], attention: "Attention", folder: Path) -> list[str]:
+    """Write an analysis into `folder`, each file whole or not at all; returns the files' names."""
     from edgerl.experiments.analysis import pictures
 
-    files = {SVCCA: pictures.similarities(found)}
-    if shown.steps:
-        files[ATTENTION] = pictures.strip(found, shown)
-    files[JSON] = (json.dumps(found, indent=1) + "\n").encode()
+    files = {SVCCA_FILE: pictures.similarities(analysis)}
+    if attention.steps:
+        files[ATTENTION_FILE] = pictures.strip(analysis, attention)
+    files[ANALYSIS_FILE] = (json.dumps(analysis, indent=1) + "\n").encode()
     try:
         folder.mkdir(exist_ok=True)
         for name, data in files.items():
@@ -38,12 +41,12 @@ def write(found: dict[str, Any], shown: Any, folder: Path) -> list[str]:
     return list(files)
 
 
-def show(found: dict[str, Any], console: Console) -> None:
+def show(analysis: dict[str, Any], console: Console) -> None:
     """Print an analysis for people."""
-    shown = table(found, max(3, (console.width - 46) // 10))
-    title = {"title": shown.title, "title_justify": "left", "title_style": "bold", "header_style": "table.header"}
-    grid = plain_table(*shown.head, left=["part"], column={"no_wrap": True}, **title)
-    for row in shown.rows:
+    scores = table(analysis, max(3, (console.width - 46) // 10))
+    style = {"title": scores.title, "title_justify": "left", "title_style": "bold", "header_style": "table.header"}
+    grid = plain_table(*scores.head, left=["part"], column={"no_wrap": True}, **style)
+    for row in scores.rows:
         grid.add_row(*row)
     console.print(grid)
-    console.print(f"\n{shown.notes}\n\n{found['safe']['text']}")
+    console.print(f"\n{scores.notes}\n\n{analysis['safe']['text']}")

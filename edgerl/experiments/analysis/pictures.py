@@ -13,18 +13,18 @@ from edgerl.experiments.reports.formats.style import COLOURS, INSTALL, Panel
 COLUMNS = 8  # of steps in the strip, at most
 GROUND, INK, QUIET = "#181a1e", "#ecedf2", "#a9b1bd"  # of the strip: legible on light pages and on dark ones
 TILE = 1.45  # inches
-QUIETER = "#5b6675"  # of what is beside the curves
+QUIETER = "#5b6675"  # of lines and notes beside the curves
 
 
 def check() -> None:
-    """Raise ConfigError where what draws is not installed."""
+    """Raise ConfigError if matplotlib is not installed."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"edgerl analyze needs the package {error.name}: {INSTALL}") from None
 
 
-def similarities(found: dict[str, Any]) -> bytes:
+def similarities(analysis: dict[str, Any]) -> bytes:
     """A PNG: SVCCA of every layer over training, and below it how far attention moved."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -33,44 +33,41 @@ def similarities(found: dict[str, Any]) -> bytes:
     figure = Figure(figsize=(9.5, 6.2), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    for index, layer in enumerate(found["layers"]):
+    for index, layer in enumerate(analysis["layers"]):
         colour = COLOURS[index % len(COLOURS)]
         line = "-" if layer["part"] == "stem" else "--"
-        points = [each for each in layer["scores"] if each["score"] is not None]
-        steps, values = [each["from"] for each in points], [each["score"] for each in points]
+        scores = [score for score in layer["scores"] if score["score"] is not None]
+        steps, values = [score["from"] for score in scores], [score["score"] for score in scores]
         above.plot(
             steps, values, line, color=colour, marker="o", markersize=3, label=f"{layer['name']} ({layer['part']})"
         )
         if layer["untrained"] is not None:
             above.axhline(layer["untrained"], color=colour, linestyle=":", linewidth=1, alpha=0.6)
-    steps = [each["from"] for each in found["attention"]["moved"]]
-    below.plot(
-        steps, [each["moved"] for each in found["attention"]["moved"]], color="#1d2430", marker="o", markersize=3
-    )
+    moves = analysis["attention"]["moved"]
+    steps, values = [move["from"] for move in moves], [move["moved"] for move in moves]
+    below.plot(steps, values, color="#1d2430", marker="o", markersize=3)
     for panel, limit in ((above, "similarity"), (below, "movement")):
-        panel.axhline(found["rule"][limit], color=QUIETER, linewidth=0.8, linestyle=(0, (8, 4)))
-        _steps(panel, found, named=panel is above)
-    run = found["run"]
-    title = (
-        f"{run['env']}, {run['algo']}, seed {run['seed']}: SVCCA of each layer with itself {found['gap']:,} steps later"
-    )
-    above.set_title(title, fontsize=11)
+        panel.axhline(analysis["rule"][limit], color=QUIETER, linewidth=0.8, linestyle=(0, (8, 4)))
+        _finish(panel, analysis, named=panel is above)
+    run = analysis["run"]
+    run_name = f"{run['env']}, {run['algo']}, seed {run['seed']}"
+    above.set_title(f"{run_name}: SVCCA of each layer with itself {analysis['gap']:,} steps later", fontsize=11)
     above.set_ylabel("SVCCA")
-    low = lowest(found)
+    low = lowest(analysis)
     above.set_ylim(low, 1 + 0.03 * (1 - low))
     above.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     note = "dotted: an untrained network\nlong dashes: the rule's bounds"
     above.text(1.02, 0.0, note, transform=above.transAxes, fontsize=7.5, color=QUIETER, va="bottom")
-    below.set_ylabel(f"attention moved\n({found['attention']['layer']})")
+    below.set_ylabel(f"attention moved\n({analysis['attention']['layer']})")
     below.set_ylim(bottom=0)
     below.set_xlabel("agent steps")
     below.xaxis.set_major_formatter(EngFormatter(sep=""))
     return _png(figure)
 
 
-def _steps(panel: Panel, found: dict[str, Any], *, named: bool) -> None:
-    """The steps that matter, perhaps with their names, and a panel's last touches."""
-    for step, words, line in ((found["frozen_at"], "T_f", ":"), (found["safe"]["step"], "settled", "-.")):
+def _finish(panel: Panel, analysis: dict[str, Any], *, named: bool) -> None:
+    """Mark T_f and the step from which the stem is settled, with their names if `named`, and draw a panel's grid."""
+    for step, words, line in ((analysis["frozen_at"], "T_f", ":"), (analysis["safe"]["step"], "settled", "-.")):
         if step is not None:
             panel.axvline(step, color=QUIETER, linestyle=line, linewidth=1.3)
             panel.annotate(words if named else "", (step, 0.03), xycoords=("data", "axes fraction"), xytext=(3, 0),
@@ -79,38 +76,38 @@ def _steps(panel: Panel, found: dict[str, Any], *, named: bool) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def strip(found: dict[str, Any], shown: Attention) -> bytes:
-    """A PNG: attention over sample frames, a row each, as training went on; first the frames alone."""
+def strip(analysis: dict[str, Any], attention: Attention) -> bytes:
+    """A PNG: a row for each sample frame, first the frame alone, then attention over it as training went on."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
-    columns = 1 + min(COLUMNS, len(shown.steps))
-    chosen = np.unique(np.linspace(0, len(shown.steps) - 1, columns - 1).round().astype(int))
-    rows, run, frozen = len(shown.frames), found["run"], found["frozen_at"]
+    columns = 1 + min(COLUMNS, len(attention.steps))
+    indices = np.unique(np.linspace(0, len(attention.steps) - 1, columns - 1).round().astype(int))
+    rows, run, frozen = len(attention.frames), analysis["run"], analysis["frozen_at"]
     figure = Figure(figsize=(TILE * columns, TILE * rows + 0.75), dpi=110, facecolor=GROUND, layout="constrained")
     FigureCanvasAgg(figure)
-    title = f"{run['env']}, {run['algo']}: attention of {found['attention']['layer']}"
+    title = f"{run['env']}, {run['algo']}: attention of {analysis['attention']['layer']}"
     figure.suptitle(title, color=INK, fontsize=10)
     panels = figure.subplots(rows, columns, squeeze=False)
     colours = ListedColormap(_glow())
-    words = ["frame", *(f"step {shown.steps[number]:,}" for number in chosen)]
+    words = ["frame", *(f"step {attention.steps[index]:,}" for index in indices)]
     for panel, word in zip(panels[0], words, strict=True):
         panel.set_title(word, color=INK, fontsize=8)
-    for row, frame in enumerate(shown.frames):
+    for row, frame in enumerate(attention.frames):
         extent = (0, frame.shape[1], frame.shape[0], 0)
         for panel in panels[row]:
             panel.imshow(frame, cmap="gray", vmin=0, vmax=255, extent=extent)
             panel.set_axis_off()
-        for panel, number in zip(panels[row][1:], chosen, strict=True):
-            panel.imshow(shown.maps[number][row], cmap=colours, interpolation="bicubic", extent=extent)
+        for panel, index in zip(panels[row][1:], indices, strict=True):
+            panel.imshow(attention.maps[index][row], cmap=colours, interpolation="bicubic", extent=extent)
     if frozen is not None:
         figure.supxlabel(f"frozen at step {frozen:,}", color=QUIET, fontsize=8)
     return _png(figure)
 
 
 def _glow() -> Any:
-    """Colours [256, 4] of a map, each from its least value, which is clear, to its greatest."""
+    """Colours [256, 4] from clear, for a map's least value, to bright, for its greatest."""
     from matplotlib import colormaps
 
     colours = colormaps["inferno"](np.linspace(0.3, 1, 256))
@@ -119,6 +116,6 @@ def _glow() -> Any:
 
 
 def _png(figure: Any) -> bytes:
-    written = io.BytesIO()
-    figure.savefig(written, format="png")
-    return written.getvalue()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-FEWEST = 2  # intervals that say anything
-SHARE = 0.5  # of an untrained network's distance from 1 that a calm layer keeps within
+FEWEST_INTERVALS = 2  # with fewer, nothing can be said
+SHARE = 0.5  # of an untrained network's distance from 1: a calm layer is no further from 1 than that
 
 
 @dataclass(frozen=True)
 class Interval:
     """How the stem changed from one snapshot to the next.
 
-    `scores`: SVCCA by layer (None: of one that does not vary); `untrained`: the same layers against a network of other
-    random weights; `moved`: the attention's movement, None where it is not the stem's.
+    `scores`: SVCCA by layer (None if a layer does not vary); `untrained`: the same layers against a network of other
+    random weights; `moved`: how far attention moved, None if the layer followed is not in the stem.
     """
 
     start: int
@@ -24,10 +24,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Rule:
-    """What is calm: each stem layer's SVCCA is `similarity` or more, and attention moves by `movement` or less.
+    """An interval is calm if each stem layer's SVCCA is `similarity` or more and attention moves `movement` or less.
 
-    And no layer is further from 1 than half of what an untrained network is: where that scores high too, as on a game
-    that hardly changes, a high score alone says nothing.
+    Also, no layer may be further from 1 than half of what an untrained network is. On a game that hardly changes an
+    untrained network scores high too, so a high score alone says nothing.
     """
 
     similarity: float
@@ -35,22 +35,22 @@ class Rule:
 
     def changes(self, interval: Interval) -> list[str]:
         """What is not calm about an interval, in words."""
-        found = []
+        reasons = []
         for layer, score in interval.scores.items():
             untrained = interval.untrained[layer]
             if score is None or untrained is None:
-                found.append(f"{layer} gave the same for all observations")
+                reasons.append(f"{layer} gave the same for all observations")
             elif score < self.similarity:
-                found.append(f"{layer} had an SVCCA of {score:.2f}")
+                reasons.append(f"{layer} had an SVCCA of {score:.2f}")
             elif 1 - score > SHARE * (1 - untrained):
-                found.append(f"{layer} had an SVCCA of {score:.3f} (an untrained network {untrained:.3f})")
+                reasons.append(f"{layer} had an SVCCA of {score:.3f} (an untrained network {untrained:.3f})")
         if interval.moved is not None and interval.moved > self.movement:
-            found.append(f"attention moved by {interval.moved:.2f}")
-        return found
+            reasons.append(f"attention moved by {interval.moved:.2f}")
+        return reasons
 
 
 def settled(intervals: list[Interval], rule: Rule) -> int | None:
-    """The first step from which on every interval is calm, to the last; None where the last is not."""
+    """The first step from which every interval is calm, to the last; None if the last one is not."""
     step = None
     for interval in reversed(intervals):
         if rule.changes(interval):
@@ -60,15 +60,15 @@ def settled(intervals: list[Interval], rule: Rule) -> int | None:
 
 
 def verdict(intervals: list[Interval], rule: Rule, frozen_at: int | None) -> dict[str, Any]:
-    """The step from which on a freeze would have been safe by the rule, and the same in words (`text`).
+    """The first step at which a freeze would have been safe by the rule, and the same in words (`text`).
 
-    `known`: whether it can be told; `step`: None where it cannot, or where the stem never settled. `frozen_at`: where
-    the run itself froze.
+    `known`: whether it can be told; `step`: None if it cannot, or if the stem never settled. `frozen_at`: the step at
+    which the run itself froze.
     """
     until = "The run has not frozen." if frozen_at is None else f"The run froze at step {frozen_at:,}."
-    if len(intervals) < FEWEST:
+    if len(intervals) < FEWEST_INTERVALS:
         count = f"{len(intervals)} interval{'' if len(intervals) == 1 else 's'}"
-        why = f"snapshots show the stem in training over {count}, and {FEWEST} are the least"
+        why = f"snapshots show the stem in training over {count}, and {FEWEST_INTERVALS} are the least"
         text = f"Whether a freeze would have been safe cannot be told: {why}. {until}"
         return {"step": None, "known": False, "text": text}
     step, last = settled(intervals, rule), intervals[-1]
@@ -77,7 +77,7 @@ def verdict(intervals: list[Interval], rule: Rule, frozen_at: int | None) -> dic
         text = f"A freeze would not have been safe by step {last.end:,}: {why}. {until}"
     else:
         calm = sum(interval.start >= step for interval in intervals)
-        some = "one is" if calm == 1 else f"{calm} are"
-        why = f"of {len(intervals)} intervals to step {last.end:,} the last {some} calm"
+        some = "last one" if calm == 1 else f"last {calm}"
+        why = f"the {some} of {len(intervals)} intervals to step {last.end:,} {'is' if calm == 1 else 'are'} calm"
         text = f"A freeze would have been safe from step {step:,} on: {why}. {until}"
     return {"step": step, "known": True, "text": text}

@@ -5,15 +5,15 @@ import numpy as np
 from edgerl.types import Array
 
 VARIANCE = 0.99  # of a layer's activations that is kept
-CONSTANT = 1e-18  # of the activations' mean square: a variance below it is rounding
+CONSTANT = 1e-18  # of the activations' mean square: a smaller variance is rounding
 
 
 def directions(activations: Array, variance: float = VARIANCE) -> Array:
     """The datapoints along the principal directions that hold `variance`: float64 [datapoints, r], orthonormal columns.
 
-    `activations`: [neurons, datapoints], centred here; r is 0 where no neuron varies. These are the right singular
-    vectors of the centred activations, by the eigenvectors of their neurons' products: the rest, whose directions
-    rounding would spoil, is what is not kept. Takes two arrays as large as the activations are in float64.
+    `activations`: [neurons, datapoints], centred here; r is 0 if no neuron varies. The columns are the right singular
+    vectors of the centred activations, computed from the eigenvectors of their Gram matrix [neurons, neurons]: rounding
+    spoils only the weakest of these, which are not kept. Takes twice the memory of the activations in float64.
     """
     x = activations.astype(np.float64)
     size = float(np.einsum("nd,nd->", x, x))
@@ -24,16 +24,16 @@ def directions(activations: Array, variance: float = VARIANCE) -> Array:
     if total <= CONSTANT * size:
         return np.zeros((x.shape[1], 0))
     kept = int(np.searchsorted(np.cumsum(squares), variance * total)) + 1
-    found: Array = (x.T @ vectors[:, :kept]) / np.sqrt(squares[:kept])
-    return found
+    columns: Array = (x.T @ vectors[:, :kept]) / np.sqrt(squares[:kept])
+    return columns
 
 
 def correlations(one: Array, other: Array) -> Array:
     """The canonical correlations between two sets of `directions` over the same datapoints, the largest first."""
-    found: Array = np.clip(np.linalg.svd(one.T @ other, compute_uv=False), 0.0, 1.0)
-    return found
+    cosines: Array = np.clip(np.linalg.svd(one.T @ other, compute_uv=False), 0.0, 1.0)
+    return cosines
 
 
 def similarity(one: Array, other: Array) -> float | None:
-    """The mean canonical correlation between two sets of `directions`, 0 to 1; None where one of them is empty."""
+    """The mean canonical correlation between two sets of `directions`, 0 to 1; None if one of them is empty."""
     return float(correlations(one, other).mean()) if one.shape[1] and other.shape[1] else None

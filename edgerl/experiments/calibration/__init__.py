@@ -1,1 +1,1 @@
-"""Measuring this machine, at the program's own shapes."""
+"""Measures this machine, at the shapes that the program has."""

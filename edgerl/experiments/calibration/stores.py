@@ -1,4 +1,4 @@
-"""`edgerl plan --measure`: what each way to store a step takes, seen on real steps of the environment."""
+"""`edgerl plan --measure`: bytes and sampling time of every store, measured on real steps of the environment."""
 
 import statistics
 import tempfile
@@ -27,19 +27,20 @@ from memory_budget.malloc import keep_blocks
 from runtime import Session
 from runtime.export import export
 
-STEPS, ROUNDS = 400, 15  # steps taken at random; batches drawn of each store
-Step = tuple[Array, Any, float, bool, bool]
+STEPS, ROUNDS = 400, 15  # random steps taken; batches sampled from every store
+TakenStep = tuple[Array, Any, float, bool, bool]  # frame, action, reward, terminated, truncated
 Rung = dict[str, Any]
 
 
 def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
-    """Every store, smallest capacity first: `bytes_per_row` (all told), `capacity` at this budget, `sample_us` a batch.
+    """Every store, smallest capacity first: `bytes_per_row` (all columns), `capacity` in rows, `sample_us` a batch.
 
-    Steps are taken at random and encoded by an untrained encoder: its latents take the same time and bytes.
+    The steps are random and the encoder is untrained, whose latents take the same time and bytes as a trained one's.
     """
     keep_blocks(train.SCRATCH_BLOCK)  # as a run does
     env = make_env(config, np.random.default_rng(config.run.seed), training=True)
-    taken, (budget, rng) = steps(env, STEPS), (plan.make_plan(config, spec).budget, np.random.default_rng(0))
+    taken = steps(env, STEPS)
+    budget, rng = plan.make_plan(config, spec).budget, np.random.default_rng(0)
     raw = representation.pixels(spec, replace(config.replay, pixel_codec="raw"))
     agent = make_agent(config, raw.shape, spec.actions, np.random.default_rng(0))
     with tempfile.TemporaryDirectory() as folder:
@@ -50,13 +51,13 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
     def stem(pixels: Pixels, views: int) -> Stem:
         return Stem(encode, encode.shape, pixels, views=views, rng=rng)
 
-    found = []
+    rungs = []
     for codec in ("raw", "lz4"):
         pixels = representation.pixels(spec, replace(config.replay, pixel_codec=codec))
         replay = _filled(config, spec, budget, pixels, taken)
-        found.append(_rung(replay, f"pixels, {codec}", config))
+        rungs.append(_rung(replay, f"pixels, {codec}", config))
         replay.transcode(Encoded(stem(pixels, min(1, pixels.augment))))
-        found.append(_rung(replay, f"pixels, {codec}, stem on read", config))
+        rungs.append(_rung(replay, f"pixels, {codec}, stem on read", config))
     for dtype in ("float32", "float16", "uint8"):
         replay = _filled(config, spec, budget, raw, taken)
         latents = Latents(stem(raw, raw.augment), dtype)
@@ -65,24 +66,25 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
             latents.fit([replay.observations(np.arange(low, min(high, low + representation.CHUNK)))])
         if representation.nbytes(latents.field) <= representation.nbytes(raw.field):
             replay.transcode(latents)
-            found.append(_rung(replay, f"latents, {dtype}", config))
-    return sorted(found, key=lambda rung: rung["capacity"])
+            rungs.append(_rung(replay, f"latents, {dtype}", config))
+    return sorted(rungs, key=lambda rung: rung["capacity"])
 
 
-def steps(env: Any, count: int) -> list[Step]:
-    """So many steps at random: (frame, action, reward, terminated, truncated)."""
-    rng, found = np.random.default_rng(0), []
+def steps(env: Any, count: int) -> list[TakenStep]:
+    """Take `count` random steps."""
+    rng, taken = np.random.default_rng(0), []
     env.reset()
     for _ in range(count):
         frame, action = env.window[-1].copy(), random_action(env, rng)
         step = env.step(action)
-        found.append((frame, action, step.reward, step.terminated, step.truncated))
+        taken.append((frame, action, step.reward, step.terminated, step.truncated))
         if step.terminated or step.truncated:
             env.reset()
-    return found
+    return taken
 
 
-def _filled(config: Config, spec: EnvSpec, budget: int, pixels: Pixels, taken: list[Step]) -> Replay:
+def _filled(config: Config, spec: EnvSpec, budget: int, pixels: Pixels, taken: list[TakenStep]) -> Replay:
+    """A replay of pixels with these steps."""
     replay = make_replay(config, spec, budget, pixels, np.random.default_rng(0))
     for frame, action, reward, terminated, truncated in taken:
         replay.append(frame, action, reward, terminated=terminated)
@@ -92,6 +94,7 @@ def _filled(config: Config, spec: EnvSpec, budget: int, pixels: Pixels, taken: l
 
 
 def _rung(replay: Replay, name: str, config: Config) -> Rung:
+    """Time samples from a replay; the store's rung of the ladder."""
     seconds = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
@@ -107,7 +110,7 @@ def _rung(replay: Replay, name: str, config: Config) -> Rung:
 
 
 def show(rungs: list[Rung], config: Config, console: Console) -> None:
-    """Print the ladder, the times beside that of raw frames."""
+    """Print the ladder; times are compared with those of raw frames."""
     raw = next(rung["sample_us"] for rung in rungs if rung["store"] == "pixels, raw")
     batch = f"a batch of {config.replay.batch_size}"
     measured = f"measured, {STEPS} random steps"

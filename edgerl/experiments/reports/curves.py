@@ -1,21 +1,21 @@
-"""What the report draws, as plain data: the same for the page and for the picture."""
+"""The curves that a report draws, as plain data, for the page and the picture."""
 
 import math
 from typing import Any
 
 import numpy as np
 
+from edgerl.experiments.reports.estimates import Estimate, iqm, mean
 from edgerl.experiments.reports.groups import AXES, Group
-from edgerl.experiments.reports.statistics import Estimate, iqm, mean
 from edgerl.types import Array
 
-POINTS = 240  # of a curve over time: more than a screen tells apart
-DIGITS = 5
+POINTS = 240  # of a curve over time, at most: a screen shows no more
+DIGITS = 5  # of a number
 STATISTICS = {"mean": mean, "iqm": iqm}
 
 
 def curves(env: str, groups: list[Group]) -> dict[str, Any]:
-    """Everything drawn of one environment; lists of numbers with five digits, None where there is no number."""
+    """All curves of one environment: lists of numbers with five digits, None for a missing number."""
     return {"env": env, "axes": AXES, "variants": [_variant(group) for group in groups]}
 
 
@@ -27,7 +27,7 @@ def _variant(group: Group) -> dict[str, Any]:
         "name": group.name,
         "x": {axis: plain(group.axis(axis, steps)) for axis in AXES},
         "freeze": None if frozen is None else {axis: plain(group.axis(axis, [frozen]))[0] for axis in AXES},
-        **{name: _band(found) for name, found in estimates.items()},
+        **{name: _band(by_step) for name, by_step in estimates.items()},
         "seeds": [
             {"seed": run.config.run.seed, "y": plain(group.scores[:, column])} for column, run in enumerate(group.runs)
         ],
@@ -40,22 +40,23 @@ def _variant(group: Group) -> dict[str, Any]:
     }
 
 
-def _band(found: list[Estimate]) -> dict[str, Any]:
+def _band(estimates: list[Estimate]) -> dict[str, Any]:
+    """A curve and the ends of its interval."""
     return {
-        "y": plain([each.value for each in found]),
-        "low": plain([each.low for each in found]),
-        "high": plain([each.high for each in found]),
+        "y": plain([estimate.value for estimate in estimates]),
+        "low": plain([estimate.low for estimate in estimates]),
+        "high": plain([estimate.high for estimate in estimates]),
     }
 
 
 def _rows(group: Group) -> dict[str, Any]:
-    """Rows in the replay, the mean over the seeds."""
-    steps = _thin(group.first.curves["replay/rows"][0])
-    return {"x": plain(steps), "y": plain(np.mean([run.at("replay/rows", steps) for run in group.runs], axis=0))}
+    """Rows in the replay: means over the seeds."""
+    steps = _thin(group.first.metrics["replay/rows"][0])
+    return {"x": plain(steps), "y": plain(np.mean([run.metric("replay/rows", steps) for run in group.runs], axis=0))}
 
 
 def _capacity(group: Group) -> dict[str, Any]:
-    """Rows that fit, before and after the freeze: the corners of a step, means over the seeds."""
+    """Rows that fit before and after the freeze, as the corners of a step curve: means over the seeds."""
     before, after = (
         float(np.mean([run.summary["capacity"][key] for run in group.runs])) for key in ("initial", "after_freeze")
     )
@@ -66,25 +67,25 @@ def _capacity(group: Group) -> dict[str, Any]:
 
 
 def _memory(group: Group) -> dict[str, Any]:
-    """Resident megabytes of the process: the highest of the seeds, and of the points that one point stands for."""
-    steps = group.first.curves["memory/rss_bytes"][0]
+    """Resident megabytes of the process: the highest over the seeds and over the points that one point stands for."""
+    steps = group.first.metrics["memory/rss_bytes"][0]
     if not len(steps):
         return {"x": [], "y": []}
-    highest = np.max([run.at("memory/rss_bytes", steps) for run in group.runs], axis=0)
+    highest = np.max([run.metric("memory/rss_bytes", steps) for run in group.runs], axis=0)
     parts = np.array_split(np.arange(len(steps)), min(POINTS, len(steps)))
     tops = [part[np.argmax(highest[part])] for part in parts]
     return {"x": plain(steps[tops]), "y": plain(highest[tops] / 1e6)}
 
 
 def _ledger(group: Group) -> dict[str, dict[str, float | None]]:
-    """Megabytes by line of the ledger, planned and measured: means over the seeds, at the end of the run."""
+    """Megabytes of every ledger line at the end of the run, planned and measured: means over the seeds."""
     ledgers = [run.summary["budget"]["ledger"] for run in group.runs]
-    found: dict[str, dict[str, float | None]] = {}
+    megabytes: dict[str, dict[str, float | None]] = {}
     for name in ledgers[0]:
         for kind in ("planned", "measured"):
-            known = [each[name][kind] for each in ledgers if name in each and each[name][kind] is not None]
-            found.setdefault(kind, {})[name] = plain([np.mean(known) / 1e6])[0] if known else None
-    return found
+            known = [lines[name][kind] for lines in ledgers if name in lines and lines[name][kind] is not None]
+            megabytes.setdefault(kind, {})[name] = plain([np.mean(known) / 1e6])[0] if known else None
+    return megabytes
 
 
 def _speed(group: Group, key: str) -> float | None:
@@ -97,6 +98,7 @@ def _megabytes(nbytes: int | None) -> float | None:
 
 
 def _thin(steps: Array) -> Array:
+    """At most POINTS of these steps, spread evenly."""
     if len(steps) <= POINTS:
         return steps
     chosen: Array = steps[np.linspace(0, len(steps) - 1, POINTS).round().astype(int)]
@@ -104,12 +106,12 @@ def _thin(steps: Array) -> Array:
 
 
 def plain(values: Any) -> list[float | None]:
-    """Numbers as JSON has them, with as many digits as a picture shows: whole ones whole, None for NaN and None."""
-    found: list[float | None] = []
+    """Numbers for JSON, with as many digits as a picture shows: whole numbers are integers, None and NaN are None."""
+    numbers: list[float | None] = []
     for value in values:
         if value is None or not math.isfinite(value):
-            found.append(None)
+            numbers.append(None)
         else:
             short = float(f"{value:.{DIGITS}g}") if abs(value) < 1e7 else float(f"{value:.{DIGITS + 1}g}")
-            found.append(int(value) if float(value).is_integer() and abs(value) < 1e7 else short)
-    return found
+            numbers.append(int(value) if float(value).is_integer() and abs(value) < 1e7 else short)
+    return numbers

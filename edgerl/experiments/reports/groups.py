@@ -1,4 +1,4 @@
-"""Runs that differ in their seeds alone, together; what they come to at each evaluation."""
+"""Groups of runs that differ only in their seeds, and their scores at each evaluation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from edgerl.experiments.reports.reading import APART, Run
-from edgerl.experiments.reports.statistics import Estimate, Statistic, estimate
+from edgerl.experiments.reports.estimates import Estimate, Statistic, estimate
+from edgerl.experiments.reports.reading import WITHOUT_EFFECT, Run
 from edgerl.types import Array
 from memory_budget import format_bytes
 
@@ -18,12 +18,12 @@ AXES = {
     "minutes": "wall time, minutes",
 }
 
-SAID = ("run.algo", "run.budget", "run.freeze_at")  # of a variant, in words of their own
+WORDED = ("run.algo", "run.budget", "run.freeze_at")  # settings that a variant's name has without their keys
 
 
 @dataclass(frozen=True)
 class Group:
-    """The seeds of one variant of one environment, in the order of their seeds."""
+    """The runs of one variant of one environment, sorted by seed."""
 
     env: str
     name: str
@@ -36,13 +36,18 @@ class Group:
     @cached_property
     def steps(self) -> list[int]:
         """The agent steps at which every seed was evaluated."""
-        return sorted(set.intersection(*({each["step"] for each in run.summary["returns"]} for run in self.runs)))
+        return sorted(set.intersection(*(set(scores) for scores in self._scores)))
 
     @cached_property
     def scores(self) -> Array:
         """Mean score of each evaluation's games, float64 [steps, seeds]."""
-        found = [{each["step"]: each["mean"] for each in run.summary["returns"]} for run in self.runs]
-        return np.array([[scores[step] for scores in found] for step in self.steps]).reshape(-1, len(self.runs))
+        runs = self._scores
+        return np.array([[scores[step] for scores in runs] for step in self.steps]).reshape(-1, len(runs))
+
+    @property
+    def _scores(self) -> list[dict[int, float]]:
+        """For every run, the mean score by step."""
+        return [{evaluation["step"]: evaluation["mean"] for evaluation in run.summary["returns"]} for run in self.runs]
 
     @property
     def freeze_step(self) -> int | None:
@@ -50,72 +55,74 @@ class Group:
         return step
 
     def estimates(self, statistic: Statistic) -> list[Estimate]:
-        """`statistic` over the seeds at each of `steps`, the same interval whenever it is asked for."""
+        """`statistic` over the seeds at each of `steps`; the interval is the same at every call."""
         return estimate([self.scores], statistic, np.random.default_rng(0)) if self.steps else []
 
     def axis(self, name: str, steps: Iterable[float]) -> Array:
-        """Agent steps on another axis of AXES: the mean over the seeds."""
-        at = np.array(list(steps), np.float64)
+        """These agent steps on the axis `name` of AXES: the mean over the seeds."""
+        agent_steps = np.array(list(steps), np.float64)
         if name == "steps":
-            return at
+            return agent_steps
         if name == "env_steps":
-            return at * repeat(self.first)
-        curve, unit = ("flops/total", 1) if name == "flops" else ("seconds", 60)
-        found: Array = np.mean([run.at(curve, at) for run in self.runs], axis=0) / unit
-        return found
+            return agent_steps * action_repeat(self.first)
+        metric, unit = ("flops/total", 1) if name == "flops" else ("seconds", 60)
+        values: Array = np.mean([run.metric(metric, agent_steps) for run in self.runs], axis=0) / unit
+        return values
 
 
-def repeat(run: Run) -> int:
+def action_repeat(run: Run) -> int:
     """How many steps of the environment an agent step is."""
     returns = run.summary["returns"]
     return round(returns[-1]["env_steps"] / returns[-1]["step"]) if returns and returns[-1]["step"] else 1
 
 
 def groups(runs: Iterable[Run]) -> dict[str, list[Group]]:
-    """Variants by environment, in the order in which they were met; environments are never mixed."""
-    found: dict[str, list[Group]] = {}
+    """The variants of every environment, in the order of `runs`."""
     by_env: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
-        by_env.setdefault(run.config.run.env, {}).setdefault(run.same("run.seed"), []).append(run)
-    for env, variants in by_env.items():
-        members = [sorted(each, key=lambda run: run.config.run.seed) for each in variants.values()]
-        names = _names([each[0] for each in members])
-        found[env] = [Group(env, name, each) for name, each in zip(names, members, strict=True)]
-    return found
+        by_env.setdefault(run.config.run.env, {}).setdefault(run.identity("run.seed"), []).append(run)
+    return {env: _variants(env, list(variants.values())) for env, variants in by_env.items()}
+
+
+def _variants(env: str, variants: list[list[Run]]) -> list[Group]:
+    by_seed = [sorted(seeds, key=lambda run: run.config.run.seed) for seeds in variants]
+    names = _names([seeds[0] for seeds in by_seed])
+    return [Group(env, name, seeds) for name, seeds in zip(names, by_seed, strict=True)]
 
 
 def _names(runs: list[Run]) -> list[str]:
-    """A short name for each variant of an environment: its sweep's, or what tells it from the others."""
-    own = [run.variant for run in runs]
-    if all(own) and len(set(own)) == len(own):
-        return [str(name) for name in own]
+    """A short name for each variant of an environment, given a run of each: its sweep's, or how it differs."""
+    given = [run.variant for run in runs]
+    if all(given) and len(set(given)) == len(given):
+        return [str(name) for name in given]
     settings = {key: None for run in runs for key in run.settings}
-    differing = [key for key in settings if len({_said(run, key) for run in runs}) > 1]
-    others = [key for key in differing if key not in (*SAID, *APART)]
-    said = [key for key in SAID if key in differing] or ([] if others else SAID)
+    differing = [key for key in settings if len({_setting(run, key) for run in runs}) > 1]
+    others = [key for key in differing if key not in (*WORDED, *WITHOUT_EFFECT)]
+    worded = [key for key in WORDED if key in differing] or ([] if others else WORDED)
     names = []
     for run in runs:
         freeze_at = run.config.run.freeze_at
+        frozen = "never frozen" if freeze_at is None else f"frozen at {freeze_at:,}"
         names.append(
             ", ".join(
                 [
-                    *([run.config.run.algo] if "run.algo" in said else []),
-                    *([budget(run)] if "run.budget" in said else []),
-                    *(["never frozen" if freeze_at is None else f"frozen at {freeze_at:,}"] if SAID[2] in said else []),
-                    *(f"{key.partition('.')[2]} {_said(run, key)}" for key in others),
+                    *([run.config.run.algo] if "run.algo" in worded else []),
+                    *([budget_text(run)] if "run.budget" in worded else []),
+                    *([frozen] if "run.freeze_at" in worded else []),
+                    *(f"{key.partition('.')[2]} {_setting(run, key)}" for key in others),
                 ]
             )
         )
     return names
 
 
-def budget(run: Run) -> str:
-    """A run's budget as people write it, the paper's in GB."""
+def budget_text(run: Run) -> str:
+    """A run's budget for people; from 10 MB on in GB, as the paper has it."""
     nbytes = run.config.run.budget
     if not isinstance(nbytes, int):
         return nbytes
     return f"{nbytes / 1e9:g} GB" if nbytes >= 10**7 else format_bytes(nbytes)
 
 
-def _said(run: Run, key: str) -> str:
+def _setting(run: Run, key: str) -> str:
     return str(run.settings.get(key))

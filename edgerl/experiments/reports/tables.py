@@ -1,19 +1,19 @@
-"""The report's tables: the same for the page, for Markdown and for JSON."""
+"""The report's tables, for the page, Markdown and JSON."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from edgerl.experiments.reports.groups import Group, budget
+from edgerl.experiments.reports.estimates import Estimate, estimate, iqm, mean
+from edgerl.experiments.reports.groups import Group, budget_text
 from edgerl.experiments.reports.human_scores import human_normalised
-from edgerl.experiments.reports.statistics import Estimate, estimate, iqm, mean
 from memory_budget import format_bytes
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people; `notes` go below it. The first column holds names, the others numbers."""
+    """A table for people, with `notes` below it. The first column has names, the others numbers."""
 
     title: str
     head: list[str]
@@ -37,7 +37,7 @@ def scores(groups: list[Group]) -> Table:
                 f"{group.steps[-1]:,}",
                 interval(average),
                 interval(middle),
-                ", ".join(number(score) for score in group.scores[-1]),
+                ", ".join(score_text(score) for score in group.scores[-1]),
                 "" if normalised is None else f"{normalised:.3f}",
             ]
         )
@@ -54,26 +54,26 @@ def scores(groups: list[Group]) -> Table:
 
 
 def cost(groups: list[Group]) -> Table:
-    """What every variant of one environment held and took: means over the seeds, memory the highest of them."""
+    """Capacity and cost of every variant of one environment: means over the seeds, but the highest memory."""
     rows = []
     for group in groups:
-        found = [run.summary for run in group.runs]
+        summaries = [run.summary for run in group.runs]
         capacity = group.first.summary["capacity"]
         frozen = group.freeze_step is not None
         rows.append(
             [
                 group.name,
-                budget(group.first),
-                f"{_average(found, 'capacity', 'initial'):,.0f}",
-                f"{_average(found, 'capacity', 'after_freeze'):,.0f}" if frozen else "-",
+                budget_text(group.first),
+                f"{_average(summaries, 'capacity', 'initial'):,.0f}",
+                f"{_average(summaries, 'capacity', 'after_freeze'):,.0f}" if frozen else "-",
                 f"{capacity['paper_initial']:,}" + (f" / {capacity['paper_after_freeze']:,}" if frozen else ""),
-                f"{_average(found, 'replay', 'rows'):,.0f}",
-                f"{_average(found, 'replay', 'bytes_per_row'):,.0f}",
-                f"{_average(found, 'flops', 'total') / 1e12:,.3g}",
+                f"{_average(summaries, 'replay', 'rows'):,.0f}",
+                f"{_average(summaries, 'replay', 'bytes_per_row'):,.0f}",
+                f"{_average(summaries, 'flops', 'total') / 1e12:,.3g}",
                 f"{np.mean([run.seconds for run in group.runs]) / 60:,.1f}",
-                _rate(found, "steps_per_s_before"),
-                _rate(found, "steps_per_s_after") if frozen else "-",
-                format_bytes(max(each["memory"]["rss_peak"] for each in found)),
+                _rate(summaries, "steps_per_s_before"),
+                _rate(summaries, "steps_per_s_after") if frozen else "-",
+                format_bytes(max(summary["memory"]["rss_peak"] for summary in summaries)),
             ]
         )
     head = [
@@ -98,8 +98,8 @@ def cost(groups: list[Group]) -> Table:
     return Table("Capacity and cost", head, rows, notes)
 
 
-def printed(by_env: dict[str, list[Group]], experiment: Any, scale: float) -> Table | None:
-    """Our scores beside those that the paper prints of this experiment; None where it prints none."""
+def beside_paper(by_env: dict[str, list[Group]], experiment: Any, scale: float) -> Table | None:
+    """Our scores beside those that the paper prints for this experiment; None if it prints none."""
     rows = []
     for env, groups in by_env.items():
         for group in groups:
@@ -122,8 +122,8 @@ def printed(by_env: dict[str, list[Group]], experiment: Any, scale: float) -> Ta
     return Table("Beside the paper", ["", "the paper's", "ours", "seeds"], rows, notes)
 
 
-def together(by_env: dict[str, list[Group]]) -> Table | None:
-    """Human-normalised scores of the variants that several Atari games share; None where none does."""
+def all_games(by_env: dict[str, list[Group]]) -> Table | None:
+    """Human-normalised scores of the variants that ran on several Atari games; None if there is no such variant."""
     rows = []
     for name in dict.fromkeys(group.name for groups in by_env.values() for group in groups):
         games = [group for groups in by_env.values() for group in groups if group.name == name and group.steps]
@@ -131,7 +131,7 @@ def together(by_env: dict[str, list[Group]]) -> Table | None:
         if len(games) < 2 or any(score is None for scores in strata for score in scores):
             continue
         arrays = [np.array([scores], np.float64) for scores in strata]
-        middle, average = (estimate(arrays, each, np.random.default_rng(0))[0] for each in (iqm, mean))
+        middle, average = (estimate(arrays, statistic, np.random.default_rng(0))[0] for statistic in (iqm, mean))
         rows.append([name, str(len(games)), str(sum(map(len, strata))), _fraction(middle), _fraction(average)])
     if not rows:
         return None
@@ -142,28 +142,29 @@ def together(by_env: dict[str, list[Group]]) -> Table | None:
     return Table("All games together", ["variant", "games", "runs", "IQM [95%]", "mean [95%]"], rows, notes)
 
 
-def number(value: float) -> str:
+def score_text(value: float) -> str:
     """A score for reading: whole from 100 on, one or two decimals below."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def interval(found: Estimate) -> str:
-    """An estimate for reading, its interval in brackets; one seed has none."""
-    if found.low is None or found.high is None:
-        return number(found.value)
-    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+def interval(score: Estimate) -> str:
+    """An estimate for reading, its interval in brackets if it has one."""
+    if score.low is None or score.high is None:
+        return score_text(score.value)
+    return f"{score_text(score.value)} [{score_text(score.low)}, {score_text(score.high)}]"
 
 
-def _fraction(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f}"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+def _fraction(score: Estimate) -> str:
+    if score.low is None or score.high is None:
+        return f"{score.value:.3f}"
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
-def _average(found: list[dict[str, Any]], table: str, key: str) -> float:
-    return float(np.mean([each[table][key] for each in found]))
+def _average(summaries: list[dict[str, Any]], table: str, key: str) -> float:
+    return float(np.mean([summary[table][key] for summary in summaries]))
 
 
-def _rate(found: list[dict[str, Any]], key: str) -> str:
-    known = [each["throughput"][key] for each in found if each["throughput"][key]]
+def _rate(summaries: list[dict[str, Any]], key: str) -> str:
+    """The mean of a speed over the runs that have it, or a dash."""
+    known = [summary["throughput"][key] for summary in summaries if summary["throughput"][key]]
     return f"{np.mean(known):,.0f}" if known else "-"

@@ -1,4 +1,4 @@
-"""What runs came to, for people: one page, a table, a picture or JSON."""
+"""Writes a report on runs: one page, Markdown, a picture or JSON."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,10 +11,10 @@ FORMATS = {"html": ".html", "md": ".md", "json": ".json", "png": ".png"}
 
 
 def write(paths: Iterable[Path], out: Path, form: str | None = None, title: str | None = None) -> list[tuple[str, str]]:
-    """Write the report of these runs and sweeps to `out`, whole or not at all; returns what was left out, and why.
+    """Write the report on these runs and sweeps to `out`, whole or not at all; returns what was left out, and why.
 
-    `form`: one of FORMATS, by default what `out` ends in. Raises ConfigError, in one line, where that is none of them,
-    where `out` cannot be written, or where there is no finished run.
+    `form`: one of FORMATS, by default that of `out`'s ending. Raises ConfigError, in one line, if it is none of them,
+    if `out` cannot be written, or if there is no finished run.
     """
     form = form or next((name for name, suffix in FORMATS.items() if suffix == out.suffix.lower()), None)
     if form is None:
@@ -25,8 +25,8 @@ def write(paths: Iterable[Path], out: Path, form: str | None = None, title: str 
         raise ConfigError(f"--out: {out} is a folder" if out.is_dir() else f"--out: there is no folder {out.parent}")
     from edgerl.experiments.reports import contents, reading
 
-    found = reading.read(paths)
-    collected = contents.collect(found, title)
+    loaded = reading.read(paths)
+    collected = contents.collect(loaded, title)
     if form == "png":
         from edgerl.experiments.reports.formats.picture import picture
 
@@ -43,4 +43,4 @@ def write(paths: Iterable[Path], out: Path, form: str | None = None, title: str 
         write_whole(out, data)
     except OSError as error:
         raise ConfigError(f"--out: {out} cannot be written: {error.strerror}") from None
-    return found.left_out
+    return loaded.left_out

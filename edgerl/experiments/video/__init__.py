@@ -1,1 +1,1 @@
-"""A film of the games that a trained agent plays."""
+"""A video of the games that a trained agent plays."""

@@ -1,6 +1,6 @@
-"""Writing a GIF or an MP4 frame by frame: what is written is not held, however long the film becomes.
+"""Writes a GIF or an MP4 frame by frame: frames are not kept, so a video may be of any length.
 
-Frames are uint8 [H, W, 3], H and W even. What disk or ffmpeg refuse is raised as OSError.
+Frames are uint8 [H, W, 3], H and W even. Raises OSError if the disk or ffmpeg refuses to write.
 """
 
 import errno
@@ -18,10 +18,10 @@ from PIL import GifImagePlugin, Image
 from edgerl.types import Array
 
 
-class Gif:
-    """A GIF that plays for ever. (Pillow's own writer of many frames holds them all until the end.)"""
+class GifWriter:
+    """A GIF that plays for ever. (Pillow's own writer keeps all frames in memory until the end.)"""
 
-    FASTEST = 50.0  # frames a second: browsers take delays below two hundredths of a second for ten
+    FASTEST = 50.0  # frames a second: browsers show a delay below two hundredths of a second as ten
 
     def __init__(self, file: Path, size: tuple[int, ...], rate: float) -> None:
         self._file, self._rate, self._frames = file.open("wb"), rate, 0
@@ -30,10 +30,10 @@ class Gif:
         self._file.write(b"GIF89a" + struct.pack("<HHBBB", size[1], size[0], 0, 0, 0) + forever)
 
     def write(self, frame: Array) -> None:
-        """Append the pixels that changed, in up to 255 colours of their own; the others are transparent."""
+        """Append a frame: the pixels that changed, in a palette of up to 255 colours; the others are transparent."""
         changed = np.ones(frame.shape[:2], bool) if self._before is None else (frame != self._before).any(axis=2)
         self._before = frame
-        changed[-1, -1] = True  # a frame has a pixel at least
+        changed[-1, -1] = True  # a GIF's frame needs at least one pixel
         top, left = (int(changed.any(axis=axis).argmax()) for axis in (1, 0))
         changed, frame = changed[top:, left:], frame[top:, left:]
         quantised = Image.fromarray(frame[changed][None]).quantize(255)
@@ -47,7 +47,7 @@ class Gif:
         self._file.writelines(GifImagePlugin.getdata(image, (left, top), **options))
 
     def _delay(self) -> int:
-        """Milliseconds that the next frame stays: whole hundredths of a second that add up to the rate."""
+        """Milliseconds the next frame stays: whole hundredths of a second that add up to the rate."""
         start, end = (round(100 * count / self._rate) for count in (self._frames, self._frames + 1))
         self._frames += 1
         return 10 * (end - start)
@@ -59,19 +59,21 @@ class Gif:
 
     def release(self) -> None:
         """Let go of the file, whole or not."""
-        with suppress(OSError):  # of what is still buffered: the file is given up
+        with suppress(OSError):  # the buffer may not fit on the disk, but the file is given up
             self._file.close()
 
 
-class Mp4:
-    """An MP4 in H.264 as browsers and phones play it, made by an ffmpeg that runs beside this process."""
+class Mp4Writer:
+    """An MP4 in H.264 as browsers and phones play it, made by an ffmpeg process."""
 
     FASTEST = math.inf
 
     def __init__(self, file: Path, size: tuple[int, ...], rate: float) -> None:
-        given = f"-f rawvideo -pix_fmt rgb24 -s {size[1]}x{size[0]} -framerate {rate:g} -i -"
-        made = "-c:v libx264 -crf 20 -pix_fmt yuv420p -movflags +faststart -threads 1 -f mp4"
-        command = [get_ffmpeg_exe(), "-v", "error", "-y", *given.split(), *made.split(), f"file:{file}"]
+        source = f"-f rawvideo -pix_fmt rgb24 -s {size[1]}x{size[0]} -framerate {rate:g} -i -"
+        encoding = "-c:v libx264 -crf 20 -pix_fmt yuv420p -movflags +faststart -threads 1 -f mp4"
+        command = [get_ffmpeg_exe(), "-v", "error", "-y", *source.split(), *encoding.split(), f"file:{file}"]
+        # Not imageio_ffmpeg.write_frames: it drops ffmpeg's exit status and leaves ffmpeg's stderr to the terminal. A
+        # short video on a full disk would end without any error there, and no error would have ffmpeg's reason.
         self._ffmpeg: Any = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
 
     def write(self, frame: Array) -> None:
@@ -79,7 +81,7 @@ class Mp4:
         try:
             self._ffmpeg.stdin.write(frame.data)
         except BrokenPipeError:
-            self.finish()  # which says why
+            self.finish()  # raises ffmpeg's reason
             raise
 
     def finish(self) -> None:
@@ -93,6 +95,6 @@ class Mp4:
         """End ffmpeg, if it still runs."""
         self._ffmpeg.kill()
         for pipe in (self._ffmpeg.stdin, self._ffmpeg.stderr):
-            with suppress(OSError):  # what is still buffered goes nowhere
+            with suppress(OSError):  # the rest of the buffer has no reader
                 pipe.close()
         self._ffmpeg.wait()

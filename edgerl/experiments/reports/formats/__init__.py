@@ -1,1 +1,1 @@
-"""The forms that a report takes: a page, a picture, Markdown, JSON."""
+"""The formats of a report: a page, a picture, Markdown, JSON."""

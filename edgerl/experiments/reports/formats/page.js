@@ -13,7 +13,7 @@ function veil(hex, alpha) {
   return `rgba(${r},${g},${b},${alpha})`;
 }
 
-// A long name in lines of about 24 letters: the axis would else take the plot's place.
+// Breaks a long name into lines of about 24 letters, so that the axis leaves room for the plot.
 function wrapped(name) {
   return name.split(" ").reduce((lines, word) => {
     const last = lines[lines.length - 1];
@@ -40,9 +40,9 @@ function layout(x, y, more = {}) {
 function scores(env, chosen) {
   const traces = [], shapes = [];
   env.variants.forEach((variant, index) => {
-    const x = variant.x[chosen.axis], found = variant[chosen.statistic], ink = colour(index), group = "v" + index;
-    if (found.low.some((value) => value !== null)) {
-      traces.push({ x: [...x, ...[...x].reverse()], y: [...found.high, ...[...found.low].reverse()], fill: "toself",
+    const x = variant.x[chosen.axis], curve = variant[chosen.statistic], ink = colour(index), group = "v" + index;
+    if (curve.low.some((value) => value !== null)) {
+      traces.push({ x: [...x, ...[...x].reverse()], y: [...curve.high, ...[...curve.low].reverse()], fill: "toself",
         fillcolor: veil(ink, 0.16), line: { width: 0 }, hoverinfo: "skip", showlegend: false, legendgroup: group });
     }
     if (chosen.seeds && variant.seeds.length > 1) {
@@ -52,14 +52,15 @@ function scores(env, chosen) {
       }
     }
     const many = variant.seeds.length > 1 ? `${variant.seeds.length} seeds` : "one seed";
-    traces.push({ x, y: found.y, mode: "lines+markers", marker: { size: 4 }, line: { color: ink, width: 2.4 },
+    traces.push({ x, y: curve.y, mode: "lines+markers", marker: { size: 4 }, line: { color: ink, width: 2.4 },
       name: `${variant.name} (${many})`, legendgroup: group,
-      customdata: found.y.map((_, at) => found.low[at] === null ? "" :
-        ` [${found.low[at].toLocaleString()}, ${found.high[at].toLocaleString()}]`),
+      customdata: curve.y.map((_, at) => curve.low[at] === null ? "" :
+        ` [${curve.low[at].toLocaleString()}, ${curve.high[at].toLocaleString()}]`),
       hovertemplate: `%{y:,.1f}%{customdata} at %{x:,}<extra>${variant.name}</extra>` });
     if (variant.freeze) {
-      shapes.push({ type: "line", x0: variant.freeze[chosen.axis], x1: variant.freeze[chosen.axis], yref: "paper", y0: 0,
-        y1: 1, line: { color: ink, width: 1.3, dash: "dot" } });
+      const at = variant.freeze[chosen.axis];
+      shapes.push({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1,
+        line: { color: ink, width: 1.3, dash: "dot" } });
     }
   });
   return [traces, layout(env.axes[chosen.axis], "score", { shapes, showlegend: true })];
@@ -68,7 +69,7 @@ function scores(env, chosen) {
 function overTime(env, name, label, unit, extra) {
   const traces = [], shapes = [];
   env.variants.forEach((variant, index) => {
-    const mode = variant[name].x.length < 30 ? "lines+markers" : "lines"; // a line of one point is not seen
+    const mode = variant[name].x.length < 30 ? "lines+markers" : "lines"; // a line through one point would not be seen
     traces.push({ ...variant[name], mode, name: variant.name, line: { color: colour(index), width: 2 },
       legendgroup: "v" + index, hovertemplate: `%{y:,} ${unit} at step %{x:,}<extra>${variant.name}</extra>` });
     extra(variant, colour(index), traces, shapes, "v" + index);
@@ -112,12 +113,13 @@ function speed(env) {
   return [traces, layout("steps/s", "", { barmode: "group", showlegend: true, yaxis: { autorange: "reversed" } })];
 }
 
-// The steps that matter to an analysis, and the bound of its rule.
-function marks(found, bound) {
+// Marks of an analysis: T_f, the step from which the stem is settled, and the bound of the rule.
+function marks(analysis, bound) {
   const ink = dark() ? "#9aa5b4" : "#5b6675";
   const line = { type: "line", line: { color: ink, width: 1.2, dash: "longdash" } };
   const shapes = [{ ...line, xref: "paper", x0: 0, x1: 1, y0: bound, y1: bound }], annotations = [];
-  for (const [step, text, dash, y] of [[found.freeze, "T_f", "dot", 0.09], [found.safe, "settled", "dashdot", 0]]) {
+  const steps = [[analysis.freeze, "T_f", "dot", 0.09], [analysis.safe, "settled", "dashdot", 0]];
+  for (const [step, text, dash, y] of steps) {
     if (step === null) continue;
     shapes.push({ ...line, line: { color: ink, width: 1.6, dash }, x0: step, x1: step, yref: "paper", y0: 0, y1: 1 });
     annotations.push({ x: step, yref: "paper", y, xanchor: "left", yanchor: "bottom", text, showarrow: false,
@@ -127,12 +129,12 @@ function marks(found, bound) {
 }
 
 function layers(env, chosen, run) {
-  const found = env.analyses[run], traces = [];
-  const last = Math.max(...found.layers.flatMap((layer) => layer.x));
-  found.layers.forEach((layer, index) => {
+  const analysis = env.analyses[run], traces = [];
+  const last = Math.max(...analysis.layers.flatMap((layer) => layer.x));
+  analysis.layers.forEach((layer, index) => {
     const ink = colour(index), group = "l" + index;
-    traces.push({ x: layer.x, y: layer.y, mode: "lines+markers", marker: { size: 4 }, name: layer.name, legendgroup: group,
-      line: { color: ink, width: 2, dash: layer.part === "stem" ? "solid" : "dash" },
+    traces.push({ x: layer.x, y: layer.y, mode: "lines+markers", marker: { size: 4 }, name: layer.name,
+      legendgroup: group, line: { color: ink, width: 2, dash: layer.part === "stem" ? "solid" : "dash" },
       hovertemplate: `%{y:.3f} from step %{x:,}<extra>${layer.name} (${layer.part})</extra>` });
     if (layer.untrained !== null) {
       traces.push({ x: [0, last], y: [layer.untrained, layer.untrained], mode: "lines", showlegend: false,
@@ -140,15 +142,15 @@ function layers(env, chosen, run) {
         hovertemplate: `%{y:.3f}<extra>${layer.name}, untrained</extra>` });
     }
   });
-  return [traces, layout(WORDS.x, "SVCCA", { ...marks(found, found.similarity), showlegend: true,
-    yaxis: { range: [found.low, 1 + 0.03 * (1 - found.low)] } })];
+  return [traces, layout(WORDS.x, "SVCCA", { ...marks(analysis, analysis.similarity), showlegend: true,
+    yaxis: { range: [analysis.low, 1 + 0.03 * (1 - analysis.low)] } })];
 }
 
 function attention(env, chosen, run) {
-  const found = env.analyses[run];
-  const trace = { ...found.moved, mode: "lines+markers", marker: { size: 4 }, line: { color: colour(0), width: 2 },
+  const analysis = env.analyses[run];
+  const trace = { ...analysis.moved, mode: "lines+markers", marker: { size: 4 }, line: { color: colour(0), width: 2 },
     hovertemplate: `%{y:.3f} from step %{x:,}<extra></extra>` };
-  return [[trace], layout(WORDS.x, "attention moved", { ...marks(found, found.movement),
+  return [[trace], layout(WORDS.x, "attention moved", { ...marks(analysis, analysis.movement),
     yaxis: { rangemode: "tozero" } })];
 }
 

@@ -1,4 +1,4 @@
-"""The report as one self-contained page: no network, no other file."""
+"""The report as one self-contained page, which needs no network and no other file."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ def page(contents: Contents) -> str:
     except ImportError as error:
         raise ConfigError(f"--format: html needs the package {error.name}: {INSTALL}") from None
     sections = [
-        section.curves | {"analyses": [each.curves for each in section.analyses]} for section in contents.sections
+        section.curves | {"analyses": [run.curves for run in section.analyses]} for section in contents.sections
     ]
     library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(_text("page.html"))
@@ -35,7 +35,7 @@ def page(contents: Contents) -> str:
 
 
 def _inlined(image: str) -> str:
-    """A PNG as the address of itself; none where it cannot be read any more."""
+    """A PNG as a data URL, which is empty if the file cannot be read any more."""
     try:
         return f"data:image/png;base64,{base64.b64encode(Path(image).read_bytes()).decode()}"
     except OSError:
@@ -43,9 +43,10 @@ def _inlined(image: str) -> str:
 
 
 def _text(name: str) -> str:
+    """The text of a file in this folder."""
     return resources.files("edgerl.experiments.reports.formats").joinpath(name).read_text(encoding="utf-8")
 
 
 def _script_json(data: object) -> str:
-    """JSON that may stand in a script element whatever its texts are."""
+    """JSON that is safe in a script element, whatever strings it has."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

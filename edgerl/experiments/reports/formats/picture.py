@@ -1,4 +1,4 @@
-"""The report as one picture: scores, rows and memory of every environment."""
+"""The report as one picture: scores, rows and memory for every environment."""
 
 import io
 
@@ -27,19 +27,19 @@ def picture(contents: Contents) -> bytes:
         _memory(right, section)
         for panel in (left, middle, right):
             panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-    written = io.BytesIO()
-    figure.savefig(written, format="png")
-    return written.getvalue()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def _scores(panel: Panel, section: Section, axis: str) -> None:
     for index, variant in enumerate(section.curves["variants"]):
-        colour, x, found = COLOURS[index % len(COLOURS)], variant["x"][axis], variant["mean"]
+        colour, x, mean = COLOURS[index % len(COLOURS)], variant["x"][axis], variant["mean"]
         seeds = len(variant["seeds"])
         label = f"{variant['name']} ({seeds} seed{'s' if seeds > 1 else ''})"
-        panel.plot(x, found["y"], color=colour, label=label, marker="o", markersize=3)
-        if found["low"] and found["low"][0] is not None:
-            panel.fill_between(x, found["low"], found["high"], color=colour, alpha=0.15, linewidth=0)
+        panel.plot(x, mean["y"], color=colour, label=label, marker="o", markersize=3)
+        if mean["low"] and mean["low"][0] is not None:
+            panel.fill_between(x, mean["low"], mean["high"], color=colour, alpha=0.15, linewidth=0)
         if variant["freeze"]:
             panel.axvline(variant["freeze"][axis], color=colour, linestyle=":", linewidth=1)
     panel.legend(fontsize=8, frameon=False)

@@ -1,4 +1,4 @@
-"""What the pictures of reports and analyses have in common: colours, and what to install."""
+"""What the pictures of reports and analyses share: colours, and the command that installs what they need."""
 
 from typing import Any
 

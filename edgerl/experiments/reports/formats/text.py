@@ -8,21 +8,21 @@ from edgerl.experiments.reports.tables import Table
 
 
 def markdown(contents: Contents) -> str:
-    """Tables and commands; what is drawn is left to the page."""
-    parts = [f"# {contents.title}", contents.subtitle, *(_table(each) for each in contents.overall)]
+    """The tables and commands as Markdown, without the curves."""
+    parts = [f"# {contents.title}", contents.subtitle, *(_table(table) for table in contents.overall)]
     for section in contents.sections:
         parts += [f"## {section.env}", _table(section.scores), _table(section.cost)]
         for analysis in section.analyses:
             parts += [f"### {analysis.name}: {contents.analysis_title}", analysis.safe, _table(analysis.table)]
     parts.append("## Repeat it")
-    for each in contents.commands:
-        parts += [f"{each.name}:", "\n".join(f"    {line}" for line in each.lines)]
-    parts += [_table(each) for each in (*contents.versions, contents.left_out) if each]
+    for commands in contents.commands:
+        parts += [f"{commands.name}:", "\n".join(f"    {line}" for line in commands.lines)]
+    parts += [_table(table) for table in (*contents.versions, contents.left_out) if table]
     return "\n\n".join(parts) + "\n"
 
 
 def as_json(contents: Contents) -> str:
-    """Everything that the page shows, tables and curves."""
+    """Everything that the page shows, as JSON: tables and curves."""
     return json.dumps(asdict(contents), indent=1) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Means over seeds with honest intervals: the interquartile mean and the stratified bootstrap (Agarwal et al. 2021)."""
+"""Means over seeds with intervals: the interquartile mean and the stratified bootstrap (Agarwal et al. 2021)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Statistic = Callable[[Array], Array]  # over the last axis
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic of several seeds; `low` and `high` are the ends of its 95% interval, None with one seed."""
+    """A statistic over seeds; `low` and `high`: the ends of its 95% interval, None if there is one seed."""
 
     value: float
     low: float | None
@@ -23,33 +23,33 @@ class Estimate:
 
 def mean(scores: Array) -> Array:
     """The mean over the last axis."""
-    found: Array = np.mean(scores, axis=-1)
-    return found
+    means: Array = np.mean(scores, axis=-1)
+    return means
 
 
 def iqm(scores: Array) -> Array:
     """The interquartile mean over the last axis: a quarter of the values, rounded down, is cut from either end.
 
-    As scipy.stats.trim_mean(scores, 0.25) has it; of three seeds or fewer it is the mean.
+    The same as scipy.stats.trim_mean(scores, 0.25); with three seeds or fewer it is the mean.
     """
     count = scores.shape[-1]
     cut = count // 4
-    found: Array = np.mean(np.sort(scores, axis=-1)[..., cut : count - cut], axis=-1)
-    return found
+    means: Array = np.mean(np.sort(scores, axis=-1)[..., cut : count - cut], axis=-1)
+    return means
 
 
 def estimate(strata: Sequence[Array], statistic: Statistic, rng: np.random.Generator) -> list[Estimate]:
     """`statistic` of all seeds at each of some points, with its percentile interval from a stratified bootstrap.
 
-    `strata`: an array [points, seeds] for each task; seeds are drawn again, with replacement, within each task, whole
-    curves at a time. Where no task has a second seed there is nothing to draw and so no interval.
+    `strata`: an array [points, seeds] for each task. Seeds are drawn with replacement within each task; a drawn seed
+    gives its scores at all points. There is no interval if every task has only one seed.
     """
-    found = statistic(np.concatenate(strata, axis=1))
+    values = statistic(np.concatenate(strata, axis=1))
     if all(scores.shape[1] < 2 for scores in strata):
-        return [Estimate(float(value), None, None) for value in found]
+        return [Estimate(float(value), None, None) for value in values]
     drawn = [rng.integers(scores.shape[1], size=(RESAMPLES, scores.shape[1])) for scores in strata]
     resampled = statistic(
         np.concatenate([scores[:, which] for scores, which in zip(strata, drawn, strict=True)], axis=2)
     )
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
-    return [Estimate(float(value), float(a), float(b)) for value, a, b in zip(found, low, high, strict=True)]
+    return [Estimate(float(value), float(a), float(b)) for value, a, b in zip(values, low, high, strict=True)]

@@ -1,4 +1,4 @@
-"""A film of the games that a trained agent plays: `edgerl eval RUN --video FILE`."""
+"""A video of the games that a trained agent plays: `edgerl eval RUN --video FILE`."""
 
 import math
 from collections.abc import Iterator
@@ -17,25 +17,25 @@ from memory_budget import format_bytes
 try:
     from PIL import Image, ImageDraw, ImageFont
 
-    from edgerl.experiments.video.writers import Gif, Mp4
+    from edgerl.experiments.video.writers import GifWriter, Mp4Writer
 except ImportError as error:
     raise ConfigError(
         f"--video: needs the package {error.name}: pip install -c constraints.txt -e '.[video]'"
     ) from error
 
-WRITERS: dict[str, type[Gif] | type[Mp4]] = {".gif": Gif, ".mp4": Mp4}
-SPEED = 15.0  # agent steps a second where the environment says none
-HEIGHT, WIDTH = 320, 280  # pixels that a picture is high, and a frame wide, at least
-STRIP, MARGIN, LETTERS = 34, 12, 16  # of the caption, in pixels
+WRITERS: dict[str, type[GifWriter] | type[Mp4Writer]] = {".gif": GifWriter, ".mp4": Mp4Writer}
+SPEED = 15.0  # agent steps a second, if the environment does not say
+HEIGHT, WIDTH = 320, 280  # pixels: least height of a picture, least width of a frame
+STRIP, MARGIN, LETTERS = 34, 12, 16  # pixels: the caption's height, its margins, its letters
 GROUND, LABEL, VALUE = (24, 26, 30), (150, 156, 165), (236, 238, 242)  # the caption's colours
 
 
-class Video:
-    """The first `games` games that it is shown, as a film in `file`: a context manager.
+class VideoRecorder:
+    """Records the first `games` games it is shown as a video in `file`: a context manager.
 
-    The file appears, in place of an older one, when the block is left and it is whole; an error leaves nothing of it.
-    Raises ConfigError where it cannot be written, OSError, naming it, where disk or ffmpeg fail on the way, and
-    EnvFailed where an environment does not draw what it should.
+    The file appears, in place of an older one, when the block is left and the video is whole; an error leaves nothing
+    of it. Raises ConfigError if the file cannot be written, OSError, naming the file, if the disk or ffmpeg fails on
+    the way, and EnvFailed if an environment draws something other than a picture.
     """
 
     def __init__(self, file: Path, games: int = 1) -> None:
@@ -43,11 +43,11 @@ class Video:
         self.frames, self.seconds = 0, 0.0
         self._part = file.with_name(f".{file.name}.part")
         self._game, self._step, self._shape = -1, 0, (0, 0)
-        self._writer: Gif | Mp4 | None = None
+        self._writer: GifWriter | Mp4Writer | None = None
         check(file, self._part)
 
     def show(self, env: Environment, game: int, score: float) -> None:
-        """Append what `env` shows now: after the reset and after each step of a game, numbered from 0."""
+        """Append what `env` shows now, if `game` (from 0) is recorded. Call it after each reset and each step."""
         if game >= self.games:
             return
         self._step = self._step + 1 if game == self._game else 0
@@ -86,7 +86,7 @@ class Video:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Let an error of the disk name the film, not what is half-written beside it."""
+        """Make an error of the disk name the video, not the half-written file beside it."""
         try:
             yield
         except OSError as error:
@@ -95,7 +95,7 @@ class Video:
 
 
 def check(file: Path, part: Path) -> None:
-    """Raise ConfigError where a film could not be written to `file`, or to `part` before it is whole."""
+    """Raise ConfigError if a video could not be written to `file`, or to `part` before it is whole."""
     if file.suffix.lower() not in WRITERS:
         raise ConfigError(f"--video: {file} is neither .gif nor .mp4")
     if not file.parent.is_dir():
@@ -110,13 +110,13 @@ def check(file: Path, part: Path) -> None:
 
 
 def picture(env: Environment) -> Array:
-    """What people see of an environment, uint8 [H, W, 3]: the window's newest frame where a user's has no render().
+    """What people see of an environment, uint8 [H, W, 3]; without a render() it is the window's newest frame.
 
-    Raises EnvFailed where its render() gives something else.
+    Raises EnvFailed if render() returns something else.
     """
-    own = _unwrapped(env)
-    if hasattr(own, "render"):
-        drawn = np.asarray(own.render())
+    unwrapped = _unwrapped(env)
+    if hasattr(unwrapped, "render"):
+        drawn = np.asarray(unwrapped.render())
     else:
         drawn = env.window[-1]
         drawn = drawn[:, :, None] if drawn.ndim == 2 else drawn.transpose(1, 2, 0)
@@ -126,22 +126,22 @@ def picture(env: Environment) -> Array:
 
 
 def speed(env: Environment) -> float:
-    """Agent steps a second when the game is watched: the environment's `steps_per_second`, where it has that."""
+    """Agent steps a second for watching: the environment's `steps_per_second`, or SPEED if it has none."""
     return float(getattr(_unwrapped(env), "steps_per_second", SPEED))
 
 
 def _unwrapped(env: Environment) -> Environment:
-    """The environment itself, not what lets it be resumed: that has a render() even where a user's has none."""
+    """Unwrap `Resumable`, which has render() even if the environment does not."""
     return env.env if isinstance(env, Resumable) else env
 
 
 def points(score: float) -> str:
-    """A score for reading: 1,200, or 12.3 where it is no whole number."""
+    """A score for reading: 1,200, or 12.3 if it is not a whole number."""
     return f"{score:,.0f}" if float(score).is_integer() else f"{score:,.1f}"
 
 
 def framed(drawn: Array, left: str, right: str) -> Array:
-    """A picture, enlarged by a whole factor, over a caption: uint8 [H, W, 3], both even as MP4 wants them."""
+    """A picture, enlarged by a whole factor, over a caption: uint8 [H, W, 3]; H and W are even, as MP4 needs."""
     factor = max(1, math.ceil(HEIGHT / drawn.shape[0]))
     height, width = drawn.shape[0] * factor, drawn.shape[1] * factor
     frame = np.full((height + height % 2 + STRIP, max(width + width % 2, WIDTH), 3), GROUND, np.uint8)
