@@ -12,7 +12,9 @@ WINDOWS = {"curl": (9, 84, 84), "data_efficient": (4, 84, 84), "canonical": (4, 
 
 def stacks(name: str) -> tuple[Convolutions, Tensor]:
     torch.manual_seed(0)
-    return modules.build(name, WINDOWS[name]).own()[0], torch.randint(0, 256, (5, *WINDOWS[name]), dtype=torch.uint8)
+    return modules.build(name, WINDOWS[name]).split_convolutions()[0], torch.randint(
+        0, 256, (5, *WINDOWS[name]), dtype=torch.uint8
+    )
 
 
 def gradients(stack: Convolutions, found: Tensor) -> list[Tensor]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgerl.agents.noisy import NoisyLinear, draw
+from edgerl.agents.noisy import NoisyLinear, factorised_noise
 from edgerl.agents.rainbow import Rainbow, project
 from edgerl.config.toml import preset
 from edgerl.types import Batch
@@ -77,7 +77,7 @@ def test_projection_after_a_terminal_is_the_return_alone(reward, atoms):
 
 def test_noisy_weights_are_mu_plus_sigma_times_the_outer_product():
     layer = NoisyLinear(5, 3, 0.5)
-    noise = draw(layer.noise_size, np.random.default_rng(0))
+    noise = factorised_noise(layer.noise_size, np.random.default_rng(0))
     weight, bias = layer.weights(noise)
     for out in range(3):
         assert bias[out].item() == pytest.approx(
@@ -91,7 +91,7 @@ def test_noisy_weights_are_mu_plus_sigma_times_the_outer_product():
 
 def test_two_groups_are_two_layers_with_noise_of_their_own():
     both = NoisyLinear(5, 6, 0.5, groups=2)
-    noise = draw(both.noise_size, np.random.default_rng(0))
+    noise = factorised_noise(both.noise_size, np.random.default_rng(0))
     weight, bias = both.weights(noise)
     for group, rows in enumerate((slice(0, 3), slice(3, 6))):
         one = NoisyLinear(5, 3, 0.5)
@@ -102,7 +102,7 @@ def test_two_groups_are_two_layers_with_noise_of_their_own():
 
 
 def test_noise_is_the_signed_root_of_a_normal():
-    drawn = draw(200_000, np.random.default_rng(1)).numpy()
+    drawn = factorised_noise(200_000, np.random.default_rng(1)).numpy()
     assert np.mean(drawn**2) == pytest.approx(np.sqrt(2 / np.pi), rel=0.02)  # E|x|
     assert abs(np.mean(drawn)) < 0.01
 

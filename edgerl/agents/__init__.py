@@ -1,1 +1,1 @@
-"""Agents: what they learn with, behind one protocol (`agent.py`), made by `build.py`."""
+"""Agents: networks and updates behind one protocol (`agent.py`), made by `build.py`."""

@@ -30,12 +30,12 @@ class Agent(Protocol):
     def nbytes(self) -> dict[str, int]: ...
 
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
-        """What each layer up to the heads' last hidden one gives for a batch, by name and in order, under no noise.
+        """Activations of each layer, up to the last hidden one of the heads, for a batch: by name, in order, no noise.
 
-        `actions` [B, ...] are what critics of vectors see beside it. Maps are float32 [B, C, h, w], features [B, n].
+        `actions` [B, ...]: for critics that also take actions. Maps are float32 [B, C, h, w], features [B, n].
         """
 
 
-def within(arrays: dict[str, Array], part: str) -> dict[str, Array]:
-    """The arrays whose names begin with `part`, without it."""
-    return {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}
+def arrays_under(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
+    """The arrays whose names begin with `prefix`; the names returned are without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""The agent that a configuration names. Importing this module imports torch."""
+"""Makes the agent that a configuration names. Importing this module imports torch."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def make_agent(
 ) -> Agent:
     """The agent that `config` names, for windows of this shape; sets torch's thread count (default: the run's).
 
-    Raises ConfigError where the accelerator asked for is not there.
+    Raises ConfigError if the accelerator asked for is not there.
     """
     torch.set_num_threads(threads or config.run.threads)
     device, agent, algo = _device(config.run.accelerator), config.agent, config.run.algo
@@ -29,7 +29,8 @@ def make_agent(
 
 
 def _device(accelerator: str) -> torch.device:
-    there = torch.cuda.is_available() if accelerator != "cpu" else False
-    if accelerator == "cuda" and not there:
+    """torch's device for the setting `accelerator`: cpu, cuda or auto."""
+    has_cuda = torch.cuda.is_available() if accelerator != "cpu" else False
+    if accelerator == "cuda" and not has_cuda:
         raise ConfigError("--accelerator: torch sees no CUDA device here; cpu works, auto takes what there is")
-    return torch.device("cuda" if there else "cpu")
+    return torch.device("cuda" if has_cuda else "cpu")

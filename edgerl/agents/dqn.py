@@ -13,7 +13,7 @@ from edgerl.types import Array, Batch, Update
 
 
 class Dqn(ValueAgent[nn.Sequential]):
-    """The agent; its head has one hidden layer and gives values [B, actions]. `rng` also draws exploration."""
+    """The DQN agent. Its head has one hidden layer and gives values [B, actions]; `rng` also draws exploration."""
 
     COUNTERS = ("acted", "updates")
     config: DqnConfig
@@ -21,20 +21,20 @@ class Dqn(ValueAgent[nn.Sequential]):
     def __init__(
         self, window: Shape, actions: int, config: DqnConfig, rng: np.random.Generator, device: torch.device = CPU
     ) -> None:
-        def head(features: int) -> nn.Sequential:
+        def make_head(features: int) -> nn.Sequential:
             return nn.Sequential(nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, actions))
 
-        super().__init__(window, config, rng, device, head)
+        super().__init__(window, config, rng, device, make_head)
         self.actions, self.acted = actions, 0
 
     @property
     def epsilon(self) -> float:
-        """The share of random actions now."""
+        """The probability of a random action now."""
         start, end = self.config.epsilon_start, self.config.epsilon_end
         return start + (end - start) * min(1.0, self.acted / self.config.epsilon_steps)
 
     def act(self, observation: Array, *, explore: bool) -> int:
-        """The greedy action for one observation; to explore, a random one with probability epsilon."""
+        """The greedy action for one observation; if exploring, a random one with probability epsilon."""
         if explore:
             self.acted += 1
             if self.rng.random() < self.epsilon:
@@ -43,13 +43,13 @@ class Dqn(ValueAgent[nn.Sequential]):
             return int(self._values(self.online, observation[None]).argmax())
 
     def update(self, batch: Batch) -> Update:
-        """One gradient step on (r + discount max Q'(s') - Q(s, a))^2; the target is copied now and then."""
+        """One gradient step on (r + discount max Q'(s') - Q(s, a))^2; the target network is copied at intervals."""
         with torch.no_grad():
             best = self._values(self.target, batch.next_obs).max(dim=1).values
-            wanted = self._tensor(batch.reward) + self._tensor(batch.discount) * best
+            target = self._tensor(batch.reward) + self._tensor(batch.discount) * best
         values = self._values(self.online, batch.obs)
         chosen = values.gather(1, self._tensor(batch.action).long()[:, None]).squeeze(1)
-        losses = functional.mse_loss(chosen, wanted, reduction="none")
+        losses = functional.mse_loss(chosen, target, reduction="none")
         loss = (self._tensor(batch.weight) * losses).mean()
         norm = self._descend(loss)
         metrics = {"loss": float(loss.detach()), "gradient_norm": norm, "epsilon": self.epsilon}
@@ -61,6 +61,6 @@ class Dqn(ValueAgent[nn.Sequential]):
 
     @torch.no_grad()
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
-        found, features = modules.activations(self.online.encoder, self._tensor(observations))
-        found["hidden"] = self.online.head[:2](features)
-        return {name: layer.cpu().numpy() for name, layer in found.items()}
+        outputs, features = modules.activations(self.online.encoder, self._tensor(observations))
+        outputs["hidden"] = self.online.head[:2](features)
+        return {name: output.cpu().numpy() for name, output in outputs.items()}

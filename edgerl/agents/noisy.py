@@ -1,4 +1,4 @@
-"""Noisy linear layers with factorised noise (Fortunato et al. 2018), their weights computed once per batch."""
+"""Noisy linear layers with factorised noise (Fortunato et al. 2018); weights are computed once per batch."""
 
 import math
 
@@ -12,7 +12,8 @@ Weights = tuple[Tensor, Tensor]
 class NoisyLinear(nn.Module):
     """A linear layer whose weights are mu + sigma * noise; initial mu U(+-1/sqrt(in)), sigma sigma0/sqrt(fan).
 
-    `groups`: that many layers of `outputs` / `groups` each, over the same input and with noise of their own, as one.
+    `groups`: the layer stands for so many layers of `outputs` / `groups` outputs, on the same input, each with its own
+    noise.
     """
 
     def __init__(self, inputs: int, outputs: int, sigma0: float, groups: int = 1) -> None:
@@ -26,23 +27,24 @@ class NoisyLinear(nn.Module):
 
     @property
     def noise_size(self) -> int:
+        """How many values one draw of noise has."""
         outputs, inputs = self.weight_mu.shape
         return outputs + self.groups * inputs
 
     def weights(self, noise: Tensor | None) -> Weights:
-        """(weight, bias) under one draw f(x) of `noise_size` values, or their means where `noise` is None."""
+        """(weight, bias) under `noise` f(x), `noise_size` values; their means if it is None."""
         if noise is None:
             return self.weight_mu, self.bias_mu
         outputs, inputs = self.weight_mu.shape
-        out, into = noise[:outputs], noise[outputs:]
-        outer = out.view(self.groups, -1, 1) * into.view(self.groups, 1, inputs)
+        output_noise, input_noise = noise[:outputs], noise[outputs:]
+        outer = output_noise.view(self.groups, -1, 1) * input_noise.view(self.groups, 1, inputs)
         return (
             torch.addcmul(self.weight_mu, self.weight_sigma, outer.view(outputs, inputs)),
-            torch.addcmul(self.bias_mu, self.bias_sigma, out),
+            torch.addcmul(self.bias_mu, self.bias_sigma, output_noise),
         )
 
 
-def draw(size: int, rng: np.random.Generator) -> Tensor:
+def factorised_noise(size: int, rng: np.random.Generator) -> Tensor:
     """`size` values of factorised noise, f(x) = sign(x) sqrt(|x|) of standard normals."""
     x = rng.standard_normal(size, dtype=np.float32)
     return torch.from_numpy(np.copysign(np.sqrt(np.abs(x)), x))

@@ -1,9 +1,10 @@
-"""What an update multiplies, layer by layer, for each family of agents (paper, appendix B). No torch."""
+"""What an update multiplies, layer by layer, for every family of agents (paper, appendix B). No torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
+from typing import NamedTuple
 
 from edgerl.config.architectures import Layer, Product
 from edgerl.config.settings import DqnConfig, RainbowConfig, SacConfig
@@ -15,12 +16,12 @@ PARTS = ("encoder", "own", "head")
 
 @dataclass(frozen=True)
 class Passes:
-    """A product: multiply-adds of a forward pass per sample, and how often an update passes through it.
+    """A product: multiply-adds of a forward pass per sample (`flops`), and how often an update passes through it.
 
-    `paper`: forward passes and twice the backward ones, as the paper counts; `exact`: what runs, forward passes and
-    gradients of weights and of inputs. `part`: `encoder`; `own` for the layer of an encoder that actor and critic have
-    one of each, where they share all layers before it; `head`. `acts`: acting runs it. `linear`: it has a weight for
-    each multiply-add, bias included; a convolution has next to none.
+    `paper`: forward passes and twice the backward ones, as the paper counts; `exact`: the forward passes and gradients
+    of weights and inputs that run. `part`: `encoder`; `own`: an encoder layer that actor and critic do not share;
+    `head`. `acts`: acting runs it. `linear`: it has one weight per multiply-add, bias included; a convolution has far
+    fewer.
     """
 
     name: str
@@ -32,11 +33,10 @@ class Passes:
     linear: bool = False
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A product of the encoder. `first`: it is the first one trained, which needs no gradient of its inputs.
+class _EncoderProduct(NamedTuple):
+    """One product of the encoder. `trained`: it lies right of the cut.
 
-    `trained`: it lies right of the cut.
+    `first` (before, after the freeze): it is the first trained one, which needs no gradient of its inputs.
     """
 
     product: Product
@@ -44,11 +44,12 @@ class _Step:
     trained: bool
 
 
-def _steps(layers: list[Layer], cut: int) -> Iterator[_Step]:
+def _encoder_products(layers: list[Layer], cut: int) -> Iterator[_EncoderProduct]:
+    """The products of these layers in order; `cut`: the number of the last frozen layer."""
     for number, layer in enumerate(layers):
         for product in layer.products:
             begins = product is layer.products[0]
-            yield _Step(product, Phases(begins and number == 0, begins and number == cut + 1), number > cut)
+            yield _EncoderProduct(product, Phases(begins and number == 0, begins and number == cut + 1), number > cut)
 
 
 def value_passes(
@@ -60,100 +61,115 @@ def value_passes(
     an update through online and target network.
     """
     features = prod(layers[-1].outputs)
-    every = forwards + 2  # and gradients of weights and of inputs; the first trained layer needs none of its inputs
+    times = forwards + 2  # plus gradients of weights and inputs; the first trained layer needs none of its inputs
     passes = []
-    for step in _steps(layers, cut):
-        product = step.product
-        exact = Phases[Times](every - step.first.before, (every - step.first.after) * step.trained)
-        paper = Phases[Times](every, every * step.trained)
+    for product, first, trained in _encoder_products(layers, cut):
+        exact = Phases[Times](times - first.before, (times - first.after) * trained)
+        paper = Phases[Times](times, times * trained)
         passes.append(Passes(product.name, product.flops, paper, exact, linear=product.name == "fc"))
-    both = Phases[Times](every, every)
+    both = Phases[Times](times, times)
     for name, width in outputs.items():
         hidden, out = (features + 1) * config.hidden, (config.hidden + 1) * width
-        exact = Phases[Times](every, every - (cut == len(layers) - 1))
+        exact = Phases[Times](times, times - (cut == len(layers) - 1))
         passes.append(Passes(f"{name}_hidden", hidden, both, exact, part="head", linear=True))
         passes.append(Passes(f"{name}_out", out, both, both, part="head", linear=True))
     return passes
 
 
 def rainbow_passes(layers: list[Layer], cut: int, actions: int, config: RainbowConfig) -> list[Passes]:
-    """Online on s and on s', target on s'; a dueling head."""
+    """Rainbow: the online network runs on s and s', the target network on s'; a dueling head."""
     outputs = {"value": config.atoms, "advantage": config.atoms * actions}
     return value_passes(layers, cut, outputs, config, forwards=3)
 
 
 def dqn_passes(layers: list[Layer], cut: int, actions: int, config: DqnConfig) -> list[Passes]:
-    """Online on s, target on s'."""
+    """DQN: the online network runs on s, the target network on s'."""
     return value_passes(layers, cut, {"q": actions}, config, forwards=2)
 
 
 def curl_passes(layers: list[Layer], cut: int, actions: int, config: SacConfig) -> list[Passes]:
-    """CURL-SAC: SAC, and query and key of the contrast, which ends with the freeze."""
+    """CURL-SAC: SAC, plus query and key of the contrast, which ends with the freeze."""
     return _sac_passes(layers, cut, actions, config, contrast=True)
 
 
 def sac_passes(layers: list[Layer], cut: int, actions: int, config: SacConfig) -> list[Passes]:
-    """SAC; actor and critic tie the convolutions and nothing behind them."""
+    """SAC: actor and critic share the convolutions and nothing after them."""
     return _sac_passes(layers, cut, actions, config, contrast=False)
 
 
 def _sac_passes(layers: list[Layer], cut: int, actions: int, config: SacConfig, *, contrast: bool) -> list[Passes]:
-    """The passes of CURL-SAC and SAC, averaged over the actor's updates.
+    """The passes of CURL-SAC and SAC, averaged over updates with and without the actor.
 
     Forward passes as the paper counts: critic on s, actor and target on s', every second time actor and critic on s;
-    with the contrast query and key too. What runs is less: actor, critic and query share one pass over s.
+    with the contrast query and key too. Fewer run: actor, critic and query share one pass over s.
     """
     passes = []
-    for step in _steps(layers, cut):
-        if step.product.name == "fc":
-            passes += _own_passes(step, config, contrast=contrast)
+    for encoder_product in _encoder_products(layers, cut):
+        if encoder_product.product.name == "fc":
+            passes += _own_passes(*encoder_product, config, contrast=contrast)
         else:
-            passes.append(_shared_passes(step, config, contrast=contrast))
-    features, hidden = prod(layers[-1].outputs), config.hidden
-    stored = cut == len(layers) - 1  # what the heads read: it needs no gradient
-    alone = layers[-1].name != "fc"  # the actor has no layer of its own before its head, so no gradient passes that
+            passes.append(_shared_passes(*encoder_product, config, contrast=contrast))
+    stored = cut == len(layers) - 1  # the replay stores what the heads read: it needs no gradient
+    shares_all = layers[-1].name != "fc"  # the actor has no layer of its own before its head, so no gradient goes there
+    return passes + _sac_head_passes(prod(layers[-1].outputs), actions, config, stored=stored, shares_all=shares_all)
+
+
+def _sac_head_passes(features: int, actions: int, config: SacConfig, *, stored: bool, shares_all: bool) -> list[Passes]:
+    """The heads of actor and critics on so many features.
+
+    `stored`: their inputs after the freeze are read from the replay; `shares_all`: the actor has the critic's features.
+    """
+    share = Fraction(1, config.actor_every)  # of updates that update the actor
+    passes = []
     for name, inputs, outputs in (
         ("actor", features, 2 * actions),
         ("q1", features + actions, 1),
         ("q2", features + actions, 1),
     ):
-        acts, often = name == "actor", Fraction(1, config.actor_every)
-        paper = 1 + 3 * often if acts else 4 + 3 * often
-        every = 1 + 3 * often if acts else 4 + 2 * often
-        spared = often if acts else 1
-        first = Phases[Times](every - spared * (acts and alone), every - spared * (stored or (acts and alone)))
-        for layer, multiplies, exact in (
-            ("fc2", (inputs + 1) * hidden, first),
-            ("fc3", (hidden + 1) * hidden, Phases[Times](every, every)),
-            ("out", (hidden + 1) * outputs, Phases[Times](every, every)),
+        acts = name == "actor"
+        paper = 1 + 3 * share if acts else 4 + 3 * share
+        times = 1 + 3 * share if acts else 4 + 2 * share
+        input_gradients = share if acts else 1  # that are not needed
+        first = Phases[Times](
+            times - input_gradients * (acts and shares_all),
+            times - input_gradients * (stored or (acts and shares_all)),
+        )
+        for layer, flops, exact in (
+            ("fc2", (inputs + 1) * config.hidden, first),
+            ("fc3", (config.hidden + 1) * config.hidden, Phases[Times](times, times)),
+            ("out", (config.hidden + 1) * outputs, Phases[Times](times, times)),
         ):
             both = Phases[Times](paper, paper)
-            passes.append(Passes(f"{name}_{layer}", multiplies, both, exact, part="head", acts=acts, linear=True))
+            passes.append(Passes(f"{name}_{layer}", flops, both, exact, part="head", acts=acts, linear=True))
     return passes
 
 
-def _shared_passes(step: _Step, config: SacConfig, *, contrast: bool) -> Passes:
+def _shared_passes(
+    product: Product, first: Phases[bool], trained: bool, config: SacConfig, *, contrast: bool
+) -> Passes:
     """A convolution that actor and critic share."""
-    often = Fraction(1, config.actor_every)
-    paper = Phases[Times](3 + 2 * often + 2 + 4 * contrast, (3 + 2 * often + 2) * step.trained)
-    before = 3 + (2 if contrast else often) + (1 + contrast) * (2 - step.first.before)
-    after = (3 + often + 2 - step.first.after) * step.trained
-    return Passes(step.product.name, step.product.flops, paper, Phases[Times](before, after))
+    share = Fraction(1, config.actor_every)
+    paper = Phases[Times](3 + 2 * share + 2 + 4 * contrast, (3 + 2 * share + 2) * trained)
+    before = 3 + (2 if contrast else share) + (1 + contrast) * (2 - first.before)
+    after = (3 + share + 2 - first.after) * trained
+    return Passes(product.name, product.flops, paper, Phases[Times](before, after))
 
 
-def _own_passes(step: _Step, config: SacConfig, *, contrast: bool) -> list[Passes]:
-    """The fully connected layer, of which the actor has one and the critic another."""
-    often, flops, trained = Fraction(1, config.actor_every), step.product.flops, step.trained
-    paper, exact = 1 + 3 * often, 1 + 2 * often  # no gradient flows from the actor into the convolutions
+def _own_passes(
+    product: Product, first: Phases[bool], trained: bool, config: SacConfig, *, contrast: bool
+) -> list[Passes]:
+    """The fully connected layer, of which actor and critic have one each."""
+    share, flops = Fraction(1, config.actor_every), product.flops
+    paper, exact = 1 + 3 * share, 1 + 2 * share  # no gradient flows from the actor into the convolutions
     actor = Passes(
         "actor_fc", flops, Phases(paper, paper * trained), Phases(exact, exact * trained), part="own", linear=True
     )
-    before = 2 + (2 if contrast else often) + 2 * (1 + contrast)
+    before = 2 + (2 if contrast else share) + 2 * (1 + contrast)
     critic = Passes(
         "critic_fc",
         flops,
-        Phases(2 + often + 2 + 4 * contrast, (2 + often + 2) * trained),
-        Phases(before, (2 + often + 2 - step.first.after) * trained),
+        Phases(2 + share + 2 + 4 * contrast, (2 + share + 2) * trained),
+        Phases(before, (2 + share + 2 - first.after) * trained),
         part="own",
         acts=False,
         linear=True,

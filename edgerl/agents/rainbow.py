@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgerl.agents.noisy import NoisyLinear, Weights, draw
+from edgerl.agents.noisy import NoisyLinear, Weights, factorised_noise
 from edgerl.agents.torch_encoder import modules
 from edgerl.agents.value_agent import CPU, ValueAgent
 from edgerl.config.architectures import Shape
@@ -14,7 +14,7 @@ from edgerl.types import Array, Batch, Update
 
 
 class DuelingHead(nn.Module):
-    """Value and advantage streams over features [B, L]; their hidden layers, the value's first, are one."""
+    """Value and advantage streams over features [B, L]; one layer holds both hidden layers, the value's first."""
 
     def __init__(self, features: int, actions: int, config: RainbowConfig) -> None:
         super().__init__()
@@ -28,10 +28,10 @@ class DuelingHead(nn.Module):
 
     def noise(self, rng: np.random.Generator) -> Tensor:
         """One draw for all layers."""
-        return draw(sum(layer.noise_size for layer in self.layers()), rng).to(self.hidden.weight_mu.device)
+        return factorised_noise(sum(layer.noise_size for layer in self.layers()), rng).to(self.hidden.weight_mu.device)
 
     def weights(self, noise: Tensor | None) -> list[Weights]:
-        """Every layer's (weight, bias) under one draw, to be used for as many batches as share it."""
+        """Every layer's (weight, bias) under one draw of noise, for all batches that share it; means if it is None."""
         layers = self.layers()
         sizes = [layer.noise_size for layer in layers]
         parts = [None] * len(layers) if noise is None else torch.split(noise, sizes)
@@ -51,7 +51,7 @@ class DuelingHead(nn.Module):
 
 
 def project(probabilities: Tensor, returns: Tensor, discount: Tensor, support: Tensor) -> Tensor:
-    """The distribution of return + discount * z, z ~ probabilities [B, atoms], back on the support (C51, eq. 7)."""
+    """The distribution of returns + discount * z, z ~ probabilities [B, atoms], put on the support (C51, eq. 7)."""
     v_min, v_max, atoms = support[0], support[-1], len(support)
     z = (returns[:, None] + discount[:, None] * support).clamp(v_min, v_max)
     position = (z - v_min) / ((v_max - v_min) / (atoms - 1))
@@ -65,30 +65,31 @@ def project(probabilities: Tensor, returns: Tensor, discount: Tensor, support: T
 
 
 class Rainbow(ValueAgent[DuelingHead]):
-    """The agent. `rng` also draws noise."""
+    """The Rainbow agent. `rng` also draws noise."""
 
     def __init__(
         self, window: Shape, actions: int, config: RainbowConfig, rng: np.random.Generator, device: torch.device = CPU
     ) -> None:
         super().__init__(window, config, rng, device, lambda features: DuelingHead(features, actions, config))
         self.support = torch.linspace(config.v_min, config.v_max, config.atoms, device=device)
-        self._weights: list[Weights] | None = None  # the online head's under its noise, as last acted with
+        self._weights: list[Weights] | None = None  # of the online head, under the noise of the last act
 
     def act(self, observation: Array, *, explore: bool) -> int:
-        """The greedy action for one observation: under fresh noise to explore, else under none."""
+        """The greedy action for one observation: under new noise if exploring, else without noise."""
         head = self.online.head
         if explore:
-            self._weights = head.weights(head.noise(self.rng))  # with their graph: an update may follow
+            self._weights = head.weights(head.noise(self.rng))  # with gradients: an update may follow
         weights = self._weights if explore and self._weights is not None else head.weights(None)
         with torch.no_grad():
             features = self.online.encoder(self._tensor(observation[None]))
             return int(self._greedy(head(features, weights)))
 
     def _greedy(self, logits: Tensor) -> Tensor:
+        """The actions [B] with the largest mean return."""
         return (logits.softmax(dim=2) @ self.support).argmax(dim=1)
 
     def update(self, batch: Batch) -> Update:
-        """One gradient step on the KL loss (online noise as last acted with, target noise fresh); target copies."""
+        """One gradient step on the KL loss: online noise of the last act, new target noise; the target follows."""
         obs, next_obs = (self._tensor(part).to(torch.float32) for part in (batch.obs, batch.next_obs))
         rows = torch.arange(len(obs), device=self.device)
         online, target = self.online, self.target
@@ -97,26 +98,26 @@ class Rainbow(ValueAgent[DuelingHead]):
         with torch.no_grad():
             best = self._greedy(online.head(online.encoder(next_obs), weights))
             target_logits = target.head(target.encoder(next_obs), target.head.weights(target.head.noise(self.rng)))
-            wanted = project(
+            projected = project(
                 target_logits[rows, best].softmax(dim=1),
                 self._tensor(batch.reward),
                 self._tensor(batch.discount),
                 self.support,
             )
-        losses = -(wanted * logits.log_softmax(dim=1)).sum(dim=1)
+        losses = -(projected * logits.log_softmax(dim=1)).sum(dim=1)
         loss = (self._tensor(batch.weight) * losses).mean()
         norm, self._weights = self._descend(loss), None
         priority = losses.detach().cpu().numpy()
         return Update({"loss": float(loss.detach()), "gradient_norm": norm}, priority)
 
     def freeze(self, cut: str) -> None:
-        """As in `ValueAgent`; the noise last acted with ends."""
+        """See `ValueAgent`; the noise of the last act is dropped."""
         self._weights = None
         super().freeze(cut)
 
     @torch.no_grad()
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
-        found, features = modules.activations(self.online.encoder, self._tensor(observations))
+        outputs, features = modules.activations(self.online.encoder, self._tensor(observations))
         head = self.online.head
-        found["value hidden"], found["advantage hidden"] = head.streams(features, head.weights(None)[0])
-        return {name: layer.cpu().numpy() for name, layer in found.items()}
+        outputs["value hidden"], outputs["advantage hidden"] = head.streams(features, head.weights(None)[0])
+        return {name: output.cpu().numpy() for name, output in outputs.items()}

@@ -1,7 +1,7 @@
-"""CURL-SAC (Srinivas et al. 2020, Haarnoja et al. 2018) from pixels; without its contrast it is SAC.
+"""CURL-SAC (Srinivas et al. 2020, Haarnoja et al. 2018) from pixels; without the contrast it is SAC.
 
 Actor and critic share convolutions, which only the critic and the contrast train (N = 2 encoders). After a freeze at
-the fully connected layer an observation is a pair of latents [2, L], the actor's first, and only the heads are trained.
+the fully connected layer an observation is two latents [2, L], the actor's first, and only the heads are trained.
 """
 
 import copy
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.autograd import backward
 from torch.nn import functional
 
-from edgerl.agents.agent import within
-from edgerl.agents.sac_heads import Actor, Critics, delta_orthogonal, hidden, orthogonal, squashed
+from edgerl.agents.agent import arrays_under
+from edgerl.agents.sac_heads import Actor, Critics, delta_orthogonal, hidden_outputs, orthogonal, squashed
 from edgerl.agents.torch_encoder import modules
 from edgerl.agents.torch_encoder.fused_adam import Adam
-from edgerl.agents.torch_encoder.modules import put
+from edgerl.agents.torch_encoder.modules import load_arrays
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import SacConfig
@@ -26,21 +26,22 @@ from edgerl.replay import crops
 from edgerl.types import Array, Batch, Update
 
 CPU = torch.device("cpu")
-NOTHING = np.zeros(0, np.float32)
+NO_PRIORITY = np.zeros(0, np.float32)
 
 
 class Networks(nn.Module):
-    """All that is trained or follows it. `contrast`: CURL's bilinear W, [L, L]; `log_alpha`: of the temperature."""
+    """All networks and their targets. `contrast`: CURL's bilinear W, [L, L]; `log_alpha`: log of the temperature."""
 
     def __init__(self, window: Shape, actions: int, config: SacConfig) -> None:
         super().__init__()
-        critic, own = _encoder(config.encoder, window).own(), _encoder(config.encoder, window).own()
+        shared, critic = _encoder(config.encoder, window).split_convolutions()
+        _, actor = _encoder(config.encoder, window).split_convolutions()
         last = architectures.last_layer(config.encoder)
         features = architectures.latent_shape(config.encoder, window, last)[0]
-        self.encoders = modules.Twin(critic[0], own[1], critic[1])
+        self.encoders = modules.Twin(shared, actor, critic)
         self.actor = Actor(features, actions, config.hidden, config.log_std_min, config.log_std_max)
         self.critics = Critics(features, actions, config.hidden)
-        self.target_encoders = modules.Twin(copy.deepcopy(critic[0]), nn.Identity(), copy.deepcopy(critic[1]))
+        self.target_encoders = modules.Twin(copy.deepcopy(shared), nn.Identity(), copy.deepcopy(critic))
         self.target_critics = copy.deepcopy(self.critics)
         for module in (self.target_encoders, self.target_critics):
             module.requires_grad_(False)
@@ -49,6 +50,7 @@ class Networks(nn.Module):
 
 
 def _encoder(name: str, window: Shape) -> modules.Encoder:
+    """An encoder with orthogonal weights."""
     encoder = modules.build(name, window)
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
@@ -61,7 +63,7 @@ def _encoder(name: str, window: Shape) -> modules.Encoder:
 
 
 class CurlSac:
-    """The agent. `window`: what encoders see, [C, side, side]; `rng` draws weights, actions and crops."""
+    """The agent. `window`: the shape of what encoders see, [C, side, side]; `rng` draws weights, actions and crops."""
 
     def __init__(
         self,
@@ -88,15 +90,15 @@ class CurlSac:
         self.actor_optimizer = Adam([*_named("neck", net.encoders.actor), *_named("head", net.actor)], rate)
         betas = (config.alpha_beta1, 0.999)
         self.alpha_optimizer = Adam([("log_alpha", net.log_alpha)], config.alpha_learning_rate, betas=betas)
-        # CURL's code steps two optimizers on the encoder with the same gradients, one of them with W: their moments
-        # are the same, so that is one step of twice the length.
+        # CURL's code steps two optimizers on the encoder with the same gradients, one of them together with W. Their
+        # moments are equal, so one step of twice the length does the same.
         self.contrast_optimizers: list[Adam] = []
         if net.contrast is not None:
             self.contrast_optimizers = [Adam(encoder, 2 * rate), Adam([("contrast", net.contrast)], rate)]
         self.metrics: dict[str, float] = {}
 
     def act(self, observation: Array, *, explore: bool) -> Array:
-        """An action [A] in [-1, 1] for one observation: the mean, or to explore a sample, uniform at first."""
+        """An action [A] in [-1, 1] for one observation: the mean, or if exploring a sample, at first a uniform one."""
         if explore:
             self.acted += 1
             if self.acted <= self.config.random_steps:
@@ -109,25 +111,25 @@ class CurlSac:
         return action
 
     def update(self, batch: Batch) -> Update:
-        """Critics on one crop; the actor, every second time, and the contrast on the same one; targets follow."""
+        """One update: critics, every `actor_every` updates the actor, and the contrast on one crop; targets follow."""
         config, net = self.config, self.net
         obs, next_obs = self._cropped(batch.obs), self._cropped(batch.next_obs)
         self._update_critics(obs, next_obs, batch)
-        acts, contrasts = self.updates % config.actor_every == 0, net.contrast is not None
-        if acts or contrasts:  # the convolutions have moved: once more, for the actor and the contrast together
-            with torch.set_grad_enabled(contrasts):
+        updates_actor, has_contrast = self.updates % config.actor_every == 0, net.contrast is not None
+        if updates_actor or has_contrast:  # the critics' step changed the convolutions: actor and contrast encode again
+            with torch.set_grad_enabled(has_contrast):
                 shared = net.encoders.shared(obs)
                 features = net.encoders.critic(shared)
-            if acts:
+            if updates_actor:
                 self._update_actor(shared.detach(), features.detach())
         if self.updates % config.target_every == 0:
             follow(net.target_critics, net.critics, config.tau_q)
             follow(net.target_encoders.shared, net.encoders.shared, config.tau_encoder)
             follow(net.target_encoders.critic, net.encoders.critic, config.tau_encoder)
-        if contrasts:
+        if has_contrast:
             self._update_contrast(features, self._cropped(batch.obs))
         self.updates += 1
-        return Update(dict(self.metrics), NOTHING)
+        return Update(dict(self.metrics), NO_PRIORITY)
 
     def _update_critics(self, obs: Tensor, next_obs: Tensor, batch: Batch) -> None:
         """One step on (Q - y)^2 of both critics, y = r + discount (min Q' - alpha log pi)."""
@@ -137,15 +139,15 @@ class CurlSac:
             action, log_prob = squashed(mean, log_std, self._noise(mean))
             features = net.target_encoders.critic(net.target_encoders.shared(next_obs))
             value = torch.min(*net.target_critics(features, action)) - net.log_alpha.exp() * log_prob
-            wanted = self._tensor(batch.reward) + self._tensor(batch.discount) * value
+            target = self._tensor(batch.reward) + self._tensor(batch.discount) * value
         first, second = net.critics(net.encoders.critic(net.encoders.shared(obs)), self._tensor(batch.action))
-        loss = functional.mse_loss(first, wanted) + functional.mse_loss(second, wanted)
+        loss = functional.mse_loss(first, target) + functional.mse_loss(second, target)
         backward(loss)
         self.critic_optimizer.step()
         self.metrics["loss"] = float(loss.detach())
 
     def _update_actor(self, shared: Tensor, features: Tensor) -> None:
-        """One step on alpha log pi - min Q, and one of alpha towards an entropy of -A; the encoder gets no gradient."""
+        """One step on alpha log pi - min Q, and one of alpha towards an entropy of -A; no gradient for the encoder."""
         net = self.net
         mean, log_std = net.actor(net.encoders.actor(shared))
         action, log_prob = squashed(mean, log_std, self._noise(mean))
@@ -161,11 +163,11 @@ class CurlSac:
             "alpha": float(alpha.detach()),
         }
 
-    def _update_contrast(self, query: Tensor, other: Tensor) -> None:
-        """One step on the cross-entropy of query W key over the batch; `other`: the same windows, cropped elsewhere."""
+    def _update_contrast(self, query: Tensor, other_crop: Tensor) -> None:
+        """One step on the cross-entropy of query W key over the batch; `other_crop`: another crop of the windows."""
         net = self.net
         with torch.no_grad():
-            key = net.target_encoders.critic(net.target_encoders.shared(other))
+            key = net.target_encoders.critic(net.target_encoders.shared(other_crop))
         assert net.contrast is not None  # noqa: S101
         loss = contrastive_loss(query, net.contrast, key)
         backward(loss)
@@ -174,7 +176,7 @@ class CurlSac:
         self.metrics["contrastive_loss"] = float(loss.detach())
 
     def _cropped(self, windows: Array) -> Tensor:
-        """A batch as encoders take it: windows [B, C, H, W] under crops of their own, latents as they are."""
+        """A batch as encoders take it: every window [B, C, H, W] cropped at its own offset, latents unchanged."""
         if self.cut is None and windows.shape[1:] != self.window:
             if self.random_crop:
                 windows = crops.crop(windows, crops.draw(windows, self.side, self.rng), self.side)
@@ -193,7 +195,7 @@ class CurlSac:
         return self._tensor(self.rng.standard_normal(tuple(like.shape), np.float32))
 
     def stem(self, cut: str) -> nn.Module:
-        """What lies left of `cut`, as it is now, on the CPU; the agent stays whole."""
+        """What lies left of `cut`, with the weights it has now, on the CPU; the agent stays whole."""
         stem = self.net.encoders.split(cut)[0]
         return stem if self.device == CPU else copy.deepcopy(stem).to(CPU)
 
@@ -202,37 +204,39 @@ class CurlSac:
         net, self.cut = self.net, cut
         stem, net.encoders = net.encoders.split(cut)
         _, net.target_encoders = net.target_encoders.split(cut)
-        gone = list(stem.parameters())
-        self.critic_optimizer.drop(gone)
-        self.actor_optimizer.drop(gone)
+        frozen = list(stem.parameters())
+        self.critic_optimizer.drop(frozen)
+        self.actor_optimizer.drop(frozen)
         self.contrast_optimizers, net.contrast = [], None
         self.metrics.pop("contrastive_loss", None)
 
     def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
-        """Begin with the encoders of another agent, or with all its networks: what its `state` gave, and the `stem`.
+        """Start from another agent's encoders, with `heads` from all its networks: `arrays` as its `state` returned.
 
-        The latter is what a freeze dropped: all that lies left of its cut, empty where there was none. Targets are then
-        the other's too, without `heads` copies; the contrast's W is the other's where it still has one. The temperature
-        belongs to the optimizers: it, they and all counters stay as they are. Raises RuntimeError for other networks.
+        `stem`: the weights a freeze removed; empty if the source was never frozen. With `heads` targets are the
+        source's, and W is if it still has one; without `heads` the target encoders are copies of the online ones. The
+        temperature, the optimizers and all counters stay as they are. Raises RuntimeError for other networks.
         """
-        net, given = self.net, within(arrays, "net.")
-        online = stem | within(given, "encoders.")
-        target = stem | within(given, "target_encoders.") if heads else online
-        put(net.encoders, online)
-        put(net.target_encoders, {name: array for name, array in target.items() if not name.startswith("actor.")})
+        net, source = self.net, arrays_under(arrays, "net.")
+        online = stem | arrays_under(source, "encoders.")
+        target = stem | arrays_under(source, "target_encoders.") if heads else online
+        load_arrays(net.encoders, online)
+        load_arrays(
+            net.target_encoders, {name: array for name, array in target.items() if not name.startswith("actor.")}
+        )
         if heads:
             for name in ("actor", "critics", "target_critics"):
-                put(net.get_submodule(name), within(given, f"{name}."))
-            if net.contrast is not None and "contrast" in given:
-                net.contrast.data.copy_(torch.from_numpy(given["contrast"]))
+                load_arrays(net.get_submodule(name), arrays_under(source, f"{name}."))
+            if net.contrast is not None and "contrast" in source:
+                net.contrast.data.copy_(torch.from_numpy(source["contrast"]))
 
     @property
     def _optimizers(self) -> dict[str, Adam]:
-        found = {"critic": self.critic_optimizer, "actor": self.actor_optimizer, "alpha": self.alpha_optimizer}
-        return found | {f"contrast{n}": each for n, each in enumerate(self.contrast_optimizers)}
+        optimizers = {"critic": self.critic_optimizer, "actor": self.actor_optimizer, "alpha": self.alpha_optimizer}
+        return optimizers | {f"contrast{n}": optimizer for n, optimizer in enumerate(self.contrast_optimizers)}
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Everything that training changes: arrays by name (on the CPU views, not copies), and plain values."""
+        """Everything that training changes: arrays by name (views, not copies, on the CPU), and plain values."""
         arrays = {f"net.{name}": tensor.detach().cpu().numpy() for name, tensor in self.net.state_dict().items()}
         for name, optimizer in self._optimizers.items():
             arrays |= {f"optimizer.{name}.{key}": array for key, array in optimizer.state().items()}
@@ -240,28 +244,27 @@ class CurlSac:
         return arrays, values | {"rng": self.rng.bit_generator.state}
 
     def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
-        """Take over what `state` gave, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
+        """Restore what `state` returned, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
         if values["cut"] is not None and self.cut is None:
             self.freeze(values["cut"])
-        put(self.net, within(arrays, "net."))
+        load_arrays(self.net, arrays_under(arrays, "net."))
         for name, optimizer in self._optimizers.items():
-            optimizer.load(within(arrays, f"optimizer.{name}."))
+            optimizer.load(arrays_under(arrays, f"optimizer.{name}."))
         self.acted, self.updates, self.metrics = values["acted"], values["updates"], values["metrics"]
         self.rng.bit_generator.state = values["rng"]
 
     @torch.no_grad()
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
-        """As in `Agent`; what the actor has of its own is the policy's, what the critic has is Q's (its first one)."""
+        """See `Agent`. Layers only the actor has are named "policy", the first critic's "Q"."""
         net = self.net
-        found, shared = modules.activations(net.encoders.shared, self._observations(observations))
-        policy, seen = modules.activations(net.encoders.actor, shared)
-        q, features = modules.activations(net.encoders.critic, shared)
-        policy |= hidden(net.actor.layers, seen)
-        q |= hidden(net.critics.first, torch.cat([features, self._tensor(actions)], dim=1))
-        found |= {
-            f"{whose} {name}": x for whose, layers in (("policy", policy), ("Q", q)) for name, x in layers.items()
-        }
-        return {name: layer.cpu().numpy() for name, layer in found.items()}
+        outputs, shared = modules.activations(net.encoders.shared, self._observations(observations))
+        policy, actor_features = modules.activations(net.encoders.actor, shared)
+        q, critic_features = modules.activations(net.encoders.critic, shared)
+        policy |= hidden_outputs(net.actor.layers, actor_features)
+        q |= hidden_outputs(net.critics.first, torch.cat([critic_features, self._tensor(actions)], dim=1))
+        outputs |= {f"policy {name}": output for name, output in policy.items()}
+        outputs |= {f"Q {name}": output for name, output in q.items()}
+        return {name: output.cpu().numpy() for name, output in outputs.items()}
 
     def nbytes(self) -> dict[str, int]:
         """Bytes held, by line of the ledger: parameters of all networks, and the optimizers' moments."""
@@ -280,7 +283,7 @@ def contrastive_loss(query: Tensor, w: Tensor, key: Tensor) -> Tensor:
 
 @torch.no_grad()
 def follow(target: nn.Module, source: nn.Module, tau: float) -> None:
-    """Move a target's parameters by `tau` of the way to its source's."""
+    """Move the target's parameters towards the source's, by the share `tau` of the difference."""
     pairs = list(zip(target.parameters(), source.parameters(), strict=True))
     if pairs:
         old, new = map(list, zip(*pairs, strict=True))
@@ -288,4 +291,5 @@ def follow(target: nn.Module, source: nn.Module, tau: float) -> None:
 
 
 def _named(prefix: str, module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters of a module, each with its name after `prefix`."""
     return [(f"{prefix}.{name}", parameter) for name, parameter in module.named_parameters()]

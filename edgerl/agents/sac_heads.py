@@ -17,21 +17,24 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def hidden(layers: nn.Sequential, inputs: Tensor) -> dict[str, Tensor]:
-    """What the hidden layers of an `mlp` give, [B, hidden] each."""
+def hidden_outputs(layers: nn.Sequential, inputs: Tensor) -> dict[str, Tensor]:
+    """The outputs of an `mlp`'s hidden layers, [B, hidden] each."""
     first = layers[:2](inputs)
     return {"hidden1": first, "hidden2": layers[2:4](first)}
 
 
 def orthogonal(layer: nn.Linear) -> nn.Linear:
-    """Give a layer orthogonal weights and no bias."""
+    """Give a layer orthogonal weights and zero biases."""
     nn.init.orthogonal_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
 
 
 def delta_orthogonal(conv: nn.Conv2d) -> None:
-    """Weights that are zero but in the kernel's centre, and orthogonal there with gain sqrt(2) (Xiao et al. 2018)."""
+    """Give a convolution weights that are zero except in the kernel's centre, there orthogonal with gain sqrt(2).
+
+    Xiao et al. 2018.
+    """
     nn.init.zeros_(conv.weight)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
@@ -40,7 +43,10 @@ def delta_orthogonal(conv: nn.Conv2d) -> None:
 
 
 class Actor(nn.Module):
-    """Features [B, L] to a Gaussian before its tanh: mean and log standard deviation, [B, A] each."""
+    """Features [B, L] to a Gaussian, before the tanh: mean and log standard deviation, [B, A] each.
+
+    `low`, `high`: the bounds of the log standard deviation.
+    """
 
     def __init__(self, features: int, actions: int, hidden: int, low: float, high: float) -> None:
         super().__init__()

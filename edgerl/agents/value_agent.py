@@ -1,4 +1,4 @@
-"""What Rainbow and DQN have in common: an online and a target network, one optimizer, the cut, what is saved."""
+"""What Rainbow and DQN share: an online and a target network, one optimizer, the freeze, the saved state."""
 
 import copy
 from collections.abc import Callable
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import backward
 
-from edgerl.agents.agent import within
+from edgerl.agents.agent import arrays_under
 from edgerl.agents.torch_encoder import modules
 from edgerl.agents.torch_encoder.fused_adam import Adam
-from edgerl.agents.torch_encoder.modules import put
+from edgerl.agents.torch_encoder.modules import load_arrays
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import DqnConfig, RainbowConfig
@@ -23,7 +23,7 @@ Head = TypeVar("Head", bound=nn.Module)
 
 
 class Network(nn.Module, Generic[Head]):
-    """An encoder and a head. After a freeze the encoder is what is left right of the cut."""
+    """An encoder and a head. After a freeze the encoder is only what lies right of the cut."""
 
     def __init__(self, encoder: modules.Encoder, head: Head) -> None:
         super().__init__()
@@ -31,10 +31,10 @@ class Network(nn.Module, Generic[Head]):
 
 
 class ValueAgent(Generic[Head]):
-    """Values of actions from the online network; the target network is copied from it now and then.
+    """Values of actions from the online network, which is copied to the target network at intervals.
 
-    `window`: the shape of what encoders see; `head` makes a head for so many features; `rng` draws the weights, and
-    later what exploration needs. Subclasses act and update, and name in COUNTERS what else a checkpoint keeps.
+    `window`: the shape of what encoders see; `make_head`: makes a head for so many features; `rng` draws the weights
+    and exploration. Subclasses act and update; their COUNTERS are the attributes that a checkpoint keeps too.
     """
 
     COUNTERS: tuple[str, ...] = ("updates",)
@@ -45,7 +45,7 @@ class ValueAgent(Generic[Head]):
         config: RainbowConfig | DqnConfig,
         rng: np.random.Generator,
         device: torch.device,
-        head: Callable[[int], Head],
+        make_head: Callable[[int], Head],
     ) -> None:
         self.config, self.rng, self.device = config, rng, device
         self.cut: str | None = None
@@ -53,7 +53,7 @@ class ValueAgent(Generic[Head]):
         torch.manual_seed(int(rng.integers(2**63)))
         last = architectures.last_layer(config.encoder)
         features = architectures.latent_shape(config.encoder, window, last)[0]
-        self.online = Network(modules.build(config.encoder, window), head(features)).to(device)
+        self.online = Network(modules.build(config.encoder, window), make_head(features)).to(device)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.optimizer = Adam(
             self.online.named_parameters(), config.learning_rate, eps=config.adam_eps, clip_norm=config.clip_norm
@@ -63,7 +63,7 @@ class ValueAgent(Generic[Head]):
         return torch.from_numpy(array).to(self.device)
 
     def _descend(self, loss: Tensor) -> float:
-        """One step down the gradient, whose norm it returns; the target follows when its turn has come."""
+        """One optimizer step; returns the gradient's norm. Every `target_every` updates the target is copied."""
         backward(loss)
         norm = self.optimizer.step()
         self.updates += 1
@@ -72,14 +72,14 @@ class ValueAgent(Generic[Head]):
         return norm
 
     def stem(self, cut: str) -> nn.Module:
-        """What lies left of `cut`, as it is now, on the CPU; the agent stays whole."""
+        """What lies left of `cut`, with the weights it has now, on the CPU; the agent stays whole."""
         stem = self.online.encoder.split(cut)[0]
         return stem if self.device == CPU else copy.deepcopy(stem).to(CPU)
 
     def freeze(self, cut: str) -> None:
         """Keep what lies right of `cut` (paper section 4.1); observations are latents from now on.
 
-        The target shares the online stem, so both stems go, and with them their gradients and optimizer moments.
+        The target shares the online stem, so both stems are dropped with their gradients and optimizer moments.
         """
         stem, self.online.encoder = self.online.encoder.split(cut)
         _, self.target.encoder = self.target.encoder.split(cut)
@@ -87,19 +87,19 @@ class ValueAgent(Generic[Head]):
         self.optimizer.drop(stem.parameters())
 
     def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
-        """Begin with the encoder of another agent, and with `heads` its heads: what its `state` gave, and the `stem`.
+        """Start from another agent's encoder, and with `heads` from its heads too: `arrays` as its `state` returned.
 
-        The latter is what a freeze dropped: all that lies left of its cut, empty where there was none. Without `heads`
-        the target's encoder is a copy of the online one. Raises RuntimeError for other networks.
+        `stem`: the weights a freeze removed; empty if the source was never frozen. Without `heads` the target's encoder
+        is a copy of the online one. Raises RuntimeError for other networks.
         """
         for part, network in (("online", self.online), ("target", self.target)):
             source = part if heads else "online"
-            put(network.encoder, stem | within(arrays, f"{source}.encoder."))
+            load_arrays(network.encoder, stem | arrays_under(arrays, f"{source}.encoder."))
             if heads:
-                put(network.head, within(arrays, f"{source}.head."))
+                load_arrays(network.head, arrays_under(arrays, f"{source}.head."))
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Everything that training changes: arrays by name (on the CPU views, not copies), and plain values."""
+        """Everything that training changes: arrays by name (views, not copies, on the CPU), and plain values."""
         arrays = {
             f"{part}.{name}": tensor.cpu().numpy()
             for part, network in (("online", self.online), ("target", self.target))
@@ -110,12 +110,12 @@ class ValueAgent(Generic[Head]):
         return arrays, values | {"rng": self.rng.bit_generator.state}
 
     def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
-        """Take over what `state` gave, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
+        """Restore what `state` returned, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
         if values["cut"] is not None and self.cut is None:
             self.freeze(values["cut"])
-        put(self.online, within(arrays, "online."))
-        put(self.target, within(arrays, "target."))
-        self.optimizer.load(within(arrays, "optimizer."))
+        load_arrays(self.online, arrays_under(arrays, "online."))
+        load_arrays(self.target, arrays_under(arrays, "target."))
+        self.optimizer.load(arrays_under(arrays, "optimizer."))
         for name in self.COUNTERS:
             setattr(self, name, values[name])
         self.rng.bit_generator.state = values["rng"]

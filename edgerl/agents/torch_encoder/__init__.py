@@ -1,1 +1,1 @@
-"""Encoders as torch modules, and their optimizer: the room that is to hold all of torch."""
+"""Encoders as torch modules, and their optimizer. All of torch is to be in this package."""

@@ -1,7 +1,7 @@
-"""Adam over torch's own fused kernel, for parameters that can be dropped.
+"""Adam with torch's own fused kernel, for parameters that can be dropped.
 
-The class torch.optim.Adam imports torch._dynamo and sympy: 85 MB that a board has better uses for. Its kernel is called
-here through the function torch.optim.adam.adam, which does not.
+The class torch.optim.Adam imports torch._dynamo and sympy, which take 85 MB. The function torch.optim.adam.adam calls
+the same kernel without them.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self) -> float:
-        """One step on the parameters' gradients; returns their norm before clipping (0 where nothing is clipped)."""
+        """One step on the parameters' gradients; returns their norm before clipping (0 without `clip_norm`)."""
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         norm = 0.0
         if self.clip_norm is not None:
@@ -70,25 +70,30 @@ class Adam:
             parameter.grad = None
 
     def drop(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Forget these parameters, their gradients and moments."""
-        gone = set(parameters)
-        for name in [name for name, p in self.parameters.items() if p in gone]:
+        """Remove these parameters with their gradients and moments."""
+        dropped = set(parameters)
+        for name in [name for name, p in self.parameters.items() if p in dropped]:
             self.parameters.pop(name).grad = None
             del self.moments[name]
 
     def _named(self) -> dict[str, Tensor]:
+        """Moments and step counts by `<parameter>.<exp_avg|exp_avg_sq|step>`."""
         kinds = ("exp_avg", "exp_avg_sq", "step")
-        return {f"{n}.{kind}": t for n, held in self.moments.items() for kind, t in zip(kinds, held, strict=True)}
+        return {
+            f"{parameter}.{kind}": tensor
+            for parameter, tensors in self.moments.items()
+            for kind, tensor in zip(kinds, tensors, strict=True)
+        }
 
     def state(self) -> dict[str, Array]:
-        """Moments and step counts by `<parameter>.<exp_avg|exp_avg_sq|step>`: on the CPU views, not copies."""
+        """Moments and step counts by `<parameter>.<exp_avg|exp_avg_sq|step>`; views, not copies, on the CPU."""
         return {name: tensor.cpu().numpy() for name, tensor in self._named().items()}
 
     def load(self, state: dict[str, Array]) -> None:
-        """Take over what `state` gave. Raises KeyError where a parameter's moments are missing."""
+        """Restore what `state` returned. Raises KeyError if a parameter's moments are missing."""
         for name, tensor in self._named().items():
             tensor.copy_(torch.from_numpy(state[name]))
 
     @property
     def nbytes(self) -> int:
-        return sum(int(tensor.nbytes) for held in self.moments.values() for tensor in held)
+        return sum(int(tensor.nbytes) for tensors in self.moments.values() for tensor in tensors)

@@ -14,27 +14,27 @@ from edgerl.types import Array
 
 
 class PixelConv(nn.Conv2d):
-    """A convolution over uint8 pixels taken as [0, 1]: its few weights are divided by 255 instead of every pixel."""
+    """A convolution over uint8 pixels taken as [0, 1]: its few weights are divided by 255, not every pixel."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         return functional.conv2d(pixels.to(torch.float32), self.weight * PIXEL, self.bias, self.stride, self.padding)
 
 
 class Residual(nn.Sequential):
-    """x + f(x) of maps [B, C, H, W]; f is what it holds."""
+    """x + f(x) of maps [B, C, H, W]; f is the modules that it holds."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        found: Tensor = maps + super().forward(maps)  # type: ignore[no-untyped-call]
-        return found
+        outputs: Tensor = maps + super().forward(maps)  # type: ignore[no-untyped-call]
+        return outputs
 
 
 class Encoder(nn.Sequential):
-    """Maps uint8 windows [B, history, H, W] to features float32 [B, L]; what lies right of a cut maps latents."""
+    """Maps uint8 windows [B, history, H, W] to features float32 [B, L]; the part right of a cut maps latents."""
 
     def split(self, cut: str) -> "tuple[Encoder, Encoder]":
         """The stem up to layer `cut`, with its ReLU or LayerNorm, and the tail: tail(stem(x)) is self(x), bit for bit.
 
-        Both share this encoder's parameters. Raises KeyError for a layer the encoder does not have.
+        Stem and tail share this encoder's parameters. Raises KeyError for a layer the encoder does not have.
         """
         names, modules = list(self._modules), list(self._modules.items())
         if cut not in names:
@@ -42,32 +42,32 @@ class Encoder(nn.Sequential):
         end = names.index(cut) + 1
         if end < len(modules) and isinstance(modules[end][1], nn.ReLU | nn.LayerNorm):
             end += 1
-        if names[end:] == ["flatten"]:  # nothing trained is left: what is stored is what the heads read
+        if names[end:] == ["flatten"]:  # no trained layer is left: the replay stores what the heads read
             end += 1
         return Encoder(OrderedDict(modules[:end])), Encoder(OrderedDict(modules[end:]))
 
-    def own(self) -> "tuple[Convolutions, Encoder]":
-        """The convolutions, which several encoders may share, and what lies behind them. They share the parameters."""
+    def split_convolutions(self) -> "tuple[Convolutions, Encoder]":
+        """The convolutions, which several encoders may share, and the layers after them; both share the parameters."""
         modules = list(self._modules.items())
         end = [name for name, _ in modules].index("flatten") + 1
         return Convolutions(OrderedDict(modules[:end])), Encoder(OrderedDict(modules[end:]))
 
 
 class Convolutions(Encoder):
-    """An encoder's convolutions over pixels and their flattening, trained in fewer passes where oneDNN is there."""
+    """An encoder's convolutions over pixels and their flattening, trained in fewer passes if oneDNN can be used."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         modules = list(self)
         if isinstance(pixels, fx.Proxy) or not onednn.usable(modules):
             plain: Tensor = super().forward(pixels)  # type: ignore[no-untyped-call]
             return plain
-        return onednn.run(pixels, [each for each in modules if isinstance(each, nn.Conv2d)]).flatten(1)
+        return onednn.run(pixels, [module for module in modules if isinstance(module, nn.Conv2d)]).flatten(1)
 
 
 class Twin(nn.Module):
     """Two encoders that share their convolutions, N = 2: windows [B, C, H, W] to features [B, 2, L], the actor's first.
 
-    `shared` runs the convolutions, `actor` and `critic` what each has of its own behind them.
+    `shared`: the convolutions; `actor`, `critic`: the layers after them that are not shared.
     """
 
     def __init__(self, shared: nn.Module, actor: nn.Module, critic: nn.Module) -> None:
@@ -75,13 +75,13 @@ class Twin(nn.Module):
         self.shared, self.actor, self.critic = shared, actor, critic
 
     def forward(self, windows: Tensor) -> Tensor:
-        found = self.shared(windows)
-        return torch.stack([self.actor(found), self.critic(found)], 1)
+        shared = self.shared(windows)
+        return torch.stack([self.actor(shared), self.critic(shared)], 1)
 
     def split(self, cut: str) -> "tuple[nn.Module, Twin]":
-        """As `Encoder.split`; behind a cut at the fully connected layer nothing is left but to tell the two apart.
+        """See `Encoder.split`. Behind a cut at the fully connected layer the tail only picks one of the two latents.
 
-        The stem's parameters have the names here that they had in the whole.
+        The stem's parameters keep the names that they have here.
         """
         if cut == "fc":
             return self, Twin(nn.Identity(), Pick(0), Pick(1))
@@ -91,7 +91,7 @@ class Twin(nn.Module):
 
 
 class Pick(nn.Module):
-    """One of the latents [B, N, L]."""
+    """Picks one of the latents [B, N, L]: [B, L]."""
 
     def __init__(self, index: int) -> None:
         super().__init__()
@@ -102,30 +102,30 @@ class Pick(nn.Module):
 
 
 def activations(module: nn.Module, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """What every layer of an encoder gives for a batch, its ReLU or LayerNorm included, by name; and what comes out.
+    """The outputs of an encoder's layers for a batch, after their ReLU or LayerNorm, by name; and the last output.
 
-    Of a module that is no `Encoder`, such as what is left behind a cut at its end, there are no layers.
+    A module that is no `Encoder`, such as the tail behind a cut at the encoder's end, has no layers.
     """
-    found: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     if not isinstance(module, Encoder):
-        return found, module(x)
+        return outputs, module(x)
     layer = ""
-    for name, each in module._modules.items():
-        assert each is not None  # noqa: S101
-        x = each(x)
-        if not isinstance(each, nn.ReLU | nn.LayerNorm | nn.Flatten):
+    for name, part in module._modules.items():
+        assert part is not None  # noqa: S101
+        x = part(x)
+        if not isinstance(part, nn.ReLU | nn.LayerNorm | nn.Flatten):
             layer = name
-        if not isinstance(each, nn.Flatten):
-            found[layer] = x
-    return found, x
+        if not isinstance(part, nn.Flatten):
+            outputs[layer] = x
+    return outputs, x
 
 
 def build(name: str, inputs: Shape) -> Encoder:
     """The encoder `name` for windows of shape (channels, H, W), with torch's default initialisation."""
-    found = layers(name, inputs)
-    last = [layer for layer in found if not isinstance(layer.spec, Linear)][-1]
+    encoder_layers = layers(name, inputs)
+    last = [layer for layer in encoder_layers if not isinstance(layer.spec, Linear)][-1]
     modules: OrderedDict[str, nn.Module] = OrderedDict()
-    for number, layer in enumerate(found, start=1):
+    for number, layer in enumerate(encoder_layers, start=1):
         spec, conv = layer.spec, nn.Conv2d if modules else PixelConv
         if isinstance(spec, Linear):
             modules |= {"flatten": nn.Flatten(), "fc": nn.Linear(prod(layer.inputs), spec.features)}
@@ -142,19 +142,19 @@ def build(name: str, inputs: Shape) -> Encoder:
 
 
 def _block(inputs: int, channels: int, conv: type[nn.Conv2d]) -> nn.Sequential:
-    """The modules of a `Block`; `conv` is the kind of its first one."""
+    """The modules of a `Block`; `conv`: the class of its first convolution."""
     modules: OrderedDict[str, nn.Module] = OrderedDict(
         conv=conv(inputs, channels, 3, padding=1), pool=nn.MaxPool2d(3, stride=2, padding=1)
     )
     for residual in RESIDUALS:
-        within: OrderedDict[str, nn.Module] = OrderedDict()
+        branch: OrderedDict[str, nn.Module] = OrderedDict()
         for n in (1, 2):
-            within |= {f"relu{n}": nn.ReLU(), f"conv{n}": nn.Conv2d(channels, channels, 3, padding=1)}
-        modules[residual] = Residual(within)
+            branch |= {f"relu{n}": nn.ReLU(), f"conv{n}": nn.Conv2d(channels, channels, 3, padding=1)}
+        modules[residual] = Residual(branch)
     block = nn.Sequential(modules)
     return block.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # faster on a CPU
 
 
-def put(module: nn.Module, arrays: dict[str, Array]) -> None:
-    """Fill a module's parameters by name; raises RuntimeError where names or shapes are others."""
+def load_arrays(module: nn.Module, arrays: dict[str, Array]) -> None:
+    """Set a module's parameters by name; raises RuntimeError if names or shapes differ."""
     module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
