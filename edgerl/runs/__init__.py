@@ -1,1 +1,1 @@
-"""A run's folder: the files in it, how they are written whole, and what they say."""
+"""A run's folder: its files, how they are written atomically, and how they are read."""

@@ -1,7 +1,7 @@
 """Checkpoints: `checkpoint/<9-digit step>/`, written whole or not at all.
 
-weights.safetensors holds the named arrays, each `<name>.raw` the bytes of one large array, state.json everything else
-and the checksums of all.
+weights.safetensors holds the named arrays, every `<name>.raw` the bytes of one large array, state.json all other values
+and the checksums of the files.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from edgerl.runs.files import digest, name_file, sync
 from edgerl.types import Array
 
 FORMAT, KEPT = 2, 2
-ENV = "env."  # what the names of the environment's arrays begin with
+ENV = "env."  # the prefix of the environment's arrays
 
 
 def save(
@@ -28,31 +28,23 @@ def save(
 ) -> Path:
     """Write a checkpoint of `arrays`, JSON `values` and large `raw` arrays (no copies); returns its folder.
 
-    The two newest are kept.
-
-    Everything is written beside its place, synced, and then renamed: a crash leaves the older ones whole. Raises
-    OSError, naming the checkpoint's folder, where the disk refuses it.
+    The KEPT newest checkpoints are kept. All files are written to a temporary folder and synced, then the folder is
+    renamed: a crash leaves the older checkpoints whole. Raises OSError, naming the checkpoint's folder, if the disk
+    refuses it.
     """
     place = folder / f"{step:09d}"
     if place.exists():
         return place
-    writing = folder / f".{place.name}.part"
-    shutil.rmtree(writing, ignore_errors=True)
+    part = folder / f".{place.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
     try:
         folder.mkdir(exist_ok=True)
-        writing.mkdir()
-        tensor_file.write(writing / "weights.safetensors", arrays)
-        for name, array in (raw or {}).items():
-            (writing / f"{name}.raw").write_bytes(array.view(np.uint8).data)
-        digests = {file.name: digest(file) for file in sorted(writing.iterdir())}
-        manifest = {"format": FORMAT, "step": step, "sha256": digests, **values}
-        (writing / "state.json").write_text(json.dumps({"checksum": _checksum(manifest), **manifest}, indent=1))
-        for file in (*writing.iterdir(), writing):
-            sync(file)
-        writing.rename(place)
+        part.mkdir()
+        _write_files(part, step, arrays, values, raw or {})
+        part.rename(place)
         sync(folder)
     except BaseException as error:
-        shutil.rmtree(writing, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
         name_file(error, place)
         raise
     for old in places(folder)[:-KEPT]:
@@ -60,9 +52,23 @@ def save(
     return place
 
 
+def _write_files(
+    part: Path, step: int, arrays: dict[str, Array], values: dict[str, Any], raw: Mapping[str, Array]
+) -> None:
+    """Write and sync the files of a checkpoint into the folder `part`."""
+    tensor_file.write(part / "weights.safetensors", arrays)
+    for name, array in raw.items():
+        (part / f"{name}.raw").write_bytes(array.view(np.uint8).data)
+    digests = {file.name: digest(file) for file in sorted(part.iterdir())}
+    manifest = {"format": FORMAT, "step": step, "sha256": digests, **values}
+    (part / "state.json").write_text(json.dumps({"checksum": _checksum(manifest), **manifest}, indent=1))
+    for path in (*part.iterdir(), part):
+        sync(path)
+
+
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint as it was read: its folder, arrays and values; `passed`: a line for each damaged newer one."""
+    """A checkpoint as read: its folder, arrays and values. `passed`: a line for every damaged newer one passed over."""
 
     place: Path
     arrays: dict[str, Array]
@@ -78,20 +84,20 @@ class Saved:
         return {name.removeprefix(ENV): array for name, array in self.arrays.items() if name.startswith(ENV)}
 
     def check(self, identity: dict[str, Any]) -> None:
-        """Raise CheckpointError where this checkpoint is of a run of another `Config.identity`."""
-        for name, own in identity.items():
-            if (theirs := self.values["identity"].get(name)) != own:
-                raise CheckpointError(f"{self.place} is of another run: its {name} is {theirs}, not {own}")
+        """Raise CheckpointError if this checkpoint belongs to a run with another `Config.identity`."""
+        for name, expected in identity.items():
+            if (value := self.values["identity"].get(name)) != expected:
+                raise CheckpointError(f"{self.place} is of another run: its {name} is {value}, not {expected}")
 
     def of_another_run(self, error: Exception) -> CheckpointError:
-        """The error to raise where this checkpoint does not fit its folder's configuration, for this reason."""
+        """The error to raise if this checkpoint does not fit its folder's configuration; `error` says why."""
         if isinstance(error, CheckpointError):
             return error
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # torch's first line only announces it
         return CheckpointError(f"{self.place} is of another run: {reason}")
 
     def read_raw(self, name: str, into: Array) -> None:
-        """Read a raw array straight into `into`, bytes for bytes; raises CheckpointError where the size is another."""
+        """Read the bytes of a raw array into `into`, without a copy; raises CheckpointError if the sizes differ."""
         target, file = into.view(np.uint8).reshape(-1).data, self.place / f"{name}.raw"
         with file.open("rb", buffering=0) as stream:
             done = 0
@@ -102,10 +108,10 @@ class Saved:
 
 
 def newest(folder: Path) -> Saved:
-    """The newest whole checkpoint of a run's checkpoint folder.
+    """The newest whole checkpoint in a run's checkpoint folder; damaged newer ones are passed over.
 
-    Raises CheckpointError where there is none, or where it is whole but of another format: nothing is wrong with that
-    one, so it is not passed over.
+    Raises CheckpointError if there is none, or if the newest whole one has another format: that one is not damaged, so
+    it is not passed over.
     """
     passed: list[str] = []
     for place in reversed(places(folder)):
@@ -123,7 +129,7 @@ def newest(folder: Path) -> Saved:
 
 
 def places(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, whole or not, the newest last."""
+    """The folders of the checkpoints in `folder`, whole or not, the newest last."""
     return sorted(place for place in folder.glob("[0-9]" * 9) if place.is_dir())
 
 
@@ -133,14 +139,14 @@ def exists(folder: Path) -> bool:
 
 
 def discard_after(folder: Path, step: int) -> None:
-    """Remove the checkpoints of later steps: damaged ones, which a resumed run will write anew."""
+    """Remove the checkpoints of later steps: they are damaged, and the resumed run writes them again."""
     for place in places(folder):
         if int(place.name) > step:
             shutil.rmtree(place)
 
 
 def _read_values(place: Path) -> dict[str, Any]:
-    """What state.json holds; CheckpointError, or what reading raises, where it is damaged."""
+    """The values in state.json; raises CheckpointError, or what reading raises, if it is damaged."""
     values: dict[str, Any] = json.loads((place / "state.json").read_text())
     if not isinstance(values, dict):
         raise CheckpointError(f"{place / 'state.json'} is damaged: it holds no table")
@@ -150,7 +156,7 @@ def _read_values(place: Path) -> dict[str, Any]:
 
 
 def _read_arrays(place: Path, values: dict[str, Any]) -> dict[str, Array]:
-    """The named arrays, once every file is what `values` says it was; errors as in `_read_values`."""
+    """The named arrays, after checking every file against `values`; raises as `_read_values`."""
     for name, expected in values["sha256"].items():
         if digest(place / name) != expected:
             raise CheckpointError(f"{place / name} is damaged: its checksum differs")

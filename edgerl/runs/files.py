@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and their checksums."""
+"""Files that are written whole or not at all, and checksums of files."""
 
 import hashlib
 import os
@@ -8,24 +8,23 @@ from pathlib import Path
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Write bytes to a file, as `whole` does."""
+    """Write bytes to a file, whole or not at all (see `writing_whole`)."""
     write_pieces(file, [data])
 
 
 def write_pieces(file: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write a file from its pieces, as `whole` does; one piece at a time is in memory."""
-    with whole(file) as part, part.open("wb") as stream:
+    """Write a file from its pieces, whole or not at all; one piece at a time is in memory."""
+    with writing_whole(file) as part, part.open("wb") as stream:
         for piece in pieces:
             stream.write(piece)
 
 
 @contextmanager
-def whole(file: Path) -> Iterator[Path]:
-    """Write a file so that a crash leaves the old one or the new one. The block writes the path it is given.
+def writing_whole(file: Path) -> Iterator[Path]:
+    """Write a file so that a crash leaves the old one or the new one. The block writes to the path it is given.
 
-    That temporary file is synced, then renamed, and the folder is synced.
-
-    Raises OSError, naming the file, where the disk refuses it.
+    That temporary file is synced and renamed to `file`, and the folder is synced. Raises OSError, naming the file, if
+    the disk refuses it.
     """
     part = file.with_name(f".{file.name}.part")
     try:
@@ -40,7 +39,7 @@ def whole(file: Path) -> Iterator[Path]:
 
 
 def name_file(error: BaseException, place: Path) -> None:
-    """Make an OSError name the file to be written, `place`, instead of the temporary one beside it."""
+    """Make an OSError name the path to be written, `place`, not the temporary one beside it."""
     if isinstance(error, OSError):
         error.filename, error.filename2 = str(place), None
 
@@ -52,7 +51,7 @@ def digest(file: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Bring a file or a folder's entries to the disk (fsync)."""
+    """Flush a file, or a folder's entries, to the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

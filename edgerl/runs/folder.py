@@ -1,4 +1,4 @@
-"""A run's folder: its default name, whether it can be written, and the lock that holds it."""
+"""A run's folder: its default name, whether it can be written, and its lock."""
 
 import fcntl
 import time
@@ -17,7 +17,7 @@ def default_folder(config: Config) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ConfigError where a run folder is there already and not empty, or is no folder; creates nothing."""
+    """Raise ConfigError if a run folder exists and is not empty, or is no folder; creates nothing."""
     try:
         if folder.exists() and any(folder.iterdir()):
             raise ConfigError(f"--out: {folder} is not empty; name a new folder or an empty one")
@@ -26,7 +26,7 @@ def check_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create the run folder with its parents; raises ConfigError where it cannot be written."""
+    """Create the run folder with its parents; raises ConfigError if it cannot be written."""
     check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path, other: str = "process trains") -> Iterator[None]:
-    """Hold a folder against other processes; raises ConfigError where one holds it (`other`: what that one does)."""
+    """Lock a folder; raises ConfigError if another process has locked it (`other`: what that process does)."""
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

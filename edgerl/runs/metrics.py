@@ -1,6 +1,6 @@
 """Metrics of a run, the same names in metrics.jsonl and in TensorBoard events. docs/metrics.md lists them.
 
-They are not worth a run: where the disk refuses a record, that is said once, no part of it stays, and the run goes on.
+A failed write does not end the run: it is reported once, no part of the record stays, and the run goes on.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from edgerl.runs.terminal import warn
 
-LONGEST = 4096  # bytes: more than any line has
+LONGEST_LINE = 4096  # bytes: more than any line has
 
 
 class Metrics:
-    """Writes one JSON line, and one TensorBoard event, for each call of `write`; holds no file open between them.
+    """Writes one JSON line and one TensorBoard event per call of `write`; no file stays open between calls.
 
-    A line has the agent step, `time` (since 1970) and `seconds`, how long the run has taken so far, in all its
-    processes: the time between a stop and a resume is not in it.
+    A line has the agent step, `time` (since 1970) and `seconds`: how long the run has taken so far, without the time
+    between a stop and a resume.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,36 +39,37 @@ class Metrics:
         """Log `values` by name at agent step `step`."""
         seconds = round(time.perf_counter() - self._began, 3)
         line: dict[str, Any] = {"step": step, "time": round(time.time(), 3), "seconds": seconds, **values}
-        with self._going_on():
+        with self._reporting_refusal():
             _append(self._lines, json.dumps(line).encode() + b"\n")
         summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
         self._event(Event(wall_time=time.time(), step=step, summary=summary))
 
     def sync(self) -> int:
-        """Bring all lines to the disk; returns how many bytes there are."""
-        with self._going_on(), self._lines.open("ab") as lines:
+        """Flush all lines to the disk; returns how many bytes the file has."""
+        with self._reporting_refusal(), self._lines.open("ab") as lines:
             os.fsync(lines.fileno())
         return _size(self._lines)
 
     def cut(self, nbytes: int, step: int) -> None:
-        """Forget what was logged after a checkpoint at `step`, when the file had `nbytes`."""
-        with self._going_on():
+        """Remove what was logged after the checkpoint at `step`, when the file had `nbytes`."""
+        with self._reporting_refusal():
             if nbytes < _size(self._lines):
                 os.truncate(self._lines, nbytes)
             self._began = time.perf_counter() - _last_seconds(self._lines)
         self._event(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def _event(self, event: Event) -> None:
-        first = Event(wall_time=event.wall_time, file_version="brain.Event:2")
-        with self._going_on():
-            for each in (event,) if _size(self._events) else (first, event):
+        """Append an event; a new file begins with the version event."""
+        version = Event(wall_time=event.wall_time, file_version="brain.Event:2")
+        with self._reporting_refusal():
+            for new in (event,) if _size(self._events) else (version, event):
                 record = io.BytesIO()
-                RecordWriter(record).write(each.SerializeToString())
+                RecordWriter(record).write(new.SerializeToString())
                 _append(self._events, record.getvalue())
 
     @contextlib.contextmanager
-    def _going_on(self) -> Iterator[None]:
-        """Say so, once, where the disk refuses what is done within."""
+    def _reporting_refusal(self) -> Iterator[None]:
+        """Go on if the disk refuses what the block writes; warn of the first refusal."""
         try:
             yield
         except OSError as error:
@@ -90,9 +91,9 @@ def _append(file: Path, record: bytes) -> None:
 
 
 def _last_seconds(file: Path) -> float:
-    """What the last line of metrics says of how long its run has taken; 0 where there is none that can be read."""
+    """The `seconds` of the last line of metrics; 0 if there is no line that can be read."""
     with contextlib.suppress(ValueError, LookupError, OSError), file.open("rb") as lines:
-        lines.seek(max(0, _size(file) - LONGEST))
+        lines.seek(max(0, _size(file) - LONGEST_LINE))
         return float(json.loads(lines.read().splitlines()[-1])["seconds"])
     return 0.0
 

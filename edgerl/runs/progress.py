@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar on a terminal, a line now and then elsewhere. All of it goes to stderr."""
+"""The progress that a run shows on stderr: a bar on a terminal, a line at intervals elsewhere."""
 
 import contextlib
 import time
@@ -9,19 +9,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 
-class Lasting(Console):
-    """A console that falls silent where its pipe is closed, instead of ending the program."""
+class PipeSafeConsole(Console):
+    """A console that falls silent if its pipe is closed, instead of ending the program."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
 
 
 class Reporter:
-    """Shows steps, steps/s, the last score, replay rows and resident memory; `say` prints a line of its own."""
+    """Shows steps, steps/s, the last score, replay rows and resident memory; `say` prints a separate line."""
 
     def __init__(self, steps: int, *, quiet: bool, elsewhere: Callable[[int], str] = lambda done: "") -> None:
-        """`elsewhere`: what so many steps would have taken on another machine, to be shown beside them."""
-        self._console = Lasting(stderr=True, quiet=quiet, highlight=False)
+        """`elsewhere`: gives the time that so many steps would have taken on another device, shown beside them."""
+        self._console = PipeSafeConsole(stderr=True, quiet=quiet, highlight=False)
         self._steps, self._quiet, self._elsewhere = steps, quiet, elsewhere
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -37,7 +37,7 @@ class Reporter:
         self._due, self._marks = 0.0, 0
 
     def step(self, done: int, phase: str, note: str) -> None:
-        """`done` steps so far, in `phase` (pixels or latents)."""
+        """Show `done` steps so far, in `phase` (pixels or latents), and the note."""
         note += self._elsewhere(done)
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, description=phase, note=note)
@@ -55,7 +55,7 @@ class Reporter:
         return True
 
     def say(self, line: str) -> None:
-        """Print a line; a stderr that takes none, such as a log on a full disk, ends no run."""
+        """Print a line; a stderr that refuses it, such as a log on a full disk, does not end the run."""
         with contextlib.suppress(OSError):
             self._console.print(line, soft_wrap=True, markup=False)
 

@@ -1,8 +1,8 @@
-"""Snapshots: the weights of encoder and heads as training went on, to be looked at afterwards (`edgerl analyze`).
+"""Snapshots: the weights of encoder and heads during training, to be analysed afterwards (`edgerl analyze`).
 
-`snapshots/<9-digit step>.safetensors`, written whole or not at all: what the agent learned, without targets, moments
-and what only CURL's contrast has. Before the freeze that is the whole network, after it what lies right of the cut: the
-stem, which no longer changes, is in the snapshot of T_f itself (taken just before the freeze), and in encoder.onnx.
+`snapshots/<9-digit step>.safetensors`, written whole or not at all, hold the learned weights, without targets, moments
+and CURL's contrast: before the freeze the whole network, after it the part right of the cut. The stem, which no longer
+changes, is in the snapshot of T_f (taken just before the freeze) and in encoder.onnx.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ import numpy as np
 
 from edgerl.errors import CheckpointError
 from edgerl.runs import tensor_file
-from edgerl.runs.files import whole
+from edgerl.runs.files import writing_whole
 from edgerl.types import Array
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An agent's weights at a step, by name; `cut`: the last frozen layer, where it was frozen."""
+    """An agent's weights at a step, by name; `cut`: the last frozen layer, None before the freeze."""
 
     step: int
     cut: str | None
@@ -27,40 +27,40 @@ class Snapshot:
 
 
 def place(folder: Path, step: int) -> Path:
-    """Where a run folder has its snapshot of a step."""
+    """The path of a step's snapshot in a run folder."""
     return folder / "snapshots" / f"{step:09d}.safetensors"
 
 
 def files(folder: Path) -> dict[int, Path]:
-    """A run's snapshots by step, whole or not, in their order."""
-    found = sorted((folder / "snapshots").glob("[0-9]" * 9 + ".safetensors"))
-    return {int(file.name.partition(".")[0]): file for file in found}
+    """The paths of a run's snapshots by step, in order, whole or not."""
+    paths = sorted((folder / "snapshots").glob("[0-9]" * 9 + ".safetensors"))
+    return {int(path.name.partition(".")[0]): path for path in paths}
 
 
 def save(folder: Path, snapshot: Snapshot) -> None:
-    """Write a snapshot into a run folder, without copies in memory; raises OSError where the disk refuses it."""
+    """Write a snapshot into a run folder, without copies in memory; raises OSError if the disk refuses it."""
     file = place(folder, snapshot.step)
     file.parent.mkdir(exist_ok=True)
-    words = {"step": str(snapshot.step), "cut": snapshot.cut or "", "sha256": _digest(snapshot)}
-    with whole(file) as part:
-        tensor_file.write(part, snapshot.arrays, words)
+    metadata = {"step": str(snapshot.step), "cut": snapshot.cut or "", "sha256": _digest(snapshot)}
+    with writing_whole(file) as part:
+        tensor_file.write(part, snapshot.arrays, metadata)
 
 
 def read(file: Path) -> Snapshot:
-    """A snapshot, its arrays mapped from the file; raises CheckpointError, naming the file, where it is damaged."""
+    """A snapshot, its arrays mapped from the file; raises CheckpointError, naming the file, if it is damaged."""
     try:
-        words, arrays = tensor_file.metadata(file), tensor_file.read(file)
-        found = Snapshot(int(words["step"]), words["cut"] or None, arrays)
-        damage = "" if words["sha256"] == _digest(found) else "its checksum differs"
+        metadata, arrays = tensor_file.metadata(file), tensor_file.read(file)
+        snapshot = Snapshot(int(metadata["step"]), metadata["cut"] or None, arrays)
+        damage = "" if metadata["sha256"] == _digest(snapshot) else "its checksum differs"
     except (OSError, LookupError, TypeError, ValueError) as error:
         damage = f"{type(error).__name__}: {error}"
     if damage:
         raise CheckpointError(f"{file} is damaged: {damage}")
-    return found
+    return snapshot
 
 
 def discard_after(folder: Path, step: int) -> None:
-    """Remove the snapshots of later steps, which a resumed run will write anew, and what a kill left half-written."""
+    """Remove the snapshots of later steps, which a resumed run writes again, and what a kill left half-written."""
     for later, file in files(folder).items():
         if later > step:
             file.unlink()
@@ -70,8 +70,8 @@ def discard_after(folder: Path, step: int) -> None:
 
 def _digest(snapshot: Snapshot) -> str:
     """The SHA-256 of step, cut, names and numbers, in hexadecimal."""
-    found = hashlib.sha256(f"{snapshot.step} {snapshot.cut}".encode())
+    sha256 = hashlib.sha256(f"{snapshot.step} {snapshot.cut}".encode())
     for name, array in sorted(snapshot.arrays.items()):
-        found.update(name.encode())
-        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+        sha256.update(name.encode())
+        sha256.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return sha256.hexdigest()

@@ -1,4 +1,4 @@
-"""How far a run is and whether it has finished, read from its folder by another process."""
+"""How far a run is and how it ended, read from its folder by another process."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ class RunProgress:
         self.score: float | None = None
 
     def read(self) -> None:
-        """Read what is new; from the beginning where a resumed run cut the file back."""
+        """Read the new lines; all lines if a resumed run has cut the file back."""
         try:
             size = self._file.stat().st_size
             if size == self._read:
@@ -26,31 +26,32 @@ class RunProgress:
                 self._read = 0
             with self._file.open("rb") as lines:
                 lines.seek(self._read)
-                whole = lines.read().rpartition(b"\n")
+                complete, newline, _ = lines.read().rpartition(b"\n")
         except OSError:
             return
-        self._read += len(whole[0]) + len(whole[1])
-        for line in whole[0].splitlines():
+        self._read += len(complete) + len(newline)
+        for line in complete.splitlines():
             self._take(line)
 
     def _take(self, line: bytes) -> None:
         try:
-            found = json.loads(line)
-            self.step = int(found["step"])
+            metrics = json.loads(line)
+            self.step = int(metrics["step"])
         except (ValueError, KeyError, TypeError):
             return
-        self.speed = found.get("throughput/steps_per_s", self.speed)
-        self.score = found.get("eval/mean", self.score)
+        self.speed = metrics.get("throughput/steps_per_s", self.speed)
+        self.score = metrics.get("eval/mean", self.score)
 
 
 def finished(folder: Path) -> bool:
     """Whether the run in a folder came to its end."""
-    return _summary(folder).get("status") == "finished"
+    return read_summary(folder).get("status") == "finished"
 
 
-def _summary(folder: Path) -> dict[str, Any]:
+def read_summary(folder: Path) -> dict[str, Any]:
+    """A run's summary; empty if there is none that can be read."""
     try:
-        found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return summary if isinstance(summary, dict) else {}

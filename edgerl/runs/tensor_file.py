@@ -1,7 +1,8 @@
-"""Named arrays in one file, as safetensors lays them out, without a copy in memory: written and read piece by piece.
+"""Named arrays in one file of the safetensors format, written and read piece by piece, without a copy in memory.
 
-Eight bytes of header length, a JSON header (dtype, shape and place of every array), then the arrays, largest items
-first, so that each is aligned. The library of that name reads and writes the same files, but copies all arrays first.
+Eight bytes of header length, a JSON header (dtype, shape and offsets of every array), then the arrays, those with the
+largest items first, so that every array is aligned. The safetensors library reads and writes the same files, but copies
+all arrays first.
 """
 
 import json
@@ -14,12 +15,12 @@ from edgerl.types import Array
 
 _NAMES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
           "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1"}  # fmt: skip
-METADATA = "__metadata__"  # what safetensors calls words about the arrays
+METADATA = "__metadata__"  # the header's key of texts about the arrays
 _KINDS = {np.dtype(kind): name for name, kind in _NAMES.items()}
 
 
 def write(file: Path, arrays: dict[str, Array], metadata: dict[str, str] | None = None) -> None:
-    """Write these arrays, and words about them. Raises KeyError for a dtype that safetensors has no name for."""
+    """Write arrays, and texts about them. Raises KeyError for a dtype that safetensors has no name for."""
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
     header: dict[str, Any] = {} if metadata is None else {METADATA: metadata}
     end = 0
@@ -35,28 +36,28 @@ def write(file: Path, arrays: dict[str, Array], metadata: dict[str, str] | None 
 
 
 def read(file: Path) -> dict[str, Array]:
-    """The arrays, as private mappings of the file: they take memory only as they are looked at.
+    """The arrays, as private mappings of the file: only what is read of them takes memory.
 
-    Raises ValueError or KeyError where the file is not of this layout.
+    Raises ValueError or KeyError if the file does not have this layout.
     """
     length, header = _header(file)
     data = np.memmap(file, np.uint8, "c")[8 + length :]
-    found = {}
+    arrays = {}
     for name, entry in header.items():
         if name != METADATA:
             start, stop = entry["data_offsets"]
-            found[name] = data[start:stop].view(_NAMES[entry["dtype"]]).reshape(entry["shape"])
-    return found
+            arrays[name] = data[start:stop].view(_NAMES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
 
 
 def metadata(file: Path) -> dict[str, str]:
-    """The words that were written with the arrays. Raises ValueError where the file is not of this layout."""
-    found: dict[str, str] = _header(file)[1].get(METADATA, {})
-    return found
+    """The texts that were written with the arrays. Raises ValueError if the file does not have this layout."""
+    texts: dict[str, str] = _header(file)[1].get(METADATA, {})
+    return texts
 
 
 def _header(file: Path) -> tuple[int, dict[str, Any]]:
-    """The header and its length; ValueError where there is none."""
+    """The header's length in bytes, and the header; raises ValueError if there is none."""
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > file.stat().st_size:

@@ -1,4 +1,4 @@
-"""What every command prints in the same way: warnings on stderr, and plain tables. Rich is imported when it is used."""
+"""Warnings on stderr and plain tables, the same for all commands. Rich is imported only when a table is made."""
 
 import contextlib
 import sys
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
 
 
 def warn(message: str) -> None:
-    """Print one line on stderr, with --quiet too; a stderr that takes nothing ends no run."""
+    """Print one line on stderr, even with --quiet; a stderr that refuses it does not end the run."""
     with contextlib.suppress(OSError):
         print(f"edgerl: {message}", file=sys.stderr)
 
 
 def plain_table(
-    *headings: str, left: Collection[str] = (), column: Mapping[str, Any] | None = None, **table: Any
+    *headings: str, left: Collection[str] = (), column: Mapping[str, Any] | None = None, **settings: Any
 ) -> "Table":
     """A table without lines: the first column and those in `left` are aligned left, numbers right.
 
-    `column`, `table`: settings of every column and of the table, as rich has them.
+    `column`, `settings`: rich's settings of every column and of the table.
     """
     from rich.table import Table
 
-    made = Table(**{"box": None, "header_style": "bold", "padding": (0, 2, 0, 0)} | table)
+    table = Table(**{"box": None, "header_style": "bold", "padding": (0, 2, 0, 0)} | settings)
     for number, heading in enumerate(headings):
         side: Any = "left" if number == 0 or heading in left else "right"
-        made.add_column(heading, justify=side, **column or {})
-    return made
+        table.add_column(heading, justify=side, **column or {})
+    return table

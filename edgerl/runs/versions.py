@@ -1,4 +1,4 @@
-"""What a run ran with: packages, system and processor."""
+"""The packages, system and processor that a run used."""
 
 import os
 import platform
@@ -8,8 +8,8 @@ from pathlib import Path
 PACKAGES = ("edgerl", "torch", "onnxruntime", "numpy", "ale-py", "dm_control", "gymnasium")
 
 
-def found() -> dict[str, str | None]:
-    """The versions of Python and of the packages that numbers depend on (None: not installed), system and processor."""
+def installed() -> dict[str, str | None]:
+    """Versions of Python and of the packages that results depend on (None: not installed); system and processor."""
     packages = {name: _version(name) for name in PACKAGES}
     cores = f"{_processor()}, {os.cpu_count()} cores"
     return packages | {"python": platform.python_version(), "system": platform.platform(), "processor": cores}
@@ -23,7 +23,7 @@ def _version(name: str) -> str | None:
 
 
 def _processor() -> str:
-    """What Linux calls the processor (boards on ARM: its architecture, and the board)."""
+    """The processor's name in Linux; on ARM boards the board's name, else the architecture."""
     for file, key in (("/proc/cpuinfo", "model name"), ("/proc/device-tree/model", "")):
         try:
             text = Path(file).read_text(errors="replace")

@@ -94,7 +94,7 @@ def collect(parts: Parts, state: State, status: str, baseline: int, expected: di
         },
         "forecast": expected,
         "returns": state.returns,
-        "versions": versions.found(),
+        "versions": versions.installed(),
     }
 
 

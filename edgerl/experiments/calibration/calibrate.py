@@ -122,7 +122,7 @@ def _profile(
     return {
         "title": title,
         "platform": "linux",
-        "source": f"edgerl devices calibrate, {time.strftime('%Y-%m-%d')}, torch {versions.found()['torch']}",
+        "source": f"edgerl devices calibrate, {time.strftime('%Y-%m-%d')}, torch {versions.installed()['torch']}",
         "kind": "measured",
         "clusters": [cluster],
         "ram": _quantity(memory.total / 1e6, "MB"),

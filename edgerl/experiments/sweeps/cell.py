@@ -10,7 +10,7 @@ from edgerl.experiments.sweeps.executors.local import Executor, Job
 from edgerl.experiments.sweeps.manifest import Cell
 from edgerl.runs import checkpoint
 from edgerl.runs.folder import held
-from edgerl.runs.status import EXIT_CODES, RunProgress, _summary, finished
+from edgerl.runs.status import EXIT_CODES, RunProgress, finished, read_summary
 
 TRIES = 3
 UNDONE = ("failed", "memory-limit", "interrupted")  # what ended a cell that will not be begun again by itself
@@ -46,7 +46,7 @@ class Work:
     @property
     def summary(self) -> dict[str, Any]:
         """What its summary.json says; empty where there is none."""
-        return _summary(self.folder)
+        return read_summary(self.folder)
 
     @property
     def argv(self) -> list[str]:

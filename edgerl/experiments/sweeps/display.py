@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from edgerl.experiments.sweeps.cell import UNDONE, Work
-from edgerl.runs.progress import Lasting
+from edgerl.runs.progress import PipeSafeConsole
 from edgerl.runs.terminal import plain_table
 from memory_budget import format_bytes
 
@@ -22,7 +22,7 @@ class Display:
 
     def __init__(self, works: list[Work], limit: int | None, *, quiet: bool) -> None:
         self._works, self._limit, self._quiet = works, limit, quiet
-        self._console = Lasting(stderr=True, quiet=quiet, highlight=False)
+        self._console = PipeSafeConsole(stderr=True, quiet=quiet, highlight=False)
         self._began, self._due = time.monotonic(), 0.0
         self._begun_at = sum(_steps_done(work) for work in works)  # steps
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
