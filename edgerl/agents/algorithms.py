@@ -107,18 +107,33 @@ _CONTROL: dict[str, Any] = {
 }
 ALGORITHMS: dict[str, Algorithm] = {
     "rainbow": Algorithm(
-        rainbow_passes,
-        _rainbow_parameters,
-        Calls(252, 23, 46, 3),
+        passes=rainbow_passes,
+        parameters=_rainbow_parameters,
+        calls=Calls(update=252, update_layer=23, act=46, act_layer=3),
         weight_reads=3,  # mean, sigma, and the weight made of them
         head_settings=("hidden", "atoms", "v_min", "v_max"),
         **_VALUE,
     ),
     "dqn": Algorithm(
-        dqn_passes, _dqn_parameters, Calls(77, 19, 8, 3), weight_reads=1, head_settings=("hidden",), **_VALUE
+        passes=dqn_passes,
+        parameters=_dqn_parameters,
+        calls=Calls(update=77, update_layer=19, act=8, act_layer=3),
+        weight_reads=1,
+        head_settings=("hidden",),
+        **_VALUE,
     ),
-    "curl": Algorithm(curl_passes, _curl_parameters, Calls(256, 33, 34, 3), **_CONTROL),
-    "sac": Algorithm(sac_passes, _sac_parameters, Calls(256, 22, 34, 3), **_CONTROL),
+    "curl": Algorithm(
+        passes=curl_passes,
+        parameters=_curl_parameters,
+        calls=Calls(update=256, update_layer=33, act=34, act_layer=3),
+        **_CONTROL,
+    ),
+    "sac": Algorithm(
+        passes=sac_passes,
+        parameters=_sac_parameters,
+        calls=Calls(update=256, update_layer=22, act=34, act_layer=3),
+        **_CONTROL,
+    ),
 }
 TRAINING_ONLY = tuple({prefix for algorithm in ALGORITHMS.values() for prefix in algorithm.training_only})
 

@@ -23,7 +23,7 @@ STUDENT = {1: 6.314, 2: 2.920, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895,
 CALL_CYCLES = (10_000.0, 60_000.0)  # of the fastest core for a call of torch: an out-of-order core, an in-order one
 CARD_SPEED = 10e6  # bytes/s that an SD card of class A1 writes at least: taken if a device's storage is not known
 COPIED = (0.05, 0.36)  # the share of its nominal bandwidth that one core of a board copies: the catalogue's range
-ERROR = 1.15  # of a calibrated forecast: published profiled models come within 15% of the time
+CALIBRATION_ERROR = 1.15  # of a calibrated forecast: published profiled models come within 15% of the time
 TIME_UNITS = ((1 / 3600, "s"), (1 / 60, "min"), (1.0, "h"), (24.0, "days"))  # hours in one, and its name
 LARGEST_NUMBER = 100  # of a unit; longer times are told in the next one
 CALIBRATED = ("training_before", "training_after", "acting_before", "acting_after", "encoding")
@@ -63,13 +63,13 @@ class Rates:
 
 
 def efficiency(kind: str, without: str | None = None) -> Band:
-    """The shares of peak that 90% of such work reaches: log-normal, from the published points of this kind.
+    """The range of shares of peak that holds 90% of such work: log-normal, from the published points of this kind.
 
     `without`: the name of a point to leave out, which is then predicted from the others.
     """
     logs = [math.log(point.efficiency) for point in points() if point.kind == kind and point.name != without]
-    mean, spread = statistics.mean(logs), statistics.stdev(logs)
-    reach = STUDENT[len(logs) - 1] * spread * math.sqrt(1 + 1 / len(logs))
+    mean, deviation = statistics.mean(logs), statistics.stdev(logs)
+    reach = STUDENT[len(logs) - 1] * deviation * math.sqrt(1 + 1 / len(logs))
     return Band(math.exp(mean - reach), min(1.0, math.exp(mean + reach)))
 
 
@@ -111,7 +111,7 @@ def _memory(profile: DeviceProfile) -> Band | None:
 
 
 def _calibrated(profile: DeviceProfile, config: Config) -> Phases[Rates] | None:
-    """The rates that a calibration measured at the algorithm's own shapes, give or take ERROR.
+    """The rates that a calibration measured at the algorithm's own shapes, give or take CALIBRATION_ERROR.
 
     They include the time of memory, so that memory itself is without limit.
     """
@@ -122,7 +122,7 @@ def _calibrated(profile: DeviceProfile, config: Config) -> Phases[Rates] | None:
     step = numbers.get(f"{suite_of(config.run.env)}_step")
 
     def band(value: float) -> Band:
-        return Band(value / ERROR, value * ERROR)
+        return Band(value / CALIBRATION_ERROR, value * CALIBRATION_ERROR)
 
     training, training_after, acting, acting_after, encoding = (band(1e9 * numbers[key].value) for key in keys)
     before = Rates(
@@ -141,7 +141,7 @@ def seconds(work: Work, rates: Rates) -> Band:
     """How long the work takes: from all rates at their best to all at their worst."""
     times = []
     for end in ("high", "low"):  # the high end of a rate gives the low time
-        other = "low" if end == "high" else "high"  # of what is in seconds itself
+        other = "low" if end == "high" else "high"  # of rates given in seconds
         computed = 2 * work.trained / getattr(rates.training, end) + 2 * work.acted / getattr(rates.acting, end)
         computed += 2 * work.inferred / getattr(rates.inference, end)
         moved = work.moved / getattr(rates.memory, end)
@@ -180,7 +180,7 @@ def line(expected: dict[str, Any], device: str) -> str:
     """The forecast of a run on one line."""
     if expected["hours"] is None:
         return f"{device}: unknown, as its profile lacks peak, clock or bandwidth"
-    joules = "" if expected["joules"] is None else f", {spread(expected['joules'], 1e3)} kJ"
+    joules = "" if expected["joules"] is None else f", {low_to_high(expected['joules'], 1e3)} kJ"
     return f"{device}, not measured: {duration(expected['hours'])}{joules}"
 
 
@@ -192,12 +192,12 @@ def total_hours(phases: dict[str, dict[str, float]], names: tuple[str, ...]) -> 
 def calibrated_libraries(profile: DeviceProfile | None, config: Config) -> dict[str, int]:
     """The ledger's line "libraries", if a calibration has measured it; else no line."""
     measured = profile.calibrated.get("libraries") if profile else None
-    return (
-        {} if measured is None else {"libraries": measured.bytes + SUITE_LIBRARY_BYTES.get(suite_of(config.run.env), 0)}
-    )
+    if measured is None:
+        return {}
+    return {"libraries": measured.bytes + SUITE_LIBRARY_BYTES.get(suite_of(config.run.env), 0)}
 
 
-def spread(ends: dict[str, float], unit: float = 1.0) -> str:
+def low_to_high(ends: dict[str, float], unit: float = 1.0) -> str:
     """`low to high`, each with two significant digits; one number if both are the same."""
     return " to ".join(dict.fromkeys(_digits(ends[end] / unit) for end in ("low", "high")))
 
@@ -206,7 +206,7 @@ def duration(hours: dict[str, float]) -> str:
     """`low to high` in the unit that suits the longer of them."""
     fitting = (unit for unit in TIME_UNITS if hours["high"] < LARGEST_NUMBER * unit[0])
     unit, name = next(fitting, TIME_UNITS[-1])
-    return f"{spread(hours, unit)} {name}"
+    return f"{low_to_high(hours, unit)} {name}"
 
 
 def so_far(config: Config, plan: Plan, window: tuple[int, ...], profile: DeviceProfile | None, steps: int) -> str:
@@ -218,5 +218,6 @@ def so_far(config: Config, plan: Plan, window: tuple[int, ...], profile: DeviceP
 
 
 def _digits(value: float) -> str:
+    """A number with two significant digits."""
     rounded = float(f"{value:.2g}")
     return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"

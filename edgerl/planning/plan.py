@@ -34,15 +34,15 @@ FROZEN_SCRATCH_BYTES, FROZEN_ROW_BYTES = 20_000_000, 400_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What is stored before and after the freeze, by exact and by the paper's accounting; planned bytes by line."""
+    """What is stored before and after the freeze, by exact and by the paper's accounting, and the planned bytes."""
 
     budget: int  # bytes, with "unbounded" worked out
     before: Store
     after: Store  # the same as `before` if pixels are kept
     latents: Store  # as they are stored, or would be
-    paper_initial: int
+    paper_initial: int  # rows by the paper's accounting
     paper_after_freeze: int
-    ledger: dict[str, int]
+    ledger: dict[str, int]  # planned bytes by line
     flops: flops.Flops
     freeze_bytes: int  # that the freeze takes for a while
     evaluation_bytes: int  # that playing whole games takes
@@ -127,8 +127,8 @@ def _scratch(config: Config, window: tuple[int, ...], batch: int) -> int:
         activations = 4 * (prod(layers[cut].outputs) + sum(trained))
         return FROZEN_SCRATCH_BYTES + (FROZEN_ROW_BYTES + round(SCRATCH_OUTPUT_COPIES * activations)) * batch
     activations = 4 * (prod(window) + sum(architectures.outputs(config.agent.encoder, window)))
-    row = max(ALGORITHMS[config.run.algo].update_row_bytes, round(SCRATCH_OUTPUT_COPIES * activations))
-    return SCRATCH_BYTES + row * batch
+    row_bytes = max(ALGORITHMS[config.run.algo].update_row_bytes, round(SCRATCH_OUTPUT_COPIES * activations))
+    return SCRATCH_BYTES + row_bytes * batch
 
 
 def _latent_dtype(config: Config) -> str:
@@ -137,7 +137,7 @@ def _latent_dtype(config: Config) -> str:
     return "float16" if dtype == "uint8" and freeze_at is not None and freeze_at < MIN_ROWS_FOR_UINT8 else dtype
 
 
-def _keeps_pixels(config: Config, frame: int, asked: Store, latents: Store) -> bool:
+def _keeps_pixels(config: Config, frame_bytes: int, asked: Store, latents: Store) -> bool:
     """Whether frames stay after the freeze, as far as the plan can tell; the freeze itself decides.
 
     `asked`: latents of the dtype that was asked for; `latents`: of the dtype that they will have.
@@ -145,11 +145,11 @@ def _keeps_pixels(config: Config, frame: int, asked: Store, latents: Store) -> b
     replay = config.replay
     if replay.store == "pixels":
         return True
-    larger = latents.columns["obs"] > frame
+    larger = latents.columns["obs"] > frame_bytes
     if replay.store == "latents":
-        if asked.columns["obs"] > frame:
+        if asked.columns["obs"] > frame_bytes:
             raise ConfigError(
-                f"--store: a latent of {asked.columns['obs']:,} B is larger than a frame of {frame:,} B; give pixels "
+                f"--store: a latent of {asked.columns['obs']:,} B is larger than a frame of {frame_bytes:,} B; give pixels "
                 "or auto, or a later --cut"
             )
         return larger
@@ -162,6 +162,7 @@ def library_bytes(env: str) -> int:
 
 
 def _check_actions(algo: str, env: EnvSpec) -> None:
+    """Raise ConfigError if the algorithm does not take the environment's actions."""
     if AGENTS[algo].continuous != env.continuous:
         kind = "vectors" if env.continuous else "one of a few"
         fitting = [name for name, settings in AGENTS.items() if settings.continuous == env.continuous]
@@ -171,6 +172,7 @@ def _check_actions(algo: str, env: EnvSpec) -> None:
 
 
 def _check_crop(config: Config, env: EnvSpec) -> None:
+    """Raise ConfigError if the crop does not suit the algorithm or the environment's frames."""
     replay, (height, width) = config.replay, env.frame[-2:]
     if not config.agent.continuous and (replay.crop or replay.random_crop):
         raise ConfigError(f"replay.crop: {config.run.algo} learns from whole frames; give 0, and random_crop = false")
@@ -189,6 +191,7 @@ def _latent_shape(config: Config, env: EnvSpec) -> tuple[int, ...]:
 
 
 def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) -> Parameters:
+    """Sizes of networks and optimizers."""
     layers = architectures.layers(config.agent.encoder, window)
     return ALGORITHMS[config.run.algo].parameters(layers, counts.stem + counts.tail)
 

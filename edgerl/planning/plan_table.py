@@ -101,7 +101,7 @@ def _forecast_table(reports: list[Report]) -> Table:
     row("after it", hours_of(*forecast.AFTER))
     row("checkpoints", hours_of("checkpoints"))
     row("[bold]the run", lambda report: report["hours"] and f"[bold]{forecast.duration(report['hours'])}")
-    row("[bold]energy, kJ", lambda report: report["joules"] and f"[bold]{forecast.spread(report['joules'], 1e3)}")
+    row("[bold]energy, kJ", lambda report: report["joules"] and f"[bold]{forecast.low_to_high(report['joules'], 1e3)}")
     row("T_f 10,000 steps later", lambda report: _later(report["advice"]["hours_per_10000_steps"]))
     row("a checkpoint every, steps", lambda report: _count(report["advice"]["checkpoint_every"]))
     row("largest budget that fits", lambda report: _largest(report["advice"]["largest_budget"]))

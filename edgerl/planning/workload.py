@@ -11,8 +11,8 @@ from edgerl.planning.capacity import Store
 from edgerl.planning.plan import Plan
 from edgerl.types import Phases
 
-FLOAT = 4  # bytes
-ADAM = 9  # times that an update reads or writes a trained weight, besides the passes: its gradient 2, Adam 7
+FLOAT_BYTES = 4  # bytes
+ADAM_ACCESSES = 9  # times that an update reads or writes a trained weight, besides the passes: its gradient 2, Adam 7
 ENCODING_CALLS = 4  # to encode with ONNX Runtime: its own call and those around it
 
 
@@ -82,7 +82,7 @@ def _after(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
     passes = {product: float(product.exact.after) for product in counts.tail}
     encoding_step, encoding_batch = stem * counts.windows_per_step, stem * counts.windows_per_batch
     return StepWork(
-        encoding=Work(inferred=encoding_step, moved=FLOAT * encoding_step / max(1, batch), calls=ENCODING_CALLS),
+        encoding=Work(inferred=encoding_step, moved=FLOAT_BYTES * encoding_step / max(1, batch), calls=ENCODING_CALLS),
         acting=Work(
             acted=counts.after.acting - encoding_step,
             moved=_acting_bytes(config, counts.tail),
@@ -144,7 +144,7 @@ def _weights(config: Config, product: Passes) -> int:
 
 def _acting_bytes(config: Config, products: tuple[Passes, ...]) -> float:
     """Bytes of weights that an act reads."""
-    return FLOAT * sum(_weights(config, product) * product.acts for product in products)
+    return FLOAT_BYTES * sum(_weights(config, product) * product.acts for product in products)
 
 
 def _update_bytes(
@@ -154,12 +154,12 @@ def _update_bytes(
 
     `passes`: how often an update passes through a product.
     """
-    weights = sum(_weights(config, product) * (times + ADAM) for product, times in passes.items())
+    weights = sum(_weights(config, product) * (times + ADAM_ACCESSES) for product, times in passes.items())
     by_name = {product.name: times for product, times in passes.items()}
     layers = architectures.layers(config.agent.encoder, window)
     outputs = sum(
         prod(product.outputs) * by_name.get(product.name, 0.0) for layer in layers for product in layer.products
     )
-    gathered = prod(window) * (2 + 2 * FLOAT)  # read and written as bytes, then as float32
+    gathered = prod(window) * (2 + 2 * FLOAT_BYTES)  # read and written as bytes, then as float32
     observation = gathered if store.stores == "pixels" else 2 * store.columns["obs"]
-    return FLOAT * (weights + 2 * batch * outputs) + 2 * batch * observation
+    return FLOAT_BYTES * (weights + 2 * batch * outputs) + 2 * batch * observation
