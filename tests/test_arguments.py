@@ -5,7 +5,8 @@ import pytest
 from edgerl import configure
 from edgerl.config.arguments import arguments
 from edgerl.config.resolve import started
-from edgerl.config.settings import AGENTS, SETTINGS, check
+from edgerl.config.settings import AGENTS, SETTINGS
+from edgerl.config.values import check
 from edgerl.errors import ConfigError
 
 NOT_ALONE = {  # what another setting needs to be as well

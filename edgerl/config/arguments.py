@@ -4,7 +4,8 @@ from functools import cache
 from typing import Any
 
 from edgerl.config import resolve
-from edgerl.config.settings import Config, Setting
+from edgerl.config.setting import Setting
+from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
 
 
