@@ -51,24 +51,6 @@ def check_or_none(setting, value):
         return None
 
 
-@pytest.fixture
-def parsed(program, monkeypatch, tmp_path):
-    """The configuration with which `edgerl train OPTIONS` would begin."""
-
-    def parse(options):
-        kept = []
-
-        def capture(config, *_, **__):
-            kept.append(config)
-            raise ConfigError("captured")
-
-        monkeypatch.setattr("edgerl.training.train.train", capture)
-        assert program("train", *options, "--out", tmp_path / "run")[2][-1:] == ["edgerl: captured"]
-        return kept[0]
-
-    return parse
-
-
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.key)
 def test_every_setting_survives_the_command_line(setting, parsed):
     settings = changed(setting)

@@ -2,7 +2,7 @@
 
 from edgerl.experiments.sweeps.cell import Work
 from edgerl.experiments.sweeps.manifest import Cell
-from edgerl.runs.status import Progress
+from edgerl.runs.status import RunProgress
 
 
 def test_a_cell_whose_jobs_a_cluster_ends_goes_on_unless_that_leads_nowhere(tmp_path):
@@ -20,7 +20,7 @@ def test_a_cell_whose_jobs_a_cluster_ends_goes_on_unless_that_leads_nowhere(tmp_
 
 def test_progress_is_read_as_it_grows_and_after_it_was_cut_back(tmp_path):
     file = tmp_path / "metrics.jsonl"
-    progress = Progress(file)
+    progress = RunProgress(file)
     progress.read()
     assert (progress.step, progress.speed, progress.score) == (0, None, None)
     file.write_text('{"step": 500, "throughput/steps_per_s": 40.5}\n{"step": 600, "eval/mean": 3.5}\n{"step": 70')
