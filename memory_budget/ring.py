@@ -142,10 +142,13 @@ class Ring:
             raise ValueError(f"a row of {row.itemsize} bytes does not fit in place of one of {old.dtype.itemsize}")
         self.index_bytes = index_bytes
         self._lay(row)
+
+        def converted(block: Array) -> Array:
+            return convert(block, block["obs"])
+
         for start in range(0, self.size, chunk):
             stop = min(start + chunk, self.size)
-            block = old[start:stop].copy()
-            self.rows[start:stop] = convert(block, block["obs"])
+            self.rows[start:stop] = converted(old[start:stop].copy())  # no name keeps it: one copy at a time
         rotate(self.rows[: self.size], turn, chunk)
         self.head = self.size
         return self, 0

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from edgerl import configure, train
 from edgerl.commands import app
+from edgerl.errors import ConfigError
 
 SNAPSHOTTED = {"budget": 1_500_000, "threads": 1, "steps": 170, "freeze_at": 110, "learn_start": 30, "hidden": 8}
 SNAPSHOTTED |= {"batch_size": 4, "eval_every": 0, "checkpoint_every": 50, "snapshot_every": 40}
@@ -103,3 +104,21 @@ def program(monkeypatch, capsys):
         return left.value.code or 0, written.out, written.err.splitlines()
 
     return call
+
+
+@pytest.fixture
+def parsed(program, monkeypatch, tmp_path):
+    """The configuration with which `edgerl train OPTIONS` would begin."""
+
+    def parse(options):
+        kept = []
+
+        def capture(config, *_, **__):
+            kept.append(config)
+            raise ConfigError("captured")
+
+        monkeypatch.setattr("edgerl.training.train.train", capture)
+        assert program("train", *options, "--out", tmp_path / "run")[2][-1:] == ["edgerl: captured"]
+        return kept[0]
+
+    return parse

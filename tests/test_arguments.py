@@ -5,7 +5,8 @@ import pytest
 from edgerl import configure
 from edgerl.config.arguments import arguments
 from edgerl.config.resolve import started
-from edgerl.config.settings import AGENTS, SETTINGS, check
+from edgerl.config.settings import AGENTS, SETTINGS
+from edgerl.config.values import check
 from edgerl.errors import ConfigError
 
 NOT_ALONE = {  # what another setting needs to be as well
@@ -48,24 +49,6 @@ def check_or_none(setting, value):
         return check(setting.key, value)
     except ConfigError:
         return None
-
-
-@pytest.fixture
-def parsed(program, monkeypatch, tmp_path):
-    """The configuration with which `edgerl train OPTIONS` would begin."""
-
-    def parse(options):
-        kept = []
-
-        def capture(config, *_, **__):
-            kept.append(config)
-            raise ConfigError("captured")
-
-        monkeypatch.setattr("edgerl.training.train.train", capture)
-        assert program("train", *options, "--out", tmp_path / "run")[2][-1:] == ["edgerl: captured"]
-        return kept[0]
-
-    return parse
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.key)

@@ -17,6 +17,7 @@ from edgerl.planning import forecast, plan, plan_report, workload
 from edgerl.planning.forecast import Band
 from edgerl.planning.workload import Work
 from edgerl.replay import representation
+from edgerl.types import Phases
 
 POINTS = device_profiles.points()
 
@@ -174,7 +175,7 @@ def calibrated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibrated")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "ENVS", {"rainbow": "atari/qbert"})
-        patch.setattr(calibrate, "SECONDS", {False: 0.3, True: 0.3})
+        patch.setattr(calibrate, "SECONDS", Phases(0.3, 0.3))
         patch.setattr(calibrate, "BLOCK", 2**22)
         said = []
         table = calibrate.measure("a machine", 1, folder, said.append)
@@ -188,7 +189,7 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
     assert 100e6 < profile.calibrated["libraries"].bytes < 2e9
     assert profile.application.bytes <= profile.ram.bytes
     found = forecast.forecast(*planned(), profile)
-    assert found["hours"]["high"] == pytest.approx(found["hours"]["low"] * forecast.ERROR**2, rel=0.05)
+    assert found["hours"]["high"] == pytest.approx(found["hours"]["low"] * forecast.CALIBRATION_ERROR**2, rel=0.05)
     assert found["phases"]["environment"]["low"] > 0
     assert found["joules"] is None
     assert forecast.forecast(*planned(algo="dqn"), profile)["hours"] is not None  # by Rainbow's rates
@@ -198,7 +199,9 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
 def test_a_calibrated_forecast_gives_the_measured_times_back():
     config, found, window = planned(threads=1)
     units = workload.step_work(config, found, window)
-    timed = calibrate.PartTimes(units, update=(0.05, 0.02), act=(0.002, 0.001), encode=0.0015, simulate=0.001)
+    timed = calibrate.PartTimes(
+        units, update=Phases(0.05, 0.02), act=Phases(0.002, 0.001), encode=0.0015, simulate=0.001
+    )
     call, rates = calibrate.rates({"rainbow": timed}, 8e9)
     numbers = {"call": {"value": 1e6 * call, "unit": "us"}}
     numbers |= {f"rainbow_{part}": {"value": rate / 1e9, "unit": "GFLOP/s"} for part, rate in rates["rainbow"].items()}
@@ -225,7 +228,7 @@ def test_calibrate_writes_a_profile_or_says_why_not(tmp_path, monkeypatch, capsy
             app.main()
         return left.value.code, capsys.readouterr()
 
-    for name, value in {"ENVS": {}, "BLOCK": 2**20, "SECONDS": {False: 0.1, True: 0.1}}.items():
+    for name, value in {"ENVS": {}, "BLOCK": 2**20, "SECONDS": Phases(0.1, 0.1)}.items():
         monkeypatch.setattr(calibrate, name, value)
     monkeypatch.setattr(calibrate, "baseline", lambda: 300_000_000)
     out = tmp_path / "mine.toml"

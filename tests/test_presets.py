@@ -7,9 +7,10 @@ from importlib import resources
 import pytest
 
 from edgerl import configure
-from edgerl.config import architectures, resolve, settings
+from edgerl.config import architectures, resolve
 from edgerl.config.settings import AGENTS
 from edgerl.config.toml import build, preset
+from edgerl.config.values import check
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from memory_budget import parse_bytes
@@ -175,7 +176,7 @@ def test_every_line_of_the_presets_is_a_setting_with_a_value_of_its_kind():
         for table, values in layer.items():
             for key, value in values.items():
                 key = key.removesuffix("_unbounded")
-                settings.check(f"{table}.{key}", parse_bytes(value) if key == "budget" else value)
+                check(f"{table}.{key}", parse_bytes(value) if key == "budget" else value)
                 checked += 1
     assert checked > 100
 

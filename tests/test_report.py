@@ -6,8 +6,6 @@ import shutil
 
 import pytest
 
-from edgerl.config import resolve
-from edgerl.config.settings import find
 from edgerl.config.toml import load
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports import contents, reading, write
@@ -177,7 +175,7 @@ def test_all_games_together_are_human_normalised(another):
     assert table.rows == [["rainbow, 3.0 MB, frozen at 300", "2", "4", "0.500 [0.500, 0.500]", "0.500 [0.500, 0.500]"]]
 
 
-def test_the_printed_command_is_the_run(real, small):
+def test_the_printed_command_is_the_run(real, small, parsed):
     configs = [
         load(real / "config.toml"),
         small(run={"freeze_at": None, "process_limit": 10**9, "device": "jetson_nano"}, agent={"learning_rate": 0.5}),
@@ -186,21 +184,7 @@ def test_the_printed_command_is_the_run(real, small):
         small(run={"stop_at_flops": 1e9}, replay={"reward_clip": None, "latent_dtype": "uint8"}),
     ]
     for config in configs:
-        assert started(command(config)) == config
-
-
-def started(line):
-    """The Config that a printed command starts."""
-    words = iter(shlex.split(line)[2:])
-    given, sets = {}, []
-    for word in words:
-        value = next(words)
-        if word == "--set":
-            sets.append(value)
-        else:
-            name = word.removeprefix("--").replace("-", "_")
-            given[name] = int(value) if find(name)[1] in ("steps", "seed", "threads") else value
-    return resolve.started(given, None, sets)[0]
+        assert parsed(shlex.split(command(config))[2:]) == config
 
 
 def test_seeds_of_one_variant_are_one_loop(another):

@@ -23,7 +23,6 @@ from edgerl.experiments.analysis.compare import load_snapshot
 from edgerl.runs import snapshots
 from edgerl.runs.snapshots import Snapshot
 from edgerl.training import train
-from edgerl.training.loop import snapshot_due
 
 STEPS = [0, 40, 80, 110, 120, 160, 170]  # every 40; T_f; the end
 FULL = os.strerror(errno.ENOSPC)
@@ -48,7 +47,7 @@ def contents(folder):
 
 def test_when_they_are_due():
     def taken(every, freeze_at="never", end=10):
-        return [n for n in range(end + 1) if snapshot_due(n, every, freezing=n == freeze_at, done=n == end)]
+        return [n for n in range(end + 1) if snapshots.due(n, every, freezing=n == freeze_at, done=n == end)]
 
     assert taken(0, freeze_at=5) == []
     assert taken(4) == [0, 4, 8, 10]

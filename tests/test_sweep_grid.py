@@ -7,8 +7,10 @@ import sys
 import pytest
 import typer
 
+from edgerl import configure
 from edgerl.commands import app
 from edgerl.config import resolve
+from edgerl.config.settings import SETTINGS
 from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps import axes, grid, manifest, paper
 
@@ -54,6 +56,55 @@ def test_a_grid_is_every_environment_with_every_variant_and_seed():
     ]
     assert {config.run.steps for config in configs} == {1500}
     assert [config.run.seed for config in configs] == [0] * 6 + [1] * 6
+
+
+def test_a_setting_of_a_run_reaches_every_cell(program, tmp_path):
+    said = ("--set", "snapshot_every=100", "--set", "ort_provider=xnnpack", "--set", "eval_epsilon=0.5")
+    code, printed, _ = program(*SWEEP, *said, "--freeze-at", "50,never", "--out", tmp_path / "s", "--print-commands")
+    assert code == 0
+    runs = [config_of(shlex.split(line)[2:]).run for line in printed.splitlines()]
+    assert [run.freeze_at for run in runs] == [50, None]
+    for run in runs:
+        assert (run.snapshot_every, run.ort_provider, run.eval_epsilon) == (100, "XnnpackExecutionProvider", 0.5)
+
+
+def test_a_varied_setting_of_a_run_makes_two_different_cells():
+    one, other = (
+        config_of(cell.arguments) for cell in made(env=["toy/catch"], vary=["run.snapshot_every=50,100"]).cells
+    )
+    assert (one.run.snapshot_every, other.run.snapshot_every) == (50, 100)
+
+
+def test_a_sweep_takes_the_options_that_train_has(program, tmp_path):
+    said = (
+        "--batch-size",
+        "16",
+        "--encoder",
+        "canonical",
+        "--cut",
+        "conv2",
+        "--pixel-codec",
+        "lz4",
+        "--budgets",
+        "9MB",
+    )
+    code, printed, _ = program(*SWEEP, *said, "--out", tmp_path / "sweep", "--print-commands")
+    assert code == 0
+    config = config_of(shlex.split(printed)[2:])
+    assert (config.replay.batch_size, config.replay.pixel_codec) == (16, "lz4")
+    assert (config.agent.encoder, config.agent.cut) == ("canonical", "conv2")
+    with_set = program(*SWEEP, *said, "--set", "batch_size=8", "--out", tmp_path / "sweep", "--print-commands")
+    assert (with_set[0], "batch_size is for --batch-size to say" in with_set[2][0]) == (2, True)
+
+
+def test_train_plan_and_sweep_have_the_same_options_of_settings():
+    names = {}
+    for command in ("train", "plan", "sweep"):
+        parameters = typer.main.get_command(app.app).commands[command].params
+        names[command] = {parameter.name for parameter in parameters}
+    settings = {setting.name for setting in SETTINGS.values() if setting.option}
+    assert settings - names["train"] == settings - names["plan"] == set()
+    assert settings - names["sweep"] == {"seed", "budget"}  # its axes --seeds and --budgets
 
 
 def test_seeds_are_counted_or_named():
@@ -253,10 +304,8 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(case, program, tmp_pat
 
 
 def test_two_variants_do_not_share_a_folder():
-    settings = [axes.Variant(name, {}) for name in ("a b", "a, b")]
-    cells = [
-        grid._cell(grid.Setting("toy/catch", each.name, {"steps": 1, "threads": 1}, [], 1), 0, {}) for each in settings
-    ]
+    config = configure(env="toy/catch", steps=20, freeze_at="never")
+    cells = [grid._cell(grid.Resolved(variant, config, 1), 0, {}) for variant in ("a b", "a, b")]
     with pytest.raises(ConfigError, match="would share the folder toy-catch__a-b__0"):
         grid._check_folders(tuple(cells))
 

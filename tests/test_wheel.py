@@ -21,7 +21,8 @@ TABLES = (
     "device_profiles/catalog/raspberry_pi.toml",
     "edgerl/envs/atari_games.toml",
     "edgerl/envs/dmc_tasks.toml",
-    "edgerl/human_scores.toml",
+    "edgerl/experiments/reports/human_scores.toml",
+    "edgerl/experiments/sweeps/paper.toml",
     "edgerl/config/presets.toml",
 )
 DATA = (*TABLES, *(f"{package}/py.typed" for package in PACKAGES))

@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from edgerl.config.settings import AGENTS, SETTINGS, Setting
+from edgerl.config.setting import Setting
+from edgerl.config.settings import AGENTS, SETTINGS
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 HEAD = """# Settings

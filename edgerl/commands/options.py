@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from edgerl.config.settings import SETTINGS, Setting
+from edgerl.config.setting import Setting
+from edgerl.config.settings import SETTINGS
 
 Command = TypeVar("Command", bound=Callable[..., None])
 Paper = Annotated[bool, typer.Option("--paper", help="store as the paper does: raw frames, float32 latents")]

@@ -4,7 +4,8 @@ from functools import cache
 from typing import Any
 
 from edgerl.config import resolve
-from edgerl.config.settings import Config, Setting
+from edgerl.config.setting import Setting
+from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
 
 
@@ -18,15 +19,22 @@ def arguments(config: Config) -> list[str]:
     options: list[str] = []
     assignments: list[str] = []
     for setting, value in config.values():
-        as_preset = setting.key in preset and preset[setting.key] == value
-        unset = value is None and not setting.takes_never  # no option says that
-        if as_preset if not setting.always else unset and preset.get(setting.key) is None:
+        if _is_preset(setting, value, preset):
             continue
-        if setting.option and not unset and value is not False:
-            options += [setting.flag] if value is True else [setting.flag, _text(setting, value)]
+        if setting.option and value is True:
+            options.append(setting.flag)
+        elif setting.option and value is not False and (value is not None or setting.takes_never):
+            options += [setting.flag, _text(setting, value)]
         else:
             assignments += ["--set", f"{setting.key}={_text(setting, value)}"]
     return options + assignments
+
+
+def _is_preset(setting: Setting, value: Any, preset: dict[str, Any]) -> bool:
+    """Whether nothing need be said of a setting."""
+    if setting.always and (value is not None or setting.takes_never):
+        return False
+    return setting.key in preset and bool(preset[setting.key] == value)
 
 
 def _text(setting: Setting, value: Any) -> str:

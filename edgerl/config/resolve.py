@@ -8,8 +8,10 @@ from typing import Any
 
 from edgerl.config import architectures, toml
 from edgerl.config.device import available_cores, load_device
-from edgerl.config.settings import AGENTS, SETTINGS, TABLES, Config, Setting, check, lookup
+from edgerl.config.setting import Setting
+from edgerl.config.settings import AGENTS, SETTINGS, TABLES, Config
 from edgerl.config.toml import Tables
+from edgerl.config.values import check, lookup
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from memory_budget import parse_bytes

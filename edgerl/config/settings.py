@@ -4,25 +4,15 @@ Options, `--set`, plan, sweep, the commands that repeat a run, what may change a
 enumerated from here (`SETTINGS`).
 """
 
-import difflib
-import math
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, ClassVar, Literal, get_type_hints
 
 import tomli_w
 
+from edgerl.config.setting import Setting, setting
 from edgerl.errors import ConfigError
 from edgerl.types import Phases
-
-MARKS = ("low", "high", "option", "metavar", "size", "resumable", "identity", "always")
-
-
-def setting(help: str, *, default: Any = MISSING, **marks: Any) -> Any:
-    """A dataclass field that is a setting; `help` says what it is, `marks` are those of `Setting`."""
-    if unknown := marks.keys() - set(MARKS):
-        raise TypeError(f"unknown marks: {unknown}")
-    return field(default=default, metadata={"help": help, **marks})
 
 
 @dataclass(frozen=True)
@@ -210,70 +200,6 @@ TABLES: dict[str, tuple[type, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One setting: its table and name, its type, and what its dataclass says of it.
-
-    `low`, `high`: the least and greatest number allowed. `option`: it has an option of its own, besides `--set`;
-    `metavar`: what stands for the value in its help; `size`: bytes, given as text such as 0.07GB; `resumable`: it may
-    change at a resume; `identity`: what a checkpoint calls it, if a run of another value cannot go on from it;
-    `always`: a command that repeats a run always says it. `added_later`: older runs lack it, so it has a default.
-    """
-
-    table: str
-    name: str
-    kind: Any
-    help: str
-    low: float = -math.inf
-    high: float = math.inf
-    option: bool = False
-    metavar: str | None = None
-    size: bool = False
-    resumable: bool = False
-    identity: str | None = None
-    always: bool = False
-    added_later: bool = False
-
-    @property
-    def from_preset(self) -> bool:
-        """Whether its value is a preset's if nobody gives one; else its help says what is."""
-        return not self.added_later and "default" not in self.help and not self.optional
-
-    @property
-    def key(self) -> str:
-        return f"{self.table}.{self.name}"
-
-    @property
-    def flag(self) -> str:
-        """Its option, written out."""
-        return f"--{self.name.replace('_', '-')}"
-
-    @property
-    def kinds(self) -> tuple[Any, ...]:
-        """The alternatives of its type."""
-        return get_args(self.kind) if get_origin(self.kind) not in (None, Literal) else (self.kind,)
-
-    @property
-    def optional(self) -> bool:
-        """Whether None, "never" in TOML, is allowed."""
-        return type(None) in self.kinds
-
-    @property
-    def takes_never(self) -> bool:
-        """Whether its option takes "never"."""
-        return self.metavar is not None and "never" in self.metavar
-
-    @property
-    def types(self) -> list[type]:
-        """The types of its values, words and None aside."""
-        return [kind for kind in self.kinds if isinstance(kind, type) and kind is not type(None)]
-
-    @property
-    def words(self) -> list[str]:
-        """The words that stand for a value."""
-        return [word for kind in self.kinds if get_origin(kind) is Literal for word in get_args(kind)]
-
-
 def _declared() -> Iterator[Setting]:
     for table, kinds in TABLES.items():
         for kind in kinds:
@@ -317,42 +243,3 @@ class Config:
             for name, table in asdict(self).items()
         }
         return tomli_w.dumps(tables)
-
-
-def lookup(key: str) -> Setting:
-    """The setting of a key written as `table.key` or `key`; raises ConfigError, naming the nearest one."""
-    table, _, name = key.rpartition(".")
-    for own in [table] if table else TABLES:
-        if f"{own}.{name}" in SETTINGS:
-            return SETTINGS[f"{own}.{name}"]
-    known = {full for setting in SETTINGS.values() for full in (setting.name, setting.key)}
-    raise ConfigError(f"unknown key {key!r}{nearest(key, known)}")
-
-
-def check(key: str, value: Any) -> Any:
-    """`value` as its key's type (a whole number may stand for a float); raises ConfigError, naming the key."""
-    own = lookup(key)
-    if own.optional and value == "never":
-        return value
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ConfigError(f"{key} = a number of {value.bit_length()} bits is beyond 64 bits")
-    if isinstance(value, int) and not isinstance(value, bool) and float in own.types:
-        value = float(value)
-    if value == "":
-        raise ConfigError(f"{key} = '' is empty")
-    if value not in own.words and type(value) not in own.types:
-        names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-        wanted = " or ".join([*(names[kind] for kind in own.types), *map(repr, own.words)])
-        raise ConfigError(f"{key} = {value!r} is not {wanted}")
-    if isinstance(value, int | float) and not isinstance(value, bool) and not own.low <= value <= own.high:
-        side = f"below {own.low:g}" if value < own.low else f"not from {own.low:g} to {own.high:g}"
-        raise ConfigError(f"{key} = {value!r} is {side}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{key} = {value!r} is not a finite number")
-    return value
-
-
-def nearest(word: str, known: Any) -> str:
-    """`; the nearest is ...`, or nothing if none of `known` is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; the nearest is {near[0]}" if near else ""

@@ -149,8 +149,8 @@ def _keeps_pixels(config: Config, frame_bytes: int, asked: Store, latents: Store
     if replay.store == "latents":
         if asked.columns["obs"] > frame_bytes:
             raise ConfigError(
-                f"--store: a latent of {asked.columns['obs']:,} B is larger than a frame of {frame_bytes:,} B; give pixels "
-                "or auto, or a later --cut"
+                f"--store: a latent of {asked.columns['obs']:,} B is larger than a frame of {frame_bytes:,} B; "
+                "give pixels or auto, or a later --cut"
             )
         return larger
     return larger or (replay.pixel_codec == "lz4" and (config.run.freeze_at or 0) > latents.rows)

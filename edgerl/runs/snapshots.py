@@ -26,6 +26,11 @@ class Snapshot:
     arrays: dict[str, Array]
 
 
+def due(step: int, every: int, *, freezing: bool, done: bool) -> bool:
+    """Whether one is due after `step`: at 0, every `every` steps (0: never), just before the freeze, and at the end."""
+    return every > 0 and (step % every == 0 or freezing or done)
+
+
 def place(folder: Path, step: int) -> Path:
     """The path of a step's snapshot in a run folder."""
     return folder / "snapshots" / f"{step:09d}.safetensors"

@@ -248,8 +248,8 @@ class TrainingLoop:
         No run ends for want of one: if the disk refuses it, that is said, and nothing half-written stays.
         """
         run, step, folder = self.parts.config.run, self.state.step, self.parts.folder
-        is_due = run.snapshot_every > 0 and (step % run.snapshot_every == 0 or self.freeze_due or self.done)
         file = snapshots.place(folder, step)
+        is_due = snapshots.due(step, run.snapshot_every, freezing=self.freeze_due, done=self.done)
         if not is_due or file.exists():
             return
         arrays, values = self.parts.agent.state()

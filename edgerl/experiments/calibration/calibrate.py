@@ -36,7 +36,7 @@ from edgerl.runs import versions
 from edgerl.training import train
 from edgerl.training.build import make_env, make_replay
 from edgerl.training.freeze import FreezeSettings, freeze, rehearse
-from edgerl.types import Array
+from edgerl.types import Array, Phases
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.limits import cgroup_bytes
 from memory_budget.malloc import keep_blocks, trim
@@ -44,17 +44,17 @@ from memory_budget.malloc import keep_blocks, trim
 ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
 BUDGET = 10_000_000  # bytes of the replays that are timed
 BLOCK = 64 * 2**20  # bytes copied, and written; larger than caches
-SECONDS = {False: 10.0, True: 6.0}  # for timing training steps, before the freeze and after it
+SECONDS = Phases(10.0, 6.0)  # for timing training steps
 MOST_TIMINGS, FEWEST_TIMINGS = 200, 4  # of one thing; training steps are timed in pairs, and have no upper limit
 
 
 @dataclass(frozen=True)
 class PartTimes:
-    """Seconds of a training step's parts, as (before the freeze, after it), and the counts of their work."""
+    """Seconds of a training step's parts, and the counts of their work."""
 
-    units: tuple[StepWork, StepWork]
-    update: tuple[float, float]
-    act: tuple[float, float]
+    units: Phases[StepWork]
+    update: Phases[float]
+    act: Phases[float]
     encode: float  # a frame, after the freeze
     simulate: float  # a step of the environment
 
@@ -186,15 +186,15 @@ def training(config: Config, spec: EnvSpec) -> PartTimes:
         replay.append(frames[row % 8], action, float(rng.random()), terminated=False)
     env.reset()
     step = partial(training_step, env, agent, replay, config.replay.batch_size)
-    before = part_medians(step, SECONDS[False])
+    before = part_medians(step, SECONDS.before)
     with tempfile.TemporaryDirectory() as folder:
         settings = FreezeSettings(config.agent.cut)
         freeze(agent, replay, pixels=pixels, window=env.window, folder=Path(folder), settings=settings)
-        after = part_medians(step, SECONDS[True])
+        after = part_medians(step, SECONDS.after)
     return PartTimes(
         workload.step_work(config, planned, pixels.shape),
-        update=(before[3], after[3]),
-        act=(before[1], after[1]),
+        update=Phases(before[3], after[3]),
+        act=Phases(before[1], after[1]),
         encode=after[0],
         simulate=(before[2] + after[2]) / 2,
     )
@@ -236,18 +236,18 @@ def rates(times: dict[str, PartTimes], memory: float) -> tuple[float, dict[str, 
     """
     calls = []
     for parts in times.values():
-        acting = parts.units[True].acting
-        calls.append((parts.act[True] - acting.moved / memory) / acting.calls)
-        calls += [parts.update[frozen] / unit.updating.calls / 2 for frozen, unit in enumerate(parts.units)]
+        acting = parts.units.after.acting
+        calls.append((parts.act.after - acting.moved / memory) / acting.calls)
+        calls += [update / unit.updating.calls / 2 for update, unit in zip(parts.update, parts.units, strict=True)]
     call = max(1e-7, min(calls))
     by_algo = {}
     for algo, parts in times.items():
         before, after = parts.units
         by_algo[algo] = {
-            "training_before": 2 * before.updating.trained / (parts.update[0] - call * before.updating.calls),
-            "training_after": 2 * after.updating.trained / (parts.update[1] - call * after.updating.calls),
-            "acting_before": _rate(before.acting.acted, parts.act[0], call * before.acting.calls),
-            "acting_after": _rate(after.acting.acted, parts.act[1], call * after.acting.calls),
+            "training_before": 2 * before.updating.trained / (parts.update.before - call * before.updating.calls),
+            "training_after": 2 * after.updating.trained / (parts.update.after - call * after.updating.calls),
+            "acting_before": _rate(before.acting.acted, parts.act.before, call * before.acting.calls),
+            "acting_after": _rate(after.acting.acted, parts.act.after, call * after.acting.calls),
             "encoding": _rate(after.encoding.inferred, parts.encode, call * after.encoding.calls),
         }
     return call, by_algo

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgerl.config.settings import nearest
+from edgerl.config.values import nearest
 from edgerl.errors import ConfigError
 from edgerl.runs.files import write_whole
 

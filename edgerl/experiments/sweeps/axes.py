@@ -4,7 +4,8 @@ import itertools
 from typing import Any, NamedTuple
 
 from edgerl.config import resolve
-from edgerl.config.settings import Setting, lookup
+from edgerl.config.setting import Setting
+from edgerl.config.values import lookup
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps.paper import Experiment

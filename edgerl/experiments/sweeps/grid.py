@@ -60,7 +60,7 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
     count = len(environments) * len(variants) * len(seeds)
     if count > MOST_CELLS:
         raise ConfigError(f"--seeds, --budgets, --vary: {count:,} cells are more than {MOST_CELLS:,}")
-    common = {name: given[name] for name in OPTIONS}
+    common = {name: given.get(name) for name in OPTIONS}
     common |= {"paper": given["paper"] or experiment is not None, "threads": _threads(given, count, local)}
     resolved, notes, describe = [], [], cache(suites.describe)
     for env, variant in itertools.product(environments, variants):
@@ -142,7 +142,7 @@ def _check_scale(given: dict[str, Any]) -> float:
 
 def _check_assignments(given: dict[str, Any], experiment: Experiment | None) -> None:
     """Every setting is said once: raises ConfigError for a `--set` or `--vary` of what another option says."""
-    elsewhere = AXES | {"threads": "--threads"} | {name: flag(name) for name in OPTIONS if given[name] is not None}
+    elsewhere = AXES | {"threads": "--threads"} | {name: flag(name) for name in OPTIONS if given.get(name) is not None}
     if experiment is not None:
         elsewhere |= {name: "--preset" for said in experiment.variants.values() for name in said}
     if given["paper"] or experiment is not None:

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from edgerl.config.settings import nearest
+from edgerl.config.values import nearest
 from edgerl.errors import ConfigError
 
 

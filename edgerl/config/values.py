@@ -1,0 +1,48 @@
+"""Values of settings, checked: by key, type and bounds; messages name the key."""
+
+import difflib
+import math
+from typing import Any
+
+from edgerl.config.setting import Setting
+from edgerl.config.settings import SETTINGS, TABLES
+from edgerl.errors import ConfigError
+
+
+def lookup(key: str) -> Setting:
+    """The setting of a key written as `table.key` or `key`; raises ConfigError, naming the nearest one."""
+    table, _, name = key.rpartition(".")
+    for own in [table] if table else TABLES:
+        if f"{own}.{name}" in SETTINGS:
+            return SETTINGS[f"{own}.{name}"]
+    known = {full for setting in SETTINGS.values() for full in (setting.name, setting.key)}
+    raise ConfigError(f"unknown key {key!r}{nearest(key, known)}")
+
+
+def check(key: str, value: Any) -> Any:
+    """`value` as its key's type (a whole number may stand for a float); raises ConfigError, naming the key."""
+    own = lookup(key)
+    if own.optional and value == "never":
+        return value
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{key} = a number of {value.bit_length()} bits is beyond 64 bits")
+    if isinstance(value, int) and not isinstance(value, bool) and float in own.types:
+        value = float(value)
+    if value == "":
+        raise ConfigError(f"{key} = '' is empty")
+    if value not in own.words and type(value) not in own.types:
+        names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+        wanted = " or ".join([*(names[kind] for kind in own.types), *map(repr, own.words)])
+        raise ConfigError(f"{key} = {value!r} is not {wanted}")
+    if isinstance(value, int | float) and not isinstance(value, bool) and not own.low <= value <= own.high:
+        side = f"below {own.low:g}" if value < own.low else f"not from {own.low:g} to {own.high:g}"
+        raise ConfigError(f"{key} = {value!r} is {side}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key} = {value!r} is not a finite number")
+    return value
+
+
+def nearest(word: str, known: Any) -> str:
+    """`; the nearest is ...`, or nothing if none of `known` is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; the nearest is {near[0]}" if near else ""
