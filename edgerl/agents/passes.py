@@ -129,10 +129,10 @@ def _sac_head_passes(features: int, actions: int, config: SacConfig, *, stored: 
         acts = name == "actor"
         paper = 1 + 3 * share if acts else 4 + 3 * share
         times = 1 + 3 * share if acts else 4 + 2 * share
-        input_gradients = share if acts else 1  # that are not needed
+        skipped = share if acts else 1  # gradients of inputs, if not needed
         first = Phases[Times](
-            times - input_gradients * (acts and shares_all),
-            times - input_gradients * (stored or (acts and shares_all)),
+            times - skipped * (acts and shares_all),
+            times - skipped * (stored or (acts and shares_all)),
         )
         for layer, flops, exact in (
             ("fc2", (inputs + 1) * config.hidden, first),

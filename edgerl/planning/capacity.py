@@ -55,7 +55,9 @@ def pixel_store(env: EnvSpec, codec: str, sampling: str, budget: int) -> Store:
     return Store("pixels", codec, row_bytes, _columns(packed.head) | {"obs": frame_bytes}, rows if enough else 0)
 
 
-def latent_store(env: EnvSpec, shape: tuple[int, ...], dtype: str, sampling: str, budget: int, views: int = 0) -> Store:
+def latent_store(
+    env: EnvSpec, shape: tuple[int, ...], dtype: str, sampling: str, budget: int, *, views: int = 0
+) -> Store:
     """Latents of this shape as `dtype`, uint8 with its scales; `views` of them in a row (0: one, without that axis)."""
     sampler, row = SAMPLERS[sampling], row_dtype(latent_field((views, *shape) if views else shape, dtype), env.action)
     scales_bytes = Scales(shape).table.nbytes if dtype == "uint8" else 0

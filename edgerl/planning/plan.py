@@ -62,7 +62,7 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
     budget = _unbounded(config, env) if run.budget == "unbounded" else run.budget
     before = capacity.pixel_store(env, replay.pixel_codec, replay.sampling, budget)
     asked, latents = (
-        capacity.latent_store(env, latent, dtype, replay.sampling, budget, views)
+        capacity.latent_store(env, latent, dtype, replay.sampling, budget, views=views)
         for dtype in (replay.latent_dtype, _latent_dtype(config))
     )
     keeps_pixels = _keeps_pixels(config, frame_bytes, asked, latents)

@@ -62,9 +62,9 @@ class Metrics:
         """Append an event; a new file begins with the version event."""
         version = Event(wall_time=event.wall_time, file_version="brain.Event:2")
         with self._reporting_refusal():
-            for new in (event,) if _size(self._events) else (version, event):
+            for record_event in (event,) if _size(self._events) else (version, event):
                 record = io.BytesIO()
-                RecordWriter(record).write(new.SerializeToString())
+                RecordWriter(record).write(record_event.SerializeToString())
                 _append(self._events, record.getvalue())
 
     @contextlib.contextmanager
