@@ -221,7 +221,7 @@ def test_the_plan_keeps_frames_where_latents_are_larger_and_says_so(program):
     for cut, stores in (("block3", "pixels"), ("fc", "latents")):
         config = configure(env="atari/qbert", encoder="impala", cut=cut)
         found = plan.make_plan(config, suites.describe("atari/qbert"))
-        assert (found.after.stores, found.flops.read) == (stores, 64 if stores == "pixels" else 0)
+        assert (found.after.stores, found.flops.windows_per_batch) == (stores, 64 if stores == "pixels" else 0)
     assert found.latents.columns["obs"] == 4 * 256
 
 
