@@ -26,7 +26,7 @@ from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import CHUNK
-from edgerl.training.freeze import FITTED, spread
+from edgerl.training.freeze import SCALE_ROWS, spread_rows
 from edgerl.training.policy import Policy
 from edgerl.training.train import SCRATCH_BLOCK
 from edgerl.types import Array
@@ -63,7 +63,7 @@ def stores(
         fed = round(fill(replay, play, play.frames).fed * len(play))
         latents = Latents(stem, dtype)
         if latents.scales:
-            latents.fit(replay.observations(each) for each in chunks(spread(replay, FITTED)))
+            latents.fit(replay.observations(each) for each in chunks(spread_rows(replay, SCALE_ROWS)))
         replay.transcode(latents)
         stored = [latents.convert(play.windows(each, stem.pixels)) for each in chunks(np.arange(len(play)))]
         yield f"latents {dtype}", replay, fill(replay, play, np.concatenate(stored), fed)

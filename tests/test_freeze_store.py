@@ -15,7 +15,7 @@ from edgerl.replay.latents import Latents, Stem
 from edgerl.replay.representation import Pixels
 from edgerl.runs import checkpoint
 from edgerl.training import summary, train
-from edgerl.training.freeze import MIN_ROWS_FOR_UINT8, chosen
+from edgerl.training.freeze import MIN_ROWS_FOR_UINT8, choose_store
 from memory_budget.packed import GROUP
 
 ACTION, SHAPE = np.dtype(np.uint8), (20, 20)
@@ -63,7 +63,7 @@ def test_what_is_held_behind_the_freeze(case):
     store, codec, augment, rows, dtype, latent, expected = CHOSEN[case]
     replay = filled(codec, rows, augment=augment)
     assert len(replay) == rows
-    assert chosen(store, latents(latent, replay.representation, dtype, augment), replay) == expected
+    assert choose_store(store, latents(latent, replay.representation, dtype, augment), replay) == expected
 
 
 def test_the_bytes_of_the_scales_count_where_auto_looks_for_room():
@@ -72,7 +72,7 @@ def test_the_bytes_of_the_scales_count_where_auto_looks_for_room():
         replay = filled("lz4", rows)
         pixels = replay.representation
         new = latents((390,), pixels, "uint8")
-        taken.append(chosen("auto", new, replay))
+        taken.append(choose_store("auto", new, replay))
         if taken[-1] == "latents":
             assert replay.transcode(new) == 0, rows
     assert {"latents", "pixels"} == set(taken)

@@ -10,7 +10,7 @@ from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Latents, Stem
 from edgerl.replay.representation import Pixels
 from edgerl.training import train
-from edgerl.training.freeze import chosen
+from edgerl.training.freeze import choose_store
 
 ACTION, SHAPE = np.dtype(np.uint8), (20, 20)
 
@@ -163,8 +163,8 @@ def test_where_auto_takes_latents_no_row_is_dropped(sampling, dtype):
         pixels = replay.representation
         stem = Stem(lambda windows: np.zeros((len(windows), *shape), np.float32), shape, pixels, rng=None)
         latents = Latents(stem, dtype)
-        taken.add(chosen("auto", latents, replay))
-        if chosen("auto", latents, replay) == "latents":
+        taken.add(choose_store("auto", latents, replay))
+        if choose_store("auto", latents, replay) == "latents":
             assert replay.transcode(latents) == 0, count
             assert len(replay) == count
     assert taken == {"latents", "pixels"}

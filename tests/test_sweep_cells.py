@@ -1,21 +1,21 @@
 """A sweep's cell by itself: what the end of its job leads to, and its progress as its folder shows it."""
 
-from edgerl.experiments.sweeps.cell import Work
+from edgerl.experiments.sweeps.cell import CellRun
 from edgerl.experiments.sweeps.manifest import Cell
 from edgerl.runs.status import RunProgress
 
 
 def test_a_cell_whose_jobs_a_cluster_ends_goes_on_unless_that_leads_nowhere(tmp_path):
-    work = Work(Cell("a", "a", "toy/catch", "b", 0, (), 1, 1, 1), tmp_path)
+    run = CellRun(Cell("a", "a", "toy/catch", "b", 0, (), 1, 1, 1), tmp_path)
     ends = []
     for step in (0, 500, 500, 500, 700, 700, 700, 700):
         (tmp_path / "a" / "checkpoint" / f"{step:09d}").mkdir(parents=True, exist_ok=True)
-        ends.append(work._ended(130, stopped=False, preempted=True))
+        ends.append(run._ended(130, stopped=False, preempted=True))
     assert ends == [*["waiting"] * 7, "interrupted"]
-    assert "before there was a new checkpoint" in work.reason
-    assert work._ended(130, stopped=False, preempted=False) == "interrupted"
-    assert work._ended(130, stopped=True, preempted=False) == "waiting"
-    assert (work._ended(-9, stopped=False, preempted=False), work.reason) == ("failed", "killed by signal 9")
+    assert "before there was a new checkpoint" in run.reason
+    assert run._ended(130, stopped=False, preempted=False) == "interrupted"
+    assert run._ended(130, stopped=True, preempted=False) == "waiting"
+    assert (run._ended(-9, stopped=False, preempted=False), run.reason) == ("failed", "killed by signal 9")
 
 
 def test_progress_is_read_as_it_grows_and_after_it_was_cut_back(tmp_path):

@@ -23,7 +23,7 @@ from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvFailed
 from edgerl.experiments.video import writers
 from edgerl.experiments.video.recorder import VideoRecorder, framed, picture
-from edgerl.training.evaluate import Games, Hooks, evaluate, unseen
+from edgerl.training.evaluate import Games, Hooks, evaluate, show_nothing
 from edgerl.types import TimeStep
 
 GAME = 7  # frames of a game of toy/catch: its reset and six steps
@@ -151,11 +151,11 @@ def played(name, film=None, steps=12):
 
     def shown(env, game, score):
         seen.append((game, score, env.window.copy()))
-        (film.show if film else unseen)(env, game, score)
+        (film.show if film else show_nothing)(env, game, score)
 
     rng = np.random.default_rng(1)
     stopping = lambda: len(seen) > steps  # noqa: E731
-    evaluate(None, None, env, Games(9, 1.0, rng), Hooks(stopping=stopping, shown=shown))
+    evaluate(None, None, env, Games(9, 1.0, rng), Hooks(stopping=stopping, show=shown))
     return seen, env
 
 

@@ -1,4 +1,4 @@
-"""`edgerl eval`: whole games with a trained agent, perhaps filmed."""
+"""`edgerl eval`: whole games with a trained agent, filmed if asked."""
 
 import contextlib
 from pathlib import Path
@@ -28,13 +28,13 @@ def evaluate(
     if seed < 0:
         raise ConfigError(f"--seed: {seed} is below 0")
     with _filming(video, video_games) as film:
-        from edgerl.training.evaluate import evaluate_run, unseen
+        from edgerl.training.evaluate import evaluate_run, show_nothing
 
-        shown = unseen if film is None else film.show
-        found = evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=warn, shown=shown)
-        print(f"{found['env']} at step {found['step']:,}: {found['episodes']} games")
-        print(f"score {found['mean']:,.1f} +- {found['std']:,.1f} ({found['min']:,.0f} to {found['max']:,.0f})")
-        normalised = human_normalised(found["env"], found["mean"])
+        show = show_nothing if film is None else film.show
+        played = evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=warn, show=show)
+        print(f"{played['env']} at step {played['step']:,}: {played['episodes']} games")
+        print(f"score {played['mean']:,.1f} +- {played['std']:,.1f} ({played['min']:,.0f} to {played['max']:,.0f})")
+        normalised = human_normalised(played["env"], played["mean"])
         if normalised is not None:
             print(f"human-normalised {normalised:.3f} (0: random play, 1: a human tester; Wang et al. 2016)")
     if film is not None:
@@ -42,7 +42,7 @@ def evaluate(
 
 
 def _filming(file: Path | None, games: int) -> contextlib.AbstractContextManager[Any]:
-    """What films the games, or nothing where no file is named; checked now, so before the games are played."""
+    """What films the games, nothing if no file is named; the file is checked now, before any game is played."""
     if file is None:
         return contextlib.nullcontext()
     from edgerl.experiments.video.recorder import VideoRecorder

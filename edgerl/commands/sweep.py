@@ -73,4 +73,4 @@ def sweep(
     own |= {name: own[name] or [] for name in ("env", "vary", "set", "slurm")}
     from edgerl.experiments.sweeps import launch
 
-    sys.exit(launch.sweep(settings | own))
+    sys.exit(launch.run_sweep(settings | own))

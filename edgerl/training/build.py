@@ -1,4 +1,4 @@
-"""The parts of a run, as its configuration asks for them."""
+"""The replay and the environment of a run, from its configuration."""
 
 import numpy as np
 

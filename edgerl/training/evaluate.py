@@ -1,4 +1,4 @@
-"""Scores: whole games without learning or exploration."""
+"""Scores: whole games without learning, and with hardly any random actions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from edgerl.replay.representation import Representation
 from edgerl.training.build import make_env
 from edgerl.training.policy import Policy
 
-Shown = Callable[[Environment, int, float], None]
+Show = Callable[[Environment, int, float], None]  # environment, games done, score so far
 
 
-def unseen(env: Environment, game: int, score: float) -> None:
-    """Show nobody what is played."""
+def show_nothing(env: Environment, game: int, score: float) -> None:
+    """Show no game."""
 
 
 @dataclass(frozen=True)
 class Games:
-    """What is played: whole games, with `epsilon` random actions, whose choice `rng` draws."""
+    """How many whole games to play. `epsilon`: the share of random actions, which `rng` draws."""
 
     episodes: int
     epsilon: float
@@ -31,14 +31,13 @@ class Games:
 
 @dataclass(frozen=True)
 class Hooks:
-    """Who hears of it. `stopping` ends the games early; `playing` is told the games done before each one.
-
-    `shown` is given the environment, the games done and the score so far, after each reset and each step.
+    """What is called during the games: `stopping` before every step, to end them early; `playing` before every game,
+    with the games done; `show` after every reset and step, with the environment, the games done and the score so far.
     """
 
     stopping: Callable[[], bool] = lambda: False
     playing: Callable[[int], None] = lambda done: None
-    shown: Shown = unseen
+    show: Show = show_nothing
 
 
 def evaluate(
@@ -50,7 +49,7 @@ def evaluate(
     while len(scores) < games.episodes:
         hooks.playing(len(scores))
         timestep, score = env.reset(), 0.0
-        hooks.shown(env, len(scores), score)
+        hooks.show(env, len(scores), score)
         while True:
             if hooks.stopping():
                 return scores
@@ -60,7 +59,7 @@ def evaluate(
                 action = agent.act(representation.see(timestep.window), explore=False)
             timestep = env.step(action)
             score += timestep.reward
-            hooks.shown(env, len(scores), score)
+            hooks.show(env, len(scores), score)
             if timestep.terminated or timestep.truncated:
                 break
         scores.append(score)
@@ -86,12 +85,12 @@ def evaluate_run(
     seed: int,
     threads: int,
     say: Callable[[str], None],
-    shown: Shown = unseen,
+    show: Show = show_nothing,
 ) -> dict[str, Any]:
     """Play whole games with a run's newest checkpoint; returns their statistics, with `step` and `env`.
 
-    `shown`: see `evaluate`.
-    Raises ConfigError or CheckpointError, in one line, where the folder holds no run that can be read.
+    `say` is told what was passed over; `show`: see `Hooks`. Raises ConfigError or CheckpointError, in one line, if the
+    folder holds no run that can be read.
     """
     policy = Policy(folder, threads=threads)
     for line in policy.passed:
@@ -102,6 +101,6 @@ def evaluate_run(
         policy.representation,
         make_env(policy.config, np.random.default_rng(seed), training=False),
         Games(episodes, run.eval_epsilon, np.random.default_rng(seed)),
-        Hooks(shown=shown),
+        Hooks(show=show),
     )
     return {"env": run.env, "step": policy.step, **statistics(scores)}

@@ -25,29 +25,8 @@ from runtime import CPU, Session, providers
 from runtime.export import export, export_pieces
 from runtime.export import latents as latents_of
 
-FITTED = 2048  # rows that the scales of uint8 are laid over, at most
-LARGE_BLOCK = 256 * 1024  # bytes; what converting a chunk takes in blocks above this leaves the process at once
-
-
-@dataclass(frozen=True)
-class FreezeSettings:
-    """How the encoder is frozen: behind layer `cut`; `store` and `latent_dtype` as in ReplayConfig.
-
-    `provider`: ONNX Runtime's execution provider, if it has parity; `chunk`: windows encoded at a time.
-    """
-
-    cut: str
-    store: str = "auto"
-    latent_dtype: str = "float32"
-    provider: str = CPU
-    chunk: int = CHUNK
-
-    @staticmethod
-    def of(config: Config, pixels: Pixels) -> "FreezeSettings":
-        """Those of a run."""
-        most = chunk(config.agent.encoder, pixels.shape)
-        replay, provider = config.replay, config.run.ort_provider
-        return FreezeSettings(config.agent.cut, replay.store, replay.latent_dtype, provider, most)
+SCALE_ROWS = 2048  # rows that the scales of uint8 are laid over, at most
+LARGE_BLOCK = 256 * 1024  # bytes; blocks above this go back to the system at once while a chunk is converted
 
 
 def freeze(
@@ -57,33 +36,26 @@ def freeze(
     pixels: Pixels,
     window: Array,
     folder: Path,
-    settings: FreezeSettings,
+    settings: "FreezeSettings",
     progress: Callable[[int], None] = lambda rows: None,
 ) -> dict[str, Any]:
-    """Move the cut from the input to behind a layer; from now on ONNX Runtime runs the stem, from a file in `folder`.
+    """Move the cut from the input to behind layer `settings.cut`; from now on ONNX Runtime runs the stem.
 
-    `pixels`: what the replay stores until now. `window` [history, *frame] is the one about to be acted on; parity is
-    checked on it and on the newest rows (at step 0 there are none). `progress` is told how many rows are done. Returns
-    what the summary says of the freeze, the step aside. Raises FreezeError if parity fails: the agent has lost its stem
-    then, the replay is as it was.
+    The stem is written to a file in `folder`, the agent drops it, ONNX Runtime is compared with it (parity), and every
+    row of the replay is converted. `pixels`: what the replay stores until now; `window` [history, *frame]: the one
+    about to be acted on. `progress` is told how many rows are done. Returns what the summary says of the freeze,
+    without the step. Raises FreezeError if parity fails: the agent has lost its stem then, the replay is as it was.
     """
     meter, started, rows, capacity = PeakMeter(), time.perf_counter(), len(replay), replay.capacity
     with returning_blocks(above=LARGE_BLOCK):
         trim()
-        windows, stem = _compared(replay, pixels, window, settings.chunk), agent.stem(settings.cut)
-        expected = latents_of(stem, windows)
-        write_pieces(folder / ONNX_FILE, export_pieces(stem, windows.shape[1:]))
-        sha256 = digest(folder / ONNX_FILE)
-        del stem
+        windows = _parity_windows(replay, pixels, window, settings.chunk)
+        expected, sha256 = _write_stem(agent, settings.cut, windows, folder / ONNX_FILE)
         agent.freeze(settings.cut)
         trim()  # before ONNX Runtime takes as much: the stem is in one place at a time
-        encode, difference, passed = providers.session(
-            folder / ONNX_FILE, settings.provider, windows, expected, TOLERANCE, most=settings.chunk
-        )
-        if not difference <= TOLERANCE:  # which lets no NaN pass
-            raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
+        encode, difference, passed = _session(folder / ONNX_FILE, settings, windows, expected)
         del windows, expected
-        stored = _stored(replay, pixels, encode, settings)
+        stored = _representation(replay, pixels, encode, settings)
         dropped = replay.transcode(stored, progress)
     return {
         "seconds": time.perf_counter() - started,
@@ -103,22 +75,37 @@ def freeze(
     }
 
 
-def _stored(replay: Replay, pixels: Pixels, encode: Session, settings: FreezeSettings) -> Latents | Encoded:
-    """What the replay is to hold from now on: latents, or the pixels that the frozen stem encodes."""
-    rng, dtype = replay.sampler.rng, settings.latent_dtype
-    if dtype == "uint8" and len(replay) < MIN_ROWS_FOR_UINT8:
-        dtype = "float16"
-    latents = as_latents(encode, pixels, rng, dtype)
-    if chosen(settings.store, latents, replay) == "pixels":
-        return as_encoded(encode, pixels, rng)
-    if latents.scales:
-        numbers = spread(replay, FITTED)
-        latents.fit(replay.observations(part) for part in np.array_split(numbers, -(-len(numbers) // CHUNK)))
-    return latents
+@dataclass(frozen=True)
+class FreezeSettings:
+    """How the encoder is frozen: behind layer `cut`; `store` and `latent_dtype` as in ReplayConfig.
+
+    `provider`: ONNX Runtime's execution provider, if it has parity; `chunk`: windows encoded at a time.
+    """
+
+    cut: str
+    store: str = "auto"
+    latent_dtype: str = "float32"
+    provider: str = CPU
+    chunk: int = CHUNK
+
+    @staticmethod
+    def of(config: Config, pixels: Pixels) -> "FreezeSettings":
+        """The settings of a run."""
+        replay = config.replay
+        return FreezeSettings(
+            cut=config.agent.cut,
+            store=replay.store,
+            latent_dtype=replay.latent_dtype,
+            provider=config.run.ort_provider,
+            chunk=chunk(config.agent.encoder, pixels.shape),
+        )
 
 
-def _compared(replay: Replay, pixels: Pixels, window: Array, most: int) -> Array:
-    """What parity is checked on: the pending window, and at most so many of the newest rows that have their history."""
+def _parity_windows(replay: Replay, pixels: Pixels, window: Array, most: int) -> Array:
+    """The windows that parity is checked on: the pending one, and at most `most` of the newest rows with a history.
+
+    At step 0 there are no rows yet.
+    """
     pending = pixels.observe(window)[0][None]
     newest = replay.ring.head - np.arange(min(most, len(replay) - pixels.history)) - 1
     if not len(newest):
@@ -126,10 +113,63 @@ def _compared(replay: Replay, pixels: Pixels, window: Array, most: int) -> Array
     return np.concatenate([pending, pixels.seen(replay.observations(newest))])
 
 
-def told(report: dict[str, Any], capacity: int, dtype: str) -> str:
-    """What `freeze` returned, in a line; `dtype`: what latents were asked to be."""
+def _write_stem(agent: Agent, cut: str, windows: Array, file: Path) -> tuple[Array, str]:
+    """Write the layers up to the cut as ONNX; returns their own latents of these windows, and the file's SHA-256."""
+    stem = agent.stem(cut)
+    expected = latents_of(stem, windows)
+    write_pieces(file, export_pieces(stem, windows.shape[1:]))
+    return expected, digest(file)
+
+
+def _session(
+    file: Path, settings: FreezeSettings, windows: Array, expected: Array
+) -> tuple[Session, float, str | None]:
+    """The session that encodes from now on, how far its latents differ from the expected ones, and why another
+    provider than `settings.provider` was taken, None if it was not. Raises FreezeError if parity fails.
+    """
+    encode, difference, passed = providers.session(
+        file, settings.provider, windows, expected, TOLERANCE, most=settings.chunk
+    )
+    if not difference <= TOLERANCE:  # NaN fails too
+        raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
+    return encode, difference, passed
+
+
+def _representation(replay: Replay, pixels: Pixels, encode: Session, settings: FreezeSettings) -> Latents | Encoded:
+    """What the replay stores from now on: latents, or the pixels, which the frozen stem then encodes when read."""
+    rng, dtype = replay.sampler.rng, settings.latent_dtype
+    if dtype == "uint8" and len(replay) < MIN_ROWS_FOR_UINT8:
+        dtype = "float16"
+    latents = as_latents(encode, pixels, rng, dtype)
+    if choose_store(settings.store, latents, replay) == "pixels":
+        return as_encoded(encode, pixels, rng)
+    if latents.scales:
+        rows = spread_rows(replay, SCALE_ROWS)
+        latents.fit(replay.observations(part) for part in np.array_split(rows, -(-len(rows) // CHUNK)))
+    return latents
+
+
+def choose_store(store: str, latents: Latents, replay: Replay) -> str:
+    """Whether the replay is to hold "pixels" or "latents" behind the freeze, as the setting `store` says.
+
+    auto: latents, unless a row of them is larger than a raw frame, or not all rows present would fit.
+    """
+    larger = nbytes(latents.field) > nbytes(replay.representation.field)
+    if store == "pixels" or larger or (store == "auto" and len(replay) > replay.room_for(latents)):
+        return "pixels"
+    return "latents"
+
+
+def spread_rows(replay: Replay, most: int) -> Array:
+    """Numbers of at most `most` rows that have their history, evenly spread."""
+    low, high = replay.startable
+    return np.unique(np.linspace(low, max(low, high - 1), most).astype(np.int64))
+
+
+def freeze_line(report: dict[str, Any], capacity: int, asked_dtype: str) -> str:
+    """What `freeze` returned, in a line for people; `asked_dtype`: the setting `latent_dtype`."""
     extra, dropped, codec = report["peak_extra_bytes"], report["rows_dropped"], report["codec"]
-    if dtype == "uint8" and codec == "float16":
+    if asked_dtype == "uint8" and codec == "float16":
         codec += f", as fewer than {MIN_ROWS_FOR_UINT8} rows give uint8 no scales"
     return (
         f"frozen in {report['seconds']:.2f} s; {report['rows_after']:,} rows kept"
@@ -141,27 +181,10 @@ def told(report: dict[str, Any], capacity: int, dtype: str) -> str:
     )
 
 
-def chosen(store: str, latents: Latents, replay: Replay) -> str:
-    """What the replay is to hold behind the freeze: pixels or latents, as `store` says.
-
-    auto: latents, unless they are larger than a raw frame or not all rows present would fit as latents.
-    """
-    larger = nbytes(latents.field) > nbytes(replay.representation.field)
-    if store == "pixels" or larger or (store == "auto" and len(replay) > replay.room_for(latents)):
-        return "pixels"
-    return "latents"
-
-
-def spread(replay: Replay, most: int) -> Array:
-    """Numbers of at most so many of the rows that have their history, evenly spread."""
-    low, high = replay.startable
-    return np.unique(np.linspace(low, max(low, high - 1), most).astype(np.int64))
-
-
 def rehearse(agent: Agent, pixels: Pixels, cut: str, provider: str = CPU) -> str | None:
-    """Export and run the stem once, for nothing: what would fail at T_f fails now, and its libraries are in memory.
+    """Export and run the stem once, before training: what would fail at T_f fails now, and its libraries are loaded.
 
-    Returns why `provider` would not encode, None where it would.
+    Returns why `provider` would not encode; None if it would.
     """
     encode, passed = agreeing_session(export(agent.stem(cut), pixels.shape), provider, pixels.shape, 1)
     encode(np.zeros((1, *pixels.shape), np.uint8))

@@ -14,7 +14,7 @@ from edgerl.runs.snapshots import Snapshot
 from edgerl.runs.terminal import warn
 from edgerl.training import resume
 from edgerl.training.evaluate import Games, Hooks, evaluate, statistics
-from edgerl.training.freeze import FreezeSettings, freeze, told
+from edgerl.training.freeze import FreezeSettings, freeze, freeze_line
 from edgerl.training.state import Parts, State, recount
 from memory_budget import Ledger, format_bytes, rss_bytes
 from memory_budget.malloc import trim
@@ -23,7 +23,7 @@ LOG_EVERY = 500  # agent steps
 
 
 class TrainingLoop:
-    """Runs one configuration from its parts. `state.stop` may be set from a signal."""
+    """Trains with the parts of a run and keeps its state. `state.stop` may be set from a signal."""
 
     def __init__(self, parts: Parts, state: State) -> None:
         self.parts, self.state = parts, state
@@ -33,28 +33,20 @@ class TrainingLoop:
 
         The environment must have been reset, or restored together with the state.
         """
-        run, state = self.parts.config.run, self.state
         self.account("at the start")
         while True:
             if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
-                with self.surviving():
-                    self.evaluate()
+                self.evaluate()
             self.keep_snapshot()
             if self.stopping or self.done:
                 break
-            if state.step == 0 or due(state.step, run.checkpoint_every, done=False):
-                self.save(needed=state.step == 0)
+            if self.checkpoint_due:
+                self.save(needed=self.state.step == 0)
             if self.freeze_due:
                 if not self.room(self.parts.plan.freeze_bytes):
-                    continue
+                    continue  # and end in order, as at the limit itself
                 self.freeze()
-            with state.stopwatch.step(state.step, self.parts.config.replay.learn_start, state.frozen_at):
-                self.interact()
-                state.step += 1
-                if state.step > self.parts.config.replay.learn_start:
-                    self.learn()
-                else:
-                    state.flops_exact += state.flops.phases.at(state.frozen).acting
+            self.step()
             self.report()
         self.save(needed=True)
         self.show(f"{len(self.parts.replay):,} rows  {format_bytes(self.parts.watchdog.peak)} at most")
@@ -62,17 +54,17 @@ class TrainingLoop:
         return self.stopping or "finished"
 
     @property
-    def done(self) -> bool:
-        """Whether all steps are done, or all multiply-adds."""
-        run, state = self.parts.config.run, self.state
-        return state.step >= run.steps or state.flops_total >= (run.stop_at_flops or math.inf)
-
-    @property
     def evaluation_due(self) -> bool:
         """Whether an evaluation is due now and has not been played."""
         returns, step = self.state.returns, self.state.step
         played = bool(returns) and returns[-1]["step"] == step
         return due(step, self.parts.config.run.eval_every, done=self.done) and not played
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether a checkpoint is due before the next step: before step 0, and every so many steps."""
+        step = self.state.step
+        return step == 0 or due(step, self.parts.config.run.checkpoint_every, done=False)
 
     @property
     def freeze_due(self) -> bool:
@@ -84,16 +76,25 @@ class TrainingLoop:
         """Why the run ends before its last step; None if it goes on."""
         return "memory-limit" if self.parts.watchdog.exceeded else self.state.stop
 
-    def room(self, nbytes: int) -> bool:
-        """Whether the process limit has room for so many more bytes; if not, the run ends in order."""
-        watchdog = self.parts.watchdog
-        if not watchdog.allows(nbytes):
-            self.say(f"the process limit has no room for {format_bytes(nbytes)} more")
-            watchdog.exceeded = True
-        return not watchdog.exceeded
+    @property
+    def done(self) -> bool:
+        """Whether all steps are done, or as many multiply-adds as the run may take."""
+        run, state = self.parts.config.run, self.state
+        return state.step >= run.steps or state.flops_total >= (run.stop_at_flops or math.inf)
+
+    def step(self) -> None:
+        """One timed step: act, and learn once learning has begun."""
+        state, learn_start = self.state, self.parts.config.replay.learn_start
+        with state.stopwatch.step(state.step, learn_start, state.frozen_at):
+            self.interact()
+            state.step += 1
+            if state.step > learn_start:
+                self.learn()
+            else:
+                state.flops_exact += state.flops.phases.at(state.frozen).acting
 
     def interact(self) -> None:
-        """Act on the pending window, and store what that brought."""
+        """Act on the pending window; store its frame or latent, the action and the reward."""
         env, replay, state = self.parts.env, self.parts.replay, self.state
         observation, stored = replay.representation.observe(env.window)
         action = self.parts.agent.act(observation, explore=True)
@@ -111,17 +112,8 @@ class TrainingLoop:
         if timestep.terminated or timestep.truncated:
             env.reset()
 
-    @contextlib.contextmanager
-    def surviving(self) -> Iterator[None]:
-        """Save a checkpoint if the environment fails: nothing has been changed yet by what it was asked."""
-        try:
-            yield
-        except EnvFailed:
-            self.save(needed=False)
-            raise
-
     def learn(self) -> None:
-        """One update on one batch, and its priorities."""
+        """Update the agent on one batch, give the batch its new priorities, and count the multiply-adds."""
         settings, state = self.parts.config.replay, self.state
         progress = (state.step - settings.learn_start) / max(1, self.parts.config.run.steps - settings.learn_start)
         beta = settings.beta_start + (settings.beta_end - settings.beta_start) * progress
@@ -138,7 +130,7 @@ class TrainingLoop:
         state.flops_exact += counts.exact_per_update
 
     def freeze(self) -> None:
-        """The paper's event, between two steps: the observation pending at T_f is the first one the stem encodes."""
+        """The paper's event, between two steps: the window pending at T_f is the first one that the stem encodes."""
         self.account("before the freeze")
         before = rss_bytes()
         parts, state, replay = self.parts, self.state, self.parts.replay
@@ -157,26 +149,23 @@ class TrainingLoop:
         conversion = state.flops.conversion(report["rows_before"])
         state.flops_total += conversion
         state.flops_exact += conversion
-        self.say(told(report, replay.capacity, parts.config.replay.latent_dtype))
+        self.say(freeze_line(report, replay.capacity, parts.config.replay.latent_dtype))
         parts.metrics.write(state.step, {"freeze/seconds": report["seconds"], "replay/capacity": replay.capacity})
         self.account("after the freeze")
 
     def evaluate(self) -> None:
-        """Play whole games without exploration, on an environment and a generator of their own."""
+        """Play whole games without exploration, in an environment of their own, and log their scores."""
         run, state, parts = self.parts.config.run, self.state, self.parts
         rng = np.random.default_rng([run.seed, state.step, 1])
-        scores = evaluate(
-            parts.agent,
-            parts.replay.representation,
-            parts.make_eval_env(rng),
-            Games(run.eval_episodes, run.eval_epsilon, rng),
-            Hooks(
-                stopping=lambda: self.stopping is not None,
-                playing=lambda done: self.show(f"evaluating, game {done + 1} of {run.eval_episodes}"),
-            ),
+        hooks = Hooks(
+            stopping=lambda: self.stopping is not None,
+            playing=lambda done: self.show(f"evaluating, game {done + 1} of {run.eval_episodes}"),
         )
+        with self.surviving():
+            games = Games(run.eval_episodes, run.eval_epsilon, rng)
+            scores = evaluate(parts.agent, parts.replay.representation, parts.make_eval_env(rng), games, hooks)
         trim()  # the games' environment is gone
-        if len(scores) < run.eval_episodes:  # stopped on the way: no result
+        if len(scores) < run.eval_episodes:  # stopped before the last game: no result
             return
         result = statistics(scores)
         env_steps = state.step * parts.env.spec.repeat
@@ -187,8 +176,60 @@ class TrainingLoop:
             f"({result['min']:,.0f} to {result['max']:,.0f})"
         )
 
+    @contextlib.contextmanager
+    def surviving(self) -> Iterator[None]:
+        """Save a checkpoint if the environment fails: until it answers, nothing of the run has changed."""
+        try:
+            yield
+        except EnvFailed:
+            self.save(needed=False)
+            raise
+
+    def room(self, nbytes: int) -> bool:
+        """Whether the process limit has room for `nbytes` more; if not, the run ends in order."""
+        watchdog = self.parts.watchdog
+        if not watchdog.allows(nbytes):
+            self.say(f"the process limit has no room for {format_bytes(nbytes)} more")
+            watchdog.exceeded = True
+        return not watchdog.exceeded
+
+    def keep_snapshot(self) -> None:
+        """Write a snapshot if one is due and not there yet (see `snapshots.due`).
+
+        If the disk refuses it, the run says so and goes on; nothing half-written stays.
+        """
+        run, step, folder = self.parts.config.run, self.state.step, self.parts.folder
+        file = snapshots.place(folder, step)
+        is_due = snapshots.due(step, run.snapshot_every, freezing=self.freeze_due, done=self.done)
+        if not is_due or file.exists():
+            return
+        arrays, values = self.parts.agent.state()
+        try:
+            snapshots.save(folder, Snapshot(step, values["cut"], learned(arrays)))
+        except OSError as error:
+            warn(f"step {step:,}: no snapshot: {error.strerror}; going on")
+            return
+        self.parts.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
+
+    def save(self, *, needed: bool) -> None:
+        """Write a checkpoint: all that a resumed run goes on from.
+
+        If the disk refuses one that is not `needed`, the run says so and goes on; the older ones stay whole.
+        """
+        state = self.state
+        arrays, values, raw = resume.saved_state(self.parts, state)
+        try:
+            state.checkpoint = checkpoint.save(self.parts.folder / "checkpoint", state.step, arrays, values, raw)
+        except OSError as error:
+            if needed:
+                raise
+            warn(f"step {state.step:,}: no checkpoint: {error.strerror}; going on")
+            return
+        written = sum(file.stat().st_size for file in state.checkpoint.iterdir())
+        self.parts.metrics.write(state.step, {"checkpoint/bytes": written})
+
     def report(self) -> None:
-        """Metrics every LOG_EVERY steps; the progress bar whenever it is due; what the watchdog has to say."""
+        """Let the watchdog free memory; write metrics every LOG_EVERY steps; update the progress bar if it is due."""
         state, watchdog, rows = self.state, self.parts.watchdog, len(self.parts.replay)
         if (line := watchdog.relieve()) is not None:
             self.say(line)
@@ -208,14 +249,6 @@ class TrainingLoop:
             score = f"score {state.returns[-1]['mean']:,.0f}  " if state.returns else ""
             self.show(f"{speed:.0f} steps/s  {score}{rows:,} rows  {format_bytes(watchdog.peak)}")
 
-    def say(self, line: str) -> None:
-        """Print a line that begins with the step."""
-        self.parts.reporter.say(f"step {self.state.step:,}: {line}")
-
-    def show(self, note: str) -> None:
-        """Bring the progress bar up to date."""
-        self.parts.reporter.step(self.state.step, self.parts.replay.representation.stores, note)
-
     def account(self, when: str) -> None:
         """Show and log the ledger, with a warning if too much of it is unaccounted for."""
         lines = accounts(self.parts)
@@ -225,47 +258,20 @@ class TrainingLoop:
         measured = {f"ledger/{name}": line["measured"] or 0 for name, line in lines.lines.items()}
         self.parts.metrics.write(self.state.step, measured)
 
-    def save(self, *, needed: bool) -> None:
-        """Write a checkpoint of everything that a resumed run goes on from.
+    def say(self, line: str) -> None:
+        """Print a line that begins with the step."""
+        self.parts.reporter.say(f"step {self.state.step:,}: {line}")
 
-        If the disk refuses one that is not `needed`, the run says so and goes on; the older ones stay whole.
-        """
-        state = self.state
-        arrays, values, raw = resume.saved_state(self.parts, state)
-        try:
-            state.checkpoint = checkpoint.save(self.parts.folder / "checkpoint", state.step, arrays, values, raw)
-        except OSError as error:
-            if needed:
-                raise
-            warn(f"step {state.step:,}: no checkpoint: {error.strerror}; going on")
-            return
-        written = sum(file.stat().st_size for file in state.checkpoint.iterdir())
-        self.parts.metrics.write(state.step, {"checkpoint/bytes": written})
-
-    def keep_snapshot(self) -> None:
-        """Write a snapshot if one is due and not there yet: every so many steps, just before the freeze, at the end.
-
-        No run ends for want of one: if the disk refuses it, that is said, and nothing half-written stays.
-        """
-        run, step, folder = self.parts.config.run, self.state.step, self.parts.folder
-        file = snapshots.place(folder, step)
-        is_due = snapshots.due(step, run.snapshot_every, freezing=self.freeze_due, done=self.done)
-        if not is_due or file.exists():
-            return
-        arrays, values = self.parts.agent.state()
-        try:
-            snapshots.save(folder, Snapshot(step, values["cut"], learned(arrays)))
-        except OSError as error:
-            warn(f"step {step:,}: no snapshot: {error.strerror}; going on")
-            return
-        self.parts.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
+    def show(self, note: str) -> None:
+        """Bring the progress bar up to date."""
+        self.parts.reporter.step(self.state.step, self.parts.replay.representation.stores, note)
 
 
 def accounts(parts: Parts) -> Ledger:
-    """The ledger now."""
+    """The ledger as it is now: what every part is planned to take and what it takes."""
     return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay)
 
 
 def due(step: int, every: int, *, done: bool) -> bool:
-    """Whether something done every `every` steps (0: never) and when the run is done is due after `step`."""
+    """Whether it is due after `step`: every `every` steps (0: never), and once the run is done."""
     return every > 0 and step > 0 and (step % every == 0 or done)

@@ -17,9 +17,10 @@ from edgerl.types import Array
 
 
 class Policy:
-    """The newest checkpoint of a run. `config`: the run's; `step`: agent steps it was trained for; `spec`: the
-    environment's; `passed`: a line for each damaged newer checkpoint, and for an execution provider that is
-    not here or does not agree. Raises ConfigError or CheckpointError.
+    """The agent of a run's newest whole checkpoint. `config`: the run's; `spec`: its environment's.
+
+    `step`: agent steps that it was trained for; `passed`: a line for every newer checkpoint that is damaged, and for an
+    execution provider that is not here or does not agree. Raises ConfigError or CheckpointError.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:

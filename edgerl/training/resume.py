@@ -11,7 +11,7 @@ from edgerl.types import Array
 
 
 def saved_state(parts: Parts, state: State) -> tuple[dict[str, Array], dict[str, Any], dict[str, Array]]:
-    """Everything that a resumed run goes on from: named arrays, plain values, and the replay's large arrays."""
+    """All that a resumed run goes on from: named arrays, plain values, and the replay's large arrays."""
     arrays, agent = parts.agent.state()
     env_arrays, env = parts.env.state()
     raw, replay = parts.replay.state()
@@ -28,7 +28,7 @@ def saved_state(parts: Parts, state: State) -> tuple[dict[str, Array], dict[str,
 
 
 def go_on(parts: Parts, state: State, saved: checkpoint.Saved) -> None:
-    """Put a run where its newest whole checkpoint stood; raises CheckpointError if that is of another run."""
+    """Put a run at the step of its newest whole checkpoint; raises CheckpointError if that is of another run."""
     for line in saved.passed:
         parts.reporter.say(f"passed over: {line}")
     try:

@@ -1,4 +1,4 @@
-"""A run's parts and its state: what it is built of, what changes as it goes on, and what a checkpoint keeps of that."""
+"""A run's parts, which stay, and its state, which changes and which a checkpoint keeps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -24,8 +24,10 @@ from memory_budget import Watchdog
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is built of. `pixels`: what the replay stores before the freeze; `library_bytes`: resident before the
-    networks and the replay are made; `make_eval_env`: an environment for games of evaluation, from a generator.
+    """What a run is built of.
+
+    `pixels`: what the replay stores before the freeze; `library_bytes`: resident bytes without networks and replay;
+    `make_eval_env`: makes an environment for evaluations, from a generator.
     """
 
     config: Config
@@ -42,21 +44,21 @@ class Parts:
     make_eval_env: Callable[[np.random.Generator], Environment]
 
 
-THIS_PROCESS: dict[str, Any] = {"this_process": True}  # of a field that no checkpoint keeps
+THIS_PROCESS: dict[str, Any] = {"this_process": True}  # marks the fields that no checkpoint keeps
 
 
 @dataclass
 class State:
-    """What changes as a run goes on, beside agent, replay and environment. A checkpoint keeps all but the last fields.
+    """What changes as a run goes on, beside agent, replay and environment. A checkpoint keeps it.
 
-    `step`: agent steps done. `score`: of the game under way. `flops_total`, `flops_exact`: multiply-adds so far, by the
-    paper's count and all that ran. `returns`: evaluations. `freeze_report`: what the freeze was, as the summary has it;
-    None before it. `rss_around_freeze`: resident bytes before and after it. `sums`: of the updates' metrics since they
-    were last logged, over `updates` of them. `episodes_restarted`: at resumes, if the environment could not go on with
-    the saved one. `origin`: the run whose networks this one began with.
+    `step`: agent steps done. `score`: of the current game. `flops_total`, `flops_exact`: multiply-adds so far, by the
+    paper's count and all that ran. `returns`: evaluations. `freeze_report`: the summary's part on the freeze; None
+    before it. `rss_around_freeze`: resident bytes before and after it. `sums`: sums of the metrics of the `updates`
+    since metrics were last written. `episodes_restarted`: how often a resume could not go on with the saved episode.
+    `origin`: the run whose networks this one began with.
 
-    Of this process alone: `flops`: what an update takes; `stopwatch`; `checkpoint`: the newest one; `stop`: why the run
-    was asked to end, set from a signal.
+    No checkpoint keeps these: `flops`: what an update takes; `stopwatch`; `checkpoint`: the newest one; `stop`: why the
+    run was asked to end, set from a signal.
     """
 
     flops: Flops = field(metadata=THIS_PROCESS)
@@ -86,27 +88,27 @@ class State:
         return None if self.freeze_report is None else int(self.freeze_report["step"])
 
     def kept(self) -> dict[str, Any]:
-        """What a checkpoint keeps, by name."""
+        """What a checkpoint keeps of it, by name."""
         return {name: getattr(self, name) for name in KEPT}
 
     def restore(self, kept: dict[str, Any]) -> None:
-        """Take over what `kept` gave. Raises KeyError if one is missing."""
+        """Take over what `kept` gave; raises KeyError if a field is missing."""
         for name in KEPT:
             setattr(self, name, (ADDED_LATER | kept)[name])
 
 
 KEPT = [own.name for own in fields(State) if not own.metadata]
-ADDED_LATER = {"origin": None}  # what checkpoints of older runs lack
+ADDED_LATER = {"origin": None}  # fields that checkpoints of older runs lack
 
 
 def freeze_report_of(saved: Saved) -> dict[str, Any] | None:
-    """What a checkpoint says of the freeze of its run; None if it was not frozen yet."""
+    """What a checkpoint says of the freeze of its run; None if the run was not frozen yet."""
     report: dict[str, Any] | None = saved.values["trainer"]["freeze_report"]
     return report
 
 
 def recount(parts: Parts, state: State) -> None:
-    """Count what an update takes anew: at the freeze it shows whether pixels are kept, which the plan had to guess."""
+    """Count again what an update takes: only the freeze shows whether pixels are kept, which the plan had guessed."""
     if state.freeze_report is not None:
         kept = state.freeze_report["store"] == "pixels"
         state.flops = flops.count(parts.config, parts.pixels.shape, parts.env.spec.actions, keeps_pixels=kept)

@@ -1,10 +1,10 @@
-"""Steps per second before and after the freeze, without evaluations, checkpoints and the first steps of each phase."""
+"""Steps per second before and after the freeze, without evaluations, checkpoints and the first steps of both phases."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SETTLE = 200  # steps left out after learning starts and after the freeze; and the fewest that give a figure
+SETTLE = 200  # steps left out after learning starts and after the freeze; fewer timed steps than that give no figure
 
 
 class Stopwatch:
@@ -17,7 +17,7 @@ class Stopwatch:
 
     @contextmanager
     def step(self, step: int, learn_start: int, frozen_at: int | None) -> Iterator[None]:
-        """Time one step, number `step` counted from 0; `frozen_at`: the step of the freeze, if it has been."""
+        """Time the step of this number, from 0; `frozen_at`: the step of the freeze, None before it."""
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""summary.json, a contract that other programs read, and the same for people."""
+"""summary.json, a contract that other programs read, and the summary that people read."""
 
 import json
 from pathlib import Path
@@ -35,9 +35,9 @@ FREEZE_KEYS = (
 
 
 def collect(parts: Parts, state: State, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
-    """The summary of a run that has ended as `status`; all keys are always there. Sizes in bytes.
+    """The summary of a run that has ended with `status`; all keys are always there. Sizes are in bytes.
 
-    `baseline`: resident after imports; `expected`: what a forecast says of these steps on the run's device.
+    `baseline`: resident bytes after imports; `expected`: the forecast of these steps on the run's device.
     """
     run, replay, plan, flops = parts.config.run, parts.replay, parts.plan, state.flops
     around = state.rss_around_freeze or (None, None)
@@ -101,7 +101,7 @@ def collect(parts: Parts, state: State, status: str, baseline: int, expected: di
 def write(parts: Parts, state: State, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
     """Collect the summary and write it to the run folder, whole or not at all.
 
-    If the disk refuses that of a failed run, this is only said: the error that is under way tells more.
+    If the disk refuses the summary of a failed run, the run only says so: the error that ended it says more.
     """
     summary = collect(parts, state, status, baseline, expected)
     try:
@@ -114,7 +114,7 @@ def write(parts: Parts, state: State, status: str, baseline: int, expected: dict
 
 
 def show(summary: dict[str, Any], folder: Path, console: Console) -> None:
-    """Print a summary for people."""
+    """Print a summary as a table."""
     table = plain_table("", "what", left=["what"], show_header=False)
     for name, text in rows(summary):
         table.add_row(f"[bold]{name}", text)
@@ -124,7 +124,7 @@ def show(summary: dict[str, Any], folder: Path, console: Console) -> None:
 
 
 def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """The summary as (name, text) lines."""
+    """The lines of that table: (name, text)."""
     budget, capacity, freeze = summary["budget"], summary["capacity"], summary["freeze"]
     memory, speed, flops = summary["memory"], summary["throughput"], summary["flops"]
     limit = f" of {format_bytes(memory['limit_bytes'])} allowed" if memory["limit_bytes"] else ""
@@ -141,7 +141,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ),
     ]
     if summary["transfer"] is not None:
-        lines.append(("begun", f"with {transfer.told(summary['transfer'])}"))
+        lines.append(("begun", f"with {transfer.in_words(summary['transfer'])}"))
     if freeze["step"] is None:
         lines.append(("freeze", f"none; capacity {capacity['initial']:,} rows"))
     else:

@@ -40,8 +40,8 @@ SCRATCH_BLOCK = 32 * 2**20  # bytes: what a training step frees is kept for the 
 def train(config: Config, out: Path | None = None, *, resume: bool = False, quiet: bool = False) -> dict[str, Any]:
     """Train, and return the summary that is also written to the run folder's summary.json.
 
-    `out`: the run folder (default runs/<env>__<algo>__<seed>__<time>); with `resume`, one that holds a run, which goes
-    on from its newest whole checkpoint (from the start, if it was killed before its first).
+    `out`: the run folder (default runs/<env>__<algo>__<seed>__<time>). With `resume` it holds a run, which goes on from
+    its newest whole checkpoint (from the start, if it was killed before its first).
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
     """
@@ -50,28 +50,30 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
 
 
 def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[str, Any]:
+    """Check everything, build the parts, and run them; returns the summary."""
     run = config.run
     seeds = np.random.SeedSequence(run.seed).spawn(3)
     env_rng, replay_rng, agent_rng = (np.random.default_rng(seed) for seed in seeds)
     env = make_env(config, env_rng, training=True)
     planned = plan.make_plan(config, env.spec)
-    limit, source = limits.process_limit(config)
-    limits.check_size(planned, limit, source)
+    limit, limit_source = limits.process_limit(config)
+    limits.check_size(planned, limit, limit_source)
     saved = _newest(config, folder) if resume else None
     if not resume:
         check_folder(folder)
-    begins_with = transfer.find(config, env.spec) if saved is None else None
+    source = transfer.find(config, env.spec) if saved is None else None
 
     keep_blocks(SCRATCH_BLOCK)
     baseline = rss_bytes()
     pixels = representation.pixels(env.spec, config.replay)
     agent = make_agent(config, pixels.shape, env.actions, agent_rng)
-    if begins_with is not None:
-        transfer.begin(agent, begins_with)
-    passed = rehearse(agent, pixels, config.agent.cut, run.ort_provider)
-    trim()  # what making and exporting the networks took on the way
+    if source is not None:
+        transfer.begin(agent, source)
+    provider_note = rehearse(agent, pixels, config.agent.cut, run.ort_provider)
+    trim()  # what making and exporting the networks left free
     library_bytes = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
-    limits.check_fit(planned, library_bytes, limit, source)
+    limits.check_fit(planned, library_bytes, limit, limit_source)
+
     if not resume:
         make_folder(folder)
     with locked(folder):
@@ -80,9 +82,9 @@ def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[s
         profile = load_device(run.device)
         elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
         with Watchdog(limit) as watchdog, Reporter(run.steps, quiet=quiet, elsewhere=elsewhere) as reporter:
-            reporter.say(introduction(config, planned, limit, source, folder))
-            if passed is not None and saved is None:  # a resumed run says it of the stem it has, or at its freeze
-                reporter.say(f"--ort-provider: {passed}")
+            reporter.say(introduction(config, planned, limit, limit_source, folder))
+            if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
+                reporter.say(f"--ort-provider: {provider_note}")
             if profile is not None:
                 expected = forecast.forecast(config, planned, pixels.shape, profile)
                 reporter.say(f"forecast {forecast.line(expected, profile.name)}")
@@ -101,28 +103,24 @@ def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[s
                 make_eval_env=lambda rng: make_env(config, rng, training=False),
             )
             state = State(planned.flops)
-            if begins_with is not None:
-                state.origin = begins_with.origin
-                reporter.say(begins_with.lines)
+            if source is not None:
+                state.origin = source.origin
+                reporter.say(source.lines)
             return _run(parts, state, saved, baseline)
 
 
-def _run(parts: Parts, state: State, saved: Saved | None, baseline: int) -> dict[str, Any]:
-    """Run what was built, from the start or from a checkpoint, and write its summary, however it ends."""
-    config, status = parts.config, "failed"
-    with interruptible(state):
-        if saved is None:
-            parts.env.reset()
-        else:
-            go_on(parts, state, saved)
-            write_config(config, parts.folder)
-        try:
-            status = TrainingLoop(parts, state).run()
-        finally:
-            profile = load_device(config.run.device)
-            taken = forecast.forecast(config, parts.plan, parts.pixels.shape, profile, state.step)
-            ended = summary.write(parts, state, status, baseline, taken)
-    return ended
+@contextmanager
+def heap_set_aside() -> Iterator[None]:
+    """Hide what is loaded so far from the garbage collector: every trim would go through all of it."""
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _newest(config: Config, folder: Path) -> Saved | None:
@@ -137,39 +135,13 @@ def _newest(config: Config, folder: Path) -> Saved | None:
     return saved
 
 
-@contextmanager
-def heap_set_aside() -> Iterator[None]:
-    """Keep what is loaded so far from the garbage collector, which every trim sends through the whole heap."""
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
 def write_config(config: Config, folder: Path) -> None:
-    """Leave the run's settings in its folder; a resumed run's only once it has gone on."""
+    """Write the run's settings into its folder; a resumed run does it only once it has taken over its checkpoint."""
     write_whole(folder / "config.toml", config.to_toml().encode())
 
 
-@contextmanager
-def interruptible(state: State) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the training after the step under way; a second Ctrl-C ends it at once."""
-
-    def stop(number: int, frame: object) -> None:
-        state.stop = "interrupted"
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    with handling(stop):
-        yield
-
-
 def introduction(config: Config, plan: Plan, limit: int | None, source: str, folder: Path) -> str:
-    """The lines a run starts with: what will be done, in which bytes, and where it goes."""
+    """The lines that a run starts with: what it will do, in which bytes, and in which folder."""
     run = config.run
     rows = _rows(plan.before)
     if run.freeze_at is not None:
@@ -193,7 +165,38 @@ def introduction(config: Config, plan: Plan, limit: int | None, source: str, fol
 
 
 def _rows(store: Store) -> str:
+    """How many rows a store holds, and of what, in words."""
     what = store.stores if store.codec in ("raw", "float32") else f"{store.stores}, {store.codec}"
     if store.varies:
         return f"{store.rows:,} rows or more, each of {store.row_bytes:,} B or less ({what})"
     return f"{store.rows:,} rows of {store.row_bytes:,} B ({what})"
+
+
+def _run(parts: Parts, state: State, saved: Saved | None, baseline: int) -> dict[str, Any]:
+    """Run the parts, from the start or from a checkpoint, and write the summary, however the run ends."""
+    config, status = parts.config, "failed"
+    with interruptible(state):
+        if saved is None:
+            parts.env.reset()
+        else:
+            go_on(parts, state, saved)
+            write_config(config, parts.folder)
+        try:
+            status = TrainingLoop(parts, state).run()
+        finally:
+            profile = load_device(config.run.device)
+            expected = forecast.forecast(config, parts.plan, parts.pixels.shape, profile, state.step)
+            written = summary.write(parts, state, status, baseline, expected)
+    return written
+
+
+@contextmanager
+def interruptible(state: State) -> Iterator[None]:
+    """Within, Ctrl-C and SIGTERM end the training after the current step; a second Ctrl-C ends it at once."""
+
+    def stop(number: int, frame: object) -> None:
+        state.stop = "interrupted"
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with handling(stop):
+        yield

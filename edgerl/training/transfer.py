@@ -1,7 +1,7 @@
 """A run that begins with another run's networks: all of them, or the encoder alone (paper section 5.5, appendix C).
 
-The freeze is the same event as in any run, at step 0 with somebody else's stem. Optimizers, counters and generators are
-the new run's own. A checkpoint holds all that was taken: a resumed run needs the source no more.
+If it is frozen at step 0, that is the same event as in any run, with another run's stem. Optimizers, counters and
+generators are the new run's own. A checkpoint holds all that was taken: a resumed run no longer needs the source.
 """
 
 from dataclasses import dataclass, replace
@@ -29,9 +29,9 @@ ONLY = "; --transfer encoder takes only the encoder"
 
 @dataclass(frozen=True)
 class Source:
-    """The run whose networks another one begins with: its newest whole checkpoint, the arrays left on the disk.
+    """The run whose networks another one begins with: its newest whole checkpoint, whose arrays stay on the disk.
 
-    `what`: all or encoder; `stem`: the file of what its freeze took from torch, None where it was never frozen.
+    `what`: all or encoder; `stem`: the ONNX file with the weights that its freeze removed, None if it was never frozen.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Source:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What the summary says of it."""
+        """What the new run's summary says of the source."""
         values = self.saved.values
         return {
             "run": str(self.folder),
@@ -55,15 +55,16 @@ class Source:
 
     @property
     def lines(self) -> str:
-        """What to tell the user of it."""
-        return "\n".join([*(f"passed over: {each}" for each in self.saved.passed), f"begins  with {told(self.origin)}"])
+        """What the user is told of the source."""
+        passed_over = [f"passed over: {line}" for line in self.saved.passed]
+        return "\n".join([*passed_over, f"begins  with {in_words(self.origin)}"])
 
 
 def find(config: Config, spec: EnvSpec) -> Source | None:
-    """The source that `config` names, None where it names none; nothing is changed.
+    """The source that `config` names, None if it names none; nothing is changed.
 
-    `spec`: of the new run's environment. Raises ConfigError, in one line, where there is no such run, where it cannot
-    be read, or where its networks do not fit.
+    `spec`: of the new run's environment. Raises ConfigError, in one line, if there is no such run, if it cannot be
+    read, or if its networks do not fit.
     """
     run = config.run
     if run.encoder_from is None:
@@ -90,7 +91,7 @@ def find(config: Config, spec: EnvSpec) -> Source | None:
 
 
 def begin(agent: Agent, source: Source) -> None:
-    """Give a new agent the source's networks; raises CheckpointError where they are not what its settings say."""
+    """Give a new agent the source's networks; raises CheckpointError if they are not what its settings say."""
     try:
         stem = {} if source.stem is None else model_file.weights(source.stem)
         arrays = tensor_file.read(source.saved.place / "weights.safetensors")
@@ -99,18 +100,17 @@ def begin(agent: Agent, source: Source) -> None:
         raise source.saved.of_another_run(error) from None
 
 
-def told(origin: dict[str, Any]) -> str:
-    """What was taken of which run, in words."""
+def in_words(origin: dict[str, Any]) -> str:
+    """Which networks were taken from which run."""
     what = "all networks" if origin["what"] == "all" else "the encoder"
     return f"{what} of {origin['run']}: {origin['env']}, {origin['algo']}, step {origin['step']:,}"
 
 
 def _check_encoder(source: Source, their_spec: EnvSpec, config: Config, spec: EnvSpec) -> None:
-    """Raise ConfigError where the encoders differ: their layers, what they see, or how many there are."""
-    (theirs, their_window), (own, window) = (
-        (each.agent.encoder, representation.pixels(its_spec, each.replay).shape)
-        for each, its_spec in ((source.config, their_spec), (config, spec))
-    )
+    """Raise ConfigError if the encoders differ: in their layers, in what they see, or in their number."""
+    theirs, own = source.config.agent.encoder, config.agent.encoder
+    their_window = representation.pixels(their_spec, source.config.replay).shape
+    window = representation.pixels(spec, config.replay).shape
     if architectures.layers(theirs, their_window) != architectures.layers(own, window):
         raise ConfigError(
             f"{source.folder} has encoder {theirs} of {_shape(their_window)}, this run {own} of {_shape(window)}"
@@ -124,7 +124,7 @@ def _check_encoder(source: Source, their_spec: EnvSpec, config: Config, spec: En
 
 
 def _check_heads(source: Source, their_spec: EnvSpec, config: Config, spec: EnvSpec) -> None:
-    """Raise ConfigError where the heads are made for something else."""
+    """Raise ConfigError if the heads differ: in algorithm, actions or settings."""
     algo, their_algo = config.run.algo, source.config.run.algo
     if their_algo != algo:
         raise ConfigError(f"{source.folder} was trained by {their_algo}, this run by {algo}{ONLY}")

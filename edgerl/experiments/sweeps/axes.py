@@ -1,4 +1,4 @@
-"""The axes of a sweep as its options give them: environments, variants and seeds."""
+"""The axes of a sweep from its options: environments, variants and seeds."""
 
 import itertools
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ MOST_SEEDS = 10_000
 
 
 class Variant(NamedTuple):
-    """A named setting of runs: options of `edgerl train` by name, and what is given to it with `--set`."""
+    """What the runs of one variant share: options of `edgerl train` by name, and KEY=VALUE texts for its `--set`."""
 
     name: str
     options: dict[str, Any]
@@ -23,24 +23,24 @@ class Variant(NamedTuple):
 
 
 def environments(given: list[str], experiment: Experiment | None) -> list[str]:
-    """The environments by their canonical names: those given, all of an experiment's where none is.
+    """The environments that are given, by their canonical names; all of the experiment's if none is given.
 
-    Raises ConfigError or EnvError for one that is unknown, given twice or none of the experiment's.
+    Raises ConfigError or EnvError for one that is unknown, given twice, or not in the experiment.
     """
-    found = [suites.canonical_name(name) for name in given]
-    _once("--env", found)
+    names = [suites.canonical_name(name) for name in given]
+    _once("--env", names)
     if experiment is None:
-        if not found:
+        if not names:
             raise ConfigError("--env: give at least one environment, such as atari/qbert (or --preset, or --resume)")
-        return found
-    for name in found:
+        return names
+    for name in names:
         if name not in experiment.envs:
             raise ConfigError(f"--env: {name} is not in {experiment.name}, which has {', '.join(experiment.envs)}")
-    return found or list(experiment.envs)
+    return names or list(experiment.envs)
 
 
 def seeds(text: str | None, default: int) -> list[int]:
-    """The seeds that a text names: `5` is 0 to 4, `3,7` are these two, `3,` is 3 alone; raises ConfigError."""
+    """The seeds that a text names: `5` means 0 to 4, `3,7` these two, `3,` seed 3 alone; raises ConfigError."""
     if text is None:
         return list(range(default))
     words = _words("--seeds", text.strip().removesuffix(","))
@@ -55,7 +55,7 @@ def seeds(text: str | None, default: int) -> list[int]:
 
 
 def variants(budgets: str | None, freeze_at: str | None, vary: list[str]) -> list[Variant]:
-    """One variant for each combination of what the axes give, named after it; raises ConfigError, naming the option."""
+    """A variant for every combination of the axes' values, named after them; raises ConfigError, naming the option."""
     axes = []
     if budgets is not None:
         axes.append([Variant(word, {"budget": word}) for word in _words("--budgets", budgets)])
@@ -64,18 +64,18 @@ def variants(budgets: str | None, freeze_at: str | None, vary: list[str]) -> lis
     if freeze_at is not None:
         axes.append([_frozen(word) for word in _words("--freeze-at", freeze_at)])
     axes += [_varied(text) for text in vary]
-    found = []
+    combined = []
     for parts in itertools.product(*axes):
-        said: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         for part in parts:
-            said |= part.options
+            options |= part.options
         name = ", ".join(part.name for part in parts) or "preset"
-        found.append(Variant(name, said, tuple(text for part in parts for text in part.assignments)))
-    return found
+        combined.append(Variant(name, options, tuple(text for part in parts for text in part.assignments)))
+    return combined
 
 
 def setting_of(assignment: str) -> Setting:
-    """The setting that a `KEY=VALUE` is of; raises ConfigError if there is no such setting."""
+    """The setting that a `KEY=VALUE` text sets; raises ConfigError if there is none of that name."""
     return lookup(assignment.partition("=")[0].strip())
 
 
@@ -88,24 +88,27 @@ def _check_budget(word: str) -> None:
 
 
 def _frozen(word: str) -> Variant:
+    """The variant of one value of --freeze-at."""
     if word not in ("never", "preset") and not (word.isdecimal() and len(word) <= 18):
         raise ConfigError(f"--freeze-at: {word!r} is neither a number of steps, nor never, nor preset")
     return Variant(f"freeze {word}", {} if word == "preset" else {"freeze_at": word})
 
 
 def _varied(text: str) -> list[Variant]:
+    """The variants of one --vary, in the order of its values."""
     key, equals, values = (part.strip() for part in text.partition("="))
     if not equals:
         raise ConfigError(f"--vary: {text!r} is not KEY=VALUE,VALUE, such as replay.latent_dtype=float32,uint8")
-    found = []
+    varied = []
     for word in _words("--vary", values):
         assignment = f"{key}={word}"
         resolve.assigned([assignment], "--vary")
-        found.append(Variant(f"{setting_of(assignment).name} {word}", {}, (assignment,)))
-    return found
+        varied.append(Variant(f"{setting_of(assignment).name} {word}", {}, (assignment,)))
+    return varied
 
 
 def _words(option: str, text: str) -> list[str]:
+    """The values between the commas of an option's text; raises ConfigError for an empty or a repeated one."""
     words = [word.strip() for word in text.split(",")]
     if "" in words:
         raise ConfigError(f"{option}: {text!r} has an empty place; values stand between commas")

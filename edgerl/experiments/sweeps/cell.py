@@ -1,4 +1,4 @@
-"""A cell at work: what its folder says of it, how far it is, and the job that runs it."""
+"""A cell as it runs: what its folder says of it, how far it is, and the job that runs it."""
 
 import shutil
 import sys
@@ -13,14 +13,14 @@ from edgerl.runs.folder import held
 from edgerl.runs.status import EXIT_CODES, RunProgress, finished, read_summary
 
 TRIES = 3
-UNDONE = ("failed", "memory-limit", "interrupted")  # what ended a cell that will not be begun again by itself
+UNDONE = ("failed", "memory-limit", "interrupted")  # states of a cell that the sweep does not start again by itself
 
 
-class Work:
-    """One cell of a sweep in `folder`, and its state:
+class CellRun:
+    """The run of one cell of a sweep, in `folder`.
 
-    waiting, running, stopping (asked to save and leave), elsewhere (another process trains in its folder), finished,
-    failed, memory-limit or interrupted.
+    `state`: waiting, running, stopping (asked to save and leave), elsewhere (another process trains in its folder),
+    finished, failed, memory-limit or interrupted.
     """
 
     def __init__(self, cell: Cell, sweep: Path) -> None:
@@ -32,25 +32,25 @@ class Work:
         self.resident = self.peak = 0  # bytes
         self.began = self._measured = 0.0  # on the monotonic clock
         self.job: Job | None = None
-        self._newest: list[str] = []  # checkpoint, when its job was last ended by the executor
-        self._in_vain = 0
-        self._logged = 0  # bytes of the log before this job's
-        self.state = self.found()
+        self._newest: list[str] = []  # the newest checkpoint when the executor last ended its job
+        self._in_vain = 0  # jobs in a row that the executor ended before a new checkpoint
+        self._logged = 0  # bytes that the log had before this job
+        self.state = self.state_of_folder()
 
-    def found(self) -> str:
-        """The state as its folder shows it."""
+    def state_of_folder(self) -> str:
+        """The state as the run folder shows it."""
         if held(self.folder):
             return "elsewhere"
         return "finished" if finished(self.folder) else "waiting"
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What its summary.json says; empty where there is none."""
+        """What its summary.json says; empty if there is none."""
         return read_summary(self.folder)
 
     @property
     def argv(self) -> list[str]:
-        """The command that begins the cell, or goes on with it where its run had begun."""
+        """The command that starts the run, or resumes it if it had begun."""
         train = [sys.executable, "-m", "edgerl", "train"]
         if (self.folder / "config.toml").exists():
             return [*train, "--resume", str(self.folder), "--quiet"]
@@ -58,16 +58,16 @@ class Work:
 
     @property
     def occupies(self) -> int:
-        """Bytes to keep free for it while it runs: planned, or measured where that is more."""
+        """Bytes to keep free for it while it runs: planned, or measured if that is more."""
         return max(self.cell.planned_bytes, self.resident)
 
     @property
     def needs(self) -> int:
-        """Bytes to have before it starts: planned, or what it once took where that is more."""
+        """Bytes to have before it starts: planned, or what it once took if that is more."""
         return max(self.cell.planned_bytes, self.peak)
 
     def start(self, executor: Executor) -> None:
-        """Begin it or go on with it; what a run left that never came to its first file is removed."""
+        """Start or resume it; a folder without config.toml is of a run that never began, and is removed."""
         if not (self.folder / "config.toml").exists():
             shutil.rmtree(self.folder, ignore_errors=True)
         self._logged = self.log.stat().st_size if self.log.exists() else 0
@@ -81,12 +81,12 @@ class Work:
             self.state = "stopping"
 
     def poll(self, *, preempted: bool) -> bool:
-        """Bring the state up to date; whether it changed. `preempted`: an interruption may be the executor's."""
+        """Bring the state up to date; returns whether it changed. `preempted`: the executor may have interrupted it."""
         before = self.state
         self.progress.read()
         if self.job is None:
             if self.state == "elsewhere":
-                self.state = self.found()
+                self.state = self.state_of_folder()
             return self.state != before
         code = self.job.poll()
         if code is None:
@@ -104,6 +104,7 @@ class Work:
             self.peak = max(self.peak, self.resident)
 
     def _ended(self, code: int, *, stopped: bool, preempted: bool) -> str:
+        """The state after a job that ended with exit code `code`; sets `reason` if the run did not finish."""
         if code == 0:
             return "finished"
         if held(self.folder):
@@ -119,8 +120,8 @@ class Work:
         return "interrupted" if code == EXIT_CODES["interrupted"] else "failed"
 
     def _preempted(self) -> str:
-        """A cell whose job the executor ended goes on, unless that leads nowhere."""
-        newest = [place.name for place in checkpoint.places(self.folder / "checkpoint")[-1:]]
+        """The state after the executor ended the job: waiting, to be resumed, unless that leads nowhere."""
+        newest = [place.name for place in checkpoint.places(self.folder / "checkpoint")[-1:]]  # [] if there is none
         self._in_vain = self._in_vain + 1 if newest == self._newest else 0
         self._newest = newest
         if self._in_vain < TRIES:

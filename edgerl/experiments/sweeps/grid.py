@@ -1,4 +1,4 @@
-"""From a sweep's options to its cells: every one resolved, checked and sized before anything runs."""
+"""From a sweep's options to its cells: all are resolved, checked and sized before anything runs."""
 
 import itertools
 import re
@@ -23,9 +23,9 @@ from edgerl.experiments.sweeps.paper import Experiment
 from edgerl.planning import limits, plan
 
 MOST_CELLS, LONGEST_NAME, LARGEST_SCALE = 10_000, 200, 1000
-AXES = {"env": "--env", "seed": "--seeds", "budget": "--budgets", "freeze_at": "--freeze-at"}  # what says a setting
-LENGTHS = ("steps", "freeze_at", "eval_every", "stop_at_flops")
-NOT_BESIDE_A_PRESET = ("budgets", "freeze_at", "steps", "algo", "vary")
+AXES = {"env": "--env", "seed": "--seeds", "budget": "--budgets", "freeze_at": "--freeze-at"}  # options by setting
+LENGTHS = ("steps", "freeze_at", "eval_every", "stop_at_flops")  # settings that --scale multiplies
+NOT_BESIDE_A_PRESET = ("budgets", "freeze_at", "steps", "algo", "vary")  # options
 OPTIONS = [setting.name for setting in SETTINGS.values() if setting.option and setting.name not in AXES]
 
 
@@ -40,7 +40,7 @@ class Resolved(NamedTuple):
 def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
     """The sweep that the options of the command line ask for, and notes for the user.
 
-    `given`: by name, None or empty where they were not given; `local`: whether its cells will run on this machine.
+    `given`: the options by name, None or empty if not given; `local`: whether the cells will run on this machine.
     Raises ConfigError or EnvError, naming the option and the cell, for what is not allowed or does not fit.
     """
     experiment = None if given["preset"] is None else paper.load(given["preset"])
@@ -54,7 +54,7 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
     if experiment is None:
         variants = axes.variants(given["budgets"], given["freeze_at"], given["vary"])
     else:
-        variants = [Variant(name, said) for name, said in experiment.variants.items()]
+        variants = [Variant(name, options) for name, options in experiment.variants.items()]
     _check_assignments(given, experiment)
     sources = pretrained.find(given, experiment, seeds)
     count = len(environments) * len(variants) * len(seeds)
@@ -65,18 +65,18 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
     resolved, notes, describe = [], [], cache(suites.describe)
     for env, variant in itertools.product(environments, variants):
         with _naming(f"{env}, {variant.name}"):
-            said = common | variant.options | {"env": env}
-            config, own_notes = resolve.started(said, None, [*given["set"], *variant.assignments])
+            options = common | variant.options | {"env": env}
+            config, own_notes = resolve.started(options, None, [*given["set"], *variant.assignments])
             notes += own_notes
             config = replace(config, run=_scaled(config.run, scale))
             resolved.append(Resolved(variant.name, config, _planned(config, describe, local)))
-    cells = tuple(_cell(setting, seed, sources) for seed in seeds for setting in resolved)
+    cells = tuple(_cell(shared, seed, sources) for seed in seeds for shared in resolved)
     _check_folders(cells)
     return Sweep(given["preset"], scale, experiment.title if experiment else None, cells), list(dict.fromkeys(notes))
 
 
 def _threads(given: dict[str, Any], count: int, local: bool) -> int:
-    """Compute threads of a cell: here, the cores that the jobs leave each other."""
+    """Compute threads of a cell: as given; else on this machine an equal share of the cores, and 1 elsewhere."""
     if given["threads"] is not None:
         return int(given["threads"])
     cores = available_cores()
@@ -84,6 +84,7 @@ def _threads(given: dict[str, Any], count: int, local: bool) -> int:
 
 
 def _cell(resolved: Resolved, seed: int, sources: pretrained.Sources) -> Cell:
+    """The cell of one seed, with the folder of the run whose networks it begins with, if it begins with any."""
     run = resolved.config.run
     run = replace(run, seed=seed, encoder_from=sources.get((run.encoder_from, seed), run.encoder_from))
     return Cell(
@@ -100,7 +101,7 @@ def _cell(resolved: Resolved, seed: int, sources: pretrained.Sources) -> Cell:
 
 
 def _scaled(run: RunConfig, scale: float) -> RunConfig:
-    """A run with its lengths times `scale`: at least 1, T_f within the run; what is never or 0 stays so."""
+    """A run with its lengths times `scale`: at least 1, T_f within the run; a length that is None or 0 stays so."""
     if scale == 1:
         return run
     steps, freeze_at, eval_every, flops = (
@@ -116,7 +117,7 @@ def _scaled(run: RunConfig, scale: float) -> RunConfig:
 
 
 def _planned(config: Config, describe: Callable[..., EnvSpec], local: bool) -> int:
-    """Bytes that a cell's process is planned to hold; raises ConfigError where this machine or a limit is too small."""
+    """Bytes that a cell's process is planned to hold; raises ConfigError if this machine or a limit is too small."""
     run = config.run
     spec = describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
     planned = plan.make_plan(config, spec)
@@ -126,13 +127,14 @@ def _planned(config: Config, describe: Callable[..., EnvSpec], local: bool) -> i
 
 
 def _check_scale(given: dict[str, Any]) -> float:
+    """The scale, 1 if not given; raises ConfigError if it is out of range, or a length is given beside it."""
     scale = 1.0 if given["scale"] is None else float(given["scale"])
     if not 0 < scale <= LARGEST_SCALE:
         raise ConfigError(f"--scale: {scale:g} is not above 0 and at most {LARGEST_SCALE:,}")
     if given["scale"] is not None:
-        said = [name for name in ("steps", "eval_every") if given[name] is not None]
-        said += ["freeze_at"] if re.search(r"\d", given["freeze_at"] or "") else []
-        for name in said:
+        lengths = [name for name in ("steps", "eval_every") if given[name] is not None]
+        lengths += ["freeze_at"] if re.search(r"\d", given["freeze_at"] or "") else []
+        for name in lengths:
             raise ConfigError(
                 f"--scale: multiplies the lengths that presets say, but {flag(name)} {given[name]} says "
                 "one; give one of the two"
@@ -141,10 +143,10 @@ def _check_scale(given: dict[str, Any]) -> float:
 
 
 def _check_assignments(given: dict[str, Any], experiment: Experiment | None) -> None:
-    """Every setting is said once: raises ConfigError for a `--set` or `--vary` of what another option says."""
+    """Raise ConfigError for a `--set` or `--vary` of a setting that another option gives: each is given once."""
     elsewhere = AXES | {"threads": "--threads"} | {name: flag(name) for name in OPTIONS if given.get(name) is not None}
     if experiment is not None:
-        elsewhere |= {name: "--preset" for said in experiment.variants.values() for name in said}
+        elsewhere |= {name: "--preset" for options in experiment.variants.values() for name in options}
     if given["paper"] or experiment is not None:
         elsewhere |= dict.fromkeys(resolve.PAPER, "--paper" if experiment is None else "--preset")
     if given["scale"] is not None:
@@ -162,7 +164,7 @@ def _check_assignments(given: dict[str, Any], experiment: Experiment | None) -> 
 
 
 def _check_folders(cells: tuple[Cell, ...]) -> None:
-    """Raise ConfigError where two cells would share a folder, or where its name is too long."""
+    """Raise ConfigError if two cells would share a folder, or if a folder's name is too long."""
     taken: dict[str, Cell] = {}
     for cell in cells:
         other = taken.setdefault(cell.folder, cell)
@@ -179,7 +181,7 @@ def _clean(text: str) -> str:
 
 @contextmanager
 def _naming(cell: str) -> Iterator[None]:
-    """Add the cell to what is wrong with it."""
+    """Name the cell in the errors that its options raise."""
     try:
         yield
     except (ConfigError, EnvError) as error:

@@ -1,4 +1,4 @@
-"""A sweep from its options to its exit code: make or read it, check it, run it, and say what came of it."""
+"""A sweep from its options to its exit code: make or read it, check it, run it, and report its end."""
 
 import shlex
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 from edgerl.config.resolve import refuse_at_resume
 from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps import grid, manifest
-from edgerl.experiments.sweeps.cell import UNDONE, Work
+from edgerl.experiments.sweeps.cell import UNDONE, CellRun
 from edgerl.experiments.sweeps.display import Display
 from edgerl.experiments.sweeps.executors.local import Executor, Local
 from edgerl.experiments.sweeps.manifest import Cell, Sweep
@@ -28,51 +28,53 @@ from memory_budget import parse_bytes
 
 EXECUTORS = ("local", "slurm", "ray")
 AT_RESUME = ["jobs", "memory_limit", "executor", "slurm", "quiet"]
-NAMED = 5  # cells in a line; more are counted
+NAMED = 5  # cells that a message names; more are counted
 
 
-def sweep(given: dict[str, Any]) -> int:
-    """Do what the options of `edgerl sweep` ask for (by name; None, empty or False: not given); returns an exit code.
+def run_sweep(given: dict[str, Any]) -> int:
+    """Do what the options of `edgerl sweep` ask for; returns an exit code.
 
-    Raises ConfigError or EnvError, in one line, for what the user must change; nothing is written then.
+    `given`: the options by name; None, empty or False if not given. Raises ConfigError or EnvError, in one line, for
+    what the user must change; nothing is written then.
     """
     local = _check(given)
     folder: Path = given["resume"] or given["out"]
     notes: list[str] = []
     if given["resume"] is not None:
-        found = manifest.read(folder)
+        sweep = manifest.read(folder)
     else:
-        found, notes = grid.make(given, local=local)
+        sweep, notes = grid.make(given, local=local)
     if given["print_commands"]:
-        for cell in found.cells:
+        for cell in sweep.cells:
             print(shlex.join(["edgerl", "train", *cell.arguments, "--out", str(folder / cell.folder)]))
         return 0
-    jobs = parallel_jobs(given["jobs"], found.cells, local=local)
-    limit = memory_limit(_bytes(given["memory_limit"]), found.cells) if local else None
+    jobs = parallel_jobs(given["jobs"], sweep.cells, local=local)
+    limit = memory_limit(_bytes(given["memory_limit"]), sweep.cells) if local else None
     if given["resume"] is None:
         check_new(folder)
-    executor = _executor(given, folder, found.cells)
+    executor = _executor(given, folder, sweep.cells)
     if given["resume"] is None:
-        begin(found, folder)
+        begin(sweep, folder)
     for note in notes if not given["quiet"] else []:
         warn(note)
-    return run(found, folder, executor, jobs, limit, quiet=given["quiet"])
+    return run_cells(sweep, folder, executor, jobs=jobs, limit=limit, quiet=given["quiet"])
 
 
-def run(found: Sweep, folder: Path, executor: Executor, jobs: int, limit: int | None, *, quiet: bool) -> int:
+def run_cells(sweep: Sweep, folder: Path, executor: Executor, *, jobs: int, limit: int | None, quiet: bool) -> int:
     """Run the cells that have not finished; returns the sweep's exit code.
 
-    Raises ConfigError where another sweep runs in this folder.
+    `jobs`: cells at the same time, at most; `limit`: see `Runner`. Raises ConfigError if another sweep runs in this
+    folder.
     """
     with locked(folder, BUSY):
-        works = [Work(cell, folder.resolve()) for cell in found.cells]
-        display = Display(works, limit, quiet=quiet)
-        runner = Runner(works, executor, jobs, limit, display)
+        runs = [CellRun(cell, folder.resolve()) for cell in sweep.cells]
+        display = Display(runs, limit, quiet=quiet)
+        runner = Runner(runs, executor, display, jobs=jobs, limit=limit)
         with counting_interruptions(runner), display:
             runner.run()
     if not quiet:
-        counts = Counter(work.state for work in works)
-        print(f"{len(works)} cells: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+        counts = Counter(run.state for run in runs)
+        print(f"{len(runs)} cells: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
         print(f"sweep.json, the runs and their logs are in {folder}")
         if counts["finished"]:
             print(f"next: edgerl report {shlex.quote(str(folder))} --out report.html")
@@ -80,17 +82,17 @@ def run(found: Sweep, folder: Path, executor: Executor, jobs: int, limit: int | 
     if runner.interruptions:
         warn(f"interrupted; what the cells have done is saved; go on with: {again}")
         return EXIT_CODES["interrupted"]
-    undone = [work for work in works if work.state in UNDONE]
+    undone = [run for run in runs if run.state in UNDONE]
     if undone:
-        told = "; ".join(f"{work.cell.folder} ({work.state}: {work.reason})" for work in undone[:NAMED])
+        told = "; ".join(f"{run.cell.folder} ({run.state}: {run.reason})" for run in undone[:NAMED])
         more = f"; and {len(undone) - NAMED} more" if len(undone) > NAMED else ""
-        warn(f"{len(undone)} of {len(works)} cells did not finish: {told}{more}; again: {again}")
+        warn(f"{len(undone)} of {len(runs)} cells did not finish: {told}{more}; again: {again}")
         return 1
     return 0
 
 
 def _check(given: dict[str, Any]) -> bool:
-    """Hold the options against each other; whether the cells run on this machine."""
+    """Raise ConfigError for options that contradict each other; returns whether the cells run on this machine."""
     if given["resume"] is not None:
         refuse_at_resume({name: value for name, value in given.items() if name != "resume"}, AT_RESUME)
     elif given["out"] is None:
@@ -125,11 +127,11 @@ def _executor(given: dict[str, Any], folder: Path, cells: tuple[Cell, ...]) -> E
 
 
 def _parameters(texts: list[str]) -> dict[str, Any]:
-    """What is given to Slurm: numbers as numbers."""
-    found: dict[str, Any] = {}
+    """Slurm's parameters from KEY=VALUE texts; numbers become int."""
+    parameters: dict[str, Any] = {}
     for text in texts:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not (key and equals and value):
             raise ConfigError(f"--slurm: {text!r} is not KEY=VALUE, such as partition=gpu")
-        found[key] = int(value) if value.isdecimal() else value
-    return found
+        parameters[key] = int(value) if value.isdecimal() else value
+    return parameters

@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The cells in the order in which they begin. `preset`, `title`: the paper's experiment, where it is one."""
+    """The cells in the order in which they start. `preset`, `title`: the paper's experiment, if it is one."""
 
     preset: str | None
     scale: float
@@ -39,20 +39,20 @@ class Sweep:
 
 
 def write(sweep: Sweep, folder: Path) -> None:
-    """Leave the sweep in its folder; raises OSError, naming the file, where the disk refuses it."""
+    """Write the sweep into its folder; raises OSError, naming the file, if the disk refuses it."""
     text = json.dumps({"format": FORMAT, **asdict(sweep)}, indent=1) + "\n"
     write_whole(folder / FILE, text.encode())
 
 
 def read(folder: Path, option: str = "--resume") -> Sweep:
-    """The sweep in a folder that `option` names; raises ConfigError, naming the file, where none can be read there."""
+    """The sweep in a folder that `option` names; raises ConfigError, naming the file, if none can be read there."""
     file = folder / FILE
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
-            raise ConfigError(f"{option}: {file} has format {found['format']}, this edgerl reads {FORMAT}")
-        cells = tuple(Cell(**each | {"arguments": tuple(each["arguments"])}) for each in found["cells"])
-        return Sweep(found["preset"], found["scale"], found["title"], cells)
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if values["format"] != FORMAT:
+            raise ConfigError(f"{option}: {file} has format {values['format']}, this edgerl reads {FORMAT}")
+        cells = tuple(Cell(**cell | {"arguments": tuple(cell["arguments"])}) for cell in values["cells"])
+        return Sweep(values["preset"], values["scale"], values["title"], cells)
     except FileNotFoundError:
         raise ConfigError(f"{option}: {file} does not exist: no sweep was begun there") from None
     except ConfigError:

@@ -15,8 +15,8 @@ class Experiment:
     """A grid of `envs`, `variants` (options of `edgerl train` by name) and `seeds` (how many).
 
     `x`: what the figure's horizontal axis shows (steps, env_steps or flops); `printed`: by environment and variant,
-    mean and standard deviation as the paper prints them; `begins_with`: the experiment that trains what its runs begin
-    with, where a variant's encoder_from names a variant of that one.
+    mean and standard deviation as the paper prints them; `begins_with`: the experiment whose runs these begin with, if
+    any: a variant's encoder_from names a variant of that experiment.
     """
 
     name: str
@@ -35,7 +35,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Experiment:
-    """The experiment of that name; raises ConfigError, naming the nearest, where there is none."""
+    """The experiment of that name; raises ConfigError, naming the nearest, if there is none."""
     tables = _tables()
     if name not in tables:
         hint = nearest(name, tables) or f"; there are {', '.join(tables)}"

@@ -1,4 +1,4 @@
-"""What the runs of an experiment begin with: runs of another sweep, which has to have ended."""
+"""The finished runs of another sweep whose networks the runs of an experiment begin with."""
 
 import shlex
 from pathlib import Path
@@ -15,17 +15,18 @@ Sources = dict[tuple[Any, int], str]  # run folders by the variant of the other 
 
 
 def find(given: dict[str, Any], experiment: Experiment | None, seeds: list[int]) -> Sources:
-    """The runs that the experiment's variants name: each seed's own, or where there is but one, that one.
+    """The folders of the runs that the experiment's variants name: of the same seed, or the only one there is.
 
-    `given`: the options of the command line. Raises ConfigError, with the command that makes or ends them, where they
-    are not there.
+    `given`: the options of the command line. Raises ConfigError if one is not there or has not finished, with the
+    command that trains it.
     """
     folder: Path | None = given["pretrained"]
     if experiment is None or experiment.begins_with is None:
         if folder is not None:
             raise ConfigError(f"{OPTION}: is for a --preset whose runs begin with others', such as paper/figure7a")
         return {}
-    names = dict.fromkeys(said["encoder_from"] for said in experiment.variants.values() if "encoder_from" in said)
+    variants = experiment.variants.values()
+    names = dict.fromkeys(options["encoder_from"] for options in variants if "encoder_from" in options)
     train = _command(given, experiment.begins_with, folder or Path("DIR"))
     if folder is None:
         raise ConfigError(
@@ -39,7 +40,7 @@ def find(given: dict[str, Any], experiment: Experiment | None, seeds: list[int])
 
 
 def _run(folder: Path, cells: tuple[Cell, ...], name: str, seed: int) -> Path:
-    """The folder of one run; absolute, so that the new sweep may be resumed from anywhere."""
+    """The folder of variant `name` at this seed; absolute, so that the new sweep can be resumed from anywhere."""
     theirs = {cell.seed: cell for cell in cells if cell.variant == name}
     cell = theirs.get(seed) or (next(iter(theirs.values())) if len(theirs) == 1 else None)
     if cell is None:
@@ -53,6 +54,7 @@ def _run(folder: Path, cells: tuple[Cell, ...], name: str, seed: int) -> Path:
 
 
 def _command(given: dict[str, Any], preset: str, folder: Path) -> str:
+    """The `edgerl sweep` command that trains an experiment's runs, at the seeds and scale of this one."""
     parts = ["edgerl", "sweep", "--preset", preset]
     for name in ("seeds", "scale"):
         parts += [f"--{name}", str(given[name])] if given[name] is not None else []

@@ -1,4 +1,4 @@
-"""Becomes a command that gets a SIGTERM when its parent ends, however that ends: `python child.py PARENT COMMAND...`.
+"""Becomes a command that gets a SIGTERM when its parent ends for any reason: `python child.py PARENT COMMAND...`.
 
 Linux only; elsewhere the command outlives its parent. It imports nothing of edgerl, so that it starts at once.
 """

@@ -1,4 +1,4 @@
-"""Where cells run, elsewhere: jobs of Slurm through submitit, and tasks of Ray. The sweep's folder must be shared."""
+"""Cells on other machines: jobs of Slurm through submitit, and tasks of Ray. They must share the sweep's folder."""
 
 import logging
 import math
@@ -13,15 +13,15 @@ from edgerl.experiments.sweeps.executors.local import Job, start
 from edgerl.runs.signals import INTERRUPTIONS, handling
 from edgerl.runs.status import EXIT_CODES
 
-HEADROOM = 1.25  # of what is planned: evaluations, the freeze's chunk, and a limit at whose 97% a run ends
+HEADROOM = 1.25  # times the planned bytes: room for evaluations, the freeze's chunk, and the 3% below the limit
 CONTINUED = ("PREEMPTED", "TIMEOUT", "NODE_FAIL")  # how Slurm names ends that are not the cell's fault
-MINUTES = 24 * 60  # of a Slurm job, where none are given; one that is out of time goes on in another
+MINUTES = 24 * 60  # of a Slurm job, if none are given; the run of a job that is out of time goes on in another job
 
 
 def launch(argv: list[str], log: str, cwd: str) -> int:
-    """Run a command where a cluster put this process, and return its exit code.
+    """Run a command on the machine where a cluster started this process, and return its exit code.
 
-    What interrupts this process, such as the end of a Slurm job's time, is passed on: the command saves a checkpoint.
+    An interruption of this process, as at the end of a Slurm job's time, is passed on: the command saves a checkpoint.
     """
 
     def interrupt(number: int, frame: object) -> None:
@@ -43,7 +43,7 @@ def launch(argv: list[str], log: str, cwd: str) -> int:
 class Slurm:
     """Slurm's jobs. `folder`: where submitit keeps its files; `parameters`: of `#SBATCH`, such as partition.
 
-    `cluster`: submitit's name for it, `local` for processes here. Raises ConfigError where submitit or Slurm is not
+    `cluster`: submitit's name for it, `local` for processes here. Raises ConfigError if submitit or Slurm is not
     installed, or does not know a parameter.
     """
 
@@ -102,10 +102,10 @@ class SlurmJob:
 
 
 class Ray:
-    """Ray's tasks, on the cluster that is there or else on this machine alone.
+    """Ray's tasks, on the cluster that this machine belongs to, or on this machine alone.
 
-    `threads`, `nbytes`: the most that a cell takes. Raises ConfigError where ray is not installed, or where no machine
-    of its has as much.
+    `threads`, `nbytes`: the most that a cell takes. Raises ConfigError if ray is not installed, or if none of its
+    machines has as much.
     """
 
     preempts = False
@@ -165,7 +165,7 @@ def _memory(nbytes: int) -> int:
 
 
 def _note(log: Path, error: Exception) -> None:
-    """Leave in a cell's log why its job ended without an exit code."""
+    """Write into a cell's log why its job ended without an exit code."""
     reason = (str(error).strip() or repr(error)).splitlines()[0]
     with log.open("a") as lines:
         lines.write(f"the job failed: {reason}\n")

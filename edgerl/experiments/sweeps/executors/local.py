@@ -17,7 +17,7 @@ class Job(Protocol):
     """One submitted command."""
 
     def poll(self) -> int | None:
-        """Its exit code, negative where a signal ended it; None while it waits or runs."""
+        """Its exit code, negative if a signal ended it; None while it waits or runs."""
 
     def stop(self) -> None:
         """Interrupt it: it saves a checkpoint and leaves with 130."""
@@ -25,20 +25,20 @@ class Job(Protocol):
     def kill(self) -> None: ...
 
     def rss(self) -> int | None:
-        """Resident bytes of its processes; None where that is not known here."""
+        """Resident bytes of its processes; None if that is not known here."""
 
 
 class Executor(Protocol):
-    """Runs commands. `preempts`: whether it may itself interrupt one that is then to be continued."""
+    """Runs commands. `preempts`: whether it may interrupt one by itself, which is then to be resumed."""
 
     preempts: bool
 
     def submit(self, argv: list[str], log: Path, threads: int, nbytes: int) -> Job:
-        """Start `argv`, its output appended to `log`, on that many cores and in that many bytes."""
+        """Start `argv` on `threads` cores and in `nbytes` of memory; its output is appended to `log`."""
 
 
 def start(argv: list[str], output: BinaryIO, cwd: str | None = None) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, where no Ctrl-C reaches it; it gets a SIGTERM when this thread ends."""
+    """Start a command in its own session, which no Ctrl-C reaches; it gets a SIGTERM when this thread ends."""
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-P", str(CHILD), str(os.getpid()), *argv],
         stdin=subprocess.DEVNULL,
@@ -60,7 +60,7 @@ class Local:
 
 
 class LocalJob:
-    """A process and its children, which are of its session."""
+    """A process and its children, which share its session."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
