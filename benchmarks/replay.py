@@ -20,7 +20,7 @@ import edgerl
 from edgerl.agents.build import make_agent
 from edgerl.config.settings import ReplayConfig
 from edgerl.envs import suites
-from edgerl.envs.base import EnvSpec
+from edgerl.envs.base import EnvOptions, EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
@@ -92,7 +92,7 @@ def measure(env: str, policy: Policy | None, steps: int | None) -> None:
     """Print the rows of one environment."""
     (config, play, who), suite = played(env, policy, steps), suite_of(env)
     budget, batch = BUDGETS[suite], BATCHES[suite]
-    spec = suites.describe(env, action_repeat=config.run.action_repeat)
+    spec = suites.describe(env, EnvOptions(action_repeat=config.run.action_repeat))
     stem = stem_of(policy, config, spec)
     print(f"\n{env}, {format_bytes(budget)}, {config.run.algo}, batches of {batch}; {who}")
     for store, replay, found in stores(play, spec, config.replay, budget, stem):

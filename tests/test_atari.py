@@ -9,6 +9,7 @@ from ale_py import roms
 
 from edgerl.envs import atari_games, suites
 from edgerl.envs.atari_games import REPEAT, describe, rom_id
+from edgerl.envs.base import EnvOptions
 from edgerl.errors import EnvError
 from edgerl.training import train
 
@@ -22,7 +23,8 @@ def test_games_are_found_however_they_are_written():
 @pytest.mark.parametrize("game", ["qbert", "lost_luggage", "skiing", "pong", "private_eye"])
 @pytest.mark.parametrize("full", [False, True])
 def test_the_table_of_games_is_what_the_emulator_says(game, full):
-    env = suites.make(f"atari/{game}", np.random.default_rng(0), training=True, full_action_set=full)
+    options = EnvOptions(full_action_set=full)
+    env = suites.make(f"atari/{game}", np.random.default_rng(0), training=True, options=options)
     assert env.spec == describe(game, full_action_set=full)
 
 

@@ -11,6 +11,7 @@ from edgerl.envs import (
     dmc,  # noqa: F401  before dm_control: it says how to draw without a screen
     suites,
 )
+from edgerl.envs.base import EnvOptions
 from edgerl.envs.dmc_tasks import _actions, task_name
 from edgerl.errors import EnvError, EnvFailed
 
@@ -19,7 +20,8 @@ from dm_control import suite  # isort: skip
 
 def make(task, seed=0, repeat=None):
     """The environment, and its simulator."""
-    env = suites.make(f"dmc/{task}", np.random.default_rng(seed), training=True, action_repeat=repeat)
+    options = EnvOptions(action_repeat=repeat)
+    env = suites.make(f"dmc/{task}", np.random.default_rng(seed), training=True, options=options)
     return env, env.env._simulator
 
 
@@ -52,15 +54,16 @@ def test_the_table_of_tasks_is_what_dm_control_says():
 
 
 def test_names_and_specs_need_neither_mujoco_nor_gl():
-    program = "import sys; from edgerl.envs import suites; print(suites.describe('dmc/WalkerWalk', action_repeat=2))"
+    program = "import sys; from edgerl.envs import base, suites; options = base.EnvOptions(action_repeat=2)"
+    program += "; print(suites.describe('dmc/WalkerWalk', options))"
     program += "; assert not {'dm_control', 'mujoco', 'OpenGL'} & set(sys.modules)"
     found = fresh_process(program)
-    assert found.stdout.strip() == str(suites.describe("dmc/walker-walk", action_repeat=2)), found.stderr
+    assert found.stdout.strip() == str(suites.describe("dmc/walker-walk", EnvOptions(action_repeat=2))), found.stderr
 
 
 def test_windows_hold_the_last_three_frames_and_the_first_frame_at_the_start(cartpole):
     env = cartpole[0]
-    assert env.spec == suites.describe("dmc/cartpole-swingup", action_repeat=8)
+    assert env.spec == suites.describe("dmc/cartpole-swingup", EnvOptions(action_repeat=8))
     assert (env.spec.window, env.spec.action, env.spec.refill) == ((9, 100, 100), np.dtype((np.float32, (1,))), True)
     seen = [env.reset().window[-1].copy()] * 3
     assert (env.window.shape, env.window.dtype) == ((3, 3, 100, 100), np.uint8)
@@ -149,6 +152,7 @@ def test_where_it_cannot_start_one_line_says_what_to_install(variables, missing,
     program = f"""
 import sys, numpy
 from edgerl.envs import suites
+from edgerl.envs.base import EnvOptions
 if {missing!r}:
     sys.modules[{missing!r}] = None
 try:

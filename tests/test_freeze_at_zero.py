@@ -12,6 +12,7 @@ from test_control import final
 
 from edgerl import configure
 from edgerl.envs import suites
+from edgerl.envs.base import EnvOptions
 from edgerl.experiments.reports import contents, reading, write
 from edgerl.planning import plan, plan_report, plan_table
 from edgerl.training import train
@@ -122,7 +123,7 @@ def test_the_plan_has_no_update_before_the_freeze_and_nothing_to_convert(program
 def test_nothing_is_planned_for_training_on_pixels_where_none_are_trained_on():
     for env, encoder in (("atari/qbert", "impala"), ("dmc/walker-walk", "curl")):
         settings = [configure(env=env, encoder=encoder, freeze_at=at, threads=1) for at in (0, 1)]
-        spec = suites.describe(env, action_repeat=settings[0].run.action_repeat)
+        spec = suites.describe(env, EnvOptions(action_repeat=settings[0].run.action_repeat))
         at_once, later = (plan.make_plan(each, spec).ledger for each in settings)
         assert at_once["scratch"] < later["scratch"] / 3
         assert {name: size for name, size in at_once.items() if name != "scratch"} == {

@@ -12,6 +12,7 @@ from edgerl.agents.build import make_agent
 from edgerl.config import architectures
 from edgerl.config.settings import AGENTS
 from edgerl.envs import suites
+from edgerl.envs.base import EnvOptions
 from edgerl.errors import ConfigError
 from edgerl.planning import plan
 from edgerl.replay import representation
@@ -169,7 +170,7 @@ def test_the_command_line_refuses_it_in_one_line(program):
 def test_a_description_is_the_environments_own():
     for name in ("atari/qbert", "atari/breakout", "toy/catch"):
         assert suites.describe(name) == suites.make(name, np.random.default_rng(0), training=True).spec
-    assert suites.describe("atari/pong", full_action_set=True).actions == 18
+    assert suites.describe("atari/pong", EnvOptions(full_action_set=True)).actions == 18
 
 
 def test_unbounded_holds_a_row_for_every_step(edgerl):
@@ -207,3 +208,21 @@ def test_a_plan_loads_nothing_heavy(env):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("command", ["train", "plan", "sweep"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--env", "gym/CartPole-v1", "--action-repeat", "4"),
+        ("--env", "toy/catch", "--sticky-actions", "0.25"),
+        ("--env", "dmc/walker-walk", "--full-action-set"),
+    ],
+    ids=lambda options: options[1],
+)
+def test_an_option_that_an_environment_does_not_have_is_refused_by_every_command(command, options, program, tmp_path):
+    out = [] if command == "plan" else ["--out", tmp_path / "out"]
+    code, _, errors = program(command, *options, *out)
+    assert (code, len(errors)) == (2, 1)
+    assert options[2] in errors[0]
+    assert not (tmp_path / "out").exists()

@@ -12,6 +12,7 @@ from edgerl.config.settings import AGENTS
 from edgerl.config.toml import build, preset
 from edgerl.config.values import check
 from edgerl.envs import suites
+from edgerl.envs.base import EnvOptions
 from edgerl.errors import ConfigError
 from memory_budget import parse_bytes
 
@@ -137,7 +138,7 @@ def test_every_number_of_a_control_task_is_table_4s(env, algo):
     replay = CONTROL_REPLAY | {"batch_size": batch_size}
     assert {name: getattr(found.replay, name) for name in replay} == replay
     assert dataclasses.asdict(found.agent) == CONTROL_AGENT | {"learning_rate": learning_rate}
-    spec = suites.describe(env, action_repeat=repeat)
+    spec = suites.describe(env, EnvOptions(action_repeat=repeat))
     assert (spec.frame, spec.history, spec.repeat) == ((3, 100, 100), 3, repeat)
     assert configure(env=env, algo=algo, threads=1, budget="unbounded").run.freeze_at == unbounded
 

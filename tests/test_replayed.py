@@ -6,7 +6,7 @@ import safetensors.numpy
 from stopping import stopped_after
 
 from edgerl.envs import suites
-from edgerl.envs.base import EnvSpec
+from edgerl.envs.base import EnvOptions, EnvSpec
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import EpisodeLost
 from edgerl.training import train
@@ -113,7 +113,7 @@ def test_a_failing_replay_says_why():
 def drawn(name, seed):
     """An environment that draws its frames, in the middle of its seed-th episode, and its simulator."""
     repeat = 2 if name.startswith("dmc/") else None
-    env = suites.make(name, np.random.default_rng(seed), training=True, action_repeat=repeat)
+    env = suites.make(name, np.random.default_rng(seed), training=True, options=EnvOptions(action_repeat=repeat))
     for _ in range(seed):
         env.reset()
     env.step(moves(env, 1)[0])

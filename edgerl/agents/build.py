@@ -1,5 +1,8 @@
 """Makes the agent that a configuration names. Importing this module imports torch."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -7,8 +10,15 @@ from edgerl.agents.agent import Agent
 from edgerl.agents.dqn import Dqn
 from edgerl.agents.rainbow import Rainbow
 from edgerl.agents.sac import CurlSac
-from edgerl.config.settings import Config, DqnConfig, RainbowConfig
+from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
+
+AGENT_CLASSES: dict[str, Any] = {
+    "rainbow": Rainbow,
+    "dqn": Dqn,
+    "curl": CurlSac,
+    "sac": partial(CurlSac, contrast=False),
+}
 
 
 def make_agent(
@@ -19,13 +29,10 @@ def make_agent(
     Raises ConfigError if the accelerator asked for is not there.
     """
     torch.set_num_threads(threads or config.run.threads)
-    device, agent, algo = _device(config.run.accelerator), config.agent, config.run.algo
-    if isinstance(agent, RainbowConfig):
-        return Rainbow(window, actions, agent, rng, device)
-    if isinstance(agent, DqnConfig):
-        return Dqn(window, actions, agent, rng, device)
-    random_crop = config.replay.random_crop
-    return CurlSac(window, actions, agent, rng, device, contrast=algo == "curl", random_crop=random_crop)
+    crops = {"random_crop": config.replay.random_crop} if config.agent.continuous else {}
+    kind, device = AGENT_CLASSES[config.run.algo], _device(config.run.accelerator)
+    agent: Agent = kind(window, actions, config.agent, rng, device, **crops)
+    return agent
 
 
 def _device(accelerator: str) -> torch.device:

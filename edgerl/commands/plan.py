@@ -29,7 +29,7 @@ def plan(
     from edgerl.planning import plan_report, plan_table
 
     run = chosen.run
-    spec = suites.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
+    spec = suites.describe(run.env, run.env_options)
     reports = [plan_report.report(chosen, spec, name) for name in device or (run.device,)]
     rungs = None
     if measure:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_type_hints
 import tomli_w
 
 from edgerl.config.setting import Setting, setting
+from edgerl.envs.base import EnvOptions
 from edgerl.errors import ConfigError
 from edgerl.types import Phases
 
@@ -82,6 +83,11 @@ class RunConfig:
         "ONNX Runtime's execution provider that encodes after T_f (default: cpu)",
         default="CPUExecutionProvider", option=True, resumable=True, metavar="cpu|cuda|...",
     )  # fmt: skip
+
+    @property
+    def env_options(self) -> EnvOptions:
+        """What it asks of its environment."""
+        return EnvOptions(self.sticky_actions, self.full_action_set, self.action_repeat)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,18 @@ class EnvSpec(NamedTuple):
         return (self.history * channels, self.frame[-2], self.frame[-1])
 
 
+class EnvOptions(NamedTuple):
+    """What a run may ask of its environment.
+
+    `sticky_actions`: the probability that an Atari game repeats the last action; `full_action_set`: all 18 actions of
+    Atari; `action_repeat`: how many env steps an action of dmc lasts (None: 1).
+    """
+
+    sticky_actions: float = 0.0
+    full_action_set: bool = False
+    action_repeat: int | None = None
+
+
 class Environment(Protocol):
     """A pixel environment with windows uint8 [history, *frame].
 

@@ -5,8 +5,10 @@ import difflib
 import numpy as np
 
 from edgerl import plugins
-from edgerl.envs.base import Environment, EnvSpec
+from edgerl.envs.base import Environment, EnvOptions, EnvSpec
 from edgerl.errors import EnvError
+
+DEFAULT = EnvOptions()
 
 
 def suite_of(name: str) -> str:
@@ -61,18 +63,19 @@ def _custom(name: str, rng: np.random.Generator) -> Environment:
     return Resumable(made, rng, name)
 
 
-def describe(name: str, *, full_action_set: bool = False, action_repeat: int | None = None) -> EnvSpec:
+def describe(name: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     """The spec of an environment; neither ale-py nor MuJoCo is loaded. Raises EnvError as `make` does."""
     name = canonical_name(name)
     suite, task = suite_of(name), name.partition("/")[2]
+    _check(name, options)
     if suite == "atari":
         from edgerl.envs import atari_games
 
-        return atari_games.describe(task, full_action_set=full_action_set)
+        return atari_games.describe(task, full_action_set=options.full_action_set)
     if suite == "dmc":
         from edgerl.envs import dmc_tasks
 
-        return dmc_tasks.describe(task, action_repeat or 1)
+        return dmc_tasks.describe(task, options.action_repeat or 1)
     if suite == "gym":
         from edgerl.envs import gym
 
@@ -84,37 +87,25 @@ def describe(name: str, *, full_action_set: bool = False, action_repeat: int | N
     return SPEC
 
 
-def make(
-    name: str,
-    rng: np.random.Generator,
-    *,
-    training: bool,
-    sticky_actions: float = 0.0,
-    full_action_set: bool = False,
-    action_repeat: int | None = None,
-) -> Environment:
+def make(name: str, rng: np.random.Generator, *, training: bool, options: EnvOptions = DEFAULT) -> Environment:
     """The environment of that name. With `training`, losing a life ends an Atari episode; scores need it off.
 
-    `sticky_actions`: the probability that an Atari game repeats the last action; `full_action_set`: all 18 actions;
-    `action_repeat`: how many env steps an action of dmc lasts (default: 1).
-
-    Raises EnvError, in one line, for an unknown suite or task, and if its packages or libraries are not installed.
+    Raises EnvError, in one line, for an unknown suite or task, for an option that it does not have, and if its packages
+    or libraries are not installed.
     """
     name = canonical_name(name)
     suite, task = suite_of(name), name.partition("/")[2]
-    if suite != "dmc" and action_repeat is not None:
-        raise EnvError(f"--action-repeat is of dmc tasks; {name} has none")
+    _check(name, options)
     if suite == "atari":
         from edgerl.envs.atari import Atari
 
-        return Atari(task, rng, training=training, sticky_actions=sticky_actions, full_action_set=full_action_set)
-    if sticky_actions or full_action_set:
-        raise EnvError(f"--sticky-actions and --full-action-set are of Atari games; {name} has neither")
+        sticky, full = options.sticky_actions, options.full_action_set
+        return Atari(task, rng, training=training, sticky_actions=sticky, full_action_set=full)
     if suite == "dmc":
         from edgerl.envs.dmc import Dmc
         from edgerl.envs.simulator import environment
 
-        return environment(Dmc(task, action_repeat or 1), rng, name)
+        return environment(Dmc(task, options.action_repeat or 1), rng, name)
     if suite == "gym":
         from edgerl.envs.gym import Gym
         from edgerl.envs.simulator import environment
@@ -125,3 +116,12 @@ def make(
     from edgerl.envs.toy import Catch
 
     return Catch(rng)
+
+
+def _check(name: str, options: EnvOptions) -> None:
+    """Raise EnvError for an option that environments of this suite do not have."""
+    suite = suite_of(name)
+    if suite != "dmc" and options.action_repeat is not None:
+        raise EnvError(f"--action-repeat is of dmc tasks; {name} has none")
+    if suite != "atari" and (options.sticky_actions or options.full_action_set):
+        raise EnvError(f"--sticky-actions and --full-action-set are of Atari games; {name} has neither")

@@ -28,12 +28,4 @@ def make_replay(
 
 def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> Environment:
     """The configured environment, to train on or to be scored on."""
-    run = config.run
-    return suites.make(
-        run.env,
-        rng,
-        training=training,
-        sticky_actions=run.sticky_actions,
-        full_action_set=run.full_action_set,
-        action_repeat=run.action_repeat,
-    )
+    return suites.make(config.run.env, rng, training=training, options=config.run.env_options)

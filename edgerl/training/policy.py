@@ -29,7 +29,7 @@ class Policy:
         saved.check(self.config.identity)
         run = self.config.run
         self.step, self.passed = int(saved.values["step"]), saved.passed
-        self.spec = suites.describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
+        self.spec = suites.describe(run.env, run.env_options)
         rng = np.random.default_rng(run.seed)
         pixels = representation.pixels(self.spec, self.config.replay)
         self.agent = make_agent(self.config, pixels.shape, self.spec.actions, rng, threads=threads)

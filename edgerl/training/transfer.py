@@ -79,9 +79,7 @@ def find(config: Config, spec: EnvSpec) -> Source | None:
         report = freeze_report_of(saved)
         stem = None if report is None else stem_file(folder, report)
         source = Source(folder, theirs, replace(saved, arrays={}), run.transfer or "encoder", stem)
-        their_spec = suites.describe(
-            theirs.run.env, full_action_set=theirs.run.full_action_set, action_repeat=theirs.run.action_repeat
-        )
+        their_spec = suites.describe(theirs.run.env, theirs.run.env_options)
         _check_encoder(source, their_spec, config, spec)
         if source.what == "all":
             _check_heads(source, their_spec, config, spec)

@@ -119,7 +119,7 @@ def _scaled(run: RunConfig, scale: float) -> RunConfig:
 def _planned(config: Config, describe: Callable[..., EnvSpec], local: bool) -> int:
     """Bytes that a cell's process is planned to hold; raises ConfigError if this machine or a limit is too small."""
     run = config.run
-    spec = describe(run.env, full_action_set=run.full_action_set, action_repeat=run.action_repeat)
+    spec = describe(run.env, run.env_options)
     planned = plan.make_plan(config, spec)
     if local:
         limits.check_size(planned, *limits.process_limit(config))
