@@ -38,7 +38,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
         console.print()
         console.print(_forecast_table(reports))
         console.print(
-            "  a forecast, not measured; without evaluations and, where its time is not known, the environment\n"
+            "  a forecast, not measured; without evaluations, and without the environment if its time is not known\n"
             "  energy: all that time at the profile's watts",
             style="dim",
             soft_wrap=True,
@@ -102,10 +102,10 @@ def _forecast_table(reports: list[Report]) -> Table:
     row("checkpoints", hours_of("checkpoints"))
     row("[bold]the run", lambda report: report["hours"] and f"[bold]{forecast.duration(report['hours'])}")
     row("[bold]energy, kJ", lambda report: report["joules"] and f"[bold]{forecast.low_to_high(report['joules'], 1e3)}")
-    row("T_f 10,000 steps later", lambda report: _later(report["advice"]["hours_per_10000_steps"]))
+    row("freezing 10,000 steps later costs", lambda report: _later(report["advice"]["hours_per_10000_steps"]))
     row("a checkpoint every, steps", lambda report: _count(report["advice"]["checkpoint_every"]))
     row("largest budget that fits", lambda report: _largest(report["advice"]["largest_budget"]))
-    row("behind T_f it stores", lambda report: str(report["advice"]["store"]))
+    row("stored after T_f", lambda report: str(report["advice"]["store"]))
     return table
 
 
