@@ -1,4 +1,4 @@
-"""The command that looks into a run: its options. What it does is imported when it is called."""
+"""`edgerl analyze`: what a run's encoder learned, and when it had settled."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ def analyze(
     ] = None,
     every: Annotated[
         int | None,
-        typer.Option(help="steps between compared snapshots (default: 10,000; neighbours where the run is too short)"),
+        typer.Option(help="steps between compared snapshots (default: 10,000; neighbours if the run is too short)"),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="whose attention, such as conv1 (default: the last convolution)")
@@ -47,7 +47,7 @@ def analyze(
     from edgerl.experiments.analysis.safe_freeze import Rule
 
     with Console(stderr=True).status("reading snapshots") as status:
-        found, shown = analyze_run(
+        analysis, attention = analyze_run(
             run_folder,
             Rule(similarity, movement),
             frames=frames,
@@ -56,8 +56,8 @@ def analyze(
             threads=threads,
             say=status.update,
         )
-        written = write(found, shown, out or run_folder)
-    for note in found["notes"]:
+        written = write(analysis, attention, out or run_folder)
+    for note in analysis["notes"]:
         warn(note)
-    show(found, Console(highlight=False))
+    show(analysis, Console(highlight=False))
     print(f"{', '.join(written)} in {out or run_folder}")

@@ -1,4 +1,4 @@
-"""The `edgerl` program: its commands, and what ends it. torch is imported by the commands that need it."""
+"""The `edgerl` program: its commands and its exit codes. Only the commands that need torch import it."""
 
 import sys
 
@@ -26,7 +26,7 @@ app.add_typer(devices.app, name="devices", short_help="the boards and phones tha
 
 
 def main() -> None:
-    """Run the program; an error that a user can cause is one line on stderr and its class's exit code."""
+    """Run the program; an error that a user can cause becomes one line on stderr and the exit code of its class."""
     try:
         code = app(standalone_mode=False)
         if code == EXIT_CODES["interrupted"]:  # Typer returns this after Ctrl-C; `train` leaves by itself

@@ -15,8 +15,8 @@ NUMBERS = ("application", "ram", *CLOCKED, "storage_write")
 BYTES = ("application", "ram")
 UNITS = {"cpu_peak": "GFLOP/s", "gpu_clock": "GHz", "gpu_fp32": "GFLOP/s", "gpu_fp16": "GFLOP/s", "power": "W"}
 UNITS |= {"bandwidth": "GB/s", "copy": "GB/s", "fill": "GB/s", "storage_write": "MB/s"}
-WORDS = ("", "name", "device", "modes", "number", "value", "kind", "source")  # columns of words
-WITH_TITLES, WIDEST = 98, 10  # characters: of a listing with titles, of a comparison's numbers
+WORDS = ("", "name", "device", "modes", "number", "value", "kind", "source")  # columns of text, aligned left
+WITH_TITLES, WIDEST = 98, 10  # characters: the least width of a listing with titles; a comparison's widest number
 LANES = "fp32 lanes of the core's vector units, x 2"
 MARKS = "d: derived, u: unverified, -: unknown"
 LEGEND = (
@@ -28,51 +28,51 @@ LEGEND = (
 
 
 def console() -> Console:
-    """Where tables are printed; what a user's file says is text there, brackets and colons too."""
+    """The console for tables; brackets and colons in a user's file are printed as they are."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def listing(groups: dict[str, list[DeviceProfile]], width: int) -> Table:
-    """One line a device, by group; without titles where `width`, in characters, is little."""
+    """A line for every device, by group; without titles if `width`, in characters, is below WITH_TITLES."""
     titles = ["device"] if width >= WITH_TITLES else []
-    found = _table("name", *titles, "cores", "one app", "GFLOP/s", "copy", "watts", "modes")
-    for column in found.columns[:-1]:
+    table = _table("name", *titles, "cores", "one app", "GFLOP/s", "copy", "watts", "modes")
+    for column in table.columns[:-1]:
         column.no_wrap = True
     for group, profiles in groups.items():
-        found.add_row(group, style="bold")
+        table.add_row(group, style="bold")
         for profile in profiles:
             title = [profile.title] if titles else []
             cells = (_cell(key, getattr(profile, key)) for key in ("application", "cpu_peak", "copy", "power"))
             modes = " ".join(str(mode.mode) for mode in profile.modes)
-            found.add_row(profile.name, *title, str(profile.cores), *cells, modes)
-    return found
+            table.add_row(profile.name, *title, str(profile.cores), *cells, modes)
+    return table
 
 
 def sheet(profile: DeviceProfile) -> Table:
-    """Every number of a device, and of each of its power modes: how it is known and from where."""
-    found = _table("number", "value", "kind", "source")
-    for column in found.columns[:3]:
+    """Every number of a device and of its power modes, with its kind and source."""
+    table = _table("number", "value", "kind", "source")
+    for column in table.columns[:3]:
         column.no_wrap = True
-    for each in (profile, *profile.modes):
-        if each is not profile:
-            found.add_row()
-            found.add_row(each.mode, style="bold")
+    for described in (profile, *profile.modes):
+        if described is not profile:
+            table.add_row()
+            table.add_row(described.mode, style="bold")
         above = ""
-        for number, value, kind, source in _rows(each, NUMBERS if each is profile else tuple(CLOCKED)):
-            found.add_row(number, value, kind, "as above" if source == above else source)
+        for number, value, kind, source in _rows(described, NUMBERS if described is profile else tuple(CLOCKED)):
+            table.add_row(number, value, kind, "as above" if source == above else source)
             above = source
-    return found
+    return table
 
 
 def unknown(profile: DeviceProfile) -> list[str]:
-    """The numbers that nobody could give."""
+    """The keys of the numbers that are not known."""
     return [key for key in ("cores", *NUMBERS) if getattr(profile, key) is None]
 
 
 def comparisons(profiles: list[DeviceProfile], width: int) -> list[Table]:
-    """Devices side by side, each but the first with how many times the first's number its own is.
+    """Devices side by side; all but the first with the ratio of their numbers to the first's.
 
-    As many in a table as `width`, in characters, has room for, the first in every one.
+    A table has as many devices as `width`, in characters, has room for; the first one is in every table.
     """
     first, *others = profiles
     groups: list[list[DeviceProfile]] = []
@@ -88,25 +88,25 @@ def comparisons(profiles: list[DeviceProfile], width: int) -> list[Table]:
 
 
 def _comparison(profiles: list[DeviceProfile]) -> Table:
-    first = profiles[0]
-    found = _table("", first.name, *(heading for each in profiles[1:] for heading in (each.name, "ratio")))
+    first, *others = profiles
+    table = _table("", first.name, *(heading for other in others for heading in (other.name, "ratio")))
     for key in ("cores", *NUMBERS):
-        values = [_amount(getattr(each, key)) for each in profiles]
+        values = [_amount(getattr(profile, key)) for profile in profiles]
         if all(value is None for value in values):
             continue
         cells = [_cell(key, getattr(first, key))]
-        for profile, value in zip(profiles[1:], values[1:], strict=True):
+        for other, value in zip(others, values[1:], strict=True):
             ratio = f"{value / values[0]:.2f}" if value is not None and values[0] is not None else ""
-            cells += [_cell(key, getattr(profile, key)), ratio]
-        found.add_row(f"{key}, {UNITS[key]}" if key in UNITS else key, *cells)
-    return found
+            cells += [_cell(key, getattr(other, key)), ratio]
+        table.add_row(f"{key}, {UNITS[key]}" if key in UNITS else key, *cells)
+    return table
 
 
 def plain(profile: DeviceProfile) -> dict[str, Any]:
-    """A profile as JSON prints it: all its fields, cores and `application_bytes`; unknown is null."""
-    found = asdict(profile)
-    found["modes"] = [plain(mode) for mode in profile.modes]
-    return found | {"cores": profile.cores, "application_bytes": profile.application_bytes}
+    """A profile as JSON prints it: all its fields, cores and `application_bytes`; null if unknown."""
+    fields = asdict(profile)
+    fields["modes"] = [plain(mode) for mode in profile.modes]
+    return fields | {"cores": profile.cores, "application_bytes": profile.application_bytes}
 
 
 def _table(*headings: str) -> Table:
@@ -125,7 +125,7 @@ def _rows(profile: DeviceProfile, keys: Iterable[str]) -> Iterator[tuple[str, st
 
 
 def _amount(value: Number | int | None) -> float | None:
-    """A number to divide by another of its key, whatever the units of the two."""
+    """A number that can be divided by another of its key, whatever their units; None if unknown."""
     if not isinstance(value, Number):
         return value
     return value.bytes if value.unit.endswith("B") else value.value

@@ -1,4 +1,4 @@
-"""The commands about devices: what there is, one in full, several side by side."""
+"""`edgerl devices`: the list of them, one in full, several side by side, and measuring this machine."""
 
 from json import dumps
 from pathlib import Path
@@ -128,14 +128,14 @@ def _load(name: str) -> DeviceProfile:
 
 
 def _own() -> tuple[list[DeviceProfile], list[str]]:
-    """The user's own profiles, and why some of the files there are none."""
-    found, passed_over = [], []
+    """The user's own profiles, and a line for every file that was passed over."""
+    profiles, passed_over = [], []
     for name, path in device_profiles.own_files().items():
         if name.lower() in device_profiles.names():
             passed_over.append(f"passed over: {path}: the catalogue has a device of this name; name the file otherwise")
             continue
         try:
-            found.append(device_profiles.read(path, name))
+            profiles.append(device_profiles.read(path, name))
         except ValueError as error:
             passed_over.append(f"passed over: {error}")
-    return found, passed_over
+    return profiles, passed_over

@@ -1,4 +1,4 @@
-"""`edgerl train`: a run from its options, and what is said of it at its end."""
+"""`edgerl train`: a run from its options, and what the user is told at its end."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Encoders as data: the torch modules, the FLOP counts and the plan all read these (so that a plan needs no torch)."""
+"""Encoders as data: torch modules, FLOP counts and plans are all made from it, so a plan needs no torch."""
 
 from dataclasses import dataclass
 from math import prod
@@ -7,7 +7,7 @@ from edgerl import plugins
 from edgerl.errors import ConfigError
 
 Shape = tuple[int, ...]
-RESIDUALS = ("residual1", "residual2")  # of a Block
+RESIDUALS = ("residual1", "residual2")  # names of the residual blocks in a Block
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Conv:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of IMPALA's: a 3x3 convolution, max-pooling to half the side, two residual blocks x + f(x).
+    """A block of IMPALA: a 3x3 convolution, max-pooling to half the side, two residual blocks x + f(x).
 
-    f is ReLU, a 3x3 convolution, and both again. All are padded; `channels` is what each gives. The last block of an
-    encoder has a ReLU behind it.
+    f is ReLU, a 3x3 convolution, ReLU, a 3x3 convolution. All are padded, and all convolutions give `channels` maps. A
+    ReLU follows the last block of an encoder.
     """
 
     channels: int
@@ -32,7 +32,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Linear:
-    """A fully connected layer over all that came before, with LayerNorm behind it, or ReLU where not `norm`."""
+    """A fully connected layer over the flat input, followed by LayerNorm, or by ReLU if not `norm`."""
 
     features: int
     norm: bool = True
@@ -43,7 +43,7 @@ Spec = Conv | Block | Linear
 
 @dataclass(frozen=True)
 class Product:
-    """What multiplies in a layer, by the name of its torch module: one convolution, or a fully connected layer.
+    """One product within a layer, a convolution or a fully connected layer, by the name of its torch module.
 
     `weights`, `outputs`: shapes; `flops`: multiply-adds of a forward pass.
     """
@@ -56,7 +56,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer, between two cuts: what it does to a shape, what it multiplies, and how many weights it has."""
+    """One layer, between two cuts: its shapes, its products, and how many weights it has."""
 
     name: str
     spec: Spec
@@ -78,39 +78,39 @@ ENCODERS: dict[str, tuple[Spec, ...]] = {
     "impala": (Block(16), Block(32), Block(32), Linear(256, norm=False)),  # Espeholt et al. 2018
     "impala_50": (Block(16), Block(32), Block(32), Linear(50)),  # with the end of curl's
 }
-# What a name stands for where actor and critic share convolutions.
+# The encoder that a name stands for if actor and critic share convolutions.
 SHARED = {"impala": "impala_50"}
 
 
 def specs(encoder: str) -> tuple[Spec, ...]:
-    """The layers of an encoder: one of ENCODERS, or what the user's `module:callable` returns, called with nothing.
+    """The layers of an encoder: one of ENCODERS, or what the user's `module:callable` returns.
 
-    Raises ConfigError where there is no such encoder.
+    Raises ConfigError if there is no such encoder.
     """
     if ":" not in encoder:
         if encoder not in ENCODERS:
             raise ConfigError(f"--encoder: {encoder!r} is neither {' nor '.join(ENCODERS)} nor module:callable")
         return ENCODERS[encoder]
     try:
-        found = tuple(plugins.load(encoder)())
+        loaded = tuple(plugins.load(encoder)())
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"--encoder: {encoder!r} cannot be loaded: {error}") from None
-    convolutions = found[:-1] if found and isinstance(found[-1], Linear) else found
+    convolutions = loaded[:-1] if loaded and isinstance(loaded[-1], Linear) else loaded
     if not convolutions or not all(isinstance(spec, Conv | Block) for spec in convolutions):
         raise ConfigError(
             f"--encoder: {encoder!r} must return Conv or Block layers, and one Linear at most behind them, such as "
             "[Conv(32, 8, 4), Conv(64, 4, 2)]"
         )
-    return found
+    return loaded
 
 
 def layers(encoder: str, inputs: Shape) -> list[Layer]:
     """The encoder's layers for inputs of shape (channels, H, W), named conv1 or block1, conv2 or block2, ..., and fc.
 
-    Multiply-adds as in appendix B: one each, a convolution's bias not counted, a linear layer's counted. Raises
-    ConfigError where there is no such encoder, or the inputs are too small for it.
+    Multiply-adds are counted as in appendix B: without a convolution's bias, with a linear layer's. Raises ConfigError
+    if there is no such encoder, or if the inputs are too small for it.
     """
-    found = []
+    sized: list[Layer] = []
     for number, spec in enumerate(specs(encoder), start=1):
         if isinstance(spec, Linear):
             layer = _linear(spec, inputs)
@@ -124,9 +124,9 @@ def layers(encoder: str, inputs: Shape) -> list[Layer]:
                 )
             product = _convolution(f"conv{number}", (spec.channels, inputs[0], spec.kernel, spec.kernel), sides)
             layer = Layer(product.name, spec, inputs, product.outputs, (product,), _weights(product))
-        found.append(layer)
+        sized.append(layer)
         inputs = layer.outputs
-    return found
+    return sized
 
 
 def _linear(spec: Linear, inputs: Shape) -> Layer:
@@ -145,34 +145,34 @@ def _block(name: str, spec: Block, inputs: Shape) -> Layer:
 
 
 def _convolution(name: str, weights: Shape, sides: Shape) -> Product:
-    """One that gives maps of these sides."""
+    """A convolution with `weights` that gives maps of these sides."""
     return Product(name, weights, (weights[0], *sides), prod(weights) * prod(sides))
 
 
 def _weights(convolution: Product) -> int:
-    """With a bias for every channel."""
+    """How many weights a convolution has, with a bias for every channel."""
     return prod(convolution.weights) + convolution.weights[0]
 
 
 def outputs(encoder: str, inputs: Shape) -> list[int]:
-    """How many numbers everything that multiplies gives for a window, in order."""
+    """How many numbers every product of the encoder gives for a window, in order."""
     return [prod(product.outputs) for layer in layers(encoder, inputs) for product in layer.products]
 
 
 def encoding_bytes(encoder: str, inputs: Shape) -> int:
-    """What encoding one window takes for a while: it and the two largest outputs, float32, and half as much again."""
+    """Temporary bytes of encoding one window: it and the two largest outputs, float32, and half as much again."""
     return 4 * (prod(inputs) + sum(sorted(outputs(encoder, inputs))[-2:])) * 3 // 2
 
 
 def last_layer(encoder: str) -> str:
     """The deepest cut: the name of the last layer, whose flat output the heads read."""
-    found = specs(encoder)
-    kinds = {Linear: "fc", Block: f"block{len(found)}", Conv: f"conv{len(found)}"}
-    return kinds[type(found[-1])]
+    stack = specs(encoder)
+    names = {Linear: "fc", Block: f"block{len(stack)}", Conv: f"conv{len(stack)}"}
+    return names[type(stack[-1])]
 
 
 def latent_shape(encoder: str, inputs: Shape, cut: str) -> Shape:
-    """What crosses the cut after layer `cut`: flat after the last layer, a feature map before.
+    """The shape of what crosses the cut after layer `cut`: flat after the last layer, else a feature map.
 
     Raises ConfigError for a layer the encoder does not have.
     """
