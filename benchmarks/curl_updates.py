@@ -1,8 +1,8 @@
 """Updates per second of CURL-SAC beside a plain loop, before the freeze and after it, in one run on one machine.
 
 The plain loop is a script of its own, `plain_curl.py` (eager PyTorch, nothing done for speed); its path is an option.
-Both see random data, a batch of 128 and one acting dimension count; each phase is measured several times in turn, and
-the ratio of the medians is what counts: machines are noisy.
+Both see random data, batches of 128 and the same number of action dimensions. Both phases are measured several times
+in turn; what counts is the ratio of the medians, as machines are noisy.
 """
 
 import argparse
@@ -40,13 +40,13 @@ def filled(config: edgerl.Config, rng: np.random.Generator) -> tuple[Replay, rep
 
 
 def ours(threads: int, updates: dict[str, int]) -> dict[str, float]:
-    """Updates/s in both phases, sampling included, as a run does them; and seconds to encode the crops of a step."""
+    """Updates/s in both phases, sampling included, as in a run; and seconds to encode the crops of a step."""
     keep_blocks(32 * 2**20)  # as a run does
     config = edgerl.configure(env="dmc/walker-walk", budget="30MB", threads=threads, steps=1000, freeze_at="never")
     rng = np.random.default_rng(0)
     replay, pixels = filled(config, rng)
     agent = make_agent(config, pixels.shape, SPEC.actions, np.random.default_rng(1))
-    window, found = rng.integers(0, 256, (3, *SPEC.frame), np.uint8), {}
+    window, speeds = rng.integers(0, 256, (3, *SPEC.frame), np.uint8), {}
     for phase, count in updates.items():
         if phase == "latents":
             with tempfile.TemporaryDirectory() as folder:
@@ -56,18 +56,18 @@ def ours(threads: int, updates: dict[str, int]) -> dict[str, float]:
             if n == WARM_UP[phase]:
                 start = time.perf_counter()
             agent.update(replay.sample(config.replay.batch_size, 1.0))
-        found[phase] = count / (time.perf_counter() - start)
+        speeds[phase] = count / (time.perf_counter() - start)
     start = time.perf_counter()
     for _ in range(50):
         replay.representation.observe(window)
-    return found | {"encoding": (time.perf_counter() - start) / 50}
+    return speeds | {"encoding": (time.perf_counter() - start) / 50}
 
 
 def script(*arguments: object) -> dict[str, float]:
-    """What a script prints as JSON, run in a process of its own."""
+    """The JSON that a script prints, run in a process of its own."""
     command = [sys.executable, *map(str, arguments)]
-    found: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return found
+    printed: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return printed
 
 
 def main() -> None:
@@ -85,18 +85,18 @@ def main() -> None:
         sys.exit(f"--yardstick: {args.yardstick} does not exist")
     speeds: dict[str, list[float]] = {}
     for _ in range(args.rounds):
-        found = script(__file__, "--ours", "--threads", args.threads)
+        own = script(__file__, "--ours", "--threads", args.threads)
         for phase, options in (("pixels", []), ("latents", ["--latents"])):
             plain = script(args.yardstick, "--threads", args.threads, *options)["updates_per_s"]
             speeds.setdefault(f"plain {phase}", []).append(plain)
-            speeds.setdefault(phase, []).append(found[phase])
-        speeds.setdefault("encoding", []).append(found["encoding"])
-    middle = {name: statistics.median(values) for name, values in speeds.items()}
+            speeds.setdefault(phase, []).append(own[phase])
+        speeds.setdefault("encoding", []).append(own["encoding"])
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
     print(f"CURL-SAC, a batch of 128, {args.threads} threads, median of {args.rounds}   updates/s   plain loop   ratio")
     for phase, goal in (("pixels", 1.8), ("latents", 1.2)):
-        own, plain = middle[phase], middle[f"plain {phase}"]
-        print(f"{phase:45}{own:12.2f}{plain:13.2f}{own / plain:7.2f}x (goal {goal}x)")
-    print(f"a step's five crops through ONNX Runtime, one thread: {1000 * middle['encoding']:.1f} ms")
+        speed, plain = medians[phase], medians[f"plain {phase}"]
+        print(f"{phase:45}{speed:12.2f}{plain:13.2f}{speed / plain:7.2f}x (goal {goal}x)")
+    print(f"a step's five crops through ONNX Runtime, one thread: {1000 * medians['encoding']:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Updates per second of every encoder before the freeze and after it, with the multiply-adds that explain them.
 
-Random frames, each encoder in a process of its own. Sampling is timed with the update, as in a run; where latents are
-larger than frames (canonical), frames stay, and the frozen stem encodes what is sampled.
+Random frames; every encoder is measured in a process of its own. Sampling is timed with the update, as in a run. If
+latents are larger than frames (canonical), frames stay, and the frozen stem encodes what is sampled.
 """
 
 import argparse
@@ -36,11 +36,11 @@ CASES = [
     ("curl", "curl"),
     ("curl", "impala"),
 ]
-AFTER = 10  # times as many updates after the freeze: they are faster
+AFTER = 10  # times as many updates are timed after the freeze: they are faster
 
 
 def fill(replay: Replay, spec: EnvSpec, rng: np.random.Generator) -> None:
-    """Random frames until the replay is full."""
+    """Append random frames until the replay is full."""
     frames = rng.integers(0, 256, (8, *spec.frame), np.uint8)
     for n in range(replay.capacity):
         action = rng.uniform(-1, 1, spec.actions) if spec.continuous else int(rng.integers(spec.actions))
@@ -48,7 +48,7 @@ def fill(replay: Replay, spec: EnvSpec, rng: np.random.Generator) -> None:
 
 
 def speed(agent: agent.Agent, replay: Replay, batch_size: int, updates: int) -> float:
-    """Updates/s, after a fifth as many that are not timed."""
+    """Updates/s over `updates` of them, after a fifth as many that are not timed."""
     warm_up = max(2, updates // 5)
     for n in range(warm_up + updates):
         if n == warm_up:
@@ -59,7 +59,7 @@ def speed(agent: agent.Agent, replay: Replay, batch_size: int, updates: int) -> 
 
 
 def measure(algo: str, encoder: str, settings: dict[str, Any], updates: int) -> dict[str, Any]:
-    """One encoder in both phases: updates/s, the paper's multiply-adds, and what the replay holds behind the freeze."""
+    """One encoder in both phases: updates/s, the paper's multiply-adds, and what the replay holds after the freeze."""
     keep_blocks(train.SCRATCH_BLOCK)  # as a run does
     env, rng = ENVS[algo], np.random.default_rng(0)
     config = edgerl.configure(env=env, algo=algo, encoder=encoder, budget="10MB", freeze_at="never", **settings)
@@ -70,16 +70,16 @@ def measure(algo: str, encoder: str, settings: dict[str, Any], updates: int) -> 
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(1))
     before = speed(agent, replay, batch_size, updates)
     window = rng.integers(0, 256, (spec.history, *spec.frame), np.uint8)
-    how = FreezeSettings.of(config, pixels)
+    freezing = FreezeSettings.of(config, pixels)
     with tempfile.TemporaryDirectory() as folder:
-        found = freeze(agent, replay, pixels=pixels, window=window, folder=Path(folder), settings=how)
+        report = freeze(agent, replay, pixels=pixels, window=window, folder=Path(folder), settings=freezing)
     return {
         "batch": batch_size,
         "before": before,
         "after": speed(agent, replay, batch_size, AFTER * updates),
         "flops": [planned.flops.phases.at(frozen).per_update for frozen in (False, True)],
-        "store": found["store"],
-        "freeze_extra_bytes": found["peak_extra_bytes"],
+        "store": report["store"],
+        "freeze_extra_bytes": report["peak_extra_bytes"],
     }
 
 
@@ -99,11 +99,11 @@ def main() -> None:
     print(f"{f'{args.threads} threads':23}{headings}")
     for algo, encoder in CASES:
         command = [sys.executable, __file__, *sys.argv[1:], "--case", algo, encoder]
-        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        (before, after), ratio = found["flops"], found["after"] / found["before"]
+        measured = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        (before, after), speeds = measured["flops"], (measured["before"], measured["after"])
         print(
-            f"{algo:8} {encoder:14}{found['batch']:5}{found['before']:18.2f}{found['after']:10.2f}{ratio:7.2f}x"
-            f"{before:16.3g}{after / before:16.4f}  {found['store']}",
+            f"{algo:8} {encoder:14}{measured['batch']:5}{speeds[0]:18.2f}{speeds[1]:10.2f}{speeds[1] / speeds[0]:7.2f}x"
+            f"{before:16.3g}{after / before:16.4f}  {measured['store']}",
             flush=True,
         )
 

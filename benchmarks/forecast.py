@@ -1,7 +1,7 @@
-"""What a calibrated profile of this machine predicts of this machine's own runs, beside what these then measure.
+"""What a calibrated profile of this machine predicts for its runs, beside what the runs then measure.
 
-Both agents, before the freeze and after it: steps/s, and resident memory at its highest. Use a quiet machine; with
-CURL-SAC's updates of a second each it takes about a quarter of an hour (`--algo rainbow`: two minutes).
+Both agents, before the freeze and after it: steps/s, and the peak of resident memory. Use a quiet machine. It takes
+about a quarter of an hour, as an update of CURL-SAC takes a second (`--algo rainbow`: two minutes).
 """
 
 import argparse
@@ -21,8 +21,8 @@ from edgerl.planning.workload import Work
 from edgerl.replay import representation
 from edgerl.training.stopwatch import SETTLE
 
-WITHIN = 1.2
-TIMED = 250  # steps of each phase that speeds are taken of
+WITHIN = 1.2  # a ratio of predicted to measured up to this is good
+TIMED = 250  # steps that are timed in both phases
 RUNS: dict[str, dict[str, Any]] = {
     "rainbow": {"env": "atari/qbert", "budget": "0.07GB", "learn_start": 500},
     "curl": {"env": "dmc/walker-walk", "budget": "0.03GB", "learn_start": 200},
@@ -30,7 +30,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def measured(algo: str, threads: int) -> dict[str, float]:
-    """Steps/s of a real run in both phases, and the most it held."""
+    """Steps/s of a real run in both phases, and its peak of resident memory in MB."""
     given = RUNS[algo]
     freeze_at = given["learn_start"] + SETTLE + TIMED
     command = [sys.executable, "-m", "edgerl", "train", "--env", given["env"], "--budget", given["budget"]]
@@ -39,29 +39,29 @@ def measured(algo: str, threads: int) -> dict[str, float]:
     command += ["--eval-every", "0", "--checkpoint-every", "0"]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([*command, "--out", f"{folder}/run"], check=True)
-        found = json.loads(Path(folder, "run", "summary.json").read_text())
-    speeds = found["throughput"]
+        summary = json.loads(Path(folder, "run", "summary.json").read_text())
+    speeds = summary["throughput"]
     return {
         "steps/s before": speeds["steps_per_s_before"],
         "steps/s after": speeds["steps_per_s_after"],
-        "MB": found["memory"]["rss_peak"] / 1e6,
+        "MB": summary["memory"]["rss_peak"] / 1e6,
     }
 
 
 def predicted(algo: str, threads: int, profile: Path) -> dict[str, float]:
-    """The same, by the forecast from a profile."""
+    """The same, as the forecast from a profile says."""
     given = RUNS[algo]
     config = edgerl.configure(env=given["env"], budget=given["budget"], threads=threads)
     spec, device = suites.describe(given["env"]), device_profiles.load(str(profile))
     planned, window = plan.make_plan(config, spec), representation.pixels(spec, config.replay).shape
-    found = {}
+    speeds = {}
     for rates, frozen, when in zip(
         forecast.device_rates(device, config) or (), (False, True), ("before", "after"), strict=True
     ):
         unit = workload.step_work(config, planned, window).at(frozen)
         low, high = forecast.seconds(unit.encoding + unit.acting + unit.updating + Work(simulated=1), rates)
-        found[f"steps/s {when}"] = 1 / math.sqrt(low * high)
-    return found | {"MB": plan_report.report(config, spec, str(profile))["bytes"]["process"] / 1e6}
+        speeds[f"steps/s {when}"] = 1 / math.sqrt(low * high)
+    return speeds | {"MB": plan_report.report(config, spec, str(profile))["bytes"]["process"] / 1e6}
 
 
 def main() -> None:
@@ -86,8 +86,8 @@ def main() -> None:
             subprocess.run([*command, "--out", profile], check=True)
         print(f"{f'{args.threads} threads':24}{'predicted':>12}{'measured':>12}{'ratio':>8}   within 20%")
         for algo in args.algo or RUNS:
-            expected, found = predicted(algo, args.threads, profile), measured(algo, args.threads)
-            for name, value in found.items():
+            expected, actual = predicted(algo, args.threads, profile), measured(algo, args.threads)
+            for name, value in actual.items():
                 ratio = expected[name] / value
                 verdict = "yes" if 1 / WITHIN <= ratio <= WITHIN else "no"
                 print(f"{algo:8} {name:15}{expected[name]:12.2f}{value:12.2f}{ratio:8.2f}   {verdict}", flush=True)

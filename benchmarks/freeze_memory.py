@@ -1,10 +1,11 @@
-"""What a freeze of a full, wrapped replay takes beyond it, and what the budget is in resident memory.
+"""Memory that a freeze of a full, wrapped replay takes beside it, and the budget in resident memory.
 
 Real Qbert at 0.07GB and at 0.01GB, and real walker-walk at 0.06GB, each in a process of its own: fill and wrap the ring
-by playing, update on pixels, freeze, and update on latents. And frozen at the start, as a run with another's encoder
-may be: IMPALA's on Qbert and CURL's on walker-walk, where training has left no heap that could be given back.
+by playing, update on pixels, freeze, and update on latents. Two more are frozen at the start, as a run with another's
+encoder may be: IMPALA's on Qbert and CURL's on walker-walk. They have no heap from training to give back.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 from edgerl.agents.build import make_agent
 
 MB = 1e6
-# Settings by name: each ring wraps before the freeze; Rainbow's larger one after it too.
+# Settings by name. Every ring wraps before the freeze; the larger one of Rainbow wraps after it too.
 RUNS: dict[str, dict[str, Any]] = {
     "qbert": {"env": "atari/qbert", "budget": "0.07GB", "steps": 11_400, "freeze_at": 11_000, "learn_start": 10_600},
     "small": {"env": "atari/qbert", "budget": "0.01GB", "steps": 11_400, "freeze_at": 11_000, "learn_start": 10_600},
@@ -26,38 +27,42 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def measure(name: str) -> dict[str, Any]:
-    """The summary of one run, in a fresh process."""
+    """The summary of one run in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, __file__, "--child", name, f"{folder}/run"], check=True)
-        found: dict[str, Any] = json.loads(Path(folder, "run", "summary.json").read_text())
-        return found
+        summary: dict[str, Any] = json.loads(Path(folder, "run", "summary.json").read_text())
+        return summary
 
 
 def child(name: str, out: str) -> None:
-    """One run; the ring wraps before the freeze."""
+    """Train one run."""
     import edgerl
 
     edgerl.train(edgerl.configure(**RUNS[name], threads=2, eval_every=0, checkpoint_every=0), out)
 
 
-def freeze(found: dict[str, Any], goals: tuple[str, str]) -> None:
-    """Print what one freeze took."""
-    report, memory = found["freeze"], found["memory"]
-    requested = found["budget"]["requested_bytes"] / 1e9
-    print(f"{found['env']}, {requested:g} GB: {report['rows_before']:,} rows frozen in {report['seconds']:.2f} s")
-    print(f"  peak extra memory at the freeze  {report['peak_extra_bytes'] / MB:8.2f} MB (goal: {goals[0]})")
+def show_freeze(summary: dict[str, Any], extra_goal: str, change_goal: str) -> None:
+    """Print the memory that one freeze took, beside its goals."""
+    report, memory = summary["freeze"], summary["memory"]
+    requested = summary["budget"]["requested_bytes"] / 1e9
+    print(f"{summary['env']}, {requested:g} GB: {report['rows_before']:,} rows frozen in {report['seconds']:.2f} s")
+    print(f"  peak extra memory at the freeze  {report['peak_extra_bytes'] / MB:8.2f} MB (goal: {extra_goal})")
     change = memory["rss_after_freeze"] - memory["rss_before_freeze"]
-    print(f"  resident after minus before      {change / MB:8.2f} MB (goal: {goals[1]})")
+    print(f"  resident after minus before      {change / MB:8.2f} MB (goal: {change_goal})")
 
 
 def main() -> None:
-    """Print what each freeze took, and what the budget is in resident memory."""
+    """Print what every freeze took, and the budget in resident memory."""
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2], sys.argv[3])
         return
-    names = sys.argv[1:] or list(RUNS)
-    found = {name: measure(name) for name in names}
-    if "walker" in found:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="RUN", help=f"of {', '.join(RUNS)}; without any, all of them")
+    args = parser.parse_args()
+    if unknown := [name for name in args.names if name not in RUNS]:
+        parser.error(f"{unknown[0]} is none of {', '.join(RUNS)}")
+    summaries = {name: measure(name) for name in args.names or RUNS}
+    if "walker" in summaries:
         import numpy as np
 
         import edgerl
@@ -70,15 +75,15 @@ def main() -> None:
         before = sum(agent.nbytes().values())
         agent.freeze(config.agent.cut)
         dead = before - sum(agent.nbytes().values())
-        freeze(found["walker"], ("at most 32", f"at most {-dead / MB:.0f}, what became dead"))
+        show_freeze(summaries["walker"], "at most 32", f"at most {-dead / MB:.0f}, what became dead")
     for name, goal in (("impala-start", "at most 16"), ("walker-start", "at most 32")):
-        if name in found:
-            freeze(found[name], (goal, "at most 8"))
-    if "qbert" in found:
-        freeze(found["qbert"], ("at most 16", "at most 8"))
-    if {"qbert", "small"} <= found.keys():
-        large, small = found["qbert"], found["small"]
-        ends = [sum(line["measured"] for line in each["budget"]["ledger"].values()) for each in (large, small)]
+        if name in summaries:
+            show_freeze(summaries[name], goal, "at most 8")
+    if "qbert" in summaries:
+        show_freeze(summaries["qbert"], "at most 16", "at most 8")
+    if {"qbert", "small"} <= summaries.keys():
+        large, small = summaries["qbert"], summaries["small"]
+        ends = [sum(line["measured"] for line in run["budget"]["ledger"].values()) for run in (large, small)]
         print(f"at the end, 0.07GB less 0.01GB     {(ends[0] - ends[1]) / MB:8.2f} MB (goal: 60, within 2)")
         for name in ("rss_before_freeze", "rss_after_freeze", "rss_peak"):
             difference = large["memory"][name] - small["memory"][name]

@@ -1,9 +1,9 @@
-"""What every store of the replay holds and how fast it is: real play, one run, one table, every row naming its store.
+"""What every store of the replay holds and how fast it is, with real play: one table, a row for every store.
 
 Rows: the fewest that a full, wrapped ring held; bytes a row: the whole budget over them. Play that does not fill the
 ring is fed again, in order, from its start ("fed": how often), until as many rows as one pass has are gone again. An
-add is `Replay.append`, which compresses where the store does; latents exist by then, since acting needs them. A batch
-is `Replay.sample`: slots, weights and both observations. Times are medians; only a quiet machine's mean something.
+add is `Replay.append`, which compresses if the store does; latents exist by then, since acting needs them. A batch is
+`Replay.sample`: slots, weights and both observations. Times are medians, and mean something only on a quiet machine.
 --peers: after that, the same Qbert play beside public libraries (replay_peers.py).
 """
 
@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from replays import BATCHES, BUDGETS, Found, Play, empty, fill, head, line, pixels_of, played, timed
+from replays import BATCHES, BUDGETS, Play, StoreSpeed, empty, fill, head, line, pixels_of, played, timed
 
 import edgerl
 from edgerl.agents.build import make_agent
@@ -49,33 +49,33 @@ GOALS = {
 
 def stores(
     play: Play, spec: EnvSpec, config: ReplayConfig, budget: int, stem: Stem
-) -> Iterator[tuple[str, Replay, Found]]:
-    """Every store in turn: its name, and a replay of it, full and wrapped."""
+) -> Iterator[tuple[str, Replay, StoreSpeed]]:
+    """Every store in turn: its name, a replay of it, full and wrapped, and what filling it measured."""
     for codec in ("raw", "lz4"):
         replay = empty(spec, config, codec, budget)
-        found = fill(replay, play, play.frames)
-        yield f"pixels {codec}", replay, found
-    once = min(1, stem.views)  # a batch reads one random crop, where there are any
+        speed = fill(replay, play, play.frames)
+        yield f"pixels {codec}", replay, speed
+    once = min(1, stem.views)  # a batch reads one random crop, if the run crops
     replay.transcode(Encoded(Stem(stem.encode, stem.shape, pixels_of(spec, config, "lz4"), views=once, rng=stem.rng)))
-    yield "pixels lz4, the stem on read", replay, found
+    yield "pixels lz4, the stem on read", replay, speed
     for dtype in ("float32", "float16", "uint8"):
         replay = empty(spec, config, "raw", budget)
         fed = round(fill(replay, play, play.frames).fed * len(play))
         latents = Latents(stem, dtype)
         if latents.scales:
-            latents.fit(replay.observations(each) for each in chunks(spread_rows(replay, SCALE_ROWS)))
+            latents.fit(replay.observations(rows) for rows in chunks(spread_rows(replay, SCALE_ROWS)))
         replay.transcode(latents)
-        stored = [latents.convert(play.windows(each, stem.pixels)) for each in chunks(np.arange(len(play)))]
+        stored = [latents.convert(play.windows(rows, stem.pixels)) for rows in chunks(np.arange(len(play)))]
         yield f"latents {dtype}", replay, fill(replay, play, np.concatenate(stored), fed)
 
 
 def chunks(numbers: Array) -> list[Array]:
-    """As many at once as the freeze converts."""
+    """Row numbers in parts as large as those that the freeze converts."""
     return np.array_split(numbers, -(-len(numbers) // CHUNK))
 
 
 def stem_of(policy: Policy | None, config: edgerl.Config, spec: EnvSpec) -> Stem:
-    """What the freeze puts before the replay: the run's encoder up to the cut, or an untrained one."""
+    """The stem that a freeze puts before the replay: the run's encoder up to the cut, or an untrained one."""
     if policy and isinstance(policy.representation, Latents | Encoded):
         frozen = policy.representation.stem
         encode, shape = frozen.encode, frozen.shape
@@ -95,9 +95,9 @@ def measure(env: str, policy: Policy | None, steps: int | None) -> None:
     spec = suites.describe(env, EnvOptions(action_repeat=config.run.action_repeat))
     stem = stem_of(policy, config, spec)
     print(f"\n{env}, {format_bytes(budget)}, {config.run.algo}, batches of {batch}; {who}")
-    for store, replay, found in stores(play, spec, config.replay, budget, stem):
-        found = replace(found, seconds=timed(partial(replay.sample, batch, 0.4)))
-        print(line(store, found, batch, GOALS.get((env, store), 0)), flush=True)
+    for store, replay, filled in stores(play, spec, config.replay, budget, stem):
+        speed = replace(filled, seconds=timed(partial(replay.sample, batch, 0.4)))
+        print(line(store, speed, batch, GOALS.get((env, store), 0)), flush=True)
     took = timed(lambda: stem.observe(play.frames[: spec.history]))
     print(f"  and to encode a step, what is acted on with what is kept: {1e6 * took:,.0f} us", flush=True)
 

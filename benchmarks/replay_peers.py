@@ -1,10 +1,10 @@
 """The replay beside those of public libraries: bytes a transition, adds/s and transitions/s, on the same Qbert play.
 
-At equal bytes (0.07 GB) and at equal count (10,000 transitions), each store on one thread of a process of its own.
+At equal bytes (0.07 GB) and at equal count (10,000 transitions). Every store has one thread and a process of its own.
 One-step windows, batches of 32. B a row: what the store asks for when it is made, over the transitions it then holds;
-resident: what the process grew by until the store was full, over the same. Theirs are given whole windows and give
-NumPy arrays (cpprb) or CPU tensors (stable-baselines3); ours is given frames and gives NumPy arrays. What is missing is
-named, with the command that installs it: best into an environment beside the project's.
+resident: what the process grew by until the store was full, over the same. The other libraries take whole windows and
+give NumPy arrays (cpprb) or CPU tensors (stable-baselines3); ours takes frames and gives NumPy arrays. Missing
+libraries are named, with the command that installs them: best into an environment of their own.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from replays import ADDS, BUDGETS, Found, Play, empty, fill, head, line, pixels_of, played, timed
+from replays import ADDS, BUDGETS, Play, StoreSpeed, empty, fill, head, line, pixels_of, played, timed
 
 import edgerl
 from edgerl.config.settings import ReplayConfig
@@ -114,22 +114,22 @@ PEERS: dict[str, tuple[str, str, type[Peer]]] = {  # by store: its package, that
 
 
 def resident() -> int:
-    """Resident bytes, without what malloc only keeps."""
+    """Resident bytes, without free blocks that malloc keeps."""
     trim()
     return rss_bytes()
 
 
-def ours(play: Play, config: ReplayConfig, budget: int) -> Found:
-    """A store of this project in so many bytes."""
+def ours(play: Play, config: ReplayConfig, budget: int) -> StoreSpeed:
+    """A store of this project in `budget` bytes."""
     before = resident()
     replay = empty(SPEC, config, config.pixel_codec, budget)
-    found = fill(replay, play, play.frames)
+    speed = fill(replay, play, play.frames)
     grown = resident() - before
-    return replace(found, resident=grown, seconds=timed(lambda: replay.sample(BATCH, 0.4)))
+    return replace(speed, resident=grown, seconds=timed(lambda: replay.sample(BATCH, 0.4)))
 
 
 def asked(kind: type[Peer], rows: int) -> int:
-    """Bytes that Python and NumPy are asked for when such a store is made."""
+    """Bytes that Python and NumPy are asked for when such a store of `rows` transitions is made."""
     kind(64)  # imports
     tracemalloc.start()
     made = kind(rows)
@@ -139,7 +139,7 @@ def asked(kind: type[Peer], rows: int) -> int:
     return nbytes
 
 
-def theirs(play: Play, config: ReplayConfig, kind: type[Peer], budget: int, rows: int) -> Found:
+def theirs(play: Play, config: ReplayConfig, kind: type[Peer], budget: int, rows: int) -> StoreSpeed:
     """A library's store of `rows` transitions; 0: as many as `budget` bytes hold."""
     rows = rows or budget * COUNT // asked(kind, COUNT)
     nbytes, steps, pixels = asked(kind, rows), np.flatnonzero(~play.last), pixels_of(SPEC, config, "raw")
@@ -163,7 +163,7 @@ def theirs(play: Play, config: ReplayConfig, kind: type[Peer], budget: int, rows
         fed += ADDS
     del obs, next_obs, windows, newest
     grown = resident() - before
-    return Found(rows, nbytes, fed / len(steps), statistics.median(adds), timed(peer.sample), grown)
+    return StoreSpeed(rows, nbytes, fed / len(steps), statistics.median(adds), timed(peer.sample), grown)
 
 
 def child(store: str, file: str, budget: int, rows: int) -> None:
@@ -173,8 +173,8 @@ def child(store: str, file: str, budget: int, rows: int) -> None:
     config = replace(edgerl.configure(env=GAME).replay, n_step=1, **OURS.get(store, {}))
     with np.load(file) as arrays:
         play = Play(**arrays)
-    found = ours(play, config, budget) if store in OURS else theirs(play, config, PEERS[store][2], budget, rows)
-    print(json.dumps(asdict(found)))
+    speed = ours(play, config, budget) if store in OURS else theirs(play, config, PEERS[store][2], budget, rows)
+    print(json.dumps(asdict(speed)))
 
 
 def measure(policy: Policy | None, steps: int | None) -> None:
@@ -193,9 +193,9 @@ def measure(policy: Policy | None, steps: int | None) -> None:
                 nbytes = round(row_bytes[store] * rows) if rows and store in OURS else budget
                 command = [sys.executable, __file__, "--child", store, file, str(nbytes), str(rows)]
                 ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-                found = Found(**json.loads(ran.stdout))
-                row_bytes[store] = found.nbytes / found.rows
-                print(line(store, found, BATCH), flush=True)
+                speed = StoreSpeed(**json.loads(ran.stdout))
+                row_bytes[store] = speed.nbytes / speed.rows
+                print(line(store, speed, BATCH), flush=True)
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ ADDS, MOST_BATCHES, SECONDS = 256, 200, 3.0  # adds timed as one; batches timed,
 class Play:
     """Rows as a ring has them: frames, actions, clipped rewards, and whether the episode terminated there.
 
-    `last`: no step, but what was seen when an episode was cut off, as the end of the play cuts off the one under way;
-    `first`: the number of the first row of a row's episode.
+    `last`: the row is no step, but the last frame of an episode that was cut off, as the end of the play cuts off the
+    last one; `first`: the number of the first row of a row's episode.
     """
 
     frames: Array
@@ -49,7 +49,7 @@ class Play:
         return pixels.read(self.frames, np.maximum(slots, 0), slots >= self.first[numbers, None])
 
     def add(self, replay: Replay, stored: Array, number: int) -> None:
-        """Put a row into a replay; `stored`: what that stores of every row."""
+        """Put row `number` into a replay; `stored`: what the replay stores of every row."""
         if self.last[number]:
             replay.truncate(stored[number])
         else:
@@ -58,7 +58,7 @@ class Play:
 
 
 def collect(config: edgerl.Config, policy: Policy | None, steps: int) -> Play:
-    """Real steps, of the policy with some random ones, or all random."""
+    """Real steps: of the policy, with some random ones, or all random if there is none."""
     rng, clip = np.random.default_rng(0), config.replay.reward_clip or np.inf
     env, rows, first = make_env(config, rng, training=True), [], 0
     env.reset()
@@ -70,18 +70,19 @@ def collect(config: edgerl.Config, policy: Policy | None, steps: int) -> Play:
             action = rng.uniform(-1, 1, env.actions).astype(np.float32)
         else:
             action = int(rng.integers(env.actions))
-        found = env.step(action)
-        rows.append((frame, action, float(np.clip(found.reward, -clip, clip)), found.terminated, False, first))
-        if found.truncated or (step == steps and not found.terminated):
-            rows.append((found.window[-1].copy(), 0 * action, 0.0, False, True, first))
-        if found.terminated or found.truncated:
+        timestep = env.step(action)
+        reward = float(np.clip(timestep.reward, -clip, clip))
+        rows.append((frame, action, reward, timestep.terminated, False, first))
+        if timestep.truncated or (step == steps and not timestep.terminated):
+            rows.append((timestep.window[-1].copy(), 0 * action, 0.0, False, True, first))
+        if timestep.terminated or timestep.truncated:
             env.reset()
             first = len(rows)
     return Play(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 def played(env: str, policy: Policy | None, steps: int | None) -> tuple[edgerl.Config, Play, str]:
-    """An environment's configuration, play, and what to call that."""
+    """An environment's configuration, play in it, and a description of that play."""
     config = policy.config if policy else edgerl.configure(env=env, budget=BUDGETS[suite_of(env)])
     play = collect(config, policy, steps or STEPS[suite_of(env)])
     who = f"trained, {policy.step:,} steps, {EPSILON:.0%} random" if policy else "random play"
@@ -89,12 +90,12 @@ def played(env: str, policy: Policy | None, steps: int | None) -> tuple[edgerl.C
 
 
 def pixels_of(spec: EnvSpec, config: ReplayConfig, codec: str) -> Pixels:
-    """Frames as such a run stores them, but for the codec."""
+    """Frames as such a run stores them, except for the codec."""
     return representation.pixels(spec, replace(config, pixel_codec="lz4" if codec == "lz4" else "raw"))
 
 
 def empty(spec: EnvSpec, config: ReplayConfig, codec: str, budget: int) -> Replay:
-    """A replay of frames as a run makes it."""
+    """An empty replay of frames, as a run makes it."""
     return Replay(
         budget,
         pixels_of(spec, config, codec),
@@ -108,11 +109,11 @@ def empty(spec: EnvSpec, config: ReplayConfig, codec: str, budget: int) -> Repla
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was measured of a full store of so many rows in `nbytes`.
+class StoreSpeed:
+    """What was measured of a full store of `rows` rows in `nbytes` bytes.
 
-    `fed`: passes of the play; `adds`: a second, once it was full; `seconds`: a batch; `resident`: bytes that the
-    process grew by, where that was looked at.
+    `fed`: passes of the play; `adds`: a second, once it was full; `seconds`: of a batch; `resident`: bytes that the
+    process grew by, None if that was not measured.
     """
 
     rows: int
@@ -123,8 +124,8 @@ class Found:
     resident: int | None = None
 
 
-def fill(replay: Replay, play: Play, stored: Array, begin: int = 0) -> Found:
-    """Feed it the play from row `begin` on, until as many rows as one pass has are gone again."""
+def fill(replay: Replay, play: Play, stored: Array, begin: int = 0) -> StoreSpeed:
+    """Feed a replay the play, from row `begin` on, until as many rows as one pass has are gone again."""
     fed, rows, adds = begin, list[int](), list[float]()
     while replay.ring.oldest < len(play) or not rows:
         full, started = replay.ring.wrapped, time.perf_counter()
@@ -134,18 +135,18 @@ def fill(replay: Replay, play: Play, stored: Array, begin: int = 0) -> Found:
         if full:
             adds.append(ADDS / (time.perf_counter() - started))
             rows.append(len(replay))
-    return Found(min(rows), replay.ring.arena.nbytes, (fed - begin) / len(play), statistics.median(adds))
+    return StoreSpeed(min(rows), replay.ring.arena.nbytes, (fed - begin) / len(play), statistics.median(adds))
 
 
 def timed(action: Callable[[], Any]) -> float:
-    """Seconds of one call."""
+    """The median seconds of one call, without the first."""
     action()
-    found: list[float] = []
-    while len(found) < 5 or (len(found) < MOST_BATCHES and sum(found) < SECONDS):
+    seconds: list[float] = []
+    while len(seconds) < 5 or (len(seconds) < MOST_BATCHES and sum(seconds) < SECONDS):
         started = time.perf_counter()
         action()
-        found.append(time.perf_counter() - started)
-    return statistics.median(found)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 def head() -> str:
@@ -154,9 +155,9 @@ def head() -> str:
     return f"{'store':33}{columns}   goal"
 
 
-def line(store: str, found: Found, batch: int, goal: int = 0) -> str:
+def line(store: str, speed: StoreSpeed, batch: int, goal: int = 0) -> str:
     """A row of the table; `goal`: rows."""
-    resident = "" if found.resident is None else f"{found.resident / found.rows:,.0f}"
-    verdict = f"   {goal:,}: {'reached' if found.rows >= goal else 'not reached'}" if goal else ""
-    sizes = f"{found.rows:9,}{found.nbytes / found.rows:9,.0f}{resident:>10}{found.fed:8,.1f}x"
-    return f"{store:33}{sizes}{found.adds:9,.0f}{1e6 * found.seconds:12,.0f}{batch / found.seconds:15,.0f}{verdict}"
+    resident = "" if speed.resident is None else f"{speed.resident / speed.rows:,.0f}"
+    verdict = f"   {goal:,}: {'reached' if speed.rows >= goal else 'not reached'}" if goal else ""
+    sizes = f"{speed.rows:9,}{speed.nbytes / speed.rows:9,.0f}{resident:>10}{speed.fed:8,.1f}x"
+    return f"{store:33}{sizes}{speed.adds:9,.0f}{1e6 * speed.seconds:12,.0f}{batch / speed.seconds:15,.0f}{verdict}"

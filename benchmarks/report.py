@@ -1,4 +1,4 @@
-"""How long a report of 30 runs of 500,000 steps takes, and how large its page is.
+"""How long a report of 30 runs of 500,000 steps takes, and how large the page is.
 
 One short run of toy/catch is trained; its folder is copied 30 times (2 budgets, 3 freezes, 5 seeds), with as many lines
 of metrics and evaluations as a run of 500,000 steps leaves. Goal: under 10 s and under 6 MB.

@@ -1,7 +1,7 @@
 """Does a run survive being killed, and does its memory stay flat? Real processes, real kill -9.
 
 Kills: runs of toy/catch are killed again and again, every other time within 2 s of a checkpoint or right after the
-freeze, else at any moment, resumed each time, and at the end compared with an uninterrupted run, bit for bit.
+freeze, else at any moment. They are resumed each time, and at the end compared with an uninterrupted run, bit for bit.
 Flatness: one long run; resident memory, open files and threads after a warm-up and at the end.
 """
 
@@ -46,12 +46,12 @@ def freeze_at(steps: int) -> int:
 
 
 def newest(out: Path) -> int:
-    """The step of the newest checkpoint by name; -1 where there is none yet."""
+    """The step of the newest checkpoint by name; -1 if there is none yet."""
     return max((int(place.name) for place in (out / "checkpoint").glob("[0-9]*")), default=-1)
 
 
 def go_on(out: Path, steps: int) -> list[str]:
-    """The run resumed; or begun anew where it was killed before it had written its settings."""
+    """The command that resumes the run, or starts it again if it was killed before it had written its settings."""
     if (out / "config.toml").exists():
         return command("--resume", str(out), "--quiet")
     shutil.rmtree(out, ignore_errors=True)
@@ -59,7 +59,7 @@ def go_on(out: Path, steps: int) -> list[str]:
 
 
 def kill_once(out: Path, near: str, steps: int, rng: random.Random) -> bool:
-    """Start or resume the run and kill it, near an event or at any moment; whether it was killed before its end."""
+    """Start or resume the run and kill it, near an event or at any moment; returns whether it was killed in time."""
     process = subprocess.Popen(go_on(out, steps))
     before, onnx = newest(out), out / "encoder.onnx"
     written = onnx.stat().st_mtime_ns if onnx.exists() else 0
@@ -80,7 +80,7 @@ def kill_once(out: Path, near: str, steps: int, rng: random.Random) -> bool:
 
 
 def moment(done: int, step: int, steps: int, rng: random.Random) -> str:
-    """Every other kill comes at an event: a checkpoint, or the freeze where it is still ahead."""
+    """When the next kill comes: every other one at an event, a checkpoint or, if it is still ahead, the freeze."""
     if done % 2:
         return "any"
     return rng.choice(["checkpoint", "freeze"]) if step < freeze_at(steps) else "checkpoint"
@@ -92,7 +92,7 @@ def final(out: Path, steps: int) -> dict[str, np.ndarray]:
 
 
 class Survival(NamedTuple):
-    """Kills by name, and of the runs that were killed how many there were and how many ended bit-identical."""
+    """Kills by name, how many runs were killed, and how many of these ended bit-identical."""
 
     kills: Counter[str]
     runs: int
@@ -100,7 +100,7 @@ class Survival(NamedTuple):
 
 
 def kills(count: int, seed: int, steps: int = 900) -> Survival:
-    """Inject `count` kills."""
+    """Kill runs `count` times in all, and compare how they end."""
     rng, injected, runs, identical = random.Random(seed), Counter[str](), 0, 0  # noqa: S311
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder, "whole")
@@ -115,14 +115,16 @@ def kills(count: int, seed: int, steps: int = 900) -> Survival:
                 injected[near] += 1
                 print(f"\r{injected.total()} of {count} kills", end="", file=sys.stderr, flush=True)
             subprocess.run(go_on(out, steps), check=True)
-            found = final(out, steps)
-            identical += found.keys() == expected.keys() and all(np.array_equal(found[n], expected[n]) for n in found)
+            arrays = final(out, steps)
+            identical += arrays.keys() == expected.keys() and all(
+                np.array_equal(arrays[name], expected[name]) for name in arrays
+            )
             runs += 1
     return Survival(injected, runs, identical)
 
 
 class Reading(NamedTuple):
-    """A look at a running process: agent steps done (to the last 500), resident bytes, open files, threads."""
+    """A running process: agent steps done (to the last 500), resident bytes, open files, threads."""
 
     step: int
     resident: int
@@ -142,10 +144,10 @@ def flat(steps: int) -> tuple[Reading, Reading]:
             metrics = out / "metrics.jsonl"
             try:
                 lines = metrics.read_text().count("throughput/") if metrics.exists() else 0
-                found = watched.memory_info().rss, watched.num_fds(), watched.num_threads()
+                now = watched.memory_info().rss, watched.num_fds(), watched.num_threads()
             except psutil.Error:
                 break
-            readings.append(Reading(lines * 500, *found))
+            readings.append(Reading(lines * 500, *now))
             time.sleep(1)
         if process.wait() != 0:
             sys.exit(f"the long run failed with exit code {process.returncode}")
@@ -161,13 +163,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.kills:
-        found = kills(args.kills, args.seed)
+        survival = kills(args.kills, args.seed)
         print(f"\r{'injected':50}times")
         for near, name in NAMES.items():
-            print(f"{name:50}{found.kills[near]:5}")
-        print(f"{'runs that were killed, up to six times each':50}{found.runs:5}")
-        print(f"{'survived: finished after all, bit-identical':50}{found.identical:5}")
-        print(f"{'lost':50}{found.runs - found.identical:5}")
+            print(f"{name:50}{survival.kills[near]:5}")
+        print(f"{'runs that were killed, up to six times each':50}{survival.runs:5}")
+        print(f"{'survived: finished after all, bit-identical':50}{survival.identical:5}")
+        print(f"{'lost':50}{survival.runs - survival.identical:5}")
     if args.steps:
         first, last = flat(args.steps)
         growth = (last.resident - first.resident) / max(1, last.step - first.step) * 100_000 / 1e6

@@ -1,6 +1,6 @@
 """Steps per second before and after the freeze, beside a plain Rainbow loop on the same game and threads.
 
-The plain loop runs before and after ours, and the ratios are taken to the faster of the two. Use a quiet machine.
+The plain loop runs before and after ours; ratios are to the faster of its two runs. Use a quiet machine.
 """
 
 import argparse
@@ -34,8 +34,8 @@ def ours(game: str, threads: int) -> dict[str, float]:
         ]
         command += ["--steps", "5000", "--freeze-at", "3200", "--eval-every", "0", "--checkpoint-every", "0"]
         subprocess.run([*command, "--quiet", "--out", f"{folder}/run"], check=True)
-        found: dict[str, float] = json.loads(Path(folder, "run", "summary.json").read_text())["throughput"]
-        return found
+        speeds: dict[str, float] = json.loads(Path(folder, "run", "summary.json").read_text())["throughput"]
+        return speeds
 
 
 def main() -> None:
@@ -48,13 +48,13 @@ def main() -> None:
     if not args.yardstick.exists():
         sys.exit(f"--yardstick: {args.yardstick} does not exist")
     first = plain(args.yardstick, args.game, args.threads)
-    found = ours(args.game, args.threads)
+    speeds = ours(args.game, args.threads)
     second = plain(args.yardstick, args.game, args.threads)
     faster = max(first, second)
     print(f"{args.game}, {args.threads} threads, 0.07GB       steps/s   to the plain loop")
     print(f"plain loop, before and after ours   {first:.1f} and {second:.1f}")
     for name, goal in (("before", 1.4), ("after", 3.3)):
-        speed = found[f"steps_per_s_{name}"]
+        speed = speeds[f"steps_per_s_{name}"]
         print(f"edgerl {name:6} the freeze            {speed:7.1f}   {speed / faster:.2f}x (goal {goal}x)")
 
 
