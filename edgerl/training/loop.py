@@ -1,4 +1,4 @@
-"""The training loop: environment, replay, agent; at T_f the paper's event; evaluations and checkpoints."""
+"""The training loop: environment, replay and agent step by step, the freeze at T_f, evaluations and checkpoints."""
 
 import contextlib
 import math
@@ -263,7 +263,7 @@ class TrainingLoop:
         self.parts.reporter.say(f"step {self.state.step:,}: {line}")
 
     def show(self, note: str) -> None:
-        """Bring the progress bar up to date."""
+        """Update the progress bar."""
         self.parts.reporter.step(self.state.step, self.parts.replay.representation.stores, note)
 
 
@@ -273,5 +273,5 @@ def accounts(parts: Parts) -> Ledger:
 
 
 def due(step: int, every: int, *, done: bool) -> bool:
-    """Whether it is due after `step`: every `every` steps (0: never), and once the run is done."""
+    """Whether something is due after `step`: every `every` steps (0: never), and once the run is done."""
     return every > 0 and step > 0 and (step % every == 0 or done)

@@ -51,6 +51,7 @@ def train(config: Config, out: Path | None = None, *, resume: bool = False, quie
 
 def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[str, Any]:
     """Check everything, build the parts, and run them; returns the summary."""
+    # What can be checked before any network or replay is made.
     run = config.run
     seeds = np.random.SeedSequence(run.seed).spawn(3)
     env_rng, replay_rng, agent_rng = (np.random.default_rng(seed) for seed in seeds)
@@ -63,6 +64,7 @@ def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[s
         check_folder(folder)
     source = transfer.find(config, env.spec) if saved is None else None
 
+    # The networks, through a rehearsal of the freeze.
     keep_blocks(SCRATCH_BLOCK)
     baseline = rss_bytes()
     pixels = representation.pixels(env.spec, config.replay)
@@ -74,6 +76,7 @@ def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[s
     library_bytes = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
     limits.check_fit(planned, library_bytes, limit, limit_source)
 
+    # The folder, held against other processes; the replay; the run.
     if not resume:
         make_folder(folder)
     with locked(folder):
