@@ -60,12 +60,8 @@ def loaded(program, *names):
 
 
 def edges(module):
-    """The files of edgerl that a file imports, at its head or within functions; for types alone does not count."""
-    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
-    for node in ast.walk(tree):
+    """The files of edgerl that a file imports, at its head, within functions, or for types alone."""
+    for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: a relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
