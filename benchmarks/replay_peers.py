@@ -163,7 +163,14 @@ def theirs(play: Play, config: ReplayConfig, kind: type[Peer], budget: int, rows
         fed += ADDS
     del obs, next_obs, windows, newest
     grown = resident() - before
-    return StoreSpeed(rows, nbytes, fed / len(steps), statistics.median(adds), timed(peer.sample), grown)
+    return StoreSpeed(
+        rows=rows,
+        nbytes=nbytes,
+        fed=fed / len(steps),
+        adds=statistics.median(adds),
+        seconds=timed(peer.sample),
+        resident=grown,
+    )
 
 
 def child(store: str, file: str, budget: int, rows: int) -> None:

@@ -135,7 +135,8 @@ def fill(replay: Replay, play: Play, stored: Array, begin: int = 0) -> StoreSpee
         if full:
             adds.append(ADDS / (time.perf_counter() - started))
             rows.append(len(replay))
-    return StoreSpeed(min(rows), replay.ring.arena.nbytes, (fed - begin) / len(play), statistics.median(adds))
+    passes = (fed - begin) / len(play)
+    return StoreSpeed(rows=min(rows), nbytes=replay.ring.arena.nbytes, fed=passes, adds=statistics.median(adds))
 
 
 def timed(action: Callable[[], Any]) -> float:

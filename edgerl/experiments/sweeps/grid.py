@@ -72,7 +72,8 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
             resolved.append(Resolved(variant.name, config, _planned(config, describe, local)))
     cells = tuple(_cell(shared, seed, sources) for seed in seeds for shared in resolved)
     _check_folders(cells)
-    return Sweep(given["preset"], scale, experiment.title if experiment else None, cells), list(dict.fromkeys(notes))
+    title = experiment.title if experiment else None
+    return Sweep(preset=given["preset"], scale=scale, title=title, cells=cells), list(dict.fromkeys(notes))
 
 
 def _threads(given: dict[str, Any], count: int, local: bool) -> int:

@@ -46,8 +46,16 @@ def load(name: str) -> Experiment:
         env: {variant: (float(mean), float(std)) for variant, (mean, std) in scores.items()}
         for env, scores in own.get("printed", {}).items()
     }
-    envs, begins_with = tuple(grid["envs"]), grid.get("begins_with")
-    return Experiment(name, own["title"], own["x"], envs, grid["variants"], grid["seeds"], printed, begins_with)
+    return Experiment(
+        name=name,
+        title=own["title"],
+        x=own["x"],
+        envs=tuple(grid["envs"]),
+        variants=grid["variants"],
+        seeds=grid["seeds"],
+        printed=printed,
+        begins_with=grid.get("begins_with"),
+    )
 
 
 @cache
