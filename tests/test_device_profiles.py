@@ -63,7 +63,7 @@ CORES = {
     "helio_a22": "4 Cortex-A53 2.0 8",
 }
 NAMES = list(CORES)
-PHONES = NAMES[14:]
+PHONES = NAMES[NAMES.index("pixel_6") :]
 MODES = """
 mode                      cores clock   cpu_peak gpu_clock gpu_fp32 bandwidth power
 jetson_nano:5w            2     0.918   15d      0.64s     164d     25.6d     5s
