@@ -82,7 +82,7 @@ def stem_of(policy: Policy | None, config: edgerl.Config, spec: EnvSpec) -> Stem
     else:
         window = representation.pixels(spec, config.replay).shape
         agent = policy.agent if policy else make_agent(config, window, spec.actions, np.random.default_rng(0))
-        session = Session(export(agent.stem(config.agent.cut), window))
+        session = Session(export(agent.stem(config.agent.cut).graph))
         encode, shape = session, session.shape
     pixels = pixels_of(spec, config.replay, "raw")
     return Stem(encode, shape, pixels, views=pixels.augment, rng=np.random.default_rng(0))

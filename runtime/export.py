@@ -1,164 +1,189 @@
-"""A torch module as an ONNX graph, in milliseconds and a few kilobytes, in the training process.
+"""A stem as an ONNX graph, written from its operations and weights: in milliseconds and a few kilobytes.
 
-torch.onnx.export would do the same for any module, but takes 164 MB and several seconds, in the one moment when memory
-is tightest. Stems are a dozen known operations, so we trace them with torch.fx and write the nodes; every export is
-checked against torch before it is used (`edgerl.training.freeze`).
+torch.onnx.export takes 164 MB and several seconds, in the moment when memory is tightest. A stem is a dozen known
+operations, and the trainer has them as data. Every file is checked against the trained network before it is used
+(`edgerl.training.freeze`).
 """
 
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import fx, nn
 
 from runtime import model_file
 
 OPSET, IR_VERSION = 17, 8
+PIXEL = np.float32(1 / 255)
+Array = npt.NDArray[Any]
 
 
-class ExportError(ValueError):
-    """The module has an operation this exporter does not know; the message names it."""
+@dataclass(frozen=True)
+class Conv:
+    """A convolution with the weights `<name>.weight` and `<name>.bias`; `pixels`: of uint8 taken as [0, 1]."""
 
-    exit_code = 1  # of a program that meets this error
+    name: str
+    stride: int
+    padding: int = 0
+    pixels: bool = False
 
 
-class _Graph:
-    """ONNX nodes and weights under way; `value` maps a torch.fx node to the ONNX value it became.
+@dataclass(frozen=True)
+class MaxPool:
+    """Max-pooling over squares."""
 
-    `weights`: views of the module's weights, named as in its `state_dict`.
+    kernel: int
+    stride: int
+    padding: int
+
+
+@dataclass(frozen=True)
+class Relu:
+    """max(x, 0)."""
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """All axes but the first become one."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A fully connected layer with the weights `<name>.weight` [outputs, inputs] and `<name>.bias`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Layer normalization over the last axis, with the weights `<name>.weight` and `<name>.bias`."""
+
+    name: str
+    epsilon: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Residual:
+    """x + f(x), f being these operations one after the other."""
+
+    operations: "tuple[Operation, ...]"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What each branch makes of the same input [B, ...], one beside the other: [B, branches, ...]."""
+
+    branches: "tuple[tuple[Operation, ...], ...]"
+
+
+Operation = Conv | MaxPool | Relu | Flatten | Linear | LayerNorm | Residual | Stack
+
+
+@dataclass(frozen=True)
+class StemGraph:
+    """A stem: windows uint8 [B, *window] to latents float32 [B, *latent], by `operations` one after the other.
+
+    `weights`: by name, such as conv1.weight; views of the trained ones, not copies.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
+    operations: tuple[Operation, ...]
+    weights: Mapping[str, Array]
+    window: tuple[int, ...]
+    latent: tuple[int, ...]
+
+
+class _Nodes:
+    """The ONNX nodes written so far; `used`: weights in the order of their use."""
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
-        self.weights: dict[str, Any] = {}
-        self.value: dict[fx.Node, str] = {}
+        self.used: dict[str, Array] = {}
+
+    def add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
+        """Write a node; returns the name of its output."""
+        output = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, value: Any) -> str:
+        return self.add("Constant", [], value=numpy_helper.from_array(np.array(value)))
 
     def weight(self, name: str) -> str:
-        self.weights[name] = operator.attrgetter(name)(self.module).detach().numpy()
+        self.used[name] = self.weights[name]
         return name
 
     def layer(self, name: str) -> list[str]:
         """The weight and the bias of a layer."""
         return [self.weight(f"{name}.weight"), self.weight(f"{name}.bias")]
 
-    def constant(self, value: Any) -> str:
-        return self.add("Constant", [], value=numpy_helper.from_array(np.array(value)))
-
-    def add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        output = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def operand(self, thing: Any) -> str:
-        if isinstance(thing, fx.Node):
-            return self.value[thing]
-        return self.constant(np.float32(thing))
+    def apply(self, operations: tuple[Operation, ...], x: str) -> str:
+        """Write operations over the value `x`; returns the name of what comes out."""
+        for operation in operations:
+            x = _WRITERS[type(operation)](self, x, operation)
+        return x
 
 
-def _conv(graph: _Graph, inputs: list[str], stride: Any, padding: Any) -> str:
-    return graph.add("Conv", inputs, strides=list(stride), pads=2 * list(padding))  # at the start, and at the end
+def _conv(nodes: _Nodes, x: str, conv: Conv) -> str:
+    strides, pads = 2 * [conv.stride], 4 * [conv.padding]
+    if not conv.pixels:
+        return nodes.add("Conv", [x, *nodes.layer(conv.name)], strides=strides, pads=pads)
+    x = nodes.add("Cast", [x], to=TensorProto.FLOAT)
+    weight = nodes.add("Mul", [nodes.weight(f"{conv.name}.weight"), nodes.constant(PIXEL)])
+    return nodes.add("Conv", [x, weight, nodes.weight(f"{conv.name}.bias")], strides=strides, pads=pads)
 
 
-def _conv_module(graph: _Graph, x: str, module: Any, name: str) -> str:
-    if isinstance(module.padding, str) or module.bias is None:
-        raise ExportError("cannot export a convolution whose padding is a word, or one without bias, to ONNX")
-    return _conv(graph, [x, *graph.layer(name)], module.stride, module.padding)
+def _pool(nodes: _Nodes, x: str, pool: MaxPool) -> str:
+    kernel, stride, pads = 2 * [pool.kernel], 2 * [pool.stride], 4 * [pool.padding]
+    return nodes.add("MaxPool", [x], kernel_shape=kernel, strides=stride, pads=pads)
 
 
-def _pool_module(graph: _Graph, x: str, module: Any, name: str) -> str:
-    kernel, stride, pads = 2 * [module.kernel_size], 2 * [module.stride], 4 * [module.padding]
-    return graph.add("MaxPool", [x], kernel_shape=kernel, strides=stride, pads=pads)
+def _norm(nodes: _Nodes, x: str, norm: LayerNorm) -> str:
+    return nodes.add("LayerNormalization", [x, *nodes.layer(norm.name)], axis=-1, epsilon=norm.epsilon)
 
 
-def _linear_module(graph: _Graph, x: str, module: Any, name: str) -> str:
-    return graph.add("Gemm", [x, *graph.layer(name)], transB=1)
+def _stack(nodes: _Nodes, x: str, stack: Stack) -> str:
+    outputs = [nodes.apply(branch, x) for branch in stack.branches]
+    axes = nodes.constant([1])
+    return nodes.add("Concat", [nodes.add("Unsqueeze", [output, axes]) for output in outputs], axis=1)
 
 
-def _norm_module(graph: _Graph, x: str, module: Any, name: str) -> str:
-    axis = -len(module.normalized_shape)
-    return graph.add("LayerNormalization", [x, *graph.layer(name)], axis=axis, epsilon=module.eps)
-
-
-def _stack(graph: _Graph, tensors: Any, axis: int) -> str:
-    axes = graph.constant([axis])
-    return graph.add("Concat", [graph.add("Unsqueeze", [graph.value[tensor], axes]) for tensor in tensors], axis=axis)
-
-
-_MODULES: dict[type[nn.Module], Callable[[_Graph, str, Any, str], str]] = {
-    nn.Conv2d: _conv_module,
-    nn.MaxPool2d: _pool_module,
-    nn.ReLU: lambda graph, x, module, name: graph.add("Relu", [x]),
-    nn.Flatten: lambda graph, x, module, name: graph.add("Flatten", [x]),
-    nn.Linear: _linear_module,
-    nn.LayerNorm: _norm_module,
-}
-_FUNCTIONS: dict[Any, Callable[[_Graph, list[Any]], str]] = {
-    operator.add: lambda graph, args: graph.add("Add", [graph.operand(arg) for arg in args]),
-    operator.mul: lambda graph, args: graph.add("Mul", [graph.operand(arg) for arg in args]),
-    torch.conv2d: lambda graph, args: _conv(graph, [graph.operand(arg) for arg in args[:3]], *args[3:5]),
-    torch.stack: lambda graph, args: _stack(graph, *args),
-    "to": lambda graph, args: graph.add("Cast", [graph.operand(args[0])], to=TensorProto.FLOAT),
+_WRITERS: dict[type[Operation], Callable[[_Nodes, str, Any], str]] = {
+    Conv: _conv,
+    MaxPool: _pool,
+    Relu: lambda nodes, x, _: nodes.add("Relu", [x]),
+    Flatten: lambda nodes, x, _: nodes.add("Flatten", [x]),
+    Linear: lambda nodes, x, linear: nodes.add("Gemm", [x, *nodes.layer(linear.name)], transB=1),
+    LayerNorm: _norm,
+    Residual: lambda nodes, x, residual: nodes.add("Add", [x, nodes.apply(residual.operations, x)]),
+    Stack: _stack,
 }
 
 
-def export(stem: nn.Module, shape: tuple[int, ...]) -> bytes:
-    """The bytes of an ONNX file of `stem`, a map from uint8 [B, *shape] to float32, for any batch size B.
+def export(stem: StemGraph) -> bytes:
+    """The bytes of an ONNX file of `stem`, for any batch size. Raises KeyError for a weight that is missing."""
+    return b"".join(export_pieces(stem))
 
-    Raises ExportError for an operation it does not know.
+
+def export_pieces(stem: StemGraph) -> Iterator[bytes | memoryview]:
+    """The same bytes in pieces: the weights are passed on as views, not copies.
+
+    Raises KeyError, before the first piece, for a weight that is missing.
     """
-    return b"".join(export_pieces(stem, shape))
-
-
-def export_pieces(stem: nn.Module, shape: tuple[int, ...]) -> Iterator[bytes | memoryview]:
-    """The same bytes in pieces: the weights, named as in the stem's `state_dict`, are views, not copies.
-
-    Raises ExportError before the first piece.
-    """
-    traced = fx.symbolic_trace(stem)
-    graph, output = _Graph(traced), ""
-    for node in traced.graph.nodes:
-        if node.op == "placeholder":
-            graph.value[node] = "windows"
-        elif node.op == "output":
-            output = graph.value[node.args[0]]
-        elif node.op == "get_attr":
-            graph.value[node] = graph.weight(str(node.target))
-        elif node.op == "call_module":
-            name, module = str(node.target), traced.get_submodule(str(node.target))
-            if type(module) not in _MODULES:
-                raise ExportError(f"cannot export the layer {name} ({type(module).__name__}) to ONNX")
-            graph.value[node] = _MODULES[type(module)](graph, graph.operand(node.args[0]), module, name)
-        elif node.target in _FUNCTIONS:
-            graph.value[node] = _FUNCTIONS[node.target](graph, list(node.args))
-        else:
-            raise ExportError(f"cannot export the operation {node.target} to ONNX")
-    with torch.no_grad():
-        latent = stem(torch.zeros(1, *shape, dtype=torch.uint8)).shape[1:]
+    nodes = _Nodes(stem.weights)
+    output = nodes.apply(stem.operations, "windows")
     model = helper.make_model(
         helper.make_graph(
-            graph.nodes,
+            nodes.nodes,
             "stem",
-            [helper.make_tensor_value_info("windows", TensorProto.UINT8, ["batch", *shape])],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", *latent])],
+            [helper.make_tensor_value_info("windows", TensorProto.UINT8, ["batch", *stem.window])],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", *stem.latent])],
         ),
         producer_name="edgerl",
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )
-    return model_file.pieces(model, graph.weights)
-
-
-@torch.no_grad()
-def latents(stem: nn.Module, windows: Any) -> Any:
-    """torch's latents, float32 [B, ...], of windows uint8 [B, ...]."""
-    return stem(torch.from_numpy(np.ascontiguousarray(windows))).numpy()
-
-
-def parity(stem: nn.Module, encode: Callable[[Any], Any], windows: Any) -> float:
-    """The largest absolute difference between the latents of torch and of `encode`, float32, of windows [B, ...]."""
-    return float(np.abs(latents(stem, windows) - encode(np.ascontiguousarray(windows))).max())
+    return model_file.pieces(model, nodes.used)

@@ -41,7 +41,7 @@ def given(learner, cut, folder):
     if cut is None:
         return held(learner), {}
     file = folder / "encoder.onnx"
-    file.write_bytes(export(learner.stem(cut), SEEN if hasattr(learner, "net") else WINDOW))
+    file.write_bytes(export(learner.stem(cut).graph))
     learner.freeze(cut)
     return held(learner), model_file.weights(file)
 

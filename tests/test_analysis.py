@@ -168,7 +168,7 @@ def test_of_curl_policy_and_q_have_layers_of_their_own(encoder, cut):
     dense = [f"{whose} {name}" for whose in ("policy", "Q") for name in ("fc", "hidden1", "hidden2")]
     assert list(whole) == own[:-1] + dense
     assert whole["policy hidden2"].shape == (3, 32)
-    stem = learner.stem(cut)
+    stem = learner.stem(cut).module
     latents = stem(torch.from_numpy(x)).detach().numpy()
     learner.freeze(cut)
     frozen = learner.activations(latents, actions)

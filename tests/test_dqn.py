@@ -178,7 +178,7 @@ def test_as_many_actions_are_random_as_epsilon_says_and_none_without_exploring()
 def test_behind_the_stem_values_are_what_they_were_bit_for_bit(encoder, cut):
     learner, x = agent(encoder=encoder), batch(np.random.default_rng(0)).obs
     before = values(learner.online, x)
-    stem = learner.stem(cut)
+    stem = learner.stem(cut).module
     np.testing.assert_array_equal(values(learner.online, x), before)  # the agent stays whole
     learner.freeze(cut)
     latents = stem(torch.from_numpy(x)).detach().numpy()
@@ -191,7 +191,7 @@ def test_a_freeze_drops_both_stems_with_their_moments_and_leaves_the_rest(encode
     learner, rng = agent(encoder=encoder), np.random.default_rng(0)
     learner.update(batch(rng))
     before, size = {name: array.copy() for name, array in learner.state()[0].items()}, learner.nbytes()
-    stem = learner.stem(cut)
+    stem = learner.stem(cut).module
     left, tensors = sum(p.numel() for p in stem.parameters()), len(list(stem.parameters()))
     latent = architectures.latent_shape(encoder, WINDOW, cut)
     learner.freeze(cut)
@@ -212,7 +212,7 @@ def test_a_freeze_drops_both_stems_with_their_moments_and_leaves_the_rest(encode
 def test_behind_a_freeze_the_target_keeps_its_own_head():
     learner, data = agent(), batch(np.random.default_rng(0))
     apart(learner)
-    stem = learner.stem("conv2")
+    stem = learner.stem("conv2").module
     expected = learner.target.head(stem(torch.from_numpy(data.next_obs))).detach().numpy()
     learner.freeze("conv2")
     latents = stem(torch.from_numpy(data.next_obs)).detach().numpy()

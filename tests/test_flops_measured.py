@@ -126,7 +126,7 @@ def test_torch_multiplies_what_is_counted_layer_by_layer(algo, encoder, cut):
     features = architectures.latent_shape(encoder, window, architectures.last_layer(encoder))[0]
     seen, learned = np.zeros(window, np.uint8), np.zeros((B, window[0], side, side), np.uint8)
     with torch.no_grad():
-        latents = agent.stem(config.agent.cut)(torch.zeros(B, *window, dtype=torch.uint8)).numpy()
+        latents = agent.stem(config.agent.cut).module(torch.zeros(B, *window, dtype=torch.uint8)).numpy()
     for frozen in (False, True):
         if frozen:
             agent.freeze(config.agent.cut)

@@ -20,7 +20,7 @@ from edgerl.planning import flops, plan
 from edgerl.replay import representation
 from edgerl.training import train
 from runtime import Session
-from runtime.export import export, parity
+from runtime.export import export
 
 WINDOW, FEATURES = (4, 84, 84), {"impala": 256, "impala_50": 50}
 CUTS = ["block1", "block2", "block3", "fc"]
@@ -146,14 +146,14 @@ def test_actor_and_critic_keep_their_features_behind_every_cut(cut):
     net, stem = learner.net, learner.stem(cut)
     with torch.no_grad():
         shared = net.encoders.shared(x)
-        before, latents = [net.encoders.actor(shared), net.encoders.critic(shared)], stem(x)
-        encode = Session(export(stem, SEEN))
-        assert parity(stem, encode, x.numpy()) <= 1e-4 * max(1, latents.abs().max())
+        before, latents = [net.encoders.actor(shared), net.encoders.critic(shared)], stem.module(x)
+        encode = Session(export(stem.graph))
+        assert np.abs(stem.latents(x.numpy()) - encode(x.numpy())).max() <= 1e-4 * max(1, latents.abs().max())
         learner.freeze(cut)
         shared = net.encoders.shared(latents)
         assert torch.equal(net.encoders.actor(shared), before[0])
         assert torch.equal(net.encoders.critic(shared), before[1])
-    assert not {id(p) for p in stem.parameters()} & {id(p) for p in net.parameters()}
+    assert not {id(p) for p in stem.module.parameters()} & {id(p) for p in net.parameters()}
     latent = tuple(latents.shape[1:])
     learner.update(batch(rng, latent=latent))
     arrays, values = learner.state()
@@ -189,7 +189,9 @@ def test_an_encoder_of_a_users_may_have_blocks(name, cuts):
         with torch.no_grad():
             assert torch.equal(tail(stem(x)), whole(x))
         assert architectures.latent_shape(name, WINDOW, cut) == tuple(stem(x).shape[1:])
-        assert parity(stem, Session(export(stem, WINDOW)), x.numpy()) <= 1e-5
+        described = encoders.Stem(stem, name, WINDOW, cut)
+        encode = Session(export(described.graph))
+        assert np.abs(described.latents(x.numpy()) - encode(x.numpy())).max() <= 1e-5
     assert whole(x).min() == 0  # a ReLU is the last of it
     assert (encoders.build("test_impala:blocks", WINDOW).block1(x) < 0).any()  # between blocks there is none
 
@@ -244,8 +246,8 @@ def test_a_larger_encoder_is_given_fewer_windows_at_a_time():
     assert sizes["data_efficient"] == sizes["canonical"] == representation.CHUNK
     assert sizes["impala"] == sizes["impala_50"] == 10
     assert representation.chunk("impala", (9, 1000, 1000)) == 1
-    stem = encoders.build("impala", WINDOW)
-    whole, parts = (Session(export(stem, WINDOW), most=most) for most in (None, 2))
+    stem = encoders.Stem(encoders.build("impala", WINDOW), "impala", WINDOW, "fc")
+    whole, parts = (Session(export(stem.graph), most=most) for most in (None, 2))
     for count in (0, 1, 2, 5):
         assert parts(windows(count)).shape == (count, 256)
         np.testing.assert_allclose(parts(windows(count)), whole(windows(count)), rtol=0, atol=1e-6)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
 MODULES = sorted(file.relative_to(ROOT).as_posix() for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-TORCH = ("edgerl/agents/", "runtime/export.py")
+TORCH = ("edgerl/agents/",)
 ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand before it, and itself
     "errors",
     "types",
@@ -94,7 +94,7 @@ EDGES = {module: sorted({file for file in edges(module) if file}) for module in 
 def test_there_is_something_to_look_at():
     assert len(EDGERL) > 100
     assert sum(map(len, EDGES.values())) > 300
-    assert imported("runtime/export.py") >= {"torch", "onnx"}
+    assert "onnx" in imported("runtime/export.py")
     assert "edgerl/training/train.py" in EDGES["edgerl/commands/train.py"]  # within a function
     assert {room_of(module) for module in EDGERL} == set(ROOMS)
 

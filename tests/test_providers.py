@@ -8,34 +8,24 @@ import re
 
 import numpy as np
 import pytest
-import torch
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
-from torch import nn
 
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
 from edgerl.training import train
 from runtime import CPU, Session, providers
-from runtime.export import export
+from runtime.export import Conv, StemGraph, export
 
 AZURE, CUDA = "AzureExecutionProvider", "CUDAExecutionProvider"
 TINY = {"env": "toy/catch", "budget": 200_000, "steps": 16, "freeze_at": 8, "learn_start": 6, "threads": 1}
 WINDOWS = np.random.default_rng(0).integers(0, 256, (3, 4, 20, 20), np.uint8)
 
 
-class Scaled(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(4, 2, 5, stride=5)
-
-    def forward(self, x):
-        return self.conv(x.to(torch.float32))
-
-
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    return export(Scaled(), (4, 20, 20))
+    rng = np.random.default_rng(0)
+    weights = {"conv.weight": rng.standard_normal((2, 4, 5, 5), np.float32), "conv.bias": np.ones(2, np.float32)}
+    return export(StemGraph((Conv("conv", 5, pixels=True),), weights, (4, 20, 20), (2, 4, 4)))
 
 
 @pytest.fixture

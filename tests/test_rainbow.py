@@ -225,7 +225,7 @@ def test_freezing_changes_nothing_that_is_learned(small):
     data = batch(np.random.default_rng(5))
     whole, split = agent(small, clip_norm=1e9), agent(small, clip_norm=1e9)
     with torch.no_grad():
-        obs, next_obs = (split.stem("conv2")(torch.from_numpy(x)).numpy() for x in (data.obs, data.next_obs))
+        obs, next_obs = (split.stem("conv2").module(torch.from_numpy(x)).numpy() for x in (data.obs, data.next_obs))
     split.freeze("conv2")
     first = whole.update(data)
     second = split.update(Batch(obs, data.action, data.reward, data.discount, next_obs, data.weight, data.index))

@@ -229,7 +229,7 @@ def test_the_stem_read_back_from_its_file_draws_as_many_crops_as_rows_hold(augme
     agent, rng = curl(), np.random.default_rng(0)
     pixels = Pixels(SPEC.frame, 3, crop=84, augment=augment)
     for cut, kind, views in (("conv1", Encoded, min(1, augment)), ("fc", Latents, augment)):
-        exported = export(agent.stem(cut), pixels.shape)
+        exported = export(agent.stem(cut).graph)
         (tmp_path / ONNX_FILE).write_bytes(exported)
         stores, codec = ("pixels", "raw") if kind is Encoded else ("latents", "float32")
         report = {"onnx_sha256": hashlib.sha256(exported).hexdigest(), "store": stores, "codec": codec}

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edgerl.types import Array, Batch, Update
 
 if TYPE_CHECKING:
-    import torch
+    from runtime.export import StemGraph  # imports onnx, which plans need not
+
+
+class Stem(Protocol):
+    """What lies left of a cut, with the weights it has now."""
+
+    @property
+    def graph(self) -> "StemGraph":
+        """Its operations and weights, for ONNX."""
+
+    def latents(self, windows: Array) -> Array:
+        """The trainer's own latents, float32 [B, ...], of windows uint8 [B, C, H, W]."""
 
 
 class Agent(Protocol):
@@ -17,7 +28,7 @@ class Agent(Protocol):
 
     def update(self, batch: Batch) -> Update: ...
 
-    def stem(self, cut: str) -> "torch.nn.Module": ...
+    def stem(self, cut: str) -> Stem: ...
 
     def freeze(self, cut: str) -> None: ...
 

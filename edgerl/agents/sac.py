@@ -194,10 +194,11 @@ class CurlSac:
     def _noise(self, like: Tensor) -> Tensor:
         return self._tensor(self.rng.standard_normal(tuple(like.shape), np.float32))
 
-    def stem(self, cut: str) -> nn.Module:
+    def stem(self, cut: str) -> modules.Stem:
         """What lies left of `cut`, with the weights it has now, on the CPU; the agent stays whole."""
-        stem = self.net.encoders.split(cut)[0]
-        return stem if self.device == CPU else copy.deepcopy(stem).to(CPU)
+        module = self.net.encoders.split(cut)[0]
+        module = module if self.device == CPU else copy.deepcopy(module).to(CPU)
+        return modules.Stem(module, self.config.encoder, self.window, cut, encoders=2)
 
     def freeze(self, cut: str) -> None:
         """Keep what lies right of `cut` (paper section 4.1); the contrast ends, and the target shares the stem."""

@@ -47,7 +47,7 @@ class ValueAgent(Generic[Head]):
         device: torch.device,
         make_head: Callable[[int], Head],
     ) -> None:
-        self.config, self.rng, self.device = config, rng, device
+        self.window, self.config, self.rng, self.device = window, config, rng, device
         self.cut: str | None = None
         self.updates = 0
         torch.manual_seed(int(rng.integers(2**63)))
@@ -71,10 +71,11 @@ class ValueAgent(Generic[Head]):
             self.target.load_state_dict(self.online.state_dict())
         return norm
 
-    def stem(self, cut: str) -> nn.Module:
+    def stem(self, cut: str) -> modules.Stem:
         """What lies left of `cut`, with the weights it has now, on the CPU; the agent stays whole."""
-        stem = self.online.encoder.split(cut)[0]
-        return stem if self.device == CPU else copy.deepcopy(stem).to(CPU)
+        module = self.online.encoder.split(cut)[0]
+        module = module if self.device == CPU else copy.deepcopy(module).to(CPU)
+        return modules.Stem(module, self.config.encoder, self.window, cut)
 
     def freeze(self, cut: str) -> None:
         """Keep what lies right of `cut` (paper section 4.1); observations are latents from now on.

@@ -4,7 +4,6 @@ A failed write does not end the run: it is reported once, no part of the record 
 """
 
 import contextlib
-import io
 import json
 import os
 import socket
@@ -13,10 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
-
+from edgerl.runs import event_file
 from edgerl.runs.terminal import warn
 
 LONGEST_LINE = 4096  # bytes: more than any line has
@@ -31,7 +27,8 @@ class Metrics:
 
     def __init__(self, folder: Path) -> None:
         self._lines = folder / "metrics.jsonl"
-        self._events = folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._opened = time.time()
+        self._events = folder / f"events.out.tfevents.{self._opened:.0f}.{socket.gethostname()}.{os.getpid()}"
         self._refused = False
         self._began = time.perf_counter()
 
@@ -41,8 +38,7 @@ class Metrics:
         line: dict[str, Any] = {"step": step, "time": round(time.time(), 3), "seconds": seconds, **values}
         with self._reporting_refusal():
             _append(self._lines, json.dumps(line).encode() + b"\n")
-        summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
-        self._event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._log_event(event_file.scalars_record(time.time(), step, values))
 
     def sync(self) -> int:
         """Flush all lines to the disk; returns how many bytes the file has."""
@@ -56,16 +52,14 @@ class Metrics:
             if nbytes < _size(self._lines):
                 os.truncate(self._lines, nbytes)
             self._began = time.perf_counter() - _last_seconds(self._lines)
-        self._event(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
+        self._log_event(event_file.restart_record(time.time(), step))
 
-    def _event(self, event: Event) -> None:
-        """Append an event; a new file begins with the version event."""
-        version = Event(wall_time=event.wall_time, file_version="brain.Event:2")
+    def _log_event(self, record: bytes) -> None:
+        """Append a record of an event; a new file begins with the version of its format."""
         with self._reporting_refusal():
-            for record_event in (event,) if _size(self._events) else (version, event):
-                record = io.BytesIO()
-                RecordWriter(record).write(record_event.SerializeToString())
-                _append(self._events, record.getvalue())
+            if not _size(self._events):
+                _append(self._events, event_file.version_record(self._opened))
+            _append(self._events, record)
 
     @contextlib.contextmanager
     def _reporting_refusal(self) -> Iterator[None]:

@@ -23,7 +23,6 @@ from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
 from runtime import CPU, Session, providers
 from runtime.export import export, export_pieces
-from runtime.export import latents as latents_of
 
 SCALE_ROWS = 2048  # rows that the scales of uint8 are laid over, at most
 LARGE_BLOCK = 256 * 1024  # bytes; blocks above this go back to the system at once while a chunk is converted
@@ -116,8 +115,8 @@ def _parity_windows(replay: Replay, pixels: Pixels, window: Array, most: int) ->
 def _write_stem(agent: Agent, cut: str, windows: Array, file: Path) -> tuple[Array, str]:
     """Write the layers up to the cut as ONNX; returns their own latents of these windows, and the file's SHA-256."""
     stem = agent.stem(cut)
-    expected = latents_of(stem, windows)
-    write_pieces(file, export_pieces(stem, windows.shape[1:]))
+    expected = stem.latents(windows)
+    write_pieces(file, export_pieces(stem.graph))
     return expected, digest(file)
 
 
@@ -186,6 +185,6 @@ def rehearse(agent: Agent, pixels: Pixels, cut: str, provider: str = CPU) -> str
 
     Returns why `provider` would not encode; None if it would.
     """
-    encode, passed = agreeing_session(export(agent.stem(cut), pixels.shape), provider, pixels.shape, 1)
+    encode, passed = agreeing_session(export(agent.stem(cut).graph), provider, pixels.shape, 1)
     encode(np.zeros((1, *pixels.shape), np.uint8))
     return passed

@@ -3,14 +3,17 @@
 from collections import OrderedDict
 from math import prod
 
+import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from edgerl.agents.torch_encoder import onednn
 from edgerl.agents.torch_encoder.onednn import PIXEL
 from edgerl.config.architectures import RESIDUALS, Block, Linear, Shape, layers
+from edgerl.replay.stem_graph import stem_operations
 from edgerl.types import Array
+from runtime.export import StemGraph
 
 
 class PixelConv(nn.Conv2d):
@@ -58,7 +61,7 @@ class Convolutions(Encoder):
 
     def forward(self, pixels: Tensor) -> Tensor:
         modules = list(self)
-        if isinstance(pixels, fx.Proxy) or not onednn.usable(modules):
+        if not onednn.usable(modules):
             plain: Tensor = super().forward(pixels)  # type: ignore[no-untyped-call]
             return plain
         return onednn.run(pixels, [module for module in modules if isinstance(module, nn.Conv2d)]).flatten(1)
@@ -99,6 +102,22 @@ class Pick(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         return latents[:, self.index]
+
+
+class Stem:
+    """The modules left of a cut, as they are now: `graph` describes them for ONNX, with views of their weights."""
+
+    def __init__(self, module: nn.Module, encoder: str, window: Shape, cut: str, *, encoders: int = 1) -> None:
+        self.module = module
+        operations, latent = stem_operations(encoder, window, cut, encoders=encoders)
+        weights = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+        self.graph = StemGraph(operations, weights, tuple(window), latent)
+
+    @torch.no_grad()
+    def latents(self, windows: Array) -> Array:
+        """torch's latents, float32 [B, ...], of windows uint8 [B, C, H, W]."""
+        latents: Array = self.module(torch.from_numpy(np.ascontiguousarray(windows))).numpy()
+        return latents
 
 
 def activations(module: nn.Module, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:

@@ -45,7 +45,7 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
     agent = make_agent(config, raw.shape, spec.actions, np.random.default_rng(0))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "stem.onnx"
-        file.write_bytes(export(agent.stem(config.agent.cut), raw.shape))
+        file.write_bytes(export(agent.stem(config.agent.cut).graph))
         encode = Session(file, most=representation.chunk(config.agent.encoder, raw.shape))
 
     def stem(pixels: Pixels, views: int) -> Stem:
