@@ -7,7 +7,7 @@ from math import prod
 from typing import NamedTuple
 
 from edgerl.config.architectures import Layer, Product
-from edgerl.config.settings import DqnConfig, RainbowConfig, SacConfig
+from edgerl.config.settings import DqnConfig, RainbowConfig, SacConfig, ValueConfig
 from edgerl.types import Phases
 
 Times = Fraction | int
@@ -53,7 +53,7 @@ def _encoder_products(layers: list[Layer], cut: int) -> Iterator[_EncoderProduct
 
 
 def value_passes(
-    layers: list[Layer], cut: int, outputs: dict[str, int], config: RainbowConfig | DqnConfig, *, forwards: int
+    layers: list[Layer], cut: int, outputs: dict[str, int], config: ValueConfig, *, forwards: int
 ) -> list[Passes]:
     """Rainbow and DQN: convolutions without bias, linear layers with it (Table 3).
 

@@ -15,7 +15,7 @@ from edgerl.agents.torch_encoder.fused_adam import Adam
 from edgerl.agents.torch_encoder.modules import load_arrays
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import DqnConfig, RainbowConfig
+from edgerl.config.settings import ValueConfig
 from edgerl.types import Array
 
 CPU = torch.device("cpu")
@@ -42,7 +42,7 @@ class ValueAgent(Generic[Head]):
     def __init__(
         self,
         window: Shape,
-        config: RainbowConfig | DqnConfig,
+        config: ValueConfig,
         rng: np.random.Generator,
         device: torch.device,
         make_head: Callable[[int], Head],
