@@ -220,7 +220,7 @@ def test_a_freeze_keeps_frames_where_the_latents_of_a_row_are_larger(cut, kind, 
         windows = np.stack([frames[n - 2 : n + 1].reshape(9, 100, 100) for n in numbers])
         cropped = crops.crop(windows, crops.draw(windows, 84, before), 84)
         with torch.no_grad():
-            np.testing.assert_allclose(found, stem(torch.from_numpy(cropped)).numpy(), rtol=0, atol=1e-4)
+            np.testing.assert_allclose(found, stem.module(torch.from_numpy(cropped)).numpy(), rtol=0, atol=1e-4)
     assert np.isfinite(agent.update(replay.sample(2, 1.0)).metrics["loss"])
 
 
