@@ -185,6 +185,8 @@ def rehearse(agent: Agent, pixels: Pixels, cut: str, provider: str = CPU) -> str
 
     Returns why `provider` would not encode; None if it would.
     """
-    encode, passed = agreeing_session(export(agent.stem(cut).graph), provider, pixels.shape, 1)
-    encode(np.zeros((1, *pixels.shape), np.uint8))
+    stem, blank = agent.stem(cut), np.zeros((1, *pixels.shape), np.uint8)
+    encode, passed = agreeing_session(export(stem.graph), provider, pixels.shape, 1)
+    for latents in (stem.latents, encode):
+        latents(blank)
     return passed
