@@ -1,5 +1,6 @@
 """Makes the agent that a configuration names. Importing this module imports torch."""
 
+import os
 from functools import partial
 from typing import Any
 
@@ -40,4 +41,12 @@ def _device(accelerator: str) -> torch.device:
     has_cuda = torch.cuda.is_available() if accelerator != "cpu" else False
     if accelerator == "cuda" and not has_cuda:
         raise ConfigError("--accelerator: torch sees no CUDA device here; cpu works, auto takes what there is")
+    if has_cuda:
+        _compute_repeatably()
     return torch.device("cuda" if has_cuda else "cpu")
+
+
+def _compute_repeatably() -> None:
+    """Have CUDA give the same from the same: one seed is one run, and a resumed run goes on bit for bit."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+    torch.use_deterministic_algorithms(True)

@@ -1,0 +1,112 @@
+"""Training on a GPU: one seed is one run, and a resumed run is the uninterrupted one. Skipped where there is no GPU.
+
+One command, on a machine with one: `python -m pytest -n 0 tests/test_accelerator.py`.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from gymnasium import Env, register, spaces
+from stopping import stopped_after
+
+from edgerl import configure, load
+from edgerl.training.train import train
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+SHORT = {
+    "budget": "5MB",
+    "steps": 260,
+    "freeze_at": 180,
+    "learn_start": 40,
+    "eval_every": 0,
+    "checkpoint_every": 0,
+    "threads": 1,
+}
+CASES = {
+    "rainbow": {},
+    "dqn": {"algo": "dqn"},
+    "curl": {"env": "gym/Drift-v0", "algo": "curl", "batch_size": 16},
+    "sac": {"env": "gym/Drift-v0", "algo": "sac", "batch_size": 16},
+    "frames stay": {"encoder": "canonical"},
+    "the first layer alone": {"cut": "conv1"},
+}
+
+
+class Drift(Env):
+    """A square that two forces push over a coloured picture; it should stay in the middle."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    observation_space = spaces.Box(0, 255, (48, 48, 3), np.uint8)
+    action_space = spaces.Box(-1, 1, (2,), np.float32)
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.age = self.np_random.uniform(8, 40, 2), 0
+        return self.render(), {}
+
+    def step(self, action):
+        self.place, self.age = np.clip(self.place + 3 * action, 8, 40), self.age + 1
+        return self.render(), -float(abs(self.place - 24).max()) / 16, False, self.age == 50, {}
+
+    def render(self):
+        picture = np.full((48, 48, 3), (40, 80, 120), np.uint8)
+        top, left = self.place.astype(int)
+        picture[top - 4 : top + 4, left - 4 : left + 4] = (250, 200, 30)
+        return picture
+
+
+register("Drift-v0", Drift)
+
+
+def config(case, **changes):
+    return configure(accelerator="cuda", **{"env": "toy/catch"} | SHORT | CASES[case] | changes)
+
+
+def final(folder):
+    """Weights, moments and priorities of a finished run: what every row that was stored and sampled went into."""
+    place = folder / json.loads((folder / "summary.json").read_text())["checkpoint"]
+    arrays = safetensors.numpy.load_file(place / "weights.safetensors")
+    return arrays | {file.name: np.fromfile(file, np.uint8) for file in place.glob("priorities.raw")}
+
+
+def differing(one, other):
+    assert one.keys() == other.keys()
+    return [name for name in one if not np.array_equal(one[name], other[name])]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_seed_is_one_run(case, tmp_path):
+    for name in ("one", "other"):
+        assert train(config(case), tmp_path / name, quiet=True)["status"] == "finished"
+    assert differing(final(tmp_path / "one"), final(tmp_path / "other")) == []
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("stop", [120, 180, 220])
+def test_a_resumed_run_is_the_uninterrupted_one(case, stop, tmp_path):
+    train(config(case), tmp_path / "whole", quiet=True)
+    with stopped_after(stop):
+        assert train(config(case), tmp_path / "parts", quiet=True)["steps"] == stop
+    train(config(case), tmp_path / "parts", resume=True, quiet=True)
+    assert differing(final(tmp_path / "whole"), final(tmp_path / "parts")) == []
+
+
+def test_another_seed_is_another_run(tmp_path):
+    for seed in (0, 1):
+        train(config("rainbow", seed=seed), tmp_path / str(seed), quiet=True)
+    assert differing(final(tmp_path / "0"), final(tmp_path / "1")) != []
+
+
+def test_what_it_trained_acts_on_a_cpu_machine_too(tmp_path):
+    train(config("rainbow"), tmp_path / "run", quiet=True)
+    text = (tmp_path / "run/config.toml").read_text()
+    window = np.random.default_rng(0).integers(0, 256, (4, 84, 84), np.uint8)
+    action = load(tmp_path / "run").act(window)
+    (tmp_path / "run/config.toml").write_text(text.replace('accelerator = "cuda"', 'accelerator = "cpu"'))
+    assert load(tmp_path / "run").act(window) == action
