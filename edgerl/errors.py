@@ -26,7 +26,7 @@ class EnvFailed(RuntimeError):
 
 
 class FreezeError(RuntimeError):
-    """ONNX Runtime's latents are not torch's: the run ends, and its checkpoints are of before."""
+    """ONNX Runtime's latents differ from torch's: the run ends, and its checkpoints stay as they were."""
 
     exit_code = 1
 

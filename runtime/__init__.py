@@ -1,4 +1,4 @@
-"""The frozen stem, inference only. `runtime.export` needs torch and is imported where it is used."""
+"""The frozen stem, inference only. `runtime.export` needs onnx and is imported where it is used."""
 
 from runtime.session import CPU, Session
 
