@@ -11,13 +11,13 @@ from stopping import signalled_after, stopped_after
 
 from edgerl.envs import suites
 from edgerl.envs.toy import Catch
-from edgerl.errors import ConfigError
+from edgerl.errors import ConfigError, FreezeError
 from edgerl.planning import plan
 from edgerl.replay.buffer import row_dtype
 from edgerl.replay.latents import latent_field
 from edgerl.replay.representation import pixel_field
 from edgerl.runs import checkpoint
-from edgerl.training import train
+from edgerl.training import freeze, train
 
 ACTION = np.dtype(np.uint8)
 TIMED = {
@@ -217,3 +217,18 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(small, tmp_path):
     (tmp_path / "run/config.toml").write_text(config.to_toml())
     found = train.train(config, tmp_path / "run", resume=True, quiet=True)
     assert (found["status"], found["steps"]) == ("finished", 30)
+
+
+def test_a_run_whose_freeze_failed_resumes_from_what_it_had_saved(small, tmp_path, monkeypatch):
+    config = small(run={"steps": 260, "freeze_at": 180, "checkpoint_every": 60})
+    with monkeypatch.context() as patched:
+        patched.setattr(freeze, "TOLERANCE", -1.0)
+        with pytest.raises(FreezeError, match="differs from torch"):
+            train.train(config, tmp_path / "parts", quiet=True)
+    assert sorted(place.name for place in (tmp_path / "parts/checkpoint").iterdir()) == ["000000120", "000000180"]
+    train.train(config, tmp_path / "parts", resume=True, quiet=True)
+    train.train(config, tmp_path / "whole", quiet=True)
+    resumed, whole = final(tmp_path / "parts", 260), final(tmp_path / "whole", 260)
+    assert resumed[0].keys() == whole[0].keys()
+    assert all(np.array_equal(resumed[0][name], whole[0][name]) for name in whole[0])
+    assert resumed[1:] == whole[1:]
