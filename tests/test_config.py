@@ -12,6 +12,7 @@ from edgerl.errors import ConfigError
 
 # Settings that came after the first release, and what they are without.
 LATER = {"batch_size_after_freeze": 0, "snapshot_every": 0, "ort_provider": "CPUExecutionProvider"}
+LATER |= {"engine": "auto", "keep_torch": False}
 
 
 def tables(env="atari/qbert", **run):

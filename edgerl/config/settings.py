@@ -83,6 +83,13 @@ class RunConfig:
         "ONNX Runtime's execution provider that encodes after T_f (default: cpu)",
         default="CPUExecutionProvider", option=True, resumable=True, metavar="cpu|cuda|...",
     )  # fmt: skip
+    engine: Literal["auto", "numpy", "torch"] = setting(
+        "what trains; auto: numpy where all convolutions are of patches, else torch until T_f (default: auto)",
+        default="auto", option=True,
+    )  # fmt: skip
+    keep_torch: bool = setting(
+        "go on with torch after T_f: the fastest, but not the smallest", default=False, option=True, resumable=True
+    )
 
     @property
     def env_options(self) -> EnvOptions:
