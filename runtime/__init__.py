@@ -1,4 +1,4 @@
-"""The frozen stem, inference only. `runtime.export` needs onnx and is imported where it is used."""
+"""The frozen stem, inference only. `runtime.export` and `runtime.model_file` write and read its file."""
 
 from runtime.session import CPU, Session
 

@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from runtime import model_file
 
-OPSET, IR_VERSION = 17, 8
+OPSET = 17  # the first with LayerNormalization
 PIXEL = np.float32(1 / 255)
 Array = npt.NDArray[Any]
 
@@ -100,17 +98,17 @@ class _Nodes:
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
         self.weights = weights
-        self.nodes: list[onnx.NodeProto] = []
+        self.nodes: list[bytes] = []
         self.used: dict[str, Array] = {}
 
-    def add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
+    def add(self, kind: str, inputs: list[str], **attributes: model_file.Attribute) -> str:
         """Write a node; returns the name of its output."""
         output = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        self.nodes.append(model_file.node(kind, inputs, output, attributes))
         return output
 
     def constant(self, value: Any) -> str:
-        return self.add("Constant", [], value=numpy_helper.from_array(np.array(value)))
+        return self.add("Constant", [], value=np.array(value))
 
     def weight(self, name: str) -> str:
         self.used[name] = self.weights[name]
@@ -131,7 +129,7 @@ def _conv(nodes: _Nodes, x: str, conv: Conv) -> str:
     strides, pads = 2 * [conv.stride], 4 * [conv.padding]
     if not conv.pixels:
         return nodes.add("Conv", [x, *nodes.layer(conv.name)], strides=strides, pads=pads)
-    x = nodes.add("Cast", [x], to=TensorProto.FLOAT)
+    x = nodes.add("Cast", [x], to=model_file.data_type(np.float32))
     weight = nodes.add("Mul", [nodes.weight(f"{conv.name}.weight"), nodes.constant(PIXEL)])
     return nodes.add("Conv", [x, weight, nodes.weight(f"{conv.name}.bias")], strides=strides, pads=pads)
 
@@ -175,15 +173,6 @@ def export_pieces(stem: StemGraph) -> Iterator[bytes | memoryview]:
     """
     nodes = _Nodes(stem.weights)
     output = nodes.apply(stem.operations, "windows")
-    model = helper.make_model(
-        helper.make_graph(
-            nodes.nodes,
-            "stem",
-            [helper.make_tensor_value_info("windows", TensorProto.UINT8, ["batch", *stem.window])],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", *stem.latent])],
-        ),
-        producer_name="edgerl",
-        ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-    )
-    return model_file.pieces(model, nodes.used)
+    takes = model_file.value("windows", np.uint8, ["batch", *stem.window])
+    gives = model_file.value(output, np.float32, ["batch", *stem.latent])
+    return model_file.pieces(model_file.graph("stem", nodes.nodes, takes, gives), nodes.used, OPSET)

@@ -1,68 +1,176 @@
 """ONNX files: written weight by weight, without a copy of the weights in memory; weights are read back by name.
 
-protobuf's own writer holds one copy of all weights in the message and another in the bytes it returns.
+The onnx package would cost 11 MB of memory, and its writer holds two copies of all weights.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import helper, numpy_helper
 
+from runtime import protobuf
+
+_T = TypeVar("_T")
 Array = npt.NDArray[Any]
-_GRAPH = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"].number
-_INITIALIZER = onnx.GraphProto.DESCRIPTOR.fields_by_name["initializer"].number
-_RAW_DATA = onnx.TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
-_MESSAGE = 2  # protobuf's wire type of a field that begins with its length
+Attribute = int | float | Sequence[int] | Array
+IR_VERSION, PRODUCER = 8, "edgerl"
+
+# The numbers of the fields in onnx.proto, message by message. A file knows its fields by them alone: they never change.
+_MODEL_IR_VERSION, _MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_OPSET = 1, 2, 7, 8
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
+_GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 2, 5, 11, 12
+_NODE_INPUT, _NODE_OUTPUT, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 4, 5
+_ATTRIBUTE_NAME, _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR, _ATTRIBUTE_INTS = 1, 2, 3, 5, 8
+_ATTRIBUTE_TYPE = 20
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+_TYPE_TENSOR = 1
+_TENSOR_TYPE_ELEMENT, _TENSOR_TYPE_SHAPE = 1, 2
+_SHAPE_AXIS = 1
+_AXIS_SIZE, _AXIS_NAME = 1, 2
+_TENSOR_DIMS, _TENSOR_DATA_TYPE, _TENSOR_FLOATS, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 4, 8, 9
+
+_IS_FLOAT, _IS_INT, _IS_TENSOR, _IS_INTS = 1, 2, 4, 7  # values of AttributeProto.AttributeType
+_FLOAT32 = np.dtype("<f4")
+_DATA_TYPES: dict[np.dtype[Any], int] = {  # values of TensorProto.DataType; numbers in a file are little-endian
+    _FLOAT32: 1,
+    np.dtype("u1"): 2,
+    np.dtype("i1"): 3,
+    np.dtype("<u2"): 4,
+    np.dtype("<i2"): 5,
+    np.dtype("<i4"): 6,
+    np.dtype("<i8"): 7,
+    np.dtype("?"): 9,
+    np.dtype("<f2"): 10,
+    np.dtype("<f8"): 11,
+    np.dtype("<u4"): 12,
+    np.dtype("<u8"): 13,
+}
+_DTYPES = {number: dtype for dtype, number in _DATA_TYPES.items()}
 
 
-def pieces(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Iterator[bytes | memoryview]:
-    """The bytes of `model`, whose graph has no weights, with `weights` as its initializers, in order.
+def data_type(dtype: npt.DTypeLike) -> int:
+    """ONNX's number of a dtype; raises ValueError for one that it has none for."""
+    little = np.dtype(dtype).newbyteorder("<")
+    if little not in _DATA_TYPES:
+        raise ValueError(f"ONNX files are not written with {np.dtype(dtype)}")
+    return _DATA_TYPES[little]
 
-    Weights are passed on as views; one that is not contiguous is copied, while its piece is in use.
+
+def node(kind: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Attribute]) -> bytes:
+    """A node of a graph, with its attributes by name; an array becomes a tensor, and holds few numbers."""
+    written = [protobuf.text(_NODE_INPUT, name) for name in inputs]
+    written += [protobuf.text(_NODE_OUTPUT, output), protobuf.text(_NODE_KIND, kind)]
+    written += [protobuf.data(_NODE_ATTRIBUTE, _attribute(name, attributes[name])) for name in sorted(attributes)]
+    return b"".join(written)
+
+
+def value(name: str, dtype: npt.DTypeLike, shape: Sequence[int | str]) -> bytes:
+    """An input or output of a graph; in `shape`, a word stands for an axis of any size."""
+    axes = b"".join(protobuf.data(_SHAPE_AXIS, _axis(size)) for size in shape)
+    tensor = protobuf.integer(_TENSOR_TYPE_ELEMENT, data_type(dtype)) + protobuf.data(_TENSOR_TYPE_SHAPE, axes)
+    return protobuf.text(_VALUE_NAME, name) + protobuf.data(_VALUE_TYPE, protobuf.data(_TYPE_TENSOR, tensor))
+
+
+def graph(name: str, nodes: Iterable[bytes], takes: bytes, gives: bytes) -> bytes:
+    """A graph without its weights, of nodes in the order of their work, one input and one output."""
+    written = [protobuf.data(_GRAPH_NODE, each) for each in nodes]
+    written += [protobuf.text(_GRAPH_NAME, name)]
+    written += [protobuf.data(_GRAPH_INPUT, takes), protobuf.data(_GRAPH_OUTPUT, gives)]
+    return b"".join(written)
+
+
+def pieces(graph: bytes, weights: Mapping[str, Array], opset: int) -> Iterator[bytes | memoryview]:
+    """The bytes of an ONNX file of `graph` with `weights` as its initializers, in order; `opset`: of its nodes.
+
+    Weights are passed on as views; one that is not contiguous is copied, while its piece is in use. Raises ValueError,
+    before the first piece, for one of a dtype that ONNX has not.
     """
-    graph, rest = model.graph.SerializeToString(), onnx.ModelProto()
-    rest.CopyFrom(model)
-    rest.ClearField("graph")
-    heads = {name: _head(name, array) for name, array in weights.items()}
+    heads = {name: _initializer_head(name, array) for name, array in weights.items()}
     length = len(graph) + sum(len(head) + weights[name].nbytes for name, head in heads.items())
-    yield rest.SerializeToString() + _prefix(_GRAPH, length) + graph
+    yield _model_head(opset) + protobuf.prefix(_MODEL_GRAPH, length) + graph
     for name, head in heads.items():
         yield head
-        yield np.ascontiguousarray(weights[name]).reshape(-1).view(np.uint8).data
+        yield _raw(weights[name])
 
 
 def weights(file: Path) -> dict[str, Array]:
     """The weights in an ONNX file by name; raises OSError if it cannot be read, ValueError if it is none."""
+    model = memoryview(file.read_bytes())
     try:
-        graph = onnx.load(str(file), load_external_data=False).graph
-    except OSError:
-        raise
-    except Exception as error:  # protobuf's own, which has no public name
+        present = {field for field, _ in protobuf.fields(model)}
+        if not present >= {_MODEL_IR_VERSION, _MODEL_GRAPH}:  # which the bytes of another kind of message lack
+            raise ValueError("it has no version or no graph")
+        parts = protobuf.views(model, _MODEL_GRAPH)  # a writer may have split the graph
+        return dict(_weight(tensor) for part in parts for tensor in protobuf.views(part, _GRAPH_INITIALIZER))
+    except ValueError as error:
         raise ValueError(f"{file} is no ONNX file: {error}") from None
-    return {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in graph.initializer}
 
 
-def _head(name: str, array: Array) -> bytes:
-    """The bytes of an initializer that precede its numbers."""
-    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-    tensor: bytes = onnx.TensorProto(name=name, dims=array.shape, data_type=kind).SerializeToString()
-    tensor += _prefix(_RAW_DATA, array.nbytes)
-    return _prefix(_INITIALIZER, len(tensor) + array.nbytes) + tensor
+def _attribute(name: str, value: Attribute) -> bytes:
+    if isinstance(value, float):
+        kind, written = _IS_FLOAT, protobuf.real(_ATTRIBUTE_FLOAT, value)
+    elif isinstance(value, int):
+        kind, written = _IS_INT, protobuf.integer(_ATTRIBUTE_INT, value)
+    elif isinstance(value, np.ndarray):
+        kind, written = _IS_TENSOR, protobuf.data(_ATTRIBUTE_TENSOR, _tensor_head(value) + bytes(_raw(value)))
+    else:
+        kind, written = _IS_INTS, b"".join(protobuf.integer(_ATTRIBUTE_INTS, each) for each in value)
+    return protobuf.text(_ATTRIBUTE_NAME, name) + written + protobuf.integer(_ATTRIBUTE_TYPE, kind)
 
 
-def _prefix(field: int, length: int) -> bytes:
-    """The bytes that precede a field of `length` bytes in a message: its number and its length."""
-    return _varint(field << 3 | _MESSAGE) + _varint(length)
+def _axis(size: int | str) -> bytes:
+    return protobuf.text(_AXIS_NAME, size) if isinstance(size, str) else protobuf.integer(_AXIS_SIZE, size)
 
 
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 127:
-        encoded.append(number & 127 | 128)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+def _model_head(opset: int) -> bytes:
+    """The bytes of a model that precede its graph."""
+    domain = protobuf.text(_OPSET_DOMAIN, "")  # of ONNX's own operators
+    return (
+        protobuf.integer(_MODEL_IR_VERSION, IR_VERSION)
+        + protobuf.text(_MODEL_PRODUCER, PRODUCER)
+        + protobuf.data(_MODEL_OPSET, domain + protobuf.integer(_OPSET_VERSION, opset))
+    )
+
+
+def _initializer_head(name: str, array: Array) -> bytes:
+    """The bytes of a weight in a graph that precede its numbers."""
+    head = _tensor_head(array, protobuf.text(_TENSOR_NAME, name))
+    return protobuf.prefix(_GRAPH_INITIALIZER, len(head) + array.nbytes) + head
+
+
+def _tensor_head(array: Array, name: bytes = b"") -> bytes:
+    """The bytes of a tensor that precede its numbers; `name`: the field of its name, if it has one."""
+    dims = b"".join(protobuf.integer(_TENSOR_DIMS, size) for size in array.shape)
+    kind = protobuf.integer(_TENSOR_DATA_TYPE, data_type(array.dtype))
+    return dims + kind + name + protobuf.prefix(_TENSOR_RAW, array.nbytes)
+
+
+def _raw(array: Array) -> memoryview:
+    """The numbers of an array row by row: a view of them if they lie so."""
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
+
+
+def _weight(tensor: memoryview) -> tuple[str, Array]:
+    """The name and a copy of the numbers of a tensor, which are in raw_data, or for float32 in float_data."""
+    name = str(_last(protobuf.views(tensor, _TENSOR_NAME), memoryview(b"")), "utf-8")
+    shape = tuple(protobuf.integers(tensor, _TENSOR_DIMS))
+    number = _last(protobuf.integers(tensor, _TENSOR_DATA_TYPE), 0)
+    if number not in _DTYPES:
+        raise ValueError(f"its weight {name!r} is of a type that is not read, number {number}")
+    dtype = _DTYPES[number]
+    data = _last(protobuf.views(tensor, _TENSOR_RAW), memoryview(b""))
+    if not data and dtype == _FLOAT32:
+        data = memoryview(b"".join(protobuf.views(tensor, _TENSOR_FLOATS)))
+    if len(data) != math.prod(shape) * dtype.itemsize or min(shape, default=0) < 0:
+        raise ValueError(f"its weight {name!r} of shape {shape} has {len(data)} bytes of {dtype}")
+    return name, np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _last(values: Iterable[_T], default: _T) -> _T:
+    """The last value, which is the one that counts in a field of one value."""
+    for value in values:
+        default = value
+    return default

@@ -97,12 +97,6 @@ def test_a_file_is_written_without_a_copy_of_its_weights(tmp_path):
     assert (tmp_path / "encoder.onnx").read_bytes() == export(graph(stem, "curl", window=(9, 84, 84)))
 
 
-def test_a_file_that_is_no_model_is_named(tmp_path):
-    (tmp_path / "other.onnx").write_bytes(b"no model at all")
-    with pytest.raises(ValueError, match=r"other\.onnx is no ONNX file"):
-        model_file.weights(tmp_path / "other.onnx")
-
-
 def test_pixels_are_scaled_to_one():
     whole = modules.build("data_efficient", WINDOW)
     x = torch.from_numpy(windows(3))

@@ -1,10 +1,10 @@
 """The exporter of before, which traced torch modules: the oracle for `runtime.export`, which writes the same bytes.
 
-It follows what a module does, not what an architecture says.
+It follows what a module does, not what an architecture says, and the onnx package serializes its messages.
 """
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -15,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import fx, nn
 
 from edgerl.agents.torch_encoder import onednn
-from runtime import model_file
 
 OPSET, IR_VERSION = 17, 8
 
@@ -109,14 +108,11 @@ def export(stem: nn.Module, shape: tuple[int, ...]) -> bytes:
 
     Raises ExportError for an operation it does not know.
     """
-    return b"".join(export_pieces(stem, shape))
+    return weights_last(model(stem, shape))
 
 
-def export_pieces(stem: nn.Module, shape: tuple[int, ...]) -> Iterator[bytes | memoryview]:
-    """The same bytes in pieces: the weights, named as in the stem's `state_dict`, are views, not copies.
-
-    Raises ExportError before the first piece.
-    """
+def model(stem: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
+    """The ONNX model of `stem`, with its weights named as in its `state_dict`; raises ExportError as `export` does."""
     with mock.patch.object(onednn, "usable", return_value=False):  # whose kernels are not traced
         traced = fx.symbolic_trace(stem)
     graph, output = _Graph(traced), ""
@@ -138,18 +134,30 @@ def export_pieces(stem: nn.Module, shape: tuple[int, ...]) -> Iterator[bytes | m
             raise ExportError(f"cannot export the operation {node.target} to ONNX")
     with torch.no_grad():
         latent = stem(torch.zeros(1, *shape, dtype=torch.uint8)).shape[1:]
-    model = helper.make_model(
+    return helper.make_model(
         helper.make_graph(
             graph.nodes,
             "stem",
             [helper.make_tensor_value_info("windows", TensorProto.UINT8, ["batch", *shape])],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", *latent])],
+            [numpy_helper.from_array(array, name) for name, array in graph.weights.items()],
         ),
         producer_name="edgerl",
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )
-    return model_file.pieces(model, graph.weights)
+
+
+def weights_last(model: onnx.ModelProto) -> bytes:
+    """What the onnx package makes of a model, but for the order: the graph is last in it, and the weights in that."""
+    graph, rest, bare = model.graph, onnx.ModelProto(), onnx.GraphProto()
+    rest.CopyFrom(model)
+    rest.ClearField("graph")
+    bare.CopyFrom(graph)
+    bare.ClearField("initializer")
+    head = onnx.ModelProto(graph=graph).SerializeToString()[: -graph.ByteSize()]  # the key and length of the graph
+    weights = onnx.GraphProto(initializer=graph.initializer)
+    return rest.SerializeToString() + head + bare.SerializeToString() + weights.SerializeToString()
 
 
 @torch.no_grad()
