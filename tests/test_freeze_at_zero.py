@@ -71,6 +71,8 @@ def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, c
 def test_a_resumed_run_is_the_uninterrupted_one(stop, changes, uninterrupted, tmp_path):
     settings = tiny(**changes)
     whole = uninterrupted(settings)
+    first = json.loads((whole / "checkpoint/000000000/state.json").read_text())
+    assert first["trainer"]["freeze_report"]["step"] == 0
     with stopped_after(stop):
         assert train.train(settings, tmp_path / "parts", quiet=True)["steps"] == stop
     assert train.train(settings, tmp_path / "parts", resume=True, quiet=True)["status"] == "finished"

@@ -225,7 +225,7 @@ def test_a_run_whose_freeze_failed_resumes_from_what_it_had_saved(small, tmp_pat
         patched.setattr(freeze, "TOLERANCE", -1.0)
         with pytest.raises(FreezeError, match="differs from torch"):
             train.train(config, tmp_path / "parts", quiet=True)
-    assert sorted(place.name for place in (tmp_path / "parts/checkpoint").iterdir()) == ["000000120", "000000180"]
+    assert sorted(place.name for place in (tmp_path / "parts/checkpoint").iterdir()) == ["000000060", "000000120"]
     train.train(config, tmp_path / "parts", resume=True, quiet=True)
     train.train(config, tmp_path / "whole", quiet=True)
     resumed, whole = final(tmp_path / "parts", 260), final(tmp_path / "whole", 260)

@@ -39,7 +39,7 @@ def train(
     for note in notes if not quiet else []:
         warn(note)
     folder = resume or out or default_folder(chosen)
-    ended = run(chosen, folder, resume=resume is not None, quiet=quiet)
+    ended = run(chosen, folder, resume=resume is not None, quiet=quiet, replaceable=True)
     if not quiet:
         summary.show(ended, folder, Console(highlight=False))
     if ended["status"] == "memory-limit":

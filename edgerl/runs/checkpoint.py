@@ -24,29 +24,41 @@ ENV = "env."  # the prefix of the environment's arrays
 
 
 def save(
-    folder: Path, step: int, arrays: dict[str, Array], values: dict[str, Any], raw: Mapping[str, Array] | None = None
+    folder: Path,
+    step: int,
+    arrays: dict[str, Array],
+    values: dict[str, Any],
+    raw: Mapping[str, Array] | None = None,
+    *,
+    replace: bool = False,
 ) -> Path:
     """Write a checkpoint of `arrays`, JSON `values` and large `raw` arrays (no copies); returns its folder.
 
     The KEPT newest checkpoints are kept. All files are written to a temporary folder and synced, then the folder is
     renamed: a crash leaves the older checkpoints whole. Raises OSError, naming the checkpoint's folder, if the disk
-    refuses it.
+    refuses it. One of the same step stays as it is, unless it is to be replaced.
     """
     place = folder / f"{step:09d}"
-    if place.exists():
+    if place.exists() and not replace:
         return place
-    part = folder / f".{place.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
+    part, replaced = folder / f".{place.name}.part", folder / f".{place.name}.old"
+    for rest in (part, replaced):
+        shutil.rmtree(rest, ignore_errors=True)
     try:
         folder.mkdir(exist_ok=True)
         part.mkdir()
         _write_files(part, step, arrays, values, raw or {})
+        if place.exists():
+            place.rename(replaced)
         part.rename(place)
         sync(folder)
     except BaseException as error:
+        if replaced.exists() and not place.exists():
+            replaced.rename(place)
         shutil.rmtree(part, ignore_errors=True)
         name_file(error, place)
         raise
+    shutil.rmtree(replaced, ignore_errors=True)
     for old in places(folder)[:-KEPT]:
         shutil.rmtree(old)
     return place

@@ -1,6 +1,7 @@
 """A run's folder: its default name, whether it can be written, and its lock."""
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,14 +39,18 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, other: str = "process trains") -> Iterator[None]:
-    """Lock a folder; raises ConfigError if another process has locked it (`other`: what that process does)."""
-    with (folder / ".lock").open("w") as lock:
+def locked(folder: Path, other: str = "process trains", *, adopted: int | None = None) -> Iterator[int]:
+    """Lock a folder, and give the lock's descriptor. `adopted`: that of a lock which this process has already.
+
+    Raises ConfigError if another process has locked it (`other`: what that process does).
+    """
+    with open(folder / ".lock" if adopted is None else adopted, "w") as lock:
+        os.set_inheritable(lock.fileno(), False)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(f"{folder}: another {other} in this folder") from None
-        yield
+        yield lock.fileno()
 
 
 def held(folder: Path) -> bool:

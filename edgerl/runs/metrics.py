@@ -25,12 +25,19 @@ class Metrics:
     between a stop and a resume.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, opened: float | None = None, began: float | None = None, refused: bool = False
+    ) -> None:
+        """`opened`, `began`, `refused`: what `kept` gave, where this process goes on as another program."""
         self._lines = folder / "metrics.jsonl"
-        self._opened = time.time()
+        self._opened = time.time() if opened is None else opened
         self._events = folder / f"events.out.tfevents.{self._opened:.0f}.{socket.gethostname()}.{os.getpid()}"
-        self._refused = False
-        self._began = time.perf_counter()
+        self._refused = refused
+        self._began = time.perf_counter() if began is None else began
+
+    def kept(self) -> dict[str, Any]:
+        """What another program in this process goes on with: the same event file, and the same clock."""
+        return {"opened": self._opened, "began": self._began, "refused": self._refused}
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log `values` by name at agent step `step`."""

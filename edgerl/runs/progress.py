@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from rich.console import Console
@@ -19,10 +19,21 @@ class PipeSafeConsole(Console):
 class Reporter:
     """Shows steps, steps/s, the last score, replay rows and resident memory; `say` prints a separate line."""
 
-    def __init__(self, steps: int, *, quiet: bool, elsewhere: Callable[[int], str] = lambda done: "") -> None:
-        """`elsewhere`: gives the time that so many steps would have taken on another device, shown beside them."""
+    def __init__(
+        self,
+        steps: int,
+        *,
+        quiet: bool,
+        elsewhere: Callable[[int], str] = lambda done: "",
+        done: int = 0,
+        tenths: int = 0,
+    ) -> None:
+        """`elsewhere`: gives the time that so many steps would have taken on another device, shown beside them.
+
+        `done`, `tenths`: the steps done so far, and the tenths of the run that have had their line.
+        """
         self._console = PipeSafeConsole(stderr=True, quiet=quiet, highlight=False)
-        self._steps, self._quiet, self._elsewhere = steps, quiet, elsewhere
+        self._steps, self._elsewhere, self.quiet, self.tenths = steps, elsewhere, quiet, tenths
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),
@@ -33,16 +44,16 @@ class Reporter:
             console=self._console,
             disable=quiet or not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("pixels", total=steps, note="")
-        self._due, self._marks = 0.0, 0
+        self._task = self._bar.add_task("pixels", total=steps, completed=done, note="")
+        self._due = 0.0
 
     def step(self, done: int, phase: str, note: str) -> None:
         """Show `done` steps so far, in `phase` (pixels or latents), and the note."""
         note += self._elsewhere(done)
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, description=phase, note=note)
-        elif not self._quiet and done * 10 // self._steps > self._marks:
-            self._marks = done * 10 // self._steps
+        elif not self.quiet and done * 10 // self._steps > self.tenths:
+            self.tenths = done * 10 // self._steps
             self.say(f"{done * 100 // self._steps:3d}%  step {done:,} of {self._steps:,}  {phase}  {note}")
 
     @property
@@ -58,6 +69,17 @@ class Reporter:
         """Print a line; a stderr that refuses it, such as a log on a full disk, does not end the run."""
         with contextlib.suppress(OSError):
             self._console.print(line, soft_wrap=True, markup=False)
+
+    @contextlib.contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the bar from the screen within the block, at whose end it comes back."""
+        self._bar.live.transient = True
+        self._bar.live.stop()  # not the bar's own stop, which prints an empty line where there is no terminal
+        try:
+            yield
+        finally:
+            self._bar.live.transient = False
+            self._bar.start()
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -1,5 +1,6 @@
-"""Signal handlers for a block of code."""
+"""Signal handlers for a block of code, and interruptions that wait while a process becomes another program."""
 
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,3 +17,31 @@ def handling(handler: Callable[[int, object], None], numbers: Iterable[int] = IN
     finally:
         for number, old_handler in old_handlers.items():
             signal.signal(number, old_handler)
+
+
+@contextmanager
+def held_back() -> Iterator[int]:
+    """Have interruptions wait, until the block ends or the next program calls `deliver` with what this gives.
+
+    That is the end of a pipe with the numbers of those that were not blocked: other threads still catch them.
+    """
+    caught, writer = os.pipe()
+    os.set_blocking(writer, False)
+    old_writer = signal.set_wakeup_fd(writer)
+    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
+    try:
+        yield caught
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+        signal.set_wakeup_fd(old_writer)
+        for end in (caught, writer):
+            os.close(end)
+
+
+def deliver(caught: int) -> None:
+    """Let in the interruptions that another program `held_back` before it became this one."""
+    with open(caught, "rb") as pipe:
+        numbers = pipe.read()  # to its end: the writer was closed as the program changed
+    for number in [number for number in INTERRUPTIONS if number in numbers][:1]:
+        os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTIONS)

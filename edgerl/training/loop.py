@@ -2,7 +2,9 @@
 
 import contextlib
 import math
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from edgerl.planning import ledger
 from edgerl.runs import checkpoint, snapshots
 from edgerl.runs.snapshots import Snapshot
 from edgerl.runs.terminal import warn
-from edgerl.training import resume
+from edgerl.training import handover, resume
 from edgerl.training.evaluate import Games, Hooks, evaluate, statistics
 from edgerl.training.freeze import FreezeSettings, freeze, freeze_line
 from edgerl.training.state import Parts, State, recount
@@ -28,24 +30,26 @@ class TrainingLoop:
     def __init__(self, parts: Parts, state: State) -> None:
         self.parts, self.state = parts, state
 
-    def run(self) -> str:
+    def run(self, began: str = "at the start") -> str:
         """Train to the last step, or until `state.stop` or the memory limit; returns the summary's status.
 
-        The environment must have been reset, or restored together with the state.
+        The environment must have been reset, or restored together with the state. `began`: when this is, in words.
         """
-        self.account("at the start")
+        self.account(began)
         while True:
             if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
                 self.evaluate()
             self.keep_snapshot()
             if self.stopping or self.done:
                 break
-            if self.checkpoint_due:
-                self.save(needed=self.state.step == 0)
             if self.freeze_due:
                 if not self.room(self.parts.plan.freeze_bytes):
                     continue  # and end in order, as at the limit itself
                 self.freeze()
+                if self.stopping is None and handover.torch_is_idle(self.parts):
+                    self.shed_torch()
+            if self.checkpoint_due:
+                self.save(needed=self.state.step == 0)
             self.step()
             self.report()
         self.save(needed=True)
@@ -152,6 +156,13 @@ class TrainingLoop:
         self.say(freeze_line(report, replay.capacity, parts.config.replay.latent_dtype))
         parts.metrics.write(state.step, {"freeze/seconds": report["seconds"], "replay/capacity": replay.capacity})
         self.account("after the freeze")
+        parts.watchdog.freeze_ended()
+
+    def shed_torch(self) -> None:
+        """Go on without torch in the same process, from a checkpoint; with it if that cannot be."""
+        began = time.monotonic()
+        if self.write_checkpoint(needed=self.state.step == 0, replace=True):  # one from before the freeze, if any
+            handover.hand_over(self.parts, self.state, began)
 
     def evaluate(self) -> None:
         """Play whole games without exploration, in an environment of their own, and log their scores."""
@@ -212,21 +223,26 @@ class TrainingLoop:
         self.parts.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
 
     def save(self, *, needed: bool) -> None:
-        """Write a checkpoint: all that a resumed run goes on from.
+        """Write a checkpoint and log its size."""
+        if (place := self.write_checkpoint(needed=needed)) is not None:
+            written = sum(file.stat().st_size for file in place.iterdir())
+            self.parts.metrics.write(self.state.step, {"checkpoint/bytes": written})
+
+    def write_checkpoint(self, *, needed: bool, replace: bool = False) -> Path | None:
+        """Write all that a resumed run goes on from; returns where. `replace`: even if there is one of this step.
 
         If the disk refuses one that is not `needed`, the run says so and goes on; the older ones stay whole.
         """
-        state = self.state
+        state, folder = self.state, self.parts.folder / "checkpoint"
         arrays, values, raw = resume.saved_state(self.parts, state)
         try:
-            state.checkpoint = checkpoint.save(self.parts.folder / "checkpoint", state.step, arrays, values, raw)
+            state.checkpoint = checkpoint.save(folder, state.step, arrays, values, raw, replace=replace)
         except OSError as error:
             if needed:
                 raise
             warn(f"step {state.step:,}: no checkpoint: {error.strerror}; going on")
-            return
-        written = sum(file.stat().st_size for file in state.checkpoint.iterdir())
-        self.parts.metrics.write(state.step, {"checkpoint/bytes": written})
+            return None
+        return state.checkpoint
 
     def report(self) -> None:
         """Let the watchdog free memory; write metrics every LOG_EVERY steps; update the progress bar if it is due."""

@@ -27,20 +27,24 @@ def saved_state(parts: Parts, state: State) -> tuple[dict[str, Array], dict[str,
     return arrays, values, raw
 
 
-def go_on(parts: Parts, state: State, saved: checkpoint.Saved) -> None:
-    """Put a run at the step of its newest whole checkpoint; raises CheckpointError if that is of another run."""
+def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool = False) -> None:
+    """Put a run at the step of its newest whole checkpoint; raises CheckpointError if that is of another run.
+
+    `seamless`: nothing has happened since that checkpoint, so there is nothing to say, and none of its metrics to cut.
+    """
     for line in saved.passed:
         parts.reporter.say(f"passed over: {line}")
     try:
-        _restore(parts, state, saved)
+        _restore(parts, state, saved, seamless=seamless)
     except (RuntimeError, KeyError, ValueError) as error:
         raise saved.of_another_run(error) from None
     checkpoint.discard_after(parts.folder / "checkpoint", state.step)
     snapshots.discard_after(parts.folder, state.step)
-    parts.reporter.say(f"resumed at step {state.step:,} from {saved.place}")
+    if not seamless:
+        parts.reporter.say(f"resumed at step {state.step:,} from {saved.place}")
 
 
-def _restore(parts: Parts, state: State, saved: checkpoint.Saved) -> None:
+def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool) -> None:
     values, replay = saved.values, parts.replay
     state.restore(values["trainer"])
     parts.agent.load(saved.agent_arrays, values["agent"])
@@ -53,7 +57,7 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved) -> None:
                 state.freeze_report,
                 provider=parts.config.run.ort_provider,
                 chunk=chunk(parts.config.agent.encoder, parts.pixels.shape),
-                say=parts.reporter.say,
+                say=(lambda line: None) if seamless else parts.reporter.say,
             )
         )
     replay.restore(values["replay"], saved.read_raw)
@@ -65,5 +69,6 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved) -> None:
         parts.env.reset()
         state.score, state.episodes_restarted = 0.0, state.episodes_restarted + 1
         parts.reporter.say(f"the episode under way starts again: {error}")
-    parts.metrics.cut(values["metrics_bytes"], state.step)
+    if not seamless:
+        parts.metrics.cut(values["metrics_bytes"], state.step)
     state.checkpoint = saved.place

@@ -18,8 +18,8 @@ from edgerl.replay.representation import Pixels
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
+from edgerl.training.peaks import PeakWatchdog
 from edgerl.training.stopwatch import Stopwatch
-from memory_budget import Watchdog
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Parts:
     """What a run is built of.
 
     `pixels`: what the replay stores before the freeze; `library_bytes`: resident bytes without networks and replay;
-    `make_eval_env`: makes an environment for evaluations, from a generator.
+    `make_eval_env`: makes an environment for evaluations, from a generator; `baseline`: resident bytes after imports;
+    `lock`: the descriptor of the folder's lock; `launcher`: the words that start `edgerl` again in this process, None
+    if it must stay what it is.
     """
 
     config: Config
@@ -37,11 +39,14 @@ class Parts:
     pixels: Pixels
     folder: Path
     metrics: Metrics
-    watchdog: Watchdog
+    watchdog: PeakWatchdog
     reporter: Reporter
     plan: Plan
     library_bytes: int
     make_eval_env: Callable[[np.random.Generator], Environment]
+    baseline: int
+    lock: int
+    launcher: list[str] | None
 
 
 THIS_PROCESS: dict[str, Any] = {"this_process": True}  # marks the fields that no checkpoint keeps

@@ -10,10 +10,15 @@ SETTLE = 200  # steps left out after learning starts and after the freeze; fewer
 class Stopwatch:
     """Times single steps. `before` and `after`: steps/s of updating steps, None for fewer than 200 of them."""
 
-    def __init__(self) -> None:
-        self._seconds = {False: 0.0, True: 0.0}
-        self._steps = {False: 0, True: 0}
-        self._recent = 0.0
+    def __init__(self, seconds: float = 0.0, steps: int = 0, recent: float = 0.0) -> None:
+        """`seconds`, `steps`, `recent`: what `kept` gave."""
+        self._seconds = {False: seconds, True: 0.0}
+        self._steps = {False: steps, True: 0}
+        self._recent = recent
+
+    def kept(self) -> dict[str, float]:
+        """What was timed before the freeze, and the mean of the last steps, in seconds."""
+        return {"seconds": self._seconds[False], "steps": self._steps[False], "recent": self._recent}
 
     @contextmanager
     def step(self, step: int, learn_start: int, frozen_at: int | None) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """summary.json, a contract that other programs read, and the summary that people read."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,10 @@ FREEZE_KEYS = (
 )
 
 
-def collect(parts: Parts, state: State, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
+def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -> dict[str, Any]:
     """The summary of a run that has ended with `status`; all keys are always there. Sizes are in bytes.
 
-    `baseline`: resident bytes after imports; `expected`: the forecast of these steps on the run's device.
+    `expected`: the forecast of these steps on the run's device.
     """
     run, replay, plan, flops = parts.config.run, parts.replay, parts.plan, state.flops
     around = state.rss_around_freeze or (None, None)
@@ -74,10 +75,12 @@ def collect(parts: Parts, state: State, status: str, baseline: int, expected: di
         },
         "freeze": state.freeze_report or dict.fromkeys(FREEZE_KEYS),
         "memory": {
-            "rss_baseline": baseline,
+            "rss_baseline": parts.baseline,
             "rss_before_freeze": around[0],
             "rss_after_freeze": around[1],
             "rss_peak": parts.watchdog.peak,
+            "rss_peak_after_freeze": parts.watchdog.peak_after_freeze,
+            "torch_loaded": "torch" in sys.modules,
             "limit_bytes": parts.watchdog.limit_bytes,
         },
         "throughput": {
@@ -98,12 +101,12 @@ def collect(parts: Parts, state: State, status: str, baseline: int, expected: di
     }
 
 
-def write(parts: Parts, state: State, status: str, baseline: int, expected: dict[str, Any]) -> dict[str, Any]:
+def write(parts: Parts, state: State, status: str, expected: dict[str, Any]) -> dict[str, Any]:
     """Collect the summary and write it to the run folder, whole or not at all.
 
     If the disk refuses the summary of a failed run, the run only says so: the error that ended it says more.
     """
-    summary = collect(parts, state, status, baseline, expected)
+    summary = collect(parts, state, status, expected)
     try:
         write_whole(parts.folder / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     except OSError as error:

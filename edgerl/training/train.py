@@ -3,7 +3,7 @@
 import gc
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,32 +25,45 @@ from edgerl.runs.folder import check_folder, default_folder, locked, make_folder
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
 from edgerl.runs.signals import handling
-from edgerl.training import summary, transfer
+from edgerl.training import handover, summary, transfer
 from edgerl.training.build import make_env, make_replay
 from edgerl.training.freeze import rehearse
+from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
+from edgerl.training.peaks import PeakWatchdog
 from edgerl.training.resume import go_on
-from edgerl.training.state import Parts, State
-from memory_budget import Watchdog, format_bytes, rss_bytes
+from edgerl.training.state import Parts, State, freeze_report_of
+from edgerl.training.stopwatch import Stopwatch
+from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import keep_blocks, trim
 
 SCRATCH_BLOCK = 32 * 2**20  # bytes: what a training step frees is kept for the next
 
 
-def train(config: Config, out: Path | None = None, *, resume: bool = False, quiet: bool = False) -> dict[str, Any]:
+def train(
+    config: Config, out: Path | None = None, *, resume: bool = False, quiet: bool = False, replaceable: bool = False
+) -> dict[str, Any]:
     """Train, and return the summary that is also written to the run folder's summary.json.
 
     `out`: the run folder (default runs/<env>__<algo>__<seed>__<time>). With `resume` it holds a run, which goes on from
-    its newest whole checkpoint (from the start, if it was killed before its first).
+    its newest whole checkpoint (from the start, if it was killed before its first). `replaceable`: this process does
+    nothing else, and may become a fresh `edgerl train --resume` at the freeze, to be rid of torch.
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
     """
-    with heap_set_aside():
-        return _train(config, out or default_folder(config), resume=resume, quiet=quiet)
+    folder = out or default_folder(config)
+    with heap_set_aside(), handover.received(folder) if replaceable else nullcontext() as handed:
+        launcher = handover.launcher() if replaceable else None
+        return _train(config, folder, resume=resume, quiet=quiet, launcher=launcher, handed=handed)
 
 
-def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[str, Any]:
-    """Check everything, build the parts, and run them; returns the summary."""
+def _train(
+    config: Config, folder: Path, *, resume: bool, quiet: bool, launcher: list[str] | None, handed: Handover | None
+) -> dict[str, Any]:
+    """Check everything, build the parts, and run them; returns the summary.
+
+    What was `handed` over by the program before this one has been checked, and told to the user, by that one.
+    """
     # What can be checked before any network or replay is made.
     run = config.run
     seeds = np.random.SeedSequence(run.seed).spawn(3)
@@ -58,7 +71,8 @@ def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[s
     env = make_env(config, env_rng, training=True)
     planned = plan.make_plan(config, env.spec)
     limit, limit_source = limits.process_limit(config)
-    limits.check_size(planned, limit, limit_source)
+    if handed is None:
+        limits.check_size(planned, limit, limit_source)
     saved = _newest(config, folder) if resume else None
     if not resume:
         check_folder(folder)
@@ -74,21 +88,28 @@ def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[s
     provider_note = rehearse(agent, pixels, config.agent.cut, run.ort_provider)
     trim()  # what making and exporting the networks left free
     library_bytes = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
-    limits.check_fit(planned, library_bytes, limit, limit_source)
+    if handed is None:
+        limits.check_fit(planned, library_bytes, limit, limit_source)
 
     # The folder, held against other processes; the replay; the run.
     if not resume:
         make_folder(folder)
-    with locked(folder):
+    with locked(folder, adopted=handed.lock if handed else None) as lock:
         if saved is None:
             write_config(config, folder)
         profile = load_device(run.device)
         elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
-        with Watchdog(limit) as watchdog, Reporter(run.steps, quiet=quiet, elsewhere=elsewhere) as reporter:
-            reporter.say(introduction(config, planned, limit, limit_source, folder))
+        done, tenths, peak = (handed.step, handed.tenths, handed.peak) if handed else (0, 0, 0)
+        frozen = saved is not None and freeze_report_of(saved) is not None
+        with (
+            PeakWatchdog(limit, peak=peak, frozen=frozen) as watchdog,
+            Reporter(run.steps, quiet=quiet, elsewhere=elsewhere, done=done, tenths=tenths) as reporter,
+        ):
+            if handed is None:
+                reporter.say(introduction(config, planned, limit, limit_source, folder))
             if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
                 reporter.say(f"--ort-provider: {provider_note}")
-            if profile is not None:
+            if profile is not None and handed is None:
                 expected = forecast.forecast(config, planned, pixels.shape, profile)
                 reporter.say(f"forecast {forecast.line(expected, profile.name)}")
             parts = Parts(
@@ -98,18 +119,21 @@ def _train(config: Config, folder: Path, *, resume: bool, quiet: bool) -> dict[s
                 replay=make_replay(config, env.spec, planned.budget, pixels, replay_rng),
                 pixels=pixels,
                 folder=folder,
-                metrics=Metrics(folder),
+                metrics=Metrics(folder, **(handed.metrics if handed else {})),
                 watchdog=watchdog,
                 reporter=reporter,
                 plan=planned,
                 library_bytes=library_bytes,
                 make_eval_env=lambda rng: make_env(config, rng, training=False),
+                baseline=handed.baseline if handed else baseline,
+                lock=lock,
+                launcher=launcher,
             )
             state = State(planned.flops)
             if source is not None:
                 state.origin = source.origin
                 reporter.say(source.lines)
-            return _run(parts, state, saved, baseline)
+            return _run(parts, state, saved, handed)
 
 
 @contextmanager
@@ -175,22 +199,36 @@ def _rows(store: Store) -> str:
     return f"{store.rows:,} rows of {store.row_bytes:,} B ({what})"
 
 
-def _run(parts: Parts, state: State, saved: Saved | None, baseline: int) -> dict[str, Any]:
+def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | None) -> dict[str, Any]:
     """Run the parts, from the start or from a checkpoint, and write the summary, however the run ends."""
-    config, status = parts.config, "failed"
+    config, status, began = parts.config, "failed", "at the start"
     with interruptible(state):
         if saved is None:
             parts.env.reset()
         else:
-            go_on(parts, state, saved)
+            go_on(parts, state, saved, seamless=handed is not None and not saved.passed)
             write_config(config, parts.folder)
+        if handed is not None:
+            began = take_over(parts, state, handed)
         try:
-            status = TrainingLoop(parts, state).run()
+            status = TrainingLoop(parts, state).run(began)
         finally:
             profile = load_device(config.run.device)
             expected = forecast.forecast(config, parts.plan, parts.pixels.shape, profile, state.step)
-            written = summary.write(parts, state, status, baseline, expected)
+            written = summary.write(parts, state, status, expected)
     return written
+
+
+def take_over(parts: Parts, state: State, handed: Handover) -> str:
+    """Take over what no checkpoint holds, once the state is restored; returns when this is, in words."""
+    trim()
+    if handed.interrupted:
+        state.stop = "interrupted"
+    state.stopwatch = Stopwatch(**handed.stopwatch)
+    if state.rss_around_freeze is not None:
+        state.rss_around_freeze = state.rss_around_freeze[0], rss_bytes()
+    parts.reporter.say(handed.line())
+    return "after that"
 
 
 @contextmanager
