@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test check bench soak install clean
+SMALL := .venv-without-torch
+
+.PHONY: train test test-without-torch check bench soak install clean
 
 train: $(STAMP)
 	$(BIN)/edgerl train --env atari/qbert --budget 0.07GB --device jetson_nano --steps 6000 --freeze-at 3000
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+test-without-torch: $(SMALL)/.installed
+	$(SMALL)/bin/python -m pytest -m without_torch -n0 tests/test_without_torch.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -32,8 +37,14 @@ $(STAMP): pyproject.toml constraints.txt tools/system_libraries.sh
 		{ echo "edgerl needs Python 3.11 or newer; $(PYTHON) is older (make PYTHON=python3.11 ...)" >&2; exit 1; }
 	@sh tools/system_libraries.sh
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[atari,dmc,gym,report,video,slurm,ray,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,atari,dmc,gym,report,video,slurm,ray,test]'
+	@touch $@
+
+$(SMALL)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(SMALL)
+	$(SMALL)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[atari,report]' \
+		hypothesis pytest pytest-xdist
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(SMALL) build *.egg-info

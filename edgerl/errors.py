@@ -26,7 +26,7 @@ class EnvFailed(RuntimeError):
 
 
 class FreezeError(RuntimeError):
-    """ONNX Runtime's latents differ from torch's: the run ends, and its checkpoints stay as they were."""
+    """ONNX Runtime's latents differ from the trained encoder's: the run ends, and its checkpoints stay as they were."""
 
     exit_code = 1
 

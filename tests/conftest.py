@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from edgerl import configure, train
+from edgerl.agents.engine_choice import has_torch
 from edgerl.commands import app
 from edgerl.errors import ConfigError
 
@@ -33,7 +34,8 @@ def interruptible():
 def frozen_heap():
     """Keep the collector from what is imported by now: a run collects several times, and that is most of the heap."""
     for name in ("torch", "onnxruntime"):
-        importlib.import_module(name)
+        if has_torch() or name != "torch":
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
 
@@ -41,7 +43,8 @@ def frozen_heap():
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Leave the other core to the other worker where a test asks torch itself; a run sets its own threads."""
-    importlib.import_module("torch").set_num_threads(1)
+    if has_torch():
+        importlib.import_module("torch").set_num_threads(1)
 
 
 @pytest.fixture

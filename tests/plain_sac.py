@@ -3,10 +3,13 @@
 import copy
 import math
 
+import engines
 import numpy as np
 import torch
 from torch.nn import functional
 
+from edgerl.agents.agent import arrays_under
+from edgerl.agents.layers.arrays import to_numpy
 from edgerl.agents.sac import CurlSac
 from edgerl.config.settings import SacConfig
 from edgerl.config.toml import preset
@@ -15,11 +18,33 @@ from edgerl.types import Batch
 WHOLE, SEEN, ACTIONS, FEATURES = (9, 24, 24), (9, 20, 20), 2, 50
 
 
-def agent(seed=0, *, seen=SEEN, contrast=True, random_crop=True, **changes):
+def agent(seed=0, *, seen=SEEN, contrast=True, random_crop=True, engine=None, **changes):
     settings = preset("dmc/reacher-easy")["agent"] | {"hidden": 32, "random_steps": 0} | changes
     rng = np.random.default_rng(seed)
     torch.set_num_threads(1)  # as small as these are, threads only wait for each other
-    return CurlSac(seen, ACTIONS, SacConfig(**settings), rng, contrast=contrast, random_crop=random_crop)
+    engine = engines.TORCH if engine is None else engine
+    return CurlSac(seen, ACTIONS, SacConfig(**settings), rng, engine, contrast=contrast, random_crop=random_crop)
+
+
+def weights(learner):
+    """Every weight of an agent by name, as copies."""
+    return {name: np.array(array) for name, array in arrays_under(learner.state()[0], "net.").items()}
+
+
+def features(learner, observations):
+    """What the actor's and the critic's encoder give for a batch, [B, L] each."""
+    net = learner.net
+    maps = net.encoders.maps(net.encoders.prepare(observations))
+    return [to_numpy(each) for each in (net.actor_features(maps), critic_features(net.encoders, maps))]
+
+
+def target_features(learner, observations):
+    """What the target critic's encoder gives for a batch, [B, L]."""
+    return to_numpy(learner.net.target_features(learner.net.target_encoders.prepare(observations)))
+
+
+def critic_features(encoders, maps):
+    return encoders.critic.apply(encoders.for_critic(maps))
 
 
 def batch(rng, size=4, latent=None):
@@ -48,7 +73,7 @@ class Plain:
 
     def __init__(self, learner):
         self.random_crop, self.rng, self.updates = learner.random_crop, copy.deepcopy(learner.rng), 0
-        self.p = {name: tensor.detach().clone().contiguous() for name, tensor in learner.net.state_dict().items()}
+        self.p = {name: torch.from_numpy(array) for name, array in weights(learner).items()}
         for name, tensor in self.p.items():
             tensor.requires_grad = not name.startswith("target")
         encoder = self.under("encoders.shared", "encoders.critic")

@@ -1,9 +1,12 @@
-"""Training on a GPU: one seed is one run, and a resumed run is the uninterrupted one. Skipped where there is no GPU.
+"""Training on a GPU: one seed is one run, a resumed run is the uninterrupted one, and updates are those of a CPU.
+
+Skipped where there is no GPU.
 
 One command, on a machine with one: `python -m pytest -n 0 tests/test_accelerator.py`.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +14,12 @@ import safetensors.numpy
 import torch
 from gymnasium import Env, register, spaces
 from stopping import stopped_after
+from test_agents_of_before import CASES as AGENTS
+from test_agents_of_before import test_200_updates_go_the_way_of_autograd as go_the_way_of_autograd
 
 from edgerl import configure, load
+from edgerl.agents.build import make_agent
+from edgerl.agents.torch_encoder import tensors
 from edgerl.training.train import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -101,6 +108,36 @@ def test_another_seed_is_another_run(tmp_path):
     for seed in (0, 1):
         train(config("rainbow", seed=seed), tmp_path / str(seed), quiet=True)
     assert differing(final(tmp_path / "0"), final(tmp_path / "1")) != []
+
+
+@pytest.fixture
+def in_float64():
+    """The GPU's engine in float64; what is left behind a cut stays there."""
+    engine = tensors.engine("cuda", 1, lambda engine, layers: engine)
+
+    def array(array):
+        return engine.array(array.astype(np.float64) if array.dtype == np.float32 else array)
+
+    doubled = replace(engine, array=array, frozen=lambda layers: doubled)
+    return doubled
+
+
+@pytest.mark.parametrize(("algo", "encoder", "cut"), AGENTS)
+def test_updates_go_the_way_of_autograd_on_a_cpu(algo, encoder, cut, in_float64):
+    assert in_float64.name == "cuda"
+    go_the_way_of_autograd(in_float64, algo, encoder, cut)
+
+
+@pytest.mark.parametrize("case", ["rainbow", "curl"])
+def test_what_is_left_behind_the_freeze_stays_on_the_gpu(case):
+    window, actions = ((9, 40, 40), 2) if case == "curl" else ((4, 84, 84), 3)
+    chosen = config(case, hidden=16)
+    made = make_agent(chosen, window, actions, np.random.default_rng(0))
+    before = made.nbytes()["networks"]
+    made.freeze(chosen.agent.cut)
+    assert made.engine.name == "cuda"
+    assert made.needs_torch
+    assert 0 < made.nbytes()["networks"] < before
 
 
 def test_what_it_trained_acts_on_a_cpu_machine_too(tmp_path):

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
-from plain_sac import SEEN, agent, batch
+from plain_sac import SEEN, agent, batch, features
 
 from edgerl import configure
 from edgerl.agents.build import make_agent
@@ -140,19 +139,19 @@ def test_the_pair_of_encoders_alone_leaves_actor_critics_and_contrast_fresh(algo
 def test_features_are_what_they_were_before_the_source_was_frozen(cut, tmp_path):
     source = agent(0)
     source.update(batch(np.random.default_rng(0)))
-    x = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (3, *SEEN), dtype=np.uint8))
-    with torch.no_grad():
-        expected = source.net.encoders(x)
-        other = agent(1)
-        other.adopt(*given(source, cut, tmp_path), heads=False)
-        assert torch.equal(other.net.encoders(x), expected)
+    x = np.random.default_rng(1).integers(0, 256, (3, *SEEN), dtype=np.uint8)
+    expected = features(source, x)
+    other = agent(1)
+    other.adopt(*given(source, cut, tmp_path), heads=False)
+    for own, wanted in zip(features(other, x), expected, strict=True):
+        np.testing.assert_array_equal(own, wanted)
 
 
 def test_networks_of_other_shapes_are_refused():
     arrays = held(value_agent("rainbow", 0))
-    with pytest.raises(RuntimeError, match="size mismatch for conv1"):
+    with pytest.raises(RuntimeError, match=r"conv1\.weight is \[32, 4, 5, 5\], not \[32, 4, 8, 8\]"):
         value_agent("rainbow", 1, "canonical").adopt(arrays, {}, heads=False)
-    with pytest.raises(RuntimeError, match="Unexpected key"):
+    with pytest.raises(RuntimeError, match=r"there is no 0\.weight to load"):
         value_agent("dqn", 1).adopt(arrays, {}, heads=True)
-    with pytest.raises(RuntimeError, match="size mismatch for layers"):
+    with pytest.raises(RuntimeError, match=r"layers\.0\.weight is \[32, 50\], not \[16, 50\]"):
         agent(1, hidden=16).adopt(held(agent(0)), {}, heads=True)

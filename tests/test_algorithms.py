@@ -69,7 +69,7 @@ def test_a_calibrated_device_has_its_rates(algo):
     numbers = {f"{known}_{part}": {"value": 9.0, "unit": "GFLOP/s"} for part in forecast.CALIBRATED}
     table = {"title": "a machine", "platform": "linux", "source": "here", "kind": "measured"}
     table |= {"clusters": [{"core": "x", "count": 1}], "calibrated": numbers | {"call": {"value": 2.0, "unit": "us"}}}
-    assert forecast.device_rates(device_profiles.parse("mine", table), config_of(algo)) is not None
+    assert forecast.device_rates(device_profiles.parse("mine", table), config_of(algo), (4, 84, 84)) is not None
 
 
 @pytest.mark.parametrize("algo", AGENTS)

@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from conftest import SNAPSHOTTED
 from plain_sac import ACTIONS, SEEN, agent
 
@@ -159,7 +158,9 @@ def test_every_layer_has_a_name_and_behind_a_cut_those_right_of_it_stay(algo, en
         np.testing.assert_allclose(each, whole[name], atol=1e-5)
 
 
-@pytest.mark.parametrize(("encoder", "cut"), [("curl", "fc"), ("curl", "conv2"), ("impala_50", "block1")])
+@pytest.mark.parametrize(
+    ("encoder", "cut"), [("curl", "fc"), ("curl", "conv4"), ("curl", "conv2"), ("impala_50", "block1")]
+)
 def test_of_curl_policy_and_q_have_layers_of_their_own(encoder, cut):
     learner, rng = agent(encoder=encoder), np.random.default_rng(0)
     x, actions = rng.integers(0, 256, (3, *SEEN), dtype=np.uint8), rng.uniform(-1, 1, (3, ACTIONS)).astype(np.float32)
@@ -168,8 +169,7 @@ def test_of_curl_policy_and_q_have_layers_of_their_own(encoder, cut):
     dense = [f"{whose} {name}" for whose in ("policy", "Q") for name in ("fc", "hidden1", "hidden2")]
     assert list(whole) == own[:-1] + dense
     assert whole["policy hidden2"].shape == (3, 32)
-    stem = learner.stem(cut).module
-    latents = stem(torch.from_numpy(x)).detach().numpy()
+    latents = learner.stem(cut).latents(x)
     learner.freeze(cut)
     frozen = learner.activations(latents, actions)
     assert list(frozen) == [name for name in whole if name.split()[-1] not in own[: own.index(cut) + 1]]

@@ -178,7 +178,7 @@ def test_the_memory_limit_saves_a_checkpoint_and_exits_3(tmp_path):
 
 def test_a_limit_below_what_the_run_needs_is_refused_with_the_ledger(edgerl, tmp_path):
     out = tmp_path / "run"
-    for arguments in (["--process-limit", "300MB"], ["--device", "pi_zero_2_w"]):
+    for arguments in (["--process-limit", "120MB"], ["--device", "pi_zero_2_w", "--engine", "torch"]):
         ended = edgerl(*TRAIN, "--budget", "40MB", *arguments, "--out", out)
         assert ended.returncode == 2
         assert len(ended.stderr.splitlines()) == 1

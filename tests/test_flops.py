@@ -1,13 +1,14 @@
-"""Multiply-adds against the paper's numbers, against torch's modules, and against a count of every pass."""
+"""Multiply-adds against the paper's numbers, against the agents' layers, and against a count of every pass."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-import torch
+from engines import NUMPY, TORCH
 
 from edgerl import configure
+from edgerl.agents.encoder.encoder import Encoder
 from edgerl.agents.rainbow import DuelingHead
-from edgerl.agents.torch_encoder import modules as encoders
 from edgerl.config import architectures
 from edgerl.errors import ConfigError
 from edgerl.planning import flops
@@ -29,14 +30,8 @@ def of(layers):
     return {layer.name: layer.flops for layer in layers}
 
 
-def weighted(encoder, window=WINDOW):
-    """Every module of an encoder that multiplies, with its name and the shape of its output."""
-    x, found = torch.zeros(1, *window, dtype=torch.uint8), []
-    for name, module in encoders.build(encoder, window).named_children():
-        x = module(x)
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-            found.append((name, module, tuple(x.shape[1:])))
-    return found
+def encoder_of(name, window, cut=None):
+    return Encoder(TORCH, name, window, cut=cut, rng=np.random.default_rng(0))
 
 
 def test_the_convolutions_of_table_3():
@@ -86,40 +81,42 @@ def test_where_frames_are_kept_the_stem_runs_for_every_window_of_a_batch(algo):
 
 @pytest.mark.parametrize("window", [WINDOW, (1, 84, 84), (4, 64, 96), (9, 84, 84)])
 @pytest.mark.parametrize("encoder", FEATURES)
-def test_layers_are_those_of_the_torch_modules(encoder, window):
-    found = architectures.layers(encoder, window)
-    modules = weighted(encoder, window)
-    assert [layer.name for layer in found] == [name for name, _, _ in modules]
-    for layer, (_, module, outputs) in zip(found, modules, strict=True):
-        assert layer.outputs == outputs
-        own = sum(parameter.numel() for parameter in module.parameters())
+def test_layers_are_those_of_the_agents(encoder, window):
+    found, made = architectures.layers(encoder, window), encoder_of(encoder, window)
+    outputs, _ = made.outputs(np.zeros((1, *window), np.uint8))
+    assert [layer.name for layer in found] == list(outputs)
+    for layer in found:
+        assert layer.outputs == outputs[layer.name].shape[1:]
+        weights = made.parameters[layer.name].arrays
+        own = sum(array.numel() for array in weights.values())
         if layer.name == "fc":
             assert layer.flops == own  # a linear layer is counted with its bias
-            assert layer.parameters == own + 2 * outputs[0]  # LayerNorm's scale and shift
+            assert layer.parameters == own + 2 * layer.outputs[0]  # LayerNorm's scale and shift
         else:
-            assert layer.flops == outputs[1] * outputs[2] * module.weight.numel()
+            assert layer.flops == layer.outputs[1] * layer.outputs[2] * weights["weight"].numel()
             assert layer.parameters == own
-    assert sum(p.numel() for p in encoders.build(encoder, window).parameters()) == sum(one.parameters for one in found)
+    assert sum(len(own.flat) for own in made.parameters.values()) == sum(layer.parameters for layer in found)
 
 
 @pytest.mark.parametrize(("actions", "hidden"), [(6, 256), (18, 512)])
-def test_heads_are_those_of_the_torch_module(actions, hidden):
-    head = DuelingHead(576, actions, replace(configure(env="atari/qbert").agent, hidden=hidden))
+def test_heads_are_those_of_the_agent(actions, hidden):
+    config = replace(configure(env="atari/qbert").agent, hidden=hidden)
+    head = DuelingHead(NUMPY, 576, actions, config, np.random.default_rng(0))
     expected = {
-        name: layer.weight_mu.numel() + layer.bias_mu.numel()  # a linear layer is counted with its bias
-        for name, layer in head.named_children()
+        name: own.arrays["weight_mu"].size + own.arrays["bias_mu"].size  # a linear layer is counted with its bias
+        for name, own in head.parameters.items()
     }
     found = of(counted(actions, hidden=hidden).tail)
-    assert found["value_hidden"] + found["advantage_hidden"] == expected["hidden"]  # one module, two layers
+    assert found["value_hidden"] + found["advantage_hidden"] == expected["hidden"]  # one layer for both
     assert (found["value_out"], found["advantage_out"]) == (expected["value"], expected["advantage"])
 
 
 @pytest.mark.parametrize(("encoder", "features"), FEATURES.items())
 def test_features_of_an_encoder(encoder, features):
     window = SHAPES[encoder]
-    module = encoders.build(encoder, window)
     assert architectures.latent_shape(encoder, window, architectures.last_layer(encoder)) == (features,)
-    assert module(torch.zeros(2, *window, dtype=torch.uint8)).shape == (2, features)
+    _, found = encoder_of(encoder, window).outputs(np.zeros((2, *window), np.uint8))
+    assert found.shape == (2, features)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +125,10 @@ def test_features_of_an_encoder(encoder, features):
 )
 def test_what_crosses_an_earlier_cut_is_a_feature_map(encoder, cut):
     window = SHAPES[encoder]
-    stem, tail = encoders.build(encoder, window).split(cut)
-    crossing = stem(torch.zeros(1, *window, dtype=torch.uint8))
-    assert architectures.latent_shape(encoder, window, cut) == tuple(crossing.shape[1:])
-    assert tail(crossing).shape == (1, FEATURES[encoder])
+    whole, tail = encoder_of(encoder, window), encoder_of(encoder, window, cut)
+    crossing = whole.encode_until(cut, whole.prepare(np.zeros((1, *window), np.uint8))).numpy()
+    assert architectures.latent_shape(encoder, window, cut) == crossing.shape[1:]
+    assert tail.encode(tail.prepare(crossing)).shape == (1, FEATURES[encoder])
 
 
 def test_a_cut_the_encoder_does_not_have_is_an_error():
@@ -152,19 +149,23 @@ def test_a_cut_the_encoder_does_not_have_is_an_error():
 def test_exact_counts_are_a_count_of_every_pass(algo, forwards, encoder, cut, first_frozen, batch):
     counts = counted(10, algo=algo, cut=cut, batch_size=batch, encoder=encoder)
     names = list(counts.layers)
+
+    def acts(name):  # a noisy layer multiplies means and sigmas
+        return 2 if algo == "rainbow" and name.endswith(("_hidden", "_out")) else 1
+
     for frozen in (False, True):
         first = first_frozen if frozen else {"conv1"}  # layers whose input needs no gradient
         trained = names[names.index(cut) + 1 :] if frozen else names
         total = 0
         for name in names:
-            passes = 1  # acting, or encoding for the replay
+            passes = acts(name)  # acting, or encoding for the replay
             if name in trained:
                 passes += forwards * batch  # online on s, target on s'; Rainbow: online on s' too
                 passes += batch  # gradient of the weights
                 passes += batch * (name not in first)  # gradient of the input
             total += passes * counts.layers[name]
         assert counts.phases.at(frozen).exact_per_update == total
-        assert counts.phases.at(frozen).acting == sum(counts.layers.values())
+        assert counts.phases.at(frozen).acting == sum(acts(name) * flops for name, flops in counts.layers.items())
 
 
 def test_a_larger_batch_behind_the_freeze_is_counted_there_alone():

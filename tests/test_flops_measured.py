@@ -1,4 +1,4 @@
-"""Exact counts against what torch really multiplies, forward and for gradients, and what the frozen stem encodes."""
+"""Exact counts against what both engines multiply, forward and for gradients, and what the frozen stem encodes."""
 
 from collections import Counter
 from math import prod
@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 import pytest
 import torch
+from counting import count_numpy, counted, counting
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgerl import configure
@@ -17,16 +18,17 @@ from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels
 from edgerl.types import Batch
 
-B, ACTIONS, HIDDEN, ATOMS = 2, 3, 64, 51
+B, ACTIONS, HIDDEN, ATOMS = 4, 3, 64, 51
+ROWS = (1, B, 2 * B)  # windows that a layer is passed with: the one acted on, a batch, a batch and the next windows
 aten, FUSED = torch.ops.aten, torch.ops.mkldnn._convolution_pointwise  # with its ReLU
 
 
 class Multiplications(TorchDispatchMode):
-    """Counts multiply-adds of products of matrices, by the layer's weights: a convolution's shape, or the two sides."""
+    """Counts products of matrices, by their sides (m, n, k); a convolution is one of patches and weights."""
 
     def __init__(self):
         super().__init__()
-        self.counts = Counter()
+        self.multiplied = Counter()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         found = func(*args, **kwargs or {})
@@ -35,24 +37,22 @@ class Multiplications(TorchDispatchMode):
             forward = packet is not aten.convolution_backward
             weight, output = (args[1], found) if forward else (args[2], args[0])
             passes = 1 if forward else sum(args[-1][:2])  # gradients of inputs and of weights, where asked for
-            self.counts[tuple(weight.shape)] += passes * output.shape[0] * prod(output.shape[2:]) * weight.numel()
+            patches = output.shape[0] * prod(output.shape[2:])
+            self.multiplied[patches, prod(weight.shape[1:]), weight.shape[0]] += passes
         elif packet in (aten.addmm, aten.mm):
             left, right = args[-2:]
-            sides = [*left.shape, right.shape[1]]
-            count = prod(sides)
-            sides.remove(B if B in sides else 1)  # the batch, or the one window that is acted on
-            self.counts[tuple(sorted(sides))] += count
+            self.multiplied[(*left.shape, right.shape[1])] += 1
         else:
             assert packet not in (aten.bmm, aten.baddbmm, aten._convolution), "multiplied and not counted here"
         return found
 
 
-def measured(run, *arguments, times=1, **options):
-    """Multiply-adds by layer of calling `run` so many times."""
-    with Multiplications() as mode:
+def measured(agent, run, *arguments, times=1, **options):
+    """How often matrices of which sides are multiplied in calling `run` so many times."""
+    with Multiplications() if agent.needs_torch else counting() as found:
         for _ in range(times):
             run(*arguments, **options)
-    return mode.counts
+    return Counter(found.multiplied)
 
 
 def sides(name, features):
@@ -66,23 +66,43 @@ def sides(name, features):
     return HIDDEN, HIDDEN if layer == "fc3" else ACTIONS if name == "q_out" else width
 
 
-def counted(config, passed, window, times):
-    """The same from the counts, where these layers are passed so many times; biases, which only add, left out."""
+def matrix(name, config, window):
+    """A layer's weights as a matrix, (inputs, outputs), and how many rows of them one window has."""
     layers = architectures.layers(config.agent.encoder, window)
-    weights = {product.name: product.weights for layer in layers for product in layer.products}
-    features = prod(layers[-1].outputs)
+    products = {product.name: product for layer in layers for product in layer.products}
+    name = "fc" if name.endswith("_fc") else name
+    if name not in products:
+        return sides(name, prod(layers[-1].outputs)), 1
+    product = products[name]
+    return (prod(product.weights[1:]), product.weights[0]), prod(product.outputs[1:])
+
+
+def by_weights(multiplied, config, products, window):
+    """Multiply-adds by the sides of the weights that are multiplied, and the sides of what is no layer's."""
+    known = {}
+    for product in products:
+        (into, out), rows = matrix(product.name, config, window)
+        for windows in ROWS:
+            known[tuple(sorted((into, out, rows * windows)))] = into, out
+            if product.name in ("value_hidden", "advantage_hidden"):  # two layers, one matrix
+                known[tuple(sorted((into, 2 * out, windows)))] = into, out
+    found, others = Counter(), set()
+    for shape, times in multiplied.items():
+        key = tuple(sorted(shape))
+        if key in known:
+            found[known[key]] += times * prod(shape)
+        else:
+            others.add(key)
+    return found, others
+
+
+def expected(config, products, window, times):
+    """The same from the counts, where these layers are passed so many times; biases, which only add, left out."""
     found = Counter()
-    for layer in passed:
-        if layer.name in weights and layer.name != "fc":
-            found[weights[layer.name]] += times[layer.name] * layer.flops
-            continue
-        encodes = layer.name.endswith("fc")
-        out, into = weights["fc"] if encodes else sides(layer.name, features)[::-1]
-        assert layer.flops == (into + 1) * out
-        key = (into, out)
-        if layer.name in ("value_hidden", "advantage_hidden"):  # two layers, one module
-            key = (into, 2 * out)
-        found[tuple(sorted(key))] += times[layer.name] * into * out
+    for product in products:
+        (into, out), rows = matrix(product.name, config, window)
+        assert product.flops == (into + product.linear) * out * rows
+        found[into, out] += times[product.name] * into * out * rows
     return Counter({key: count for key, count in found.items() if count})
 
 
@@ -115,30 +135,37 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
 @pytest.mark.parametrize(("algo", "encoder", "cut"), CASES)
-def test_torch_multiplies_what_is_counted_layer_by_layer(algo, encoder, cut):
+def test_engines_multiply_what_is_counted_layer_by_layer(algo, encoder, cut, engine, monkeypatch):
     """In acting and in two updates: the actor of the continuous algorithms is trained in every second one."""
-    control = algo in ("curl", "sac")
+    if engine == "numpy" and "impala" in encoder:
+        pytest.skip("NumPy trains no blocks")
+    count_numpy(monkeypatch)
+    control, as_array = algo in ("curl", "sac"), counted if engine == "numpy" else np.asarray
     env, window, side = ("dmc/cheetah-run", (9, 84, 84), 100) if control else ("atari/qbert", (4, 84, 84), 84)
-    config = configure(env=env, algo=algo, encoder=encoder, cut=cut, hidden=HIDDEN, batch_size=B, threads=1)
+    settings = {"hidden": HIDDEN, "batch_size": B, "threads": 1, "engine": engine, "keep_torch": engine == "torch"}
+    config = configure(env=env, algo=algo, encoder=encoder, cut=cut, **settings)
     agent = make_agent(config, window, ACTIONS, np.random.default_rng(0))
     counts = flops.count(config, window, ACTIONS)
     features = architectures.latent_shape(encoder, window, architectures.last_layer(encoder))[0]
     seen, learned = np.zeros(window, np.uint8), np.zeros((B, window[0], side, side), np.uint8)
-    with torch.no_grad():
-        latents = agent.stem(config.agent.cut).module(torch.zeros(B, *window, dtype=torch.uint8)).numpy()
+    latents = agent.stem(config.agent.cut).latents(np.zeros((B, *window), np.uint8))
+    everything = counts.stem + counts.tail
     for frozen in (False, True):
         if frozen:
             agent.freeze(config.agent.cut)
             seen, learned = latents[0], latents
-        run = counts.tail if frozen else counts.stem + counts.tail  # the frozen stem is ONNX Runtime's
-        found = measured(agent.act, seen, explore=False)
-        assert found == counted(config, run, window, {layer.name: layer.acts for layer in run})
-        found = measured(agent.update, batch(learned, continuous=control), times=2)
-        if algo == "curl" and not frozen:  # query W key: no layer's, and not counted
-            assert all(found.pop(key) for key in ((features, features), (B, features)))
-        passes = {layer.name: 2 * B * layer.exact[frozen] for layer in counts.stem + counts.tail}
-        assert found == counted(config, counts.stem + counts.tail, window, passes)
+        run = counts.tail if frozen else everything  # the frozen stem is ONNX Runtime's
+        found = measured(agent, agent.act, as_array(seen), explore=algo == "rainbow")  # with noise, as in training
+        times = {product.name: product.acts for product in run}
+        assert by_weights(found, config, run, window) == (expected(config, run, window, times), set())
+        found = measured(agent, agent.update, batch(as_array(learned), continuous=control), times=2)
+        found, others = by_weights(found, config, everything, window)
+        contrast = {(B, features, features), (B, B, features)}  # query W key: no layer's, and not counted
+        assert others == (contrast if algo == "curl" and not frozen else set())
+        passes = {product.name: 2 * B * product.exact[frozen] for product in everything}
+        assert found == expected(config, everything, window, passes)
 
 
 @pytest.mark.parametrize(("random_crop", "views"), [(False, 1), (True, 1), (True, 4)])

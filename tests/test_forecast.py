@@ -11,6 +11,7 @@ import pytest
 
 import device_profiles
 import edgerl
+from edgerl.agents import engine_choice
 from edgerl.envs import suites
 from edgerl.experiments.calibration import calibrate
 from edgerl.planning import forecast, plan, plan_report, workload
@@ -144,11 +145,11 @@ def test_plan_answers_for_several_devices_without_torch():
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     nano, zero, pixel = json.loads(ran.stdout)
-    assert [each["fits"] for each in (nano, zero, pixel)] == [True, False, True]
+    assert [each["fits"] for each in (nano, zero, pixel)] == [True, True, True]
     assert all(each["hours"]["low"] < each["hours"]["high"] for each in (nano, zero, pixel))
     assert zero["joules"] is None
     assert nano["advice"]["largest_budget"] > 3e9
-    assert zero["advice"]["largest_budget"] == 0
+    assert 0.15e9 < zero["advice"]["largest_budget"] < 0.25e9
 
 
 def test_the_largest_budget_fits_and_a_larger_one_does_not():
@@ -186,7 +187,7 @@ def calibrated(tmp_path_factory):
 def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
     profile = device_profiles.parse("mine", calibrated)
     assert profile.copy.kind == "measured"
-    assert 100e6 < profile.calibrated["libraries"].bytes < 2e9
+    assert 50e6 < profile.calibrated["libraries"].bytes < 2e9
     assert profile.application.bytes <= profile.ram.bytes
     found = forecast.forecast(*planned(), profile)
     assert found["hours"]["high"] == pytest.approx(found["hours"]["low"] * forecast.CALIBRATION_ERROR**2, rel=0.05)
@@ -194,6 +195,19 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
     assert found["joules"] is None
     assert forecast.forecast(*planned(algo="dqn"), profile)["hours"] is not None  # by Rainbow's rates
     assert forecast.forecast(*planned("dmc/walker-walk"), profile)["hours"] is None  # CURL was not measured
+
+
+def test_without_torch_what_it_would_train_is_left_out(tmp_path, monkeypatch):
+    for module in (calibrate, engine_choice):
+        monkeypatch.setattr(module, "has_torch", lambda: False)
+    for name, value in {"ENVS": {"curl": "dmc/walker-walk"}, "BLOCK": 2**20, "SECONDS": Phases(0.1, 0.1)}.items():
+        monkeypatch.setattr(calibrate, name, value)
+    monkeypatch.setattr(calibrate, "baseline", lambda: 100_000_000)
+    said = []
+    found = calibrate.measure("a machine", 1, tmp_path, said.append)["calibrated"]
+    assert [line for line in said if "not measured before it, as torch is not installed" in line]
+    rates = {name for name in found if name.startswith("curl_")}
+    assert rates == {"curl_training_after", "curl_acting_after", "curl_encoding"}
 
 
 def test_a_calibrated_forecast_gives_the_measured_times_back():
@@ -207,7 +221,7 @@ def test_a_calibrated_forecast_gives_the_measured_times_back():
     numbers |= {f"rainbow_{part}": {"value": rate / 1e9, "unit": "GFLOP/s"} for part, rate in rates["rainbow"].items()}
     table = {"title": "a machine", "platform": "linux", "source": "here", "kind": "measured"}
     table |= {"clusters": [{"core": "x", "count": 1}], "calibrated": numbers}
-    before, after = forecast.device_rates(device_profiles.parse("mine", table), config)
+    before, after = forecast.device_rates(device_profiles.parse("mine", table), config, window)
     for work_done, its, took in (
         (units[0].updating, before, 0.05),
         (units[1].updating, after, 0.02),

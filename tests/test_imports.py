@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
 MODULES = sorted(file.relative_to(ROOT).as_posix() for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-TORCH = ("edgerl/agents/",)
+TORCH = ("edgerl/agents/torch_encoder/",)
 ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand before it, and itself
     "errors",
     "types",
@@ -21,7 +21,9 @@ ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand
     "config",
     "runs",
     "replay",
+    "agents/layers",
     "agents/torch_encoder",
+    "agents/encoder",
     "agents",
     "planning",
     "training",
@@ -95,7 +97,8 @@ EDGES = {module: sorted({file for file in edges(module) if file}) for module in 
 def test_there_is_something_to_look_at():
     assert len(EDGERL) > 100
     assert sum(map(len, EDGES.values())) > 300
-    assert "onnx" in imported("runtime/export.py")
+    assert "onnxruntime" in imported("runtime/session.py")
+    assert "torch" in imported("edgerl/agents/torch_encoder/tensors.py")
     assert "edgerl/training/train.py" in EDGES["edgerl/commands/train.py"]  # within a function
     assert {room_of(module) for module in EDGERL} == set(ROOMS)
 
@@ -138,6 +141,10 @@ def test_torch_is_imported_only_where_it_may_be(module):
     assert "torch" not in imported(module) or module.startswith(TORCH)
 
 
+def test_nothing_needs_onnx_to_run():
+    assert [module for module in MODULES if imported(module) & {"onnx", "google"}] == []
+
+
 def test_nothing_imports_tests_or_benchmarks():
     for module in MODULES:
         assert not imported(module) & {"tests", "benchmarks", "pytest", "hypothesis"}, module
@@ -150,20 +157,23 @@ def test_plan_devices_and_the_command_line_start_light():
     ]
 
 
-def test_an_agent_trains_without_what_torch_loads_for_its_compiler():
-    program = """
+@pytest.mark.parametrize(("engine", "has"), [("numpy", []), ("torch", ["torch"])])
+def test_an_agent_trains_without_what_torch_loads_for_its_compiler(engine, has):
+    program = f"""
+engine = {engine!r}"""
+    program += """
 import numpy as np
 from edgerl.agents.build import make_agent
 from edgerl.config import toml
 from edgerl.types import Batch
 tables = toml.preset("toy/catch")
-tables["run"] |= {"env": "toy/catch", "budget": 1, "seed": 0, "threads": 1}
+tables["run"] |= {"env": "toy/catch", "budget": 1, "seed": 0, "threads": 1, "engine": engine}
 agent = make_agent(toml.build(tables), (4, 84, 84), 3, np.random.default_rng(0))
 obs, ones = np.zeros((2, 4, 84, 84), np.uint8), np.ones(2, np.float32)
 agent.act(obs[0], explore=True)
 agent.update(Batch(obs, np.zeros(2, np.uint8), ones, ones, obs, ones, np.arange(2)))
 """
-    assert loaded(program, "torch", "torch._dynamo", "sympy", "torch._inductor") == ["torch"]
+    assert loaded(program, "torch", "torch._dynamo", "sympy", "torch._inductor") == has
 
 
 def test_no_source_pickles_anything():

@@ -14,7 +14,7 @@ from edgerl.config.settings import AGENTS
 from edgerl.envs import suites
 from edgerl.envs.base import EnvOptions
 from edgerl.errors import ConfigError
-from edgerl.planning import plan
+from edgerl.planning import memory, plan
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Latents, Stem
@@ -131,11 +131,69 @@ def test_planned_networks_and_optimizer_are_what_the_agent_holds(algo, encoder):
     assert found.ledger["networks"] == held["networks"]
     assert found.ledger["optimizer"] == pytest.approx(held["optimizer"], abs=400)  # the step counters
     features = architectures.latent_shape(encoder, window, architectures.last_layer(encoder))[0]
-    if algo == "curl":  # with W, and one more pair of moments for it and for the critic's encoder
+    if algo == "curl":  # with W, its moments and gradient, and one more pair of moments for the critic's encoder
         without = plan.make_plan(configure(env=env, algo="sac", encoder=encoder, threads=1), spec).ledger
-        trained = sum(layer.parameters for layer in architectures.layers(encoder, window)) + features**2
+        trained = sum(layer.parameters for layer in architectures.layers(encoder, window))
         assert found.ledger["networks"] - without["networks"] == 4 * features**2
-        assert found.ledger["optimizer"] - without["optimizer"] == 4 * 2 * trained
+        assert found.ledger["optimizer"] - without["optimizer"] == 4 * (2 * trained + 3 * features**2)
+
+
+def ledgers(env="atari/qbert", **settings):
+    """The planned ledgers before and after the freeze, and the plan's own."""
+    config, spec = configure(env=env, threads=1, **settings), suites.describe(env)
+    found, window = plan.make_plan(config, spec), representation.pixels(spec, config.replay).shape
+    phases = memory.phases(config, window, found.flops, found.budget, keeps_pixels=found.after.stores == "pixels")
+    return *phases, found.ledger
+
+
+def test_a_run_that_begins_with_torch_is_planned_with_it_until_it_sheds_it():
+    before, after, found = ledgers(encoder="canonical")
+    assert found == before
+    assert before["libraries"] - after["libraries"] == memory.LIBRARY_BYTES["torch"] - memory.LIBRARY_BYTES["numpy"]
+    _, kept, _ = ledgers(encoder="canonical", keep_torch=True)
+    assert kept["libraries"] == before["libraries"]
+    before, after, found = ledgers()
+    assert before["libraries"] == after["libraries"] == memory.library_bytes("atari/qbert", "numpy")
+    assert found["scratch"] == before["scratch"] > after["scratch"]
+
+
+def test_what_is_not_reached_is_not_planned():
+    large = {"env": "dmc/walker-walk", "algo": "sac", "batch_size": 16, "batch_size_after_freeze": 1900}
+    before, after, found = ledgers(encoder="data_efficient", freeze_at=1000, **large)
+    assert found == after
+    assert sum(after.values()) > sum(before.values())
+    before, _, found = ledgers(encoder="data_efficient", freeze_at="never", **large)
+    assert found == before
+
+
+@pytest.mark.parametrize("algo", AGENTS)
+def test_networks_behind_a_freeze_are_planned_too(algo):
+    env = "dmc/cheetah-run" if AGENTS[algo].continuous else "atari/qbert"
+    for cut in ("conv1", "last"):
+        _, after, _ = ledgers(env, algo=algo, encoder="data_efficient", cut=cut)
+        config, spec = configure(env=env, algo=algo, encoder="data_efficient", cut=cut, threads=1), suites.describe(env)
+        window = representation.pixels(spec, config.replay).shape
+        agent = make_agent(config, window, spec.actions, np.random.default_rng(0))
+        agent.freeze(config.agent.cut)
+        assert {name: after[name] for name in ("networks", "optimizer")} == pytest.approx(agent.nbytes(), abs=8)
+
+
+@pytest.mark.parametrize(("settings", "torch"), [
+    (["--freeze-at", "never"], False),
+    (["--freeze-at", "250"], False),
+    (["--freeze-at", "never", "--engine", "torch"], True),
+])  # fmt: skip
+def test_a_run_holds_what_was_planned(settings, torch, edgerl, tmp_path):
+    """The libraries, and all together: to 5% where they were measured, here to 10%."""
+    settings = ["--env", "toy/catch", "--budget", "3MB", "--steps", "450", "--threads", "1", *settings]
+    settings += ["--set", "learn_start=200"]
+    ended = edgerl("train", *settings, "--eval-every", "0", "--quiet", "--out", tmp_path / "run")
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    found, held = asked(edgerl, *settings)["bytes"], summary["budget"]["ledger"]
+    assert summary["memory"]["torch_loaded"] is torch
+    assert found["ledger"]["libraries"] == pytest.approx(held["libraries"]["measured"], rel=0.1)
+    assert found["process"] == pytest.approx(summary["memory"]["rss_peak"], rel=0.1)
 
 
 @pytest.mark.parametrize("algo", AGENTS)
@@ -180,7 +238,8 @@ def test_unbounded_holds_a_row_for_every_step(edgerl):
 
 def test_devices_side_by_side(edgerl):
     found = asked(edgerl, "--device", "jetson_nano", "--device", "pi_zero_2_w")
-    assert [(each["device"], each["fits"]) for each in found] == [("jetson_nano", True), ("pi_zero_2_w", False)]
+    assert [(each["device"], each["fits"]) for each in found] == [("jetson_nano", True), ("pi_zero_2_w", True)]
+    assert asked(edgerl, "--device", "pi_zero_2_w", "--budget", "0.2GB")["fits"] is False
     assert found[0]["bytes"]["left"] == int(0.97 * int(3.4 * 2**30)) - found[0]["bytes"]["process"]
     shown = edgerl("plan", "--device", "jetson_nano", "--device", "pi_zero_2_w").stdout
     for word in ("jetson_nano", "pi_zero_2_w", "9,897", "30,170", "scratch", "fits"):

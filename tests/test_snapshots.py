@@ -18,6 +18,7 @@ from stopping import stopped_after
 from edgerl import configure
 from edgerl.agents.algorithms import learned
 from edgerl.agents.build import make_agent
+from edgerl.agents.layers.parameters import named_arrays
 from edgerl.errors import CheckpointError
 from edgerl.experiments.analysis.compare import load_snapshot
 from edgerl.runs import snapshots
@@ -119,15 +120,18 @@ def test_how_often_may_change_at_resume(program, tmp_path):
     assert list(snapshots.files(tmp_path / "run")) == [50, 60, 70]
 
 
+def layers_of(networks):
+    """What is trained of networks to act with, by network and layer."""
+    for part in ("encoders", "actor", "critics"):
+        for name, own in getattr(networks, part).parameters.items():
+            yield part, name, own
+
+
 def test_of_curl_targets_contrast_and_temperature_are_left_out():
     learner = agent()
     held = learned(learner.state()[0])
-    trained = {
-        name
-        for part in ("encoders", "actor", "critics")
-        for name, _ in getattr(learner.net, part).named_parameters(part)
-    }
-    assert held.keys() == {f"net.{name}" for name in trained}
+    names = named_arrays({f"net.{part}.{name}": own for part, name, own in layers_of(learner.net)})
+    assert held.keys() == names.keys()
     learner.freeze("fc")
     assert {name.split(".")[1] for name in learned(learner.state()[0])} == {"actor", "critics"}
 

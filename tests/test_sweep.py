@@ -211,7 +211,7 @@ def test_memory_decides_how_many_cells_run(tmp_path, sweep, trouble):
     """Two fit as planned, but they take more: the younger one saves, waits, and goes on when the other has left."""
     out, told = tmp_path / "sweep", tmp_path / "told"
     options = ("--env", "trouble:Large", "--steps", "60", "--freeze-at", "never", "--budgets", "2MB", "--seeds", "2")
-    options += ("--eval-every", "0", "--threads", "1", "--jobs", "2", "--memory-limit", "1GB")
+    options += ("--eval-every", "0", "--threads", "1", "--jobs", "2", "--memory-limit", "800MB")
     with told.open("w") as stderr:
         process = sweep(*options, "--out", out, env=trouble, stderr=stderr)
     until((out / "sweep.json").exists)
@@ -232,7 +232,7 @@ def test_memory_decides_how_many_cells_run(tmp_path, sweep, trouble):
 
 def test_cells_wait_where_two_are_planned_to_be_too_large(tmp_path, sweep):
     out = tmp_path / "sweep"
-    process = sweep(*SHORT, "--steps", "1", "--seeds", "2", "--jobs", "2", "--memory-limit", "500MB", "--out", out)
+    process = sweep(*SHORT, "--steps", "1", "--seeds", "2", "--jobs", "2", "--memory-limit", "180MB", "--out", out)
     lines = process.communicate(timeout=300)[1].splitlines()
     assert [line.split()[0] for line in lines] == ["running", "finished", "running", "finished"]
 

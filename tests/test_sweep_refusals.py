@@ -56,7 +56,7 @@ BAD = {
     "no jobs": ([*SWEEP, "--jobs", "0"], "--jobs"),
     "no threads": ([*SWEEP, "--threads", "0"], "--threads"),
     "more threads than cores": ([*SWEEP, "--seeds", "2", "--threads", "99", "--jobs", "2"], "--jobs"),
-    "less memory than a cell takes": ([*SWEEP, "--memory-limit", "200MB"], "cell toy/catch, preset, seed 0"),
+    "less memory than a cell takes": ([*SWEEP, "--memory-limit", "60MB"], "cell toy/catch, preset, seed 0"),
     "a memory limit without a unit": ([*SWEEP, "--memory-limit", "2"], "--memory-limit"),
     "an unknown executor": ([*SWEEP, "--executor", "pbs"], "--executor"),
     "Slurm's parameters without Slurm": ([*SWEEP, "--slurm", "partition=gpu"], "--slurm"),

@@ -1,9 +1,12 @@
-"""What a run does, in counts: torch's calls counted anew on real updates, and phases that add up to the whole run."""
+"""What a run does, in counts: both engines' calls counted on real updates, and phases that add up to the whole run."""
 
 import dataclasses
+from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
+from counting import count_numpy, counted, counting
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import edgerl
@@ -16,15 +19,15 @@ from edgerl.training.build import make_replay
 from edgerl.training.freeze import FreezeSettings, freeze
 
 
-class Count(TorchDispatchMode):
+class Operations(TorchDispatchMode):
     """Counts the operations that torch is asked for."""
 
     def __init__(self):
         super().__init__()
-        self.calls = 0
+        self.calls = Counter()
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        self.calls += 1
+        self.calls[operation] += 1
         return operation(*args, **(kwargs or {}))
 
 
@@ -35,9 +38,23 @@ def made(algo, env, encoder, **settings):
     return config, spec, pixels, plan.make_plan(config, spec)
 
 
-def counted(algo, env, encoder, folder):
+def calls_of(agent, action, times=1):
+    """The mean number of calls of the engine's library in so many times this."""
+    with Operations() if agent.needs_torch else counting() as found:
+        for _ in range(times):
+            action()
+    return sum(found.calls.values()) / times
+
+
+def as_counted(batch):
+    """A batch whose arrays are counted, but its rows' numbers."""
+    names = [field.name for field in dataclasses.fields(batch) if field.name != "index"]
+    return dataclasses.replace(batch, **{name: counted(getattr(batch, name)) for name in names})
+
+
+def calls_in_phases(algo, env, encoder, folder, **settings):
     """Calls of an update (mean of two) and an act, before the freeze and after it, and what the counts say of them."""
-    config, spec, pixels, planned = made(algo, env, encoder, batch_size=4, freeze_at=60)
+    config, spec, pixels, planned = made(algo, env, encoder, batch_size=4, freeze_at=60, **settings)
     if hasattr(config.agent, "random_steps"):
         config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, random_steps=0))
     if hasattr(config.agent, "epsilon_start"):
@@ -50,32 +67,37 @@ def counted(algo, env, encoder, folder):
         action = rng.uniform(-1, 1, spec.actions) if spec.continuous else int(rng.integers(spec.actions))
         replay.append(rng.integers(0, 256, spec.frame, np.uint8), action, 0.0, terminated=False)
     window = np.zeros((spec.history, *spec.frame), np.uint8)
+
     for frozen in (False, True):
         if frozen:
             settings = FreezeSettings(config.agent.cut)
             freeze(agent, replay, pixels=pixels, window=window, folder=folder, settings=settings)
-            planned = dataclasses.replace(planned)
-        with Count() as updates:
-            for _ in range(2):
-                agent.update(replay.sample(4, 1.0))
-        with Count() as act:
-            agent.act(replay.representation.observe(window)[0], explore=True)
         unit = workload.step_work(config, planned, pixels.shape).at(frozen)
-        yield frozen, (updates.calls / 2, act.calls), (unit.updating.calls, unit.acting.calls)
+        batch, seen = replay.sample(4, 1.0), replay.representation.observe(window)[0]
+        if not agent.needs_torch:
+            batch, seen = as_counted(batch), counted(seen)
+        update = calls_of(agent, partial(agent.update, batch), times=2)
+        act = calls_of(agent, partial(agent.act, seen, explore=True))
+        yield frozen, (update, act), (unit.updating.calls, unit.acting.calls)
 
 
+@pytest.mark.parametrize("settings", [{}, {"engine": "torch", "keep_torch": True}], ids=["as chosen", "torch"])
 @pytest.mark.parametrize(
     ("algo", "env", "encoder"),
     [
         ("rainbow", "atari/qbert", "data_efficient"),
+        ("rainbow", "atari/qbert", "canonical"),
         ("rainbow", "atari/qbert", "impala"),
         ("dqn", "atari/qbert", "data_efficient"),
         ("curl", "dmc/walker-walk", "curl"),
+        ("curl", "dmc/walker-walk", "data_efficient"),
         ("sac", "dmc/walker-walk", "curl"),
+        ("sac", "dmc/walker-walk", "data_efficient"),
     ],
 )
-def test_calls_are_what_torch_is_asked_for(algo, env, encoder, tmp_path):
-    for frozen, (update, act), (said_update, said_act) in counted(algo, env, encoder, tmp_path):
+def test_calls_are_what_the_library_is_asked_for(algo, env, encoder, settings, tmp_path, monkeypatch):
+    count_numpy(monkeypatch)
+    for frozen, (update, act), (said_update, said_act) in calls_in_phases(algo, env, encoder, tmp_path, **settings):
         assert said_update == pytest.approx(update, rel=0.15), (frozen, "update")
         assert said_act == pytest.approx(act, abs=12), (frozen, "act")
 

@@ -1,11 +1,11 @@
-"""What the training loop and the freeze need of an agent."""
+"""What the training loop and the freeze need of an agent, and an agent of its convolutions."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgerl.types import Array, Batch, Update
 
 if TYPE_CHECKING:
-    from runtime.export import StemGraph  # imports onnx, which plans need not
+    from runtime.export import StemGraph  # imports ONNX Runtime, which plans need not
 
 
 class Stem(Protocol):
@@ -23,6 +23,10 @@ class Agent(Protocol):
     """The protocol of an agent. It sees neither environment nor replay."""
 
     cut: str | None
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether it computes with torch."""
 
     def act(self, observation: Array, *, explore: bool) -> Any: ...
 

@@ -14,7 +14,7 @@ from edgerl.types import Array
 
 
 class Calls(NamedTuple):
-    """torch operations per update and per act, and what each trained encoder layer adds."""
+    """Calls of an array library per update and per act, and what each trained layer of the encoder adds."""
 
     update: int
     update_layer: int
@@ -23,30 +23,32 @@ class Calls(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """How many numbers the networks hold, targets included, and how many the optimizers' moments hold."""
+    """How many numbers the networks hold, targets included, and how many gradients and the optimizers' moments."""
 
     networks: int
-    moments: int
+    optimizer: int
 
 
 @dataclass(frozen=True)
 class Algorithm:
     """One algorithm.
 
-    `passes(layers, cut, actions, settings)`: what an update multiplies (agents/passes.py). `parameters(layers,
-    passes)`: sizes of networks and optimizers. `encoders`: N of the paper, how many encoders share the convolutions.
-    `weight_reads`: numbers that one pass reads per weight of a head. `update_row_bytes`: temporary bytes that an update
-    takes per row of its batch, at least. `calibrated_as`: the algorithm whose calibrated rates it uses.
+    `passes(layers, cut, actions, settings)`: what an update multiplies (agents/passes.py). `parameters(layers, passes,
+    frozen=...)`: sizes of networks and optimizers, whole or right of the cut. `calls`: by engine. `encoders`: N of the
+    paper, how many encoders share the convolutions. `weight_reads`: numbers that one pass reads per weight of a head.
+    `copies`: how often an update holds the outputs of all layers, by engine; `made_copies`: how often it holds the
+    weights of the heads, made anew. `calibrated_as`: the algorithm whose calibrated rates it uses.
     `head_settings`: settings that shape the heads, which must be equal for a transfer of all networks.
     `training_only`: prefixes of the arrays that only training needs, which snapshots leave out.
     """
 
     passes: Callable[..., list[Passes]]
-    parameters: Callable[[Sequence[Layer], Sequence[Passes]], Parameters]
-    calls: Calls
+    parameters: Callable[..., Parameters]
+    calls: dict[str, Calls]
     encoders: int
     weight_reads: int
-    update_row_bytes: int
+    copies: dict[str, float]
+    made_copies: dict[str, int]
     calibrated_as: str
     head_settings: tuple[str, ...]
     training_only: tuple[str, ...]
@@ -62,45 +64,46 @@ def _heads(passes: Sequence[Passes], *names: str) -> int:
     return sum(product.flops for product in passes if product.part == "head" and product.name.startswith(names))
 
 
-def _rainbow_parameters(layers: Sequence[Layer], passes: Sequence[Passes]) -> Parameters:
+def _rainbow_parameters(layers: Sequence[Layer], passes: Sequence[Passes], *, frozen: bool = False) -> Parameters:
     """Online and target network; a noisy layer has a mean and a sigma for every weight."""
     network = _encoder(layers) + 2 * _heads(passes, "value", "advantage")
-    return Parameters(2 * network, 2 * network)
+    return Parameters(2 * network, 3 * network)
 
 
-def _dqn_parameters(layers: Sequence[Layer], passes: Sequence[Passes]) -> Parameters:
+def _dqn_parameters(layers: Sequence[Layer], passes: Sequence[Passes], *, frozen: bool = False) -> Parameters:
     """Online and target network."""
     network = _encoder(layers) + _heads(passes, "q")
-    return Parameters(2 * network, 2 * network)
+    return Parameters(2 * network, 3 * network)
 
 
-def _curl_parameters(layers: Sequence[Layer], passes: Sequence[Passes]) -> Parameters:
-    """SAC's, plus W and a second optimizer over encoder and W."""
-    contrast = prod(layers[-1].outputs) ** 2
+def _curl_parameters(layers: Sequence[Layer], passes: Sequence[Passes], *, frozen: bool = False) -> Parameters:
+    """SAC's, plus W and a second optimizer over encoder and W, which end with the freeze."""
     sac = _sac_parameters(layers, passes)
-    return Parameters(sac.networks + contrast, sac.moments + 2 * (_encoder(layers) + contrast))
+    if frozen:
+        return sac
+    contrast = prod(layers[-1].outputs) ** 2
+    return Parameters(sac.networks + contrast, sac.optimizer + 2 * _encoder(layers) + 3 * contrast)
 
 
-def _sac_parameters(layers: Sequence[Layer], passes: Sequence[Passes]) -> Parameters:
+def _sac_parameters(layers: Sequence[Layer], passes: Sequence[Passes], *, frozen: bool = False) -> Parameters:
     """The critic with its encoder, their target, the actor with its own layer, and the temperature."""
-    own = layers[-1].parameters if layers[-1].name == "fc" else 0
+    own = sum(layer.parameters for layer in layers if layer.name == "fc")
     actor, critic = own + _heads(passes, "actor"), _encoder(layers) + _heads(passes, "q")
-    return Parameters(2 * critic + actor + 1, 2 * (critic + actor + 1))
+    return Parameters(2 * critic + actor + 1, 3 * (critic + actor + 1))
 
 
-# `calls` were counted on real updates, views and reshapes included (tests/test_work.py counts them again); for SAC,
-# the mean of updates with and without the actor. `update_row_bytes` were measured: 40 MB for 32 stacked Atari windows,
-# 385 MB for 128 of dmc.
+# `calls` are counted on real updates and acts (tests/test_work.py counts them again): of NumPy functions, operators and
+# products, a pass over all weights as one; of torch operations, views and reshapes too; for SAC, the mean of updates
+# with and without the actor. `copies` and `made_copies` follow from resident bytes (planning/memory.py).
 _VALUE: dict[str, Any] = {
     "encoders": 1,
-    "update_row_bytes": 1_000_000,
     "calibrated_as": "rainbow",
     "training_only": ("optimizer.", "target."),
 }
 _CONTROL: dict[str, Any] = {
     "encoders": 2,
     "weight_reads": 1,
-    "update_row_bytes": 3_100_000,
+    "made_copies": {"numpy": 0, "torch": 0},
     "calibrated_as": "curl",
     "head_settings": ("hidden", "log_std_min", "log_std_max"),
     "training_only": ("optimizer.", "net.target_", "net.contrast", "net.log_alpha"),
@@ -109,15 +112,25 @@ ALGORITHMS: dict[str, Algorithm] = {
     "rainbow": Algorithm(
         passes=rainbow_passes,
         parameters=_rainbow_parameters,
-        calls=Calls(update=252, update_layer=23, act=46, act_layer=3),
-        weight_reads=3,  # mean, sigma, and the weight made of them
+        calls={
+            "numpy": Calls(update=181, update_layer=36, act=39, act_layer=5),
+            "torch": Calls(update=253, update_layer=21, act=74, act_layer=3),
+        },
+        copies={"numpy": 2.8, "torch": 2.5},
+        made_copies={"numpy": 2, "torch": 3},  # online and target network's; torch's noise is whole too
+        weight_reads=2,  # mean and sigma
         head_settings=("hidden", "atoms", "v_min", "v_max"),
         **_VALUE,
     ),
     "dqn": Algorithm(
         passes=dqn_passes,
         parameters=_dqn_parameters,
-        calls=Calls(update=77, update_layer=19, act=8, act_layer=3),
+        calls={
+            "numpy": Calls(update=55, update_layer=32, act=7, act_layer=5),
+            "torch": Calls(update=58, update_layer=18, act=11, act_layer=3),
+        },
+        copies={"numpy": 1.8, "torch": 2.5},
+        made_copies={"numpy": 0, "torch": 0},
         weight_reads=1,
         head_settings=("hidden",),
         **_VALUE,
@@ -125,13 +138,21 @@ ALGORITHMS: dict[str, Algorithm] = {
     "curl": Algorithm(
         passes=curl_passes,
         parameters=_curl_parameters,
-        calls=Calls(update=256, update_layer=33, act=34, act_layer=3),
+        calls={
+            "numpy": Calls(update=271, update_layer=90, act=31, act_layer=5),
+            "torch": Calls(update=235, update_layer=46, act=37, act_layer=3),
+        },
+        copies={"numpy": 3.7, "torch": 3.3},
         **_CONTROL,
     ),
     "sac": Algorithm(
         passes=sac_passes,
         parameters=_sac_parameters,
-        calls=Calls(update=256, update_layer=22, act=34, act_layer=3),
+        calls={
+            "numpy": Calls(update=271, update_layer=50, act=31, act_layer=5),
+            "torch": Calls(update=235, update_layer=26, act=37, act_layer=3),
+        },
+        copies={"numpy": 3.0, "torch": 3.3},
         **_CONTROL,
     ),
 }

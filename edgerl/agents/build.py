@@ -1,18 +1,21 @@
-"""Makes the agent that a configuration names. Importing this module imports torch."""
+"""Makes the agent that a configuration names, on the engine that suits it. torch is imported only where it computes."""
 
-import os
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from edgerl.agents.agent import Agent
 from edgerl.agents.dqn import Dqn
+from edgerl.agents.encoder.convolutions import Convolutions
+from edgerl.agents.encoder.encoder import right_of
+from edgerl.agents.engine_choice import chosen_engine
+from edgerl.agents.layers.arrays import Engine
+from edgerl.agents.layers.threads import set_threads
 from edgerl.agents.rainbow import Rainbow
 from edgerl.agents.sac import CurlSac
+from edgerl.config.architectures import Layer
 from edgerl.config.settings import Config
-from edgerl.errors import ConfigError
 
 AGENT_CLASSES: dict[str, Any] = {
     "rainbow": Rainbow,
@@ -23,30 +26,40 @@ AGENT_CLASSES: dict[str, Any] = {
 
 
 def make_agent(
-    config: Config, window: tuple[int, ...], actions: int, rng: np.random.Generator, *, threads: int | None = None
+    config: Config,
+    window: tuple[int, ...],
+    actions: int,
+    rng: np.random.Generator,
+    *,
+    cut: str | None = None,
+    threads: int | None = None,
 ) -> Agent:
-    """The agent that `config` names, for windows of this shape; sets torch's thread count (default: the run's).
+    """The agent that `config` names, for windows of this shape; bounds the threads of its engine (default: the run's).
 
-    Raises ConfigError if the accelerator asked for is not there.
+    `cut`: the last frozen layer of a run that is frozen already. Raises ConfigError if the engine or the accelerator
+    asked for is not there.
     """
-    torch.set_num_threads(threads or config.run.threads)
+    layers = right_of(config.agent.encoder, window, cut)
+    engine = _engine(config, layers, threads or config.run.threads, frozen=cut is not None)
     crops = {"random_crop": config.replay.random_crop} if config.agent.continuous else {}
-    kind, device = AGENT_CLASSES[config.run.algo], _device(config.run.accelerator)
-    agent: Agent = kind(window, actions, config.agent, rng, device, **crops)
+    agent: Agent = AGENT_CLASSES[config.run.algo](window, actions, config.agent, rng, engine, cut, **crops)
     return agent
 
 
-def _device(accelerator: str) -> torch.device:
-    """torch's device for the setting `accelerator`: cpu, cuda or auto."""
-    has_cuda = torch.cuda.is_available() if accelerator != "cpu" else False
-    if accelerator == "cuda" and not has_cuda:
-        raise ConfigError("--accelerator: torch sees no CUDA device here; cpu works, auto takes what there is")
-    if has_cuda:
-        _compute_repeatably()
-    return torch.device("cuda" if has_cuda else "cpu")
+def numpy_engine(threads: int) -> Engine:
+    """NumPy on the CPU, on `threads` threads from now on."""
+    set_threads(threads)
+    engine: Engine
+    engine = Engine("numpy", threads, np.asarray, Convolutions, lambda layers: engine)
+    return engine
 
 
-def _compute_repeatably() -> None:
-    """Have CUDA give the same from the same: one seed is one run, and a resumed run goes on bit for bit."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
-    torch.use_deterministic_algorithms(True)
+def _engine(config: Config, layers: list[Layer], threads: int, *, frozen: bool) -> Engine:
+    if chosen_engine(config, layers, frozen=frozen) == "numpy":
+        return numpy_engine(threads)
+    from edgerl.agents.torch_encoder import tensors
+
+    def after_freeze(engine: Engine, layers: list[Layer]) -> Engine:
+        return numpy_engine(threads) if chosen_engine(config, layers, frozen=True) == "numpy" else engine
+
+    return tensors.engine(config.run.accelerator, threads, after_freeze)

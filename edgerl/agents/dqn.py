@@ -1,30 +1,43 @@
 """DQN (Mnih et al. 2015; the paper's equation 2 and Algorithm 1): a Q head, a target network, random actions."""
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import Any
 
-from edgerl.agents.torch_encoder import modules
-from edgerl.agents.value_agent import CPU, Network, ValueAgent
+import numpy as np
+
+from edgerl.agents.layers.arrays import Engine, namespace, row_numbers, to_numpy
+from edgerl.agents.layers.dense import Linear, Relu, Stack
+from edgerl.agents.layers.parameters import uniform
+from edgerl.agents.value_agent import Network, ValueAgent
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import DqnConfig
 from edgerl.types import Array, Batch, Update
 
 
-class Dqn(ValueAgent[nn.Sequential]):
+class Dqn(ValueAgent[Stack]):
     """The DQN agent. Its head has one hidden layer and gives values [B, actions]; `rng` also draws exploration."""
 
     COUNTERS = ("acted", "updates")
     config: DqnConfig
 
     def __init__(
-        self, window: Shape, actions: int, config: DqnConfig, rng: np.random.Generator, device: torch.device = CPU
+        self,
+        window: Shape,
+        actions: int,
+        config: DqnConfig,
+        rng: np.random.Generator,
+        engine: Engine,
+        cut: str | None = None,
     ) -> None:
-        def make_head(features: int) -> nn.Sequential:
-            return nn.Sequential(nn.Linear(features, config.hidden), nn.ReLU(), nn.Linear(config.hidden, actions))
+        def make_head(engine: Engine, features: int, rng: np.random.Generator | None) -> Stack:
+            return Stack(
+                {
+                    "0": Linear(engine, features, config.hidden, uniform, rng),
+                    "1": Relu(),
+                    "2": Linear(engine, config.hidden, actions, uniform, rng),
+                }
+            )
 
-        super().__init__(window, config, rng, device, make_head)
+        super().__init__(window, config, rng, engine, make_head, cut)
         self.actions, self.acted = actions, 0
 
     @property
@@ -39,28 +52,28 @@ class Dqn(ValueAgent[nn.Sequential]):
             self.acted += 1
             if self.rng.random() < self.epsilon:
                 return int(self.rng.integers(self.actions))
-        with torch.no_grad():
-            return int(self._values(self.online, observation[None]).argmax())
+        return int(self._values(self.online, observation[None]).argmax())
+
+    def _values(self, network: Network[Stack], observations: Array) -> Any:
+        return network.head.apply(self._features(network, observations))
 
     def update(self, batch: Batch) -> Update:
         """One gradient step on (r + discount max Q'(s') - Q(s, a))^2; the target network is copied at intervals."""
-        with torch.no_grad():
-            best = self._values(self.target, batch.next_obs).max(dim=1).values
-            target = self._tensor(batch.reward) + self._tensor(batch.discount) * best
-        values = self._values(self.online, batch.obs)
-        chosen = values.gather(1, self._tensor(batch.action).long()[:, None]).squeeze(1)
-        losses = functional.mse_loss(chosen, target, reduction="none")
-        loss = (self._tensor(batch.weight) * losses).mean()
-        norm = self._descend(loss)
-        metrics = {"loss": float(loss.detach()), "gradient_norm": norm, "epsilon": self.epsilon}
-        return Update(metrics, losses.detach().cpu().numpy())
+        online, action = self.online, self._array(batch.action.astype(np.int64))
+        best = self._values(self.target, batch.next_obs)
+        xp, size = namespace(best), len(batch.action)
+        target = self._array(batch.reward) + self._array(batch.discount) * xp.max(best, axis=1)
+        values = online.head.forward(online.encoder.forward(online.encoder.prepare(batch.obs)))
+        taken = row_numbers(values), action
+        error, weight = values[taken] - target, self._array(batch.weight)
+        losses = error * error
+        gradient = xp.zeros_like(values)
+        gradient[taken] = error * weight * (2 / size)
+        norm = self._descend(online.head.backward(gradient, inputs=online.encoder.trained))
+        loss = float(xp.mean(weight * losses))
+        return Update({"loss": loss, "gradient_norm": norm, "epsilon": self.epsilon}, to_numpy(losses))
 
-    def _values(self, network: Network[nn.Sequential], observations: Array) -> Tensor:
-        values: Tensor = network.head(network.encoder(self._tensor(observations)))
-        return values
-
-    @torch.no_grad()
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
-        outputs, features = modules.activations(self.online.encoder, self._tensor(observations))
-        outputs["hidden"] = self.online.head[:2](features)
-        return {name: output.cpu().numpy() for name, output in outputs.items()}
+        outputs, features = self.online.encoder.outputs(observations)
+        outputs["hidden"] = to_numpy(self.online.head.outputs(features)["1"])
+        return outputs

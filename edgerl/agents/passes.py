@@ -20,8 +20,8 @@ class Passes:
 
     `paper`: forward passes and twice the backward ones, as the paper counts; `exact`: the forward passes and gradients
     of weights and inputs that run. `part`: `encoder`; `own`: an encoder layer that actor and critic do not share;
-    `head`. `acts`: acting runs it. `linear`: it has one weight per multiply-add, bias included; a convolution has far
-    fewer.
+    `head`. `acts`: how often an act passes through it while training. `linear`: it has one weight per multiply-add,
+    bias included; a convolution has far fewer.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Passes:
     paper: Phases[Times]
     exact: Phases[Times]
     part: str = "encoder"
-    acts: bool = True
+    acts: int = 1
     linear: bool = False
 
 
@@ -53,12 +53,12 @@ def _encoder_products(layers: list[Layer], cut: int) -> Iterator[_EncoderProduct
 
 
 def value_passes(
-    layers: list[Layer], cut: int, outputs: dict[str, int], config: ValueConfig, *, forwards: int
+    layers: list[Layer], cut: int, outputs: dict[str, int], config: ValueConfig, *, forwards: int, acts: int
 ) -> list[Passes]:
     """Rainbow and DQN: convolutions without bias, linear layers with it (Table 3).
 
     `cut`: the number of the last frozen layer; `outputs`: the width of each head by name; `forwards`: forward passes of
-    an update through online and target network.
+    an update through online and target network; `acts`: those of an act through the head.
     """
     features = prod(layers[-1].outputs)
     times = forwards + 2  # plus gradients of weights and inputs; the first trained layer needs none of its inputs
@@ -71,20 +71,23 @@ def value_passes(
     for name, width in outputs.items():
         hidden, out = (features + 1) * config.hidden, (config.hidden + 1) * width
         exact = Phases[Times](times, times - (cut == len(layers) - 1))
-        passes.append(Passes(f"{name}_hidden", hidden, both, exact, part="head", linear=True))
-        passes.append(Passes(f"{name}_out", out, both, both, part="head", linear=True))
+        passes.append(Passes(f"{name}_hidden", hidden, both, exact, "head", acts, linear=True))
+        passes.append(Passes(f"{name}_out", out, both, both, "head", acts, linear=True))
     return passes
 
 
 def rainbow_passes(layers: list[Layer], cut: int, actions: int, config: RainbowConfig) -> list[Passes]:
-    """Rainbow: the online network runs on s and s', the target network on s'; a dueling head."""
+    """Rainbow: the online network runs on s and s', the target network on s'; a dueling head.
+
+    An act multiplies the few features with means and sigmas, rather than make the noisy weights of both.
+    """
     outputs = {"value": config.atoms, "advantage": config.atoms * actions}
-    return value_passes(layers, cut, outputs, config, forwards=3)
+    return value_passes(layers, cut, outputs, config, forwards=3, acts=2)
 
 
 def dqn_passes(layers: list[Layer], cut: int, actions: int, config: DqnConfig) -> list[Passes]:
     """DQN: the online network runs on s, the target network on s'."""
-    return value_passes(layers, cut, {"q": actions}, config, forwards=2)
+    return value_passes(layers, cut, {"q": actions}, config, forwards=2, acts=1)
 
 
 def curl_passes(layers: list[Layer], cut: int, actions: int, config: SacConfig) -> list[Passes]:
@@ -140,7 +143,7 @@ def _sac_head_passes(features: int, actions: int, config: SacConfig, *, stored: 
             ("out", (config.hidden + 1) * outputs, Phases[Times](times, times)),
         ):
             both = Phases[Times](paper, paper)
-            passes.append(Passes(f"{name}_{layer}", flops, both, exact, part="head", acts=acts, linear=True))
+            passes.append(Passes(f"{name}_{layer}", flops, both, exact, "head", int(acts), linear=True))
     return passes
 
 
@@ -171,7 +174,7 @@ def _own_passes(
         Phases(2 + share + 2 + 4 * contrast, (2 + share + 2) * trained),
         Phases(before, (2 + share + 2 - first.after) * trained),
         part="own",
-        acts=False,
+        acts=0,
         linear=True,
     )
     return [actor, critic]

@@ -1,123 +1,185 @@
 """Data-efficient Rainbow (van Hasselt et al. 2019): C51, double Q, dueling noisy heads, n-step, prioritized replay."""
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from edgerl.agents.noisy import NoisyLinear, Weights, factorised_noise
-from edgerl.agents.torch_encoder import modules
-from edgerl.agents.value_agent import CPU, ValueAgent
+import numpy as np
+
+from edgerl.agents.layers.arrays import (
+    Engine,
+    log_softmax,
+    mean_under,
+    namespace,
+    relu_,
+    row_numbers,
+    softmax,
+    to_numpy,
+)
+from edgerl.agents.layers.dense import Relu
+from edgerl.agents.layers.noisy import NoisyLinear, factorised_noise
+from edgerl.agents.layers.outputs import Dueling
+from edgerl.agents.layers.parameters import Parameters
+from edgerl.agents.value_agent import ValueAgent
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import RainbowConfig
 from edgerl.types import Array, Batch, Update
 
 
-class DuelingHead(nn.Module):
-    """Value and advantage streams over features [B, L]; one layer holds both hidden layers, the value's first."""
+class DuelingHead:
+    """Value and advantage streams over features [B, L]; one layer holds both hidden layers, the value's first.
 
-    def __init__(self, features: int, actions: int, config: RainbowConfig) -> None:
-        super().__init__()
-        self.atoms = config.atoms
-        self.hidden = NoisyLinear(features, 2 * config.hidden, config.sigma0, groups=2)
-        self.value = NoisyLinear(config.hidden, config.atoms, config.sigma0)
-        self.advantage = NoisyLinear(config.hidden, config.atoms * actions, config.sigma0)
+    Its layers have the noise of `set_noise` until the next one; none at first.
+    """
 
-    def layers(self) -> list[NoisyLinear]:
-        return [self.hidden, self.value, self.advantage]
+    def __init__(
+        self, engine: Engine, features: int, actions: int, config: RainbowConfig, rng: np.random.Generator | None
+    ) -> None:
+        def noisy(inputs: int, outputs: int, groups: int = 1) -> NoisyLinear:
+            return NoisyLinear(engine, inputs, outputs, sigma0=config.sigma0, rng=rng, groups=groups)
 
-    def noise(self, rng: np.random.Generator) -> Tensor:
-        """One draw for all layers."""
-        return factorised_noise(sum(layer.noise_size for layer in self.layers()), rng).to(self.hidden.weight_mu.device)
+        self._width = config.hidden
+        self.hidden, self.relu = noisy(features, 2 * config.hidden, groups=2), Relu()
+        self.value = noisy(config.hidden, config.atoms)
+        self.advantage = noisy(config.hidden, config.atoms * actions)
+        self.dueling = Dueling(actions)
+        self._layers = {"hidden": self.hidden, "value": self.value, "advantage": self.advantage}
+        self.noise: Any = None
 
-    def weights(self, noise: Tensor | None) -> list[Weights]:
-        """Every layer's (weight, bias) under one draw of noise, for all batches that share it; means if it is None."""
-        layers = self.layers()
-        sizes = [layer.noise_size for layer in layers]
-        parts = [None] * len(layers) if noise is None else torch.split(noise, sizes)
-        return [layer.weights(part) for layer, part in zip(layers, parts, strict=True)]
+    @property
+    def parameters(self) -> dict[str, Parameters]:
+        """The weights by layer."""
+        return {name: layer.parameters for name, layer in self._layers.items()}
 
-    def streams(self, features: Tensor, hidden: Weights) -> tuple[Tensor, ...]:
+    def draw(self, rng: np.random.Generator) -> Array:
+        """One draw of noise for all layers."""
+        return factorised_noise(sum(layer.noise_size for layer in self._layers.values()), rng)
+
+    def set_noise(self, noise: Any) -> None:
+        """Take this draw, as the engine's array, as noise from now on; None: no noise."""
+        self.noise, start = noise, 0
+        for layer in self._layers.values():
+            layer.set_noise(None if noise is None else noise[start : start + layer.noise_size])
+            start += layer.noise_size
+
+    @contextmanager
+    def without_noise(self) -> Iterator[None]:
+        """Within, there is no noise; the last act's, which an update may still need, is back afterwards."""
+        kept = self.noise
+        self.set_noise(None)
+        yield
+        self.set_noise(kept)
+
+    def streams(self, features: Any) -> tuple[Any, Any]:
         """The hidden layers of value and advantage, [B, hidden] each."""
-        return functional.relu(functional.linear(features, *hidden)).chunk(2, dim=1)
+        hidden = self.relu.apply(self.hidden.apply(features))
+        return hidden[:, : self._width], hidden[:, self._width :]
 
-    def forward(self, features: Tensor, weights: list[Weights]) -> Tensor:
-        """Logits [B, actions, atoms] of the return distributions; V + A - mean A."""
-        hidden, value_out, advantage_out = weights
-        value, advantage = self.streams(features, hidden)
-        value = functional.linear(value, *value_out)
-        advantage = functional.linear(advantage, *advantage_out).view(len(features), -1, self.atoms)
-        return value[:, None] + advantage - advantage.mean(dim=1, keepdim=True)
+    def apply(self, features: Any) -> Any:
+        """Logits [B, actions, atoms] of the return distributions."""
+        value, advantage = self.streams(features)
+        return self.dueling.apply(self.value.apply(value), self.advantage.apply(advantage))
+
+    def forward(self, features: Any) -> Any:
+        """As `apply`; keeps what `backward` needs."""
+        hidden = self.relu.forward(self.hidden.forward(features))
+        value = self.value.forward(hidden[:, : self._width])
+        return self.dueling.apply(value, self.advantage.forward(hidden[:, self._width :]))
+
+    def backward(self, gradient: Any, action: Any, *, inputs: bool) -> Any:
+        """Write the gradients of all weights, of that of the logits [B, atoms] of these actions [B].
+
+        Returns the gradient of the features, if `inputs`.
+        """
+        value, advantage = self.dueling.backward(gradient, action)
+        streams = [self.value.backward(value), self.advantage.backward(advantage)]
+        hidden = self.relu.backward(namespace(gradient).concat(streams, axis=1))
+        return self.hidden.backward(hidden, inputs=inputs)
 
 
-def project(probabilities: Tensor, returns: Tensor, discount: Tensor, support: Tensor) -> Tensor:
-    """The distribution of returns + discount * z, z ~ probabilities [B, atoms], put on the support (C51, eq. 7)."""
-    v_min, v_max, atoms = support[0], support[-1], len(support)
-    z = (returns[:, None] + discount[:, None] * support).clamp(v_min, v_max)
-    position = (z - v_min) / ((v_max - v_min) / (atoms - 1))
-    lower = position.floor().clamp_(0, atoms - 2)
-    above = position - lower
-    index = lower.long()
-    target = torch.zeros_like(probabilities)
-    target.scatter_add_(1, index, probabilities * (1 - above))
-    target.scatter_add_(1, index + 1, probabilities * above)
-    return target
+def project(probabilities: Any, returns: Any, discount: Any, support: Any) -> Any:
+    """The distribution of returns + discount * z, z ~ probabilities [B, atoms], put on the support (C51, eq. 7).
+
+    A product with the hat function: an atom gives its neighbours the shares that its distance leaves them.
+    """
+    xp, atoms = namespace(probabilities), len(support)
+    v_min, v_max = float(support[0]), float(support[-1])
+    z = xp.clip(returns[:, None] + discount[:, None] * support, v_min, v_max)
+    z -= v_min
+    z *= (atoms - 1) / (v_max - v_min)
+    distance = xp.abs(z[:, None, :] - xp.arange(atoms, dtype=z.dtype, device=z.device)[:, None])
+    shares = relu_(1 - distance)
+    shares *= probabilities[:, None, :]
+    return xp.sum(shares, axis=2)
 
 
 class Rainbow(ValueAgent[DuelingHead]):
     """The Rainbow agent. `rng` also draws noise."""
 
     def __init__(
-        self, window: Shape, actions: int, config: RainbowConfig, rng: np.random.Generator, device: torch.device = CPU
+        self,
+        window: Shape,
+        actions: int,
+        config: RainbowConfig,
+        rng: np.random.Generator,
+        engine: Engine,
+        cut: str | None = None,
     ) -> None:
-        super().__init__(window, config, rng, device, lambda features: DuelingHead(features, actions, config))
-        self.support = torch.linspace(config.v_min, config.v_max, config.atoms, device=device)
-        self._weights: list[Weights] | None = None  # of the online head, under the noise of the last act
+        def make_head(engine: Engine, features: int, rng: np.random.Generator | None) -> DuelingHead:
+            return DuelingHead(engine, features, actions, config, rng)
+
+        super().__init__(window, config, rng, engine, make_head, cut)
+        self._support = np.linspace(config.v_min, config.v_max, config.atoms, dtype=np.float32)
 
     def act(self, observation: Array, *, explore: bool) -> int:
         """The greedy action for one observation: under new noise if exploring, else without noise."""
-        head = self.online.head
+        head, features = self.online.head, self._features(self.online, observation[None])
         if explore:
-            self._weights = head.weights(head.noise(self.rng))  # with gradients: an update may follow
-        weights = self._weights if explore and self._weights is not None else head.weights(None)
-        with torch.no_grad():
-            features = self.online.encoder(self._tensor(observation[None]))
-            return int(self._greedy(head(features, weights)))
+            head.set_noise(self._array(head.draw(self.rng)))
+            return int(self._greedy(head.apply(features))[0])
+        with head.without_noise():
+            return int(self._greedy(head.apply(features))[0])
 
-    def _greedy(self, logits: Tensor) -> Tensor:
+    def _greedy(self, logits: Any) -> Any:
         """The actions [B] with the largest mean return."""
-        return (logits.softmax(dim=2) @ self.support).argmax(dim=1)
+        return namespace(logits).argmax(mean_under(logits, self._array(self._support)), axis=1)
 
     def update(self, batch: Batch) -> Update:
         """One gradient step on the KL loss: online noise of the last act, new target noise; the target follows."""
-        obs, next_obs = (self._tensor(part).to(torch.float32) for part in (batch.obs, batch.next_obs))
-        rows = torch.arange(len(obs), device=self.device)
         online, target = self.online, self.target
-        weights = self._weights or online.head.weights(online.head.noise(self.rng))
-        logits = online.head(online.encoder(obs), weights)[rows, self._tensor(batch.action).long()]
-        with torch.no_grad():
-            best = self._greedy(online.head(online.encoder(next_obs), weights))
-            target_logits = target.head(target.encoder(next_obs), target.head.weights(target.head.noise(self.rng)))
-            projected = project(
-                target_logits[rows, best].softmax(dim=1),
-                self._tensor(batch.reward),
-                self._tensor(batch.discount),
-                self.support,
-            )
-        losses = -(projected * logits.log_softmax(dim=1)).sum(dim=1)
-        loss = (self._tensor(batch.weight) * losses).mean()
-        norm, self._weights = self._descend(loss), None
-        priority = losses.detach().cpu().numpy()
-        return Update({"loss": float(loss.detach()), "gradient_norm": norm}, priority)
+        if online.head.noise is None:
+            online.head.set_noise(self._array(online.head.draw(self.rng)))
+        target.head.set_noise(self._array(target.head.draw(self.rng)))
+        action = self._array(batch.action.astype(np.int64))
+        obs, next_obs = online.encoder.prepare(batch.obs), online.encoder.prepare(batch.next_obs)
+        target_logits = target.head.apply(target.encoder.encode(next_obs))
+        xp, size = namespace(target_logits), len(batch.action)
+        features = xp.concat([online.encoder.forward(obs), online.encoder.encode(next_obs)])
+        logits = online.head.forward(features)
+        best, rows = self._greedy(logits[size:]), row_numbers(target_logits)
+        projected = project(
+            softmax(target_logits[rows, best]),
+            self._array(batch.reward),
+            self._array(batch.discount),
+            self._array(self._support),
+        )
+        logits = log_softmax(logits[rows, action])
+        losses, weight = -xp.sum(projected * logits, axis=1), self._array(batch.weight)
+        mass = xp.sum(projected, axis=1, keepdims=True)
+        gradient = (xp.exp(logits) * mass - projected) * (weight / size)[:, None]
+        norm = self._descend(online.head.backward(gradient, action, inputs=online.encoder.trained))
+        for network in (online, target):
+            network.head.set_noise(None)  # and give back the weights made with it
+        return Update({"loss": float(xp.mean(weight * losses)), "gradient_norm": norm}, to_numpy(losses))
 
     def freeze(self, cut: str) -> None:
         """See `ValueAgent`; the noise of the last act is dropped."""
-        self._weights = None
+        self.online.head.set_noise(None)
         super().freeze(cut)
 
-    @torch.no_grad()
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
-        outputs, features = modules.activations(self.online.encoder, self._tensor(observations))
         head = self.online.head
-        outputs["value hidden"], outputs["advantage hidden"] = head.streams(features, head.weights(None)[0])
-        return {name: output.cpu().numpy() for name, output in outputs.items()}
+        outputs, features = self.online.encoder.outputs(observations)
+        with head.without_noise():
+            value, advantage = head.streams(features)
+        return outputs | {"value hidden": to_numpy(value), "advantage hidden": to_numpy(advantage)}

@@ -1,77 +1,99 @@
 """SAC's heads over features: a tanh-squashed Gaussian policy, and two critics."""
 
-import math
 from itertools import pairwise
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+import numpy as np
 
-
-def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Two hidden layers with ReLU; orthogonal weights, biases 0."""
-    sizes = [inputs, hidden, hidden, outputs]
-    layers: list[nn.Module] = []
-    for into, out in pairwise(sizes):
-        layers += [orthogonal(nn.Linear(into, out)), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+from edgerl.agents.layers.arrays import Engine, namespace
+from edgerl.agents.layers.dense import Layer, Linear, Relu, Stack, under
+from edgerl.agents.layers.outputs import SquashedGaussian
+from edgerl.agents.layers.parameters import Parameters, orthogonal
 
 
-def hidden_outputs(layers: nn.Sequential, inputs: Tensor) -> dict[str, Tensor]:
-    """The outputs of an `mlp`'s hidden layers, [B, hidden] each."""
-    first = layers[:2](inputs)
-    return {"hidden1": first, "hidden2": layers[2:4](first)}
+def mlp(engine: Engine, inputs: int, hidden: int, outputs: int, rng: np.random.Generator | None) -> Stack:
+    """Two hidden layers with ReLU; orthogonal weights, biases 0. Without `rng` it is not trained."""
+    layers: dict[str, Layer] = {}
+    for number, (into, out) in enumerate(pairwise([inputs, hidden, hidden, outputs])):
+        layers |= {str(2 * number): Linear(engine, into, out, orthogonal, rng), str(2 * number + 1): Relu()}
+    del layers["5"]
+    return Stack(layers)
 
 
-def orthogonal(layer: nn.Linear) -> nn.Linear:
-    """Give a layer orthogonal weights and zero biases."""
-    nn.init.orthogonal_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+class Actor:
+    """Features [B, L] to an action in [-1, 1] and its log-probability. `low`, `high`: as in `SquashedGaussian`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        features: int,
+        actions: int,
+        hidden: int,
+        *,
+        low: float,
+        high: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self.layers = mlp(engine, features, hidden, 2 * actions, rng)
+        self.gaussian = SquashedGaussian(low, high)
+
+    @property
+    def parameters(self) -> dict[str, Parameters]:
+        """The weights by layer."""
+        return under("layers", self.layers.parameters)
+
+    def mean(self, features: Any) -> Any:
+        """The action [B, A] without noise."""
+        return self.gaussian.mean(self.layers.apply(features))
+
+    def apply(self, features: Any, noise: Any) -> tuple[Any, Any]:
+        """The action [B, A] under normal noise [B, A], and its log-probability [B]."""
+        return self.gaussian.apply(self.layers.apply(features), noise)
+
+    def forward(self, features: Any, noise: Any) -> tuple[Any, Any]:
+        """As `apply`; keeps what `backward` needs."""
+        return self.gaussian.apply(self.layers.forward(features), noise)
+
+    def backward(self, action_gradient: Any, log_gradient: Any, *, inputs: bool) -> Any:
+        """Write all gradients, of those of action and log-probability; returns that of the features, if `inputs`."""
+        return self.layers.backward(self.gaussian.backward(action_gradient, log_gradient), inputs=inputs)
 
 
-def delta_orthogonal(conv: nn.Conv2d) -> None:
-    """Give a convolution weights that are zero except in the kernel's centre, there orthogonal with gain sqrt(2).
+class Critics:
+    """Two critics of features [B, L] and actions [B, A]: values [B] of each. Without `rng` they are not trained."""
 
-    Xiao et al. 2018.
-    """
-    nn.init.zeros_(conv.weight)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    middle = conv.kernel_size[0] // 2
-    nn.init.orthogonal_(conv.weight.data[:, :, middle, middle], gain=math.sqrt(2))
+    def __init__(
+        self, engine: Engine, features: int, actions: int, hidden: int, rng: np.random.Generator | None
+    ) -> None:
+        self.features = features
+        self.first, self.second = (mlp(engine, features + actions, hidden, 1, rng) for _ in range(2))
 
+    @property
+    def parameters(self) -> dict[str, Parameters]:
+        """The weights by layer."""
+        return under("first", self.first.parameters) | under("second", self.second.parameters)
 
-class Actor(nn.Module):
-    """Features [B, L] to a Gaussian, before the tanh: mean and log standard deviation, [B, A] each.
+    def apply(self, features: Any, action: Any) -> tuple[Any, Any]:
+        inputs = namespace(features).concat([features, action], axis=1)
+        return self.first.apply(inputs)[:, 0], self.second.apply(inputs)[:, 0]
 
-    `low`, `high`: the bounds of the log standard deviation.
-    """
+    def forward(self, features: Any, action: Any) -> tuple[Any, Any]:
+        """As `apply`; keeps what the backward passes need."""
+        inputs = namespace(features).concat([features, action], axis=1)
+        return self.first.forward(inputs)[:, 0], self.second.forward(inputs)[:, 0]
 
-    def __init__(self, features: int, actions: int, hidden: int, low: float, high: float) -> None:
-        super().__init__()
-        self.layers = mlp(features, hidden, 2 * actions)
-        self.low, self.high = low, high
+    def backward(self, first: Any, second: Any, *, inputs: bool) -> Any:
+        """Write all gradients, of those of both values [B]; returns that of the features, if `inputs`."""
+        gradients = [
+            critic.backward(gradient[:, None], inputs=inputs)
+            for critic, gradient in ((self.first, first), (self.second, second))
+        ]
+        return (gradients[0] + gradients[1])[:, : self.features] if inputs else None
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.layers(features).chunk(2, dim=1)
-        return mean, self.low + (self.high - self.low) * (torch.tanh(log_std) + 1) / 2
-
-
-def squashed(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """The action tanh(mean + std * noise) [B, A] and its log-probability [B] (Haarnoja et al. 2018, appendix C)."""
-    action = torch.tanh(mean + log_std.exp() * noise)
-    gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
-    return action, (gaussian - torch.log(functional.relu(1 - action.square()) + 1e-6)).sum(dim=1)
-
-
-class Critics(nn.Module):
-    """Two critics of features [B, L] and actions [B, A]: values [B] of each."""
-
-    def __init__(self, features: int, actions: int, hidden: int) -> None:
-        super().__init__()
-        self.first, self.second = (mlp(features + actions, hidden, 1) for _ in range(2))
-
-    def forward(self, features: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        inputs = torch.cat([features, action], dim=1)
-        return self.first(inputs).squeeze(1), self.second(inputs).squeeze(1)
+    def action_gradient(self, first: Any, second: Any) -> Any:
+        """The gradient of the actions [B, A], of those of both values [B]; the critics' own are left as they are."""
+        gradients = [
+            critic.backward(gradient[:, None], weights=False)
+            for critic, gradient in ((self.first, first), (self.second, second))
+        ]
+        return (gradients[0] + gradients[1])[:, self.features :]

@@ -1,40 +1,56 @@
 """What Rainbow and DQN share: an online and a target network, one optimizer, the freeze, the saved state."""
 
-import copy
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.autograd import backward
 
 from edgerl.agents.agent import arrays_under
-from edgerl.agents.torch_encoder import modules
-from edgerl.agents.torch_encoder.fused_adam import Adam
-from edgerl.agents.torch_encoder.modules import load_arrays
+from edgerl.agents.encoder.encoder import Encoder, right_of
+from edgerl.agents.encoder.stem import Stem
+from edgerl.agents.layers.arrays import Engine, to_numpy
+from edgerl.agents.layers.dense import under
+from edgerl.agents.layers.parameters import Parameters, copy, load, named_arrays
+from edgerl.agents.optimizer import Adam
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
 from edgerl.config.settings import ValueConfig
 from edgerl.types import Array
 
-CPU = torch.device("cpu")
-Head = TypeVar("Head", bound=nn.Module)
+
+class Head(Protocol):
+    """What gives values of actions, of features [B, L]."""
+
+    @property
+    def parameters(self) -> dict[str, Parameters]: ...
 
 
-class Network(nn.Module, Generic[Head]):
+OwnHead = TypeVar("OwnHead", bound=Head)
+MakeHead = Callable[[Engine, int, np.random.Generator | None], OwnHead]
+
+
+class Network(Generic[OwnHead]):
     """An encoder and a head. After a freeze the encoder is only what lies right of the cut."""
 
-    def __init__(self, encoder: modules.Encoder, head: Head) -> None:
-        super().__init__()
+    def __init__(self, encoder: Encoder, head: OwnHead) -> None:
         self.encoder, self.head = encoder, head
 
+    @property
+    def parameters(self) -> dict[str, Parameters]:
+        """The weights by layer."""
+        return under("encoder", self.encoder.parameters) | under("head", self.head.parameters)
 
-class ValueAgent(Generic[Head]):
+    def arrays(self) -> dict[str, Any]:
+        """All weights by name."""
+        return named_arrays(self.parameters)
+
+
+class ValueAgent(Generic[OwnHead]):
     """Values of actions from the online network, which is copied to the target network at intervals.
 
-    `window`: the shape of what encoders see; `make_head`: makes a head for so many features; `rng` draws the weights
-    and exploration. Subclasses act and update; their COUNTERS are the attributes that a checkpoint keeps too.
+    `window`: the shape of what encoders see; `make_head`: makes a head for so many features (without a generator: not
+    trained); `rng` draws the weights and exploration; `cut`: the last frozen layer of a run that is frozen already.
+    Subclasses act and update; their COUNTERS are the attributes that a checkpoint keeps too.
     """
 
     COUNTERS: tuple[str, ...] = ("updates",)
@@ -44,48 +60,79 @@ class ValueAgent(Generic[Head]):
         window: Shape,
         config: ValueConfig,
         rng: np.random.Generator,
-        device: torch.device,
-        make_head: Callable[[int], Head],
+        engine: Engine,
+        make_head: MakeHead[OwnHead],
+        cut: str | None = None,
     ) -> None:
-        self.window, self.config, self.rng, self.device = window, config, rng, device
-        self.cut: str | None = None
+        self.window, self.config, self.rng, self.engine, self.cut = tuple(window), config, rng, engine, cut
         self.updates = 0
-        torch.manual_seed(int(rng.integers(2**63)))
         last = architectures.last_layer(config.encoder)
         features = architectures.latent_shape(config.encoder, window, last)[0]
-        self.online = Network(modules.build(config.encoder, window), make_head(features)).to(device)
-        self.target = copy.deepcopy(self.online).requires_grad_(False)
+        self.online = Network(self._encoder(rng), make_head(engine, features, rng))
+        self.target = Network(self._encoder(None), make_head(engine, features, None))
+        self._copy_target()
         self.optimizer = Adam(
-            self.online.named_parameters(), config.learning_rate, eps=config.adam_eps, clip_norm=config.clip_norm
+            engine, self.online.parameters, config.learning_rate, eps=config.adam_eps, clip_norm=config.clip_norm
         )
 
-    def _tensor(self, array: Array) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+    def _encoder(self, rng: np.random.Generator | None) -> Encoder:
+        return Encoder(self.engine, self.config.encoder, self.window, cut=self.cut, rng=rng)
 
-    def _descend(self, loss: Tensor) -> float:
-        """One optimizer step; returns the gradient's norm. Every `target_every` updates the target is copied."""
-        backward(loss)
+    @property
+    def needs_torch(self) -> bool:
+        """Whether it computes with torch."""
+        return self.engine.name != "numpy"
+
+    def _copy_target(self) -> None:
+        for target, online in zip(self.target.parameters.values(), self.online.parameters.values(), strict=True):
+            target.flat[:] = online.flat
+
+    def _features(self, network: Network[OwnHead], observations: Array) -> Any:
+        """Features [B, L] of a batch."""
+        return network.encoder.encode(network.encoder.prepare(observations))
+
+    def _array(self, array: Array) -> Any:
+        return self.engine.array(array)
+
+    def _descend(self, features_gradient: Any) -> float:
+        """Finish the backward pass, and take one optimizer step; returns the gradient's norm.
+
+        Every `target_every` updates the target is copied.
+        """
+        if features_gradient is not None:
+            self.online.encoder.backward(features_gradient)
         norm = self.optimizer.step()
         self.updates += 1
         if self.updates % self.config.target_every == 0:
-            self.target.load_state_dict(self.online.state_dict())
+            self._copy_target()
         return norm
 
-    def stem(self, cut: str) -> modules.Stem:
-        """What lies left of `cut`, with the weights it has now, on the CPU; the agent stays whole."""
-        module = self.online.encoder.split(cut)[0]
-        module = module if self.device == CPU else copy.deepcopy(module).to(CPU)
-        return modules.Stem(module, self.config.encoder, self.window, cut)
+    def stem(self, cut: str) -> Stem:
+        """What lies left of `cut`, with the weights it has now; the agent stays whole."""
+        encoder = self.online.encoder
+        return Stem(
+            self.config.encoder,
+            self.window,
+            cut,
+            named_arrays(encoder.parameters),
+            lambda windows: encoder.encode_until(cut, encoder.prepare(windows)),
+        )
 
     def freeze(self, cut: str) -> None:
         """Keep what lies right of `cut` (paper section 4.1); observations are latents from now on.
 
-        The target shares the online stem, so both stems are dropped with their gradients and optimizer moments.
+        The target shares the online stem, so both stems are dropped with their gradients and optimizer moments. What is
+        left goes to the engine that trains such layers.
         """
-        stem, self.online.encoder = self.online.encoder.split(cut)
-        _, self.target.encoder = self.target.encoder.split(cut)
-        self.cut = cut
-        self.optimizer.drop(stem.parameters())
+        self.engine, self.cut = self.engine.frozen(right_of(self.config.encoder, self.window, cut)), cut
+        for network, rng in ((self.online, np.random.default_rng(0)), (self.target, None)):
+            old = named_arrays(network.encoder.parameters)
+            network.encoder = self._encoder(rng)
+            for name, array in named_arrays(network.encoder.parameters).items():
+                copy(array, to_numpy(old[name]))
+            for parameters in network.head.parameters.values():
+                parameters.move(self.engine)
+        self.optimizer.keep(self.online.parameters, self.engine)
 
     def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
         """Start from another agent's encoder, and with `heads` from its heads too: `arrays` as its `state` returned.
@@ -95,16 +142,19 @@ class ValueAgent(Generic[Head]):
         """
         for part, network in (("online", self.online), ("target", self.target)):
             source = part if heads else "online"
-            load_arrays(network.encoder, stem | arrays_under(arrays, f"{source}.encoder."))
+            load(named_arrays(network.encoder.parameters), stem | arrays_under(arrays, f"{source}.encoder."))
             if heads:
-                load_arrays(network.head, arrays_under(arrays, f"{source}.head."))
+                load(named_arrays(network.head.parameters), arrays_under(arrays, f"{source}.head."))
+
+    def _networks(self) -> Mapping[str, Network[OwnHead]]:
+        return {"online": self.online, "target": self.target}
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Everything that training changes: arrays by name (views, not copies, on the CPU), and plain values."""
         arrays = {
-            f"{part}.{name}": tensor.cpu().numpy()
-            for part, network in (("online", self.online), ("target", self.target))
-            for name, tensor in network.state_dict().items()
+            f"{part}.{name}": to_numpy(array)
+            for part, network in self._networks().items()
+            for name, array in network.arrays().items()
         }
         arrays |= {f"optimizer.{name}": array for name, array in self.optimizer.state().items()}
         values = {"cut": self.cut} | {name: getattr(self, name) for name in self.COUNTERS}
@@ -114,14 +164,14 @@ class ValueAgent(Generic[Head]):
         """Restore what `state` returned, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
         if values["cut"] is not None and self.cut is None:
             self.freeze(values["cut"])
-        load_arrays(self.online, arrays_under(arrays, "online."))
-        load_arrays(self.target, arrays_under(arrays, "target."))
+        for part, network in self._networks().items():
+            load(network.arrays(), arrays_under(arrays, f"{part}."))
         self.optimizer.load(arrays_under(arrays, "optimizer."))
         for name in self.COUNTERS:
             setattr(self, name, values[name])
         self.rng.bit_generator.state = values["rng"]
 
     def nbytes(self) -> dict[str, int]:
-        """Bytes held, by line of the ledger: parameters of both networks, and the optimizer's moments."""
-        networks = sum(p.nbytes for network in (self.online, self.target) for p in network.parameters())
-        return {"networks": networks, "optimizer": self.optimizer.nbytes}
+        """Bytes held, by line of the ledger: weights of both networks; moments and gradients."""
+        online, target = (sum(p.nbytes for p in own.parameters.values()) for own in (self.online, self.target))
+        return {"networks": online + target, "optimizer": self.optimizer.nbytes + online}  # a gradient for each weight

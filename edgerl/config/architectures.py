@@ -1,5 +1,6 @@
 """Encoders as data: torch modules, FLOP counts and plans are all made from it, so a plan needs no torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -127,6 +128,14 @@ def layers(encoder: str, inputs: Shape) -> list[Layer]:
         sized.append(layer)
         inputs = layer.outputs
     return sized
+
+
+def of_patches(layers: Sequence[Layer]) -> bool:
+    """Whether no patches of these layers' convolutions overlap: NumPy then trains them about as fast as torch."""
+    return all(
+        isinstance(spec, Linear) or (isinstance(spec, Conv) and spec.kernel == spec.stride)
+        for spec in (layer.spec for layer in layers)
+    )
 
 
 def _linear(spec: Linear, inputs: Shape) -> Layer:

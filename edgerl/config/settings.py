@@ -57,7 +57,9 @@ class RunConfig:
         "compute threads (default: the device's, or all cores)",
         low=1, high=1024, option=True, always=True, resumable=True,
     )  # fmt: skip
-    accelerator: Literal["cpu", "cuda", "auto"] = setting("where torch trains", option=True)
+    accelerator: Literal["cpu", "cuda", "auto"] = setting(
+        "where the networks are trained; cuda needs torch", option=True
+    )
     action_repeat: int | None = setting(
         "environment steps that an action of dmc lasts (default: the preset's)", low=1, high=1000, option=True
     )

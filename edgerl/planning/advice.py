@@ -23,7 +23,7 @@ def advise(
 
     `window`: the shape of what an encoder sees; `left`: bytes that the process limit leaves beside the plan.
     """
-    rates = None if profile is None else forecast.device_rates(profile, config)
+    rates = None if profile is None else forecast.device_rates(profile, config, window)
     hours = None if rates is None else _hours(workload.step_work(config, plan, window), rates)
     return {
         "largest_budget": None if left is None else max(0, two_digits(left + plan.budget)),

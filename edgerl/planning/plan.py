@@ -4,13 +4,13 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from math import prod
 
-from edgerl.agents.algorithms import ALGORITHMS, Parameters
+from edgerl.agents.algorithms import ALGORITHMS
 from edgerl.config import architectures
 from edgerl.config.settings import AGENTS, Config
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
-from edgerl.planning import capacity, flops
+from edgerl.planning import capacity, flops, memory
 from edgerl.planning.capacity import Store
 from edgerl.replay import representation
 from edgerl.replay.buffer import row_dtype
@@ -19,17 +19,8 @@ from edgerl.replay.representation import pixel_field
 from edgerl.replay.sampling import SAMPLERS
 from memory_budget import format_bytes
 
-# Resident bytes with all libraries loaded, and what some suites add. Measured, as is what follows: CPython 3.11,
-# torch 2.13 CPU, ONNX Runtime 1.31, x86-64 Linux.
-LIBRARY_BYTES, SUITE_LIBRARY_BYTES = 315_000_000, {"dmc": 181_000_000, "gym": 20_000_000}
-# The second environment that evaluations make; in some suites it takes more.
+# The second environment that evaluations make; in some suites it takes more. Measured.
 EVALUATION_BYTES, SUITE_EVALUATION_BYTES = 8_000_000, {"dmc": 75_000_000}
-# An update, besides the bytes of each row of its batch (agents/algorithms.py).
-SCRATCH_BYTES = 8_000_000
-# If an encoder's outputs are large, a row takes this multiple of them instead: 144 MB with IMPALA, 522 MB for dmc.
-SCRATCH_OUTPUT_COPIES = 2.8
-# Runs frozen at step 0 also need one encoding chunk, plus bytes per row in the heads: 30 MB with Rainbow, 58 with CURL.
-FROZEN_SCRATCH_BYTES, FROZEN_ROW_BYTES = 20_000_000, 400_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,7 @@ class Plan:
     latents: Store  # as they are stored, or would be
     paper_initial: int  # rows by the paper's accounting
     paper_after_freeze: int
-    ledger: dict[str, int]  # planned bytes by line
+    ledger: memory.Ledger  # planned bytes by line, of the larger phase
     flops: flops.Flops
     freeze_bytes: int  # that the freeze takes for a while
     evaluation_bytes: int  # that playing whole games takes
@@ -69,7 +60,6 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
     after = before if keeps_pixels else latents
     _check_rows(config, env, budget, before, after)
     counts = flops.count(config, window, env.actions, keeps_pixels=keeps_pixels)
-    parameters = _parameters(config, window, counts)
     paper_initial = budget // frame_bytes
     return Plan(
         budget=budget,
@@ -78,13 +68,7 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
         latents=latents,
         paper_initial=paper_initial,
         paper_after_freeze=paper_initial * frame_bytes // (4 * prod(latent) * max(1, views)),
-        ledger={
-            "libraries": library_bytes(run.env),
-            "networks": 4 * parameters.networks,  # float32
-            "optimizer": 4 * parameters.moments,
-            "replay": budget,
-            "scratch": _scratch(config, window, max(replay.batches) if keeps_pixels else replay.batch_size),
-        },
+        ledger=memory.planned(config, window, counts, budget, keeps_pixels=keeps_pixels),
         flops=counts,
         freeze_bytes=_freeze_bytes(config, window),
         evaluation_bytes=SUITE_EVALUATION_BYTES.get(suite_of(run.env), EVALUATION_BYTES),
@@ -115,22 +99,6 @@ def _check_rows(config: Config, env: EnvSpec, budget: int, before: Store, after:
     )
 
 
-def _scratch(config: Config, window: tuple[int, ...], batch: int) -> int:
-    """Temporary bytes of an update: a constant, plus activations (float32) per row of its batch.
-
-    If the run is frozen at step 0, only the activations right of the cut.
-    """
-    layers = architectures.layers(config.agent.encoder, window)
-    if config.run.freeze_at == 0:
-        cut = [layer.name for layer in layers].index(config.agent.cut)
-        trained = [prod(product.outputs) for layer in layers[cut + 1 :] for product in layer.products]
-        activations = 4 * (prod(layers[cut].outputs) + sum(trained))
-        return FROZEN_SCRATCH_BYTES + (FROZEN_ROW_BYTES + round(SCRATCH_OUTPUT_COPIES * activations)) * batch
-    activations = 4 * (prod(window) + sum(architectures.outputs(config.agent.encoder, window)))
-    row_bytes = max(ALGORITHMS[config.run.algo].update_row_bytes, round(SCRATCH_OUTPUT_COPIES * activations))
-    return SCRATCH_BYTES + row_bytes * batch
-
-
 def _latent_dtype(config: Config) -> str:
     """The dtype of latents after the freeze: float16 instead of uint8 if there are too few rows to fit scales to."""
     freeze_at, dtype = config.run.freeze_at, config.replay.latent_dtype
@@ -154,11 +122,6 @@ def _keeps_pixels(config: Config, frame_bytes: int, asked: Store, latents: Store
             )
         return larger
     return larger or (replay.pixel_codec == "lz4" and (config.run.freeze_at or 0) > latents.rows)
-
-
-def library_bytes(env: str) -> int:
-    """Bytes resident with all libraries loaded that a run on this environment needs."""
-    return LIBRARY_BYTES + SUITE_LIBRARY_BYTES.get(suite_of(env), 0)
 
 
 def _check_actions(algo: str, env: EnvSpec) -> None:
@@ -188,12 +151,6 @@ def _latent_shape(config: Config, env: EnvSpec) -> tuple[int, ...]:
     shape = architectures.latent_shape(encoder, representation.pixels(env, config.replay).shape, cut)
     encoders = ALGORITHMS[config.run.algo].encoders
     return (encoders, *shape) if cut == "fc" and encoders > 1 else shape
-
-
-def _parameters(config: Config, window: tuple[int, ...], counts: flops.Flops) -> Parameters:
-    """Sizes of networks and optimizers."""
-    layers = architectures.layers(config.agent.encoder, window)
-    return ALGORITHMS[config.run.algo].parameters(layers, counts.stem + counts.tail)
 
 
 def _freeze_bytes(config: Config, window: tuple[int, ...]) -> int:

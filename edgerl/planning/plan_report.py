@@ -19,7 +19,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
     planned = make_plan(config, spec)
     profile = load_device(device)
     window = representation.pixels(spec, config.replay).shape
-    ledger = planned.ledger | forecast.calibrated_libraries(profile, config)
+    ledger = planned.ledger | forecast.calibrated_libraries(profile, config, planned)
     total = sum(ledger.values())
     given = (config.run.process_limit, profile.application_bytes if profile else None)
     limit = min((nbytes for nbytes in given if nbytes is not None), default=None)

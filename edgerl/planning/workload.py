@@ -4,6 +4,7 @@ from dataclasses import astuple, dataclass
 from math import prod
 
 from edgerl.agents.algorithms import ALGORITHMS
+from edgerl.agents.engine_choice import engines
 from edgerl.agents.passes import Passes
 from edgerl.config import architectures
 from edgerl.config.settings import Config
@@ -20,9 +21,9 @@ ENCODING_CALLS = 4  # to encode with ONNX Runtime: its own call and those around
 class Work:
     """Counts that can be added, and multiplied by a number.
 
-    `trained`, `acted`: multiply-adds in torch, of updates and of acts; `inferred`: multiply-adds in ONNX Runtime;
-    `moved`: bytes read or written in memory; `calls`: of torch and ONNX Runtime; `simulated`: steps of the environment;
-    `written`: bytes to storage.
+    `trained`, `acted`: multiply-adds of the engine, in updates and in acts; `inferred`: multiply-adds in ONNX Runtime;
+    `moved`: bytes read or written in memory; `calls`: of the engine's array library and ONNX Runtime; `simulated`:
+    steps of the environment; `written`: bytes to storage.
     """
 
     trained: float = 0.0
@@ -55,29 +56,30 @@ def step_work(config: Config, plan: Plan, window: tuple[int, ...]) -> Phases[Ste
 
 
 def _before(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
-    """A step before the freeze: torch trains encoder and heads."""
-    counts, calls = plan.flops, ALGORITHMS[config.run.algo].calls
+    """A step before the freeze: one engine trains encoder and heads."""
+    counts, calls = plan.flops, ALGORITHMS[config.run.algo].calls[engines(config, window).before]
     products = counts.stem + counts.tail
     passes = {product: float(product.exact.before) for product in products}
-    depth = sum(len(layer.products) for layer in architectures.layers(config.agent.encoder, window))
+    depth = _encoder_layers(products)
     return StepWork(
         encoding=Work(),
         acting=Work(
             acted=counts.before.acting,
-            moved=_acting_bytes(config, products),
+            moved=_acting_bytes(products),
             calls=calls.act + calls.act_layer * depth,
         ),
         updating=Work(
             trained=counts.before.exact_per_update - counts.before.acting,
             moved=_update_bytes(config, plan.before, window, config.replay.batches.before, passes),
-            calls=calls.update + calls.update_layer * _encoder_layers(products),
+            calls=calls.update + calls.update_layer * depth,
         ),
     )
 
 
 def _after(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
-    """A step after the freeze: ONNX Runtime runs the stem, torch trains the rest."""
-    counts, calls, batch = plan.flops, ALGORITHMS[config.run.algo].calls, config.replay.batches.after
+    """A step after the freeze: ONNX Runtime runs the stem, an engine trains the rest."""
+    counts, batch = plan.flops, config.replay.batches.after
+    calls = ALGORITHMS[config.run.algo].calls[engines(config, window).after]
     stem, depth = sum(product.flops for product in counts.stem), _encoder_layers(counts.tail)
     passes = {product: float(product.exact.after) for product in counts.tail}
     encoding_step, encoding_batch = stem * counts.windows_per_step, stem * counts.windows_per_batch
@@ -85,7 +87,7 @@ def _after(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
         encoding=Work(inferred=encoding_step, moved=FLOAT_BYTES * encoding_step / max(1, batch), calls=ENCODING_CALLS),
         acting=Work(
             acted=counts.after.acting - encoding_step,
-            moved=_acting_bytes(config, counts.tail),
+            moved=_acting_bytes(counts.tail),
             calls=calls.act + calls.act_layer * depth,
         ),
         updating=Work(
@@ -133,8 +135,8 @@ def _checkpoint_count(config: Config, steps: int) -> int:
 
 
 def _encoder_layers(products: tuple[Passes, ...]) -> int:
-    """How many of the products belong to encoder layers that all heads share."""
-    return sum(product.part == "encoder" for product in products)
+    """How many of the products belong to the encoder; a layer of which actor and critic have one each counts once."""
+    return sum(product.part == "encoder" for product in products) + any(product.part == "own" for product in products)
 
 
 def _weights(config: Config, product: Passes) -> int:
@@ -142,9 +144,9 @@ def _weights(config: Config, product: Passes) -> int:
     return product.flops * ALGORITHMS[config.run.algo].weight_reads if product.linear else 0
 
 
-def _acting_bytes(config: Config, products: tuple[Passes, ...]) -> float:
-    """Bytes of weights that an act reads."""
-    return FLOAT_BYTES * sum(_weights(config, product) * product.acts for product in products)
+def _acting_bytes(products: tuple[Passes, ...]) -> float:
+    """Bytes of weights that an act reads: one number for a multiply-add."""
+    return FLOAT_BYTES * sum(product.flops * product.acts for product in products if product.linear)
 
 
 def _update_bytes(

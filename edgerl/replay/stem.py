@@ -13,7 +13,7 @@ from edgerl.runs.files import digest
 from runtime import CPU, Session, providers
 
 ONNX_FILE = "encoder.onnx"
-TOLERANCE = 1e-4  # ONNX Runtime against torch, float32
+TOLERANCE = 1e-4  # ONNX Runtime against the trained encoder, float32
 
 
 def frozen(

@@ -105,7 +105,7 @@ class Saved:
         """The error to raise if this checkpoint does not fit its folder's configuration; `error` says why."""
         if isinstance(error, CheckpointError):
             return error
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # torch's first line only announces it
+        reason = " ".join(str(error).split())
         return CheckpointError(f"{self.place} is of another run: {reason}")
 
     def read_raw(self, name: str, into: Array) -> None:

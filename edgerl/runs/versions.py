@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,3 +34,8 @@ def _processor() -> str:
             if line.startswith(key):
                 return line.partition(":")[2].strip() if key else line.strip("\0")
     return platform.machine()
+
+
+def is_loaded(package: str) -> bool:
+    """Whether this process has imported a package."""
+    return sys.modules.get(package) is not None

@@ -130,7 +130,7 @@ def _session(
         file, settings.provider, windows, expected, TOLERANCE, most=settings.chunk
     )
     if not difference <= TOLERANCE:  # NaN fails too
-        raise FreezeError(f"ONNX Runtime differs from torch by {difference:.3g}, above {TOLERANCE}")
+        raise FreezeError(f"ONNX Runtime differs from the trained encoder by {difference:.3g}, above {TOLERANCE}")
     return encode, difference, passed
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgerl.runs import versions
 from edgerl.runs.signals import deliver, handling, held_back
 from edgerl.runs.terminal import warn
 from edgerl.training.state import Parts, State
@@ -50,7 +51,7 @@ class Handover:
     def line(self) -> str:
         """What the user is told once the run goes on."""
         seconds = time.monotonic() - self.began
-        shed = "torch stays, as something else imports it" if "torch" in sys.modules else "torch is shed"
+        shed = "torch stays, as something else imports it" if versions.is_loaded("torch") else "torch is shed"
         now = f"{format_bytes(rss_bytes())} instead of {format_bytes(self.held)}"
         return f"step {self.step:,}: {shed}: {seconds:.1f} s; the process holds {now}"
 
@@ -65,8 +66,8 @@ def launcher() -> list[str] | None:
 def torch_is_idle(parts: Parts) -> bool:
     """Whether this process holds torch, needs it no more, and may become another program."""
     run = parts.config.run
-    wanted = run.keep_torch or run.accelerator == "cuda" or getattr(parts.agent, "needs_torch", True)
-    return "torch" in sys.modules and parts.launcher is not None and not wanted
+    wanted = run.keep_torch or run.accelerator == "cuda" or parts.agent.needs_torch
+    return versions.is_loaded("torch") and parts.launcher is not None and not wanted
 
 
 def hand_over(parts: Parts, state: State, began: float) -> None:

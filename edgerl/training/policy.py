@@ -32,13 +32,14 @@ class Policy:
         self.spec = suites.describe(run.env, run.env_options)
         rng = np.random.default_rng(run.seed)
         pixels = representation.pixels(self.spec, self.config.replay)
-        self.agent = make_agent(self.config, pixels.shape, self.spec.actions, rng, threads=threads)
+        report = freeze_report_of(saved)
+        cut = None if report is None else self.config.agent.cut
+        self.agent = make_agent(self.config, pixels.shape, self.spec.actions, rng, cut=cut, threads=threads)
         try:
             self.agent.load(saved.agent_arrays, saved.values["agent"])
         except (RuntimeError, KeyError) as error:
             raise saved.of_another_run(error) from None
         self.representation: Representation = pixels
-        report = freeze_report_of(saved)
         if report is not None:
             most = representation.chunk(self.config.agent.encoder, pixels.shape)
             self.representation = frozen(

@@ -38,6 +38,7 @@ def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool
         _restore(parts, state, saved, seamless=seamless)
     except (RuntimeError, KeyError, ValueError) as error:
         raise saved.of_another_run(error) from None
+    saved.arrays.clear()  # mapped from the file: its pages would stay resident
     checkpoint.discard_after(parts.folder / "checkpoint", state.step)
     snapshots.discard_after(parts.folder, state.step)
     if not seamless:

@@ -1,7 +1,6 @@
 """summary.json, a contract that other programs read, and the summary that people read."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
             "rss_after_freeze": around[1],
             "rss_peak": parts.watchdog.peak,
             "rss_peak_after_freeze": parts.watchdog.peak_after_freeze,
-            "torch_loaded": "torch" in sys.modules,
+            "torch_loaded": versions.is_loaded("torch"),
             "limit_bytes": parts.watchdog.limit_bytes,
         },
         "throughput": {
@@ -160,7 +159,10 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{capacity['initial']:,} rows of pixels to {capacity['after_freeze']:,} of {summary['store']}, "
                 f"{capacity['after_freeze'] / capacity['initial']:.2f}x",
             ),
-            ("parity", f"{freeze['parity_max_abs_diff']:.1e} between ONNX Runtime and torch ({freeze['onnx_file']})"),
+            (
+                "parity",
+                f"{freeze['parity_max_abs_diff']:.1e} between ONNX Runtime and the trainer ({freeze['onnx_file']})",
+            ),
         ]
     rates = [
         f"{speed[key]:.0f} steps/s {word}"

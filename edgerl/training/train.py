@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents.build import make_agent
+from edgerl.agents.engine_choice import torch_is_missed
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
@@ -82,10 +83,12 @@ def _train(
     keep_blocks(SCRATCH_BLOCK)
     baseline = rss_bytes()
     pixels = representation.pixels(env.spec, config.replay)
-    agent = make_agent(config, pixels.shape, env.actions, agent_rng)
+    frozen = saved is not None and freeze_report_of(saved) is not None
+    cut = config.agent.cut if frozen else None
+    agent = make_agent(config, pixels.shape, env.actions, agent_rng, cut=cut)
     if source is not None:
         transfer.begin(agent, source)
-    provider_note = rehearse(agent, pixels, config.agent.cut, run.ort_provider)
+    provider_note = None if frozen else rehearse(agent, pixels, config.agent.cut, run.ort_provider)
     trim()  # what making and exporting the networks left free
     library_bytes = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
     if handed is None:
@@ -100,13 +103,14 @@ def _train(
         profile = load_device(run.device)
         elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
         done, tenths, peak = (handed.step, handed.tenths, handed.peak) if handed else (0, 0, 0)
-        frozen = saved is not None and freeze_report_of(saved) is not None
         with (
             PeakWatchdog(limit, peak=peak, frozen=frozen) as watchdog,
             Reporter(run.steps, quiet=quiet, elsewhere=elsewhere, done=done, tenths=tenths) as reporter,
         ):
             if handed is None:
                 reporter.say(introduction(config, planned, limit, limit_source, folder))
+                if (missed := torch_is_missed(config, pixels.shape, frozen=frozen)) is not None:
+                    reporter.say(missed)
             if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
                 reporter.say(f"--ort-provider: {provider_note}")
             if profile is not None and handed is None:

@@ -24,7 +24,11 @@ def usable(layers: list[nn.Module]) -> bool:
     plain = all(isinstance(layer, nn.Conv2d | nn.ReLU | nn.Flatten) for layer in layers)
     if not plain or platform.machine() not in ("x86_64", "AMD64"):
         return False
-    return torch.backends.mkldnn.is_available() and all(p.device.type == "cpu" for p in layers[0].parameters())  # type: ignore[no-untyped-call]
+    weights = list(layers[0].parameters())
+    if not all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in weights):
+        return False
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available
 
 
 def run(pixels: Tensor, layers: list[nn.Conv2d]) -> Tensor:

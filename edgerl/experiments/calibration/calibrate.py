@@ -11,7 +11,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,15 @@ import psutil
 import edgerl
 from edgerl.agents.agent import Agent
 from edgerl.agents.build import make_agent
+from edgerl.agents.engine_choice import has_torch
+from edgerl.config.architectures import layers, of_patches
 from edgerl.config.settings import Config
 from edgerl.envs import suites
 from edgerl.envs.base import Environment, EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import EnvError
 from edgerl.planning import plan, workload
-from edgerl.planning.workload import StepWork
+from edgerl.planning.workload import StepWork, Work
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.runs import versions
@@ -50,11 +52,11 @@ MOST_TIMINGS, FEWEST_TIMINGS = 200, 4  # of one thing; training steps are timed 
 
 @dataclass(frozen=True)
 class PartTimes:
-    """Seconds of a training step's parts, and the counts of their work."""
+    """Seconds of a training step's parts, and the counts of their work; before the freeze None if not measured."""
 
     units: Phases[StepWork]
-    update: Phases[float]
-    act: Phases[float]
+    update: Phases[float | None]
+    act: Phases[float | None]
     encode: float  # a frame, after the freeze
     simulate: float  # a step of the environment
 
@@ -81,9 +83,15 @@ def measure(title: str, threads: int, folder: Path, say: Callable[[str], None]) 
         if needed > psutil.virtual_memory().available:
             say(f"not measured: {algo}, which needs {format_bytes(needed)}")
             continue
-        say(f"training {algo} on {env}, before a freeze and after it")
+        before = has_torch() or of_patches(
+            layers(config.agent.encoder, representation.pixels(spec, config.replay).shape)
+        )
+        if before:
+            say(f"training {algo} on {env}, before a freeze and after it")
+        else:
+            say(f"training {algo} on {env} after a freeze; not measured before it, as torch is not installed")
         try:
-            times[algo] = training(config, spec)
+            times[algo] = training(config, spec, before=before)
         except EnvError as error:
             say(f"not measured: {error}")
             continue
@@ -122,7 +130,7 @@ def _profile(
     return {
         "title": title,
         "platform": "linux",
-        "source": f"edgerl devices calibrate, {time.strftime('%Y-%m-%d')}, torch {versions.installed()['torch']}",
+        "source": f"edgerl devices calibrate, {time.strftime('%Y-%m-%d')}, {_libraries()}",
         "kind": "measured",
         "clusters": [cluster],
         "ram": _quantity(memory.total / 1e6, "MB"),
@@ -132,6 +140,12 @@ def _profile(
         "storage_write": _quantity(written / 1e6, "MB/s"),
         "calibrated": {name: _quantity(value, unit) for name, (value, unit) in numbers.items()},
     }
+
+
+def _libraries() -> str:
+    """The array libraries that train, and their versions."""
+    versions_of = versions.installed()
+    return ", ".join(f"{name} {versions_of[name]}" for name in ("numpy", "torch") if versions_of[name] is not None)
 
 
 def _quantity(value: float, unit: str) -> dict[str, Any]:
@@ -170,10 +184,10 @@ def writing(folder: Path) -> float:
     return BLOCK / median_seconds(write, 6.0)
 
 
-def training(config: Config, spec: EnvSpec) -> PartTimes:
-    """Time an algorithm's training steps with a full replay, through a real freeze.
+def training(config: Config, spec: EnvSpec, *, before: bool) -> PartTimes:
+    """Time an algorithm's training steps with a full replay, through a real freeze, on the engines that a run has.
 
-    Raises EnvError if the environment cannot be made.
+    `before`: whether steps before the freeze are timed. Raises EnvError if the environment cannot be made.
     """
     keep_blocks(train.SCRATCH_BLOCK)  # again: the previous algorithm's freeze has undone it
     rng, pixels = np.random.default_rng(0), representation.pixels(spec, config.replay)
@@ -186,17 +200,17 @@ def training(config: Config, spec: EnvSpec) -> PartTimes:
         replay.append(frames[row % 8], action, float(rng.random()), terminated=False)
     env.reset()
     step = partial(training_step, env, agent, replay, config.replay.batch_size)
-    before = part_medians(step, SECONDS.before)
+    timed: Sequence[float | None] = part_medians(step, SECONDS.before) if before else [None] * 4
     with tempfile.TemporaryDirectory() as folder:
         settings = FreezeSettings(config.agent.cut)
         freeze(agent, replay, pixels=pixels, window=env.window, folder=Path(folder), settings=settings)
         after = part_medians(step, SECONDS.after)
     return PartTimes(
         workload.step_work(config, planned, pixels.shape),
-        update=Phases(before[3], after[3]),
-        act=Phases(before[1], after[1]),
+        update=Phases(timed[3], after[3]),
+        act=Phases(timed[1], after[1]),
         encode=after[0],
-        simulate=(before[2] + after[2]) / 2,
+        simulate=statistics.mean(seconds for seconds in (timed[2], after[2]) if seconds is not None),
     )
 
 
@@ -237,22 +251,23 @@ def rates(times: dict[str, PartTimes], memory: float) -> tuple[float, dict[str, 
     calls = []
     for parts in times.values():
         acting = parts.units.after.acting
-        calls.append((parts.act.after - acting.moved / memory) / acting.calls)
-        calls += [update / unit.updating.calls / 2 for update, unit in zip(parts.update, parts.units, strict=True)]
+        calls.append(((parts.act.after or 0.0) - acting.moved / memory) / acting.calls)
+        calls += [
+            update / unit.updating.calls / 2
+            for update, unit in zip(parts.update, parts.units, strict=True)
+            if update is not None
+        ]
     call = max(1e-7, min(calls))
     by_algo = {}
     for algo, parts in times.items():
-        before, after = parts.units
-        by_algo[algo] = {
-            "training_before": 2 * before.updating.trained / (parts.update.before - call * before.updating.calls),
-            "training_after": 2 * after.updating.trained / (parts.update.after - call * after.updating.calls),
-            "acting_before": _rate(before.acting.acted, parts.act.before, call * before.acting.calls),
-            "acting_after": _rate(after.acting.acted, parts.act.after, call * after.acting.calls),
-            "encoding": _rate(after.encoding.inferred, parts.encode, call * after.encoding.calls),
-        }
+        by_algo[algo] = {"encoding": _rate(parts.units.after.encoding, parts.encode, call)}
+        for name, unit, update, act in zip(("before", "after"), parts.units, parts.update, parts.act, strict=True):
+            if update is not None and act is not None:
+                updating = 2 * unit.updating.trained / (update - call * unit.updating.calls)
+                by_algo[algo] |= {f"training_{name}": updating, f"acting_{name}": _rate(unit.acting, act, call)}
     return call, by_algo
 
 
-def _rate(multiplied: float, seconds: float, calls: float) -> float:
-    """Operations/s of `multiplied` multiply-adds; at most nine tenths of the time count as overhead of calls."""
-    return 2 * multiplied / max(0.1 * seconds, seconds - calls)
+def _rate(work: Work, seconds: float, call: float) -> float:
+    """Operations/s of acting or encoding; at most nine tenths of the time count as overhead of calls."""
+    return 2 * (work.acted + work.inferred) / max(0.1 * seconds, seconds - call * work.calls)

@@ -8,19 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgerl.agents.torch_encoder import onednn
-from edgerl.agents.torch_encoder.onednn import PIXEL
 from edgerl.config.architectures import RESIDUALS, Block, Linear, Shape, layers
 from edgerl.replay.stem_graph import stem_operations
 from edgerl.types import Array
 from runtime.export import StemGraph
+from torch_agents import onednn
+from torch_agents.onednn import PIXEL
 
 
 class PixelConv(nn.Conv2d):
     """A convolution over uint8 pixels taken as [0, 1]: its few weights are divided by 255, not every pixel."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return functional.conv2d(pixels.to(torch.float32), self.weight * PIXEL, self.bias, self.stride, self.padding)
+        return functional.conv2d(
+            pixels.to(self.weight.dtype), self.weight * PIXEL, self.bias, self.stride, self.padding
+        )
 
 
 class Residual(nn.Sequential):
@@ -88,7 +90,7 @@ class Twin(nn.Module):
         """
         if cut == "fc":
             return self, Twin(nn.Identity(), Pick(0), Pick(1))
-        assert isinstance(self.shared, Encoder)  # noqa: S101
+        assert isinstance(self.shared, Encoder)
         stem, tail = self.shared.split(cut)
         return Encoder(OrderedDict(shared=stem)), Twin(tail, self.actor, self.critic)
 
@@ -130,7 +132,7 @@ def activations(module: nn.Module, x: Tensor) -> tuple[dict[str, Tensor], Tensor
         return outputs, module(x)
     layer = ""
     for name, part in module._modules.items():
-        assert part is not None  # noqa: S101
+        assert part is not None
         x = part(x)
         if not isinstance(part, nn.ReLU | nn.LayerNorm | nn.Flatten):
             layer = name

@@ -1,0 +1,1 @@
+"""Encoders: a stack of convolutions in NumPy, and the layers behind any engine's convolutions."""

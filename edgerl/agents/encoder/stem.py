@@ -1,0 +1,47 @@
+"""What lies left of a cut, for ONNX: its operations from the architecture, its weights as they are now."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgerl.agents.layers.arrays import to_numpy
+from edgerl.config import architectures
+from edgerl.config.architectures import Shape
+from edgerl.replay.stem_graph import stem_operations
+from edgerl.types import Array
+from runtime.export import StemGraph
+
+
+class Stem:
+    """The stem of an encoder. `weights`: of the whole encoder, by name; `latents`: gives the trainer's own latents.
+
+    `encoders`: how many share the convolutions.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        window: Shape,
+        cut: str,
+        weights: dict[str, Any],
+        latents: Callable[[Array], Any],
+        *,
+        encoders: int = 1,
+    ) -> None:
+        self._latents = latents
+        operations, shape = stem_operations(encoder, window, cut, encoders=encoders)
+        layers = [layer.name for layer in architectures.layers(encoder, window)]
+        right = tuple(f"{name}." for name in layers[layers.index(cut) + 1 :]) + (() if cut == "fc" else ("norm.",))
+        of_stem = {name: to_numpy(array) for name, array in weights.items() if not _local(name).startswith(right)}
+        self.graph = StemGraph(operations, of_stem, tuple(window), shape)
+
+    def latents(self, windows: Array) -> Array:
+        """The trainer's own latents, float32 [B, ...], of windows uint8 [B, C, H, W]."""
+        latents = to_numpy(self._latents(np.ascontiguousarray(windows)))
+        return np.ascontiguousarray(latents).reshape(len(windows), *self.graph.latent)
+
+
+def _local(name: str) -> str:
+    """The name of a weight within its own encoder, where several share convolutions."""
+    return name.removeprefix("shared.").removeprefix("actor.").removeprefix("critic.")

@@ -1,0 +1,87 @@
+"""The engine torch: tensors on the CPU or on CUDA, and Adam by torch's fused kernel. Importing this imports torch."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam as torch_adam  # the class torch.optim.Adam imports sympy and more, 85 MB
+
+from edgerl.agents.layers.arrays import Engine
+from edgerl.agents.torch_encoder.convolutions import Convolutions
+from edgerl.config.architectures import Layer
+from edgerl.errors import ConfigError
+from edgerl.types import Array
+
+
+def engine(accelerator: str, threads: int, frozen: Callable[[Engine, list[Layer]], Engine]) -> Engine:
+    """torch on the device that the setting `accelerator` names; sets its thread count.
+
+    `frozen`: as in `Engine`, for this one on the CPU; on an accelerator all stays there. Raises ConfigError if the
+    accelerator asked for is not there.
+    """
+    torch.set_num_threads(threads)
+    device = _device(accelerator)
+    made: Engine
+    made = Engine(
+        name="torch" if device.type == "cpu" else device.type,
+        threads=threads,
+        array=lambda array: tensor(array, device),
+        convolutions=Convolutions,
+        frozen=lambda layers: frozen(made, layers) if device.type == "cpu" else made,
+        adam=adam,
+    )
+    return made
+
+
+def tensor(array: Array, device: torch.device) -> Tensor:
+    """The array as a tensor on `device`; on the CPU it shares the memory."""
+    return torch.from_numpy(array).to(device)
+
+
+def _device(accelerator: str) -> torch.device:
+    """torch's device for the setting `accelerator`: cpu, cuda or auto."""
+    has_cuda = torch.cuda.is_available() if accelerator != "cpu" else False
+    if accelerator == "cuda" and not has_cuda:
+        raise ConfigError("--accelerator: torch sees no CUDA device here; cpu works, auto takes what there is")
+    if has_cuda:
+        _compute_repeatably()
+    return torch.device("cuda" if has_cuda else "cpu")
+
+
+def _compute_repeatably() -> None:
+    """Have CUDA give the same from the same: one seed is one run, and a resumed run goes on bit for bit."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+    torch.use_deterministic_algorithms(True)
+
+
+def adam(
+    blocks: list[tuple[Any, ...]],
+    steps: int,
+    learning_rate: float,
+    betas: tuple[float, float],
+    eps: float,
+    scale: float,
+) -> None:
+    """One step, the `steps`-th, on blocks of (weights, gradient, mean, square), in place; gradients times `scale`."""
+    weights, gradients, means, squares = map(list, zip(*blocks, strict=True))
+    if scale != 1:
+        torch._foreach_mul_(gradients, scale)
+    taken = [torch.tensor(float(steps - 1), device=block.device) for block in weights]
+    torch_adam(
+        weights,
+        gradients,
+        means,
+        squares,
+        [],
+        taken,
+        fused=True,
+        amsgrad=False,
+        beta1=betas[0],
+        beta2=betas[1],
+        lr=learning_rate,
+        weight_decay=0.0,
+        eps=eps,
+        maximize=False,
+    )
