@@ -1,6 +1,8 @@
 """NumPy's kernels over threads: the numbers of one thread, and what happens to a thread's exception."""
 
+import os
 import threading
+import warnings
 
 import engines
 import numpy as np
@@ -13,6 +15,13 @@ from edgerl.agents.layers.noisy import NoisyLinear, factorised_noise
 from edgerl.agents.layers.parameters import Parameters, uniform
 from edgerl.agents.optimizer import CHUNK, Adam
 from edgerl.config.architectures import layers
+
+
+@pytest.fixture
+def two_threads():
+    threads.set_threads(2)
+    yield
+    threads.set_threads(1)
 
 
 def over_threads(made, *counts):
@@ -98,3 +107,33 @@ def test_what_a_thread_raises_is_raised_in_the_caller_and_the_pool_works_on(fail
             del seen[3:]
     finally:
         threads.set_threads(1)
+
+
+def test_two_threads_of_a_program_do_not_mix_their_work(two_threads):
+    """One that finds the workers in use does its work alone."""
+    rng = np.random.default_rng(0)
+    pairs = [(rng.standard_normal((64, 200)), rng.standard_normal((200, 150))) for _ in range(2)]
+    wrong = []
+
+    def multiply(a, b):
+        expected = a @ b
+        for _ in range(200):
+            if not np.allclose(threads.product(a, b), expected):
+                wrong.append(1)
+
+    callers = [threading.Thread(target=multiply, args=pair) for pair in pairs]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert wrong == []
+
+
+def test_a_forked_process_works_alone(two_threads):
+    a, b = np.ones((64, 200)), np.ones((200, 150))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of newer Pythons: a process of several threads is forked
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if (threads.product(a, b) == 200).all() else 1)
+    assert os.waitpid(child, 0)[1] == 0

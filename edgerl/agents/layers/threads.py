@@ -5,6 +5,7 @@ core from those. A hand-over here takes 12 us; one to concurrent.futures, which 
 """
 
 import itertools
+import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -46,6 +47,7 @@ class _Worker:
 
 _workers: list[_Worker] = []
 _count = 1
+_free = threading.Lock()  # held while the workers are in use
 
 
 def set_threads(count: int) -> None:
@@ -65,17 +67,45 @@ def parts(rows: int, work: int) -> list[slice]:
 
 
 def run(function: Callable[[slice], None], slices: list[slice]) -> None:
-    """Call `function` with every slice, each in a thread of its own, the first one in this one."""
+    """Call `function` with every slice, each in a thread of its own, the first one in this one.
+
+    If another thread uses them at this moment, all are called in this one.
+    """
+    if len(slices) == 1 or len(slices) > len(_workers) + 1 or not _free.acquire(blocking=False):
+        for part in slices:
+            function(part)
+        return
+    try:
+        _share(function, slices)
+    finally:
+        _free.release()
+
+
+def _share(function: Callable[[slice], None], slices: list[slice]) -> None:
     others = list(zip(_workers, slices[1:], strict=False))
     for worker, part in others:
         worker.begin(lambda part=part: function(part))  # type: ignore[misc]
     try:
         function(slices[0])
     finally:
-        errors = [worker.end() for worker, _ in others]  # of all: what is left behind would end the next task early
+        try:
+            errors = [worker.end() for worker, _ in others]  # of all: what is left would end the next task early
+        except BaseException:  # interrupted: what they are at is not waited for, and they are not used again
+            _workers.clear()
+            raise
     for error in errors:
         if error is not None:
             raise error
+
+
+def _forget() -> None:
+    """A process that was forked has no workers, whatever the one before it was doing."""
+    global _free
+    _workers.clear()
+    _free = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def product(a: Array, b: Array, out: Array | None = None) -> Array:
