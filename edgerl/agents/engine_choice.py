@@ -10,7 +10,7 @@ from edgerl.errors import ConfigError
 from edgerl.types import Phases
 
 INSTALL = "pip install 'edgerl[torch]'"
-SLOWER = "2 to 3 times"  # an update of canonical (32 windows) and of curl (128), 2 threads
+SLOWER = "1.3 to 3 times"  # an update of canonical (32 windows), and of curl (128); 2 threads
 
 
 def engines(config: Config, window: Shape) -> Phases[str]:

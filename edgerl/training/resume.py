@@ -8,6 +8,7 @@ from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots
 from edgerl.training.state import Parts, State, recount
 from edgerl.types import Array
+from memory_budget.malloc import trim
 
 
 def saved_state(parts: Parts, state: State) -> tuple[dict[str, Array], dict[str, Any], dict[str, Array]]:
@@ -39,6 +40,7 @@ def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool
     except (RuntimeError, KeyError, ValueError) as error:
         raise saved.of_another_run(error) from None
     saved.arrays.clear()  # mapped from the file: its pages would stay resident
+    trim()
     checkpoint.discard_after(parts.folder / "checkpoint", state.step)
     snapshots.discard_after(parts.folder, state.step)
     if not seamless:

