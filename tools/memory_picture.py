@@ -55,7 +55,9 @@ def main() -> None:
             left += megabytes
         axes.text(left + 5, row, f"{left:.0f} MB", va="center", fontweight="bold")
     axes.axvline(ROOM, color="#c0392b", linestyle="--", linewidth=1.2)
-    axes.text(ROOM + 5, len(bars) - 1, "345 MB: what a Pi Zero 2 W\nleaves an application", color="#c0392b", va="center")
+    axes.text(
+        ROOM + 5, len(bars) - 1, "345 MB: what a Pi Zero 2 W\nleaves an application", color="#c0392b", va="center"
+    )
     axes.set_yticks(range(len(bars)), [name for name, _ in bars])
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlim(0, max(sum(held.values()) for _, held in bars) * 1.16)
