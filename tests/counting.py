@@ -68,7 +68,7 @@ def counted(array):
 
 def engine(threads):
     """The engine NumPy with counted arrays; every pass over the weights is one call, however many there are."""
-    made = Engine("numpy", threads, counted, Convolutions, lambda layers: made)
+    made = Engine("numpy", counted, Convolutions, lambda layers: made)
     return made
 
 

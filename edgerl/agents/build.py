@@ -50,7 +50,7 @@ def numpy_engine(threads: int) -> Engine:
     """NumPy on the CPU, on `threads` threads from now on."""
     set_threads(threads)
     engine: Engine
-    engine = Engine("numpy", threads, np.asarray, Convolutions, lambda layers: engine)
+    engine = Engine("numpy", np.asarray, Convolutions, lambda layers: engine)
     return engine
 
 

@@ -20,13 +20,12 @@ MakeConvolutions = Callable[..., Any]
 class Engine:
     """What computes: `name` is numpy or torch; `array` takes a NumPy array to where it computes.
 
-    `convolutions`: makes the stack of convolutions of an encoder (`agent.Convolutions`); `threads`: how many it uses.
-    `frozen`: gives the engine that trains these layers, which are left right of a cut. `adam`: steps on blocks of
-    weights, if the engine has a kernel of its own for it (see optimizer.py).
+    `convolutions`: makes the stack of convolutions of an encoder. `frozen`: gives the engine that trains these layers,
+    which are left right of a cut. `adam`: steps on blocks of weights, if the engine has a kernel of its own for it (see
+    optimizer.py).
     """
 
     name: str
-    threads: int
     array: Callable[[Array], Any]
     convolutions: MakeConvolutions
     frozen: "Callable[[list[Layer]], Engine]"

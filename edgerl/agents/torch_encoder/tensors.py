@@ -26,7 +26,6 @@ def engine(accelerator: str, threads: int, frozen: Callable[[Engine, list[Layer]
     made: Engine
     made = Engine(
         name="torch" if device.type == "cpu" else device.type,
-        threads=threads,
         array=lambda array: tensor(array, device),
         convolutions=Convolutions,
         frozen=lambda layers: frozen(made, layers) if device.type == "cpu" else made,
