@@ -87,6 +87,9 @@ def test_noisy_linear(engine, rng, groups, noisy):
         return functional.linear(x, weight, bias)
 
     check(layer, engine, rng, expected)
+    layer.forward(engine.array(rng.standard_normal((1, INPUTS))))
+    assert layer.backward(engine.array(rng.standard_normal((1, OUTPUTS)))).shape == (1, INPUTS)  # a batch of one
+    layer.set_noise(None if noise is None else engine.array(noise))
     few = engine.array(rng.standard_normal((FEW_ROWS - 1, INPUTS)))
     made = layer.apply(few)
     layer.set_noise(None if noise is None else engine.array(noise))  # no weights made: two products instead

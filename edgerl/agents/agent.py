@@ -1,4 +1,4 @@
-"""What the training loop and the freeze need of an agent, and an agent of its convolutions."""
+"""What the training loop and the freeze need of an agent."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 

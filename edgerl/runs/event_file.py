@@ -66,7 +66,7 @@ def _field(number: int, kind: int, data: bytes) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    # runtime/model_file.py has the same lines: to import them would load onnx and ONNX Runtime with every metric
+    # runtime/protobuf.py has the same lines: to import them would load ONNX Runtime with every metric
     encoded = bytearray()
     while number > 127:
         encoded.append(number & 127 | 128)

@@ -59,8 +59,12 @@ class NoisyLinear:
         arrays = self.parameters.arrays
         if self._noise is None:
             return product(x, arrays["weight_mu"].T) + arrays["bias_mu"]
-        if len(x) < FEW_ROWS:
-            return self._apply_to_few(x)
+        return self._apply_to_few(x) if len(x) < FEW_ROWS else self._apply_to_many(x)
+
+    def _apply_to_many(self, x: Any) -> Any:
+        """Make the weights, unless they are made, and multiply with them."""
+        assert self._noise is not None  # noqa: S101
+        arrays = self.parameters.arrays
         y = self._made_and_applied(x) if self._weight is None else product(x, self._weight.T)
         y += arrays["bias_mu"]
         y += arrays["bias_sigma"] * self._noise[0]
@@ -134,7 +138,7 @@ class NoisyLinear:
 
     def forward(self, x: Any) -> Any:
         self._x = x
-        return self.apply(x)
+        return self.apply(x) if self._noise is None else self._apply_to_many(x)  # the way back needs the weights
 
     def backward(self, gradient: Any, *, inputs: bool = True, weights: bool = True) -> Any:
         if weights:
