@@ -41,7 +41,7 @@ def pair(engine, algo, encoder, cut):
     continuous = AGENTS[algo].continuous
     settings = preset("dmc/walker-walk" if continuous else "atari/qbert", algo)["agent"]
     settings |= {"encoder": encoder, "hidden": 32, "target_every": 2 if continuous else 50, "cut": cut or "conv1"}
-    config = AGENTS[algo](**settings)
+    config = AGENTS[algo](**settings | ({"priority": "cross_entropy"} if algo == "rainbow" else {}))
     options = {"contrast": algo == "curl"} if continuous else {}
     window = CONTROL if continuous else WINDOW
     new, old = (

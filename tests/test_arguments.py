@@ -22,6 +22,7 @@ NOT_ALONE = {  # what another setting needs to be as well
     "run.ort_provider": {"ort_provider": "XnnpackExecutionProvider"},
     "agent.encoder": {"encoder": "canonical", "cut": "conv2"},
     "agent.cut": {"cut": "conv1"},
+    "replay.updates_per_step_after_freeze": {"updates_per_step_after_freeze": 2.5},
 }
 
 

@@ -114,7 +114,7 @@ def test_dueling_head_adds_value_and_centred_advantage(small, engine):
 @both
 def test_update_is_double_q_with_weighted_cross_entropy(small, engine):
     """The loss of one update, recomputed from the networks' logits, one atom at a time."""
-    learner, data = agent(small, engine=engine), batch(np.random.default_rng(3))
+    learner, data = agent(small, engine=engine, priority="cross_entropy"), batch(np.random.default_rng(3))
     learner.act(data.obs[0], explore=True)
     online, target, support = learner.online, learner.target, support_of(learner.config)
     generator_before = learner.rng.bit_generator.state
@@ -141,6 +141,30 @@ def test_target_is_copied_every_so_many_updates_and_not_between(small):
         learner.update(batch(rng))
         same.append(equal())
     assert same == [False, False, True, False, False, True]
+
+
+@both
+def test_kl_is_the_cross_entropy_without_what_the_target_alone_decides(small, engine):
+    """Same rows, same noise: the gradient is the same, the priorities differ by the target's entropy in plain NumPy."""
+    data = batch(np.random.default_rng(3))
+    by_kl, by_cross_entropy = (agent(small, engine=engine, priority=name) for name in ("kl", "cross_entropy"))
+    target = by_kl.target
+    generator_before = by_kl.rng.bit_generator.state
+    by_kl.online.head.set_noise(engine.array(by_kl.online.head.draw(by_kl.rng)))
+    target.head.set_noise(engine.array(target.head.draw(by_kl.rng)))
+    support = support_of(by_kl.config)
+    best = (to_numpy(softmax(logits(by_kl.online, data.next_obs))) @ support).argmax(1)
+    next_p = to_numpy(softmax(logits(target, data.next_obs)))[np.arange(len(best)), best]
+    wanted = slow_projection(next_p, data.reward, data.discount, support)
+    own_entropy = -np.sum(wanted * np.log(wanted, where=wanted > 0, out=np.zeros_like(wanted)), axis=1)
+    by_kl.rng.bit_generator.state = generator_before
+    by_kl.online.head.set_noise(None)
+    kl, cross_entropy = by_kl.update(data), by_cross_entropy.update(data)
+    np.testing.assert_allclose(cross_entropy.priority - kl.priority, own_entropy, atol=1e-5)
+    assert kl.priority.min() > -1e-6
+    assert kl.metrics == cross_entropy.metrics
+    for name, array in by_kl.online.arrays().items():
+        np.testing.assert_array_equal(to_numpy(array), to_numpy(by_cross_entropy.online.arrays()[name]), err_msg=name)
 
 
 @both

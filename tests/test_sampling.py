@@ -56,7 +56,7 @@ def test_any_sequence_of_changes_leaves_what_plain_numpy_has(capacity, operation
             sampler.set(slots, values)
         elif kind == "update":
             sampler.update(slots, values.astype(np.float32))
-            values = values.astype(np.float32).astype(np.float64) ** omega
+            values = np.maximum(values.astype(np.float32).astype(np.float64), 1e-4) ** omega
             largest = max(largest, values.max())
         elif kind == "place":  # elsewhere, for more rows, as at a freeze
             grown = capacity + len(numbers)
@@ -70,6 +70,16 @@ def test_any_sequence_of_changes_leaves_what_plain_numpy_has(capacity, operation
             expected[slot] = value
     assert sampler.largest == largest
     check(sampler, expected)
+
+
+def test_a_row_without_a_loss_is_drawn_again():
+    """A loss of nothing, or below it by a rounding error, counts as the least one."""
+    sampler, _ = build(64)
+    sampler.update(np.arange(64), np.full(64, 0.04, np.float32))
+    sampler.update(np.array([3, 5]), np.array([0.0, -1e-7], np.float32))
+    drawn = np.concatenate([sampler.draw(32, 64, 0.4, lambda slots: slots >= 0)[0] for _ in range(4000)])
+    assert sampler.priorities()[3] == sampler.priorities()[5] == 0.01
+    assert np.mean(np.isin(drawn, [3, 5])) == pytest.approx(2 * 0.01 / (62 * 0.2 + 2 * 0.01), rel=0.2)
 
 
 @pytest.mark.parametrize("capacity", SPECIAL)

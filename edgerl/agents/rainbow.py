@@ -25,6 +25,8 @@ from edgerl.config.architectures import Shape
 from edgerl.config.settings import RainbowConfig
 from edgerl.types import Array, Batch, Update
 
+TINY = 1e-30  # below every probability that float32's softmax gives an atom
+
 
 class DuelingHead:
     """Value and advantage streams over features [B, L]; one layer holds both hidden layers, the value's first.
@@ -113,6 +115,12 @@ def project(probabilities: Any, returns: Any, discount: Any, support: Any) -> An
     return xp.sum(shares, axis=2)
 
 
+def entropy(probabilities: Any) -> Any:
+    """The entropy [B] in nats of distributions [B, atoms]; 0 log 0 is 0."""
+    xp = namespace(probabilities)
+    return -xp.sum(probabilities * xp.log(xp.clip(probabilities, TINY, 1.0)), axis=1)
+
+
 class Rainbow(ValueAgent[DuelingHead]):
     """The Rainbow agent. `rng` also draws noise."""
 
@@ -129,6 +137,7 @@ class Rainbow(ValueAgent[DuelingHead]):
             return DuelingHead(engine, features, actions, config, rng)
 
         super().__init__(window, config, rng, engine, make_head, cut)
+        self._priority = config.priority
         self._support = np.linspace(config.v_min, config.v_max, config.atoms, dtype=np.float32)
 
     def act(self, observation: Array, *, explore: bool) -> int:
@@ -145,7 +154,11 @@ class Rainbow(ValueAgent[DuelingHead]):
         return namespace(logits).argmax(mean_under(logits, self._array(self._support)), axis=1)
 
     def update(self, batch: Batch) -> Update:
-        """One gradient step on the KL loss: online noise of the last act, new target noise; the target follows."""
+        """One gradient step on the cross-entropy: online noise of the last act, new target noise; the target follows.
+
+        Cross-entropy is the KL loss plus the entropy of the projected target, which has no gradient. Rows are
+        prioritised by the KL loss (Hessel et al. 2018), or by the cross-entropy if `config.priority` says so.
+        """
         online, target = self.online, self.target
         if online.head.noise is None:
             online.head.set_noise(self._array(online.head.draw(self.rng)))
@@ -165,12 +178,13 @@ class Rainbow(ValueAgent[DuelingHead]):
         )
         logits = log_softmax(logits[rows, action])
         losses, weight = -xp.sum(projected * logits, axis=1), self._array(batch.weight)
+        priority = losses - entropy(projected) if self._priority == "kl" else losses
         mass = xp.sum(projected, axis=1, keepdims=True)
         gradient = (xp.exp(logits) * mass - projected) * (weight / size)[:, None]
         norm = self._descend(online.head.backward(gradient, action, inputs=online.encoder.trained))
         for network in (online, target):
             network.head.set_noise(None)  # and give back the weights made with it
-        return Update({"loss": float(xp.mean(weight * losses)), "gradient_norm": norm}, to_numpy(losses))
+        return Update({"loss": float(xp.mean(weight * losses)), "gradient_norm": norm}, to_numpy(priority))
 
     def freeze(self, cut: str) -> None:
         """See `ValueAgent`; the noise of the last act is dropped."""

@@ -114,6 +114,8 @@ def _given(options: dict[str, Any]) -> Tables:
             value = _size(setting, value, setting.flag)
         elif isinstance(value, str) and int in setting.types and value != "never":
             value = _whole_number(setting, value)
+        elif isinstance(value, str) and float in setting.types and value not in setting.words:
+            value = _number(setting, value)
         try:
             tables[setting.table][setting.name] = check(setting.name, value)
         except ConfigError as error:
@@ -125,6 +127,14 @@ def _whole_number(setting: Setting, text: str) -> int:
     if not text.isdecimal() or len(text) > 19:  # more than 64 bits hold
         raise ConfigError(f"{setting.flag}: {text!r} is neither a number of steps nor never")
     return int(text)
+
+
+def _number(setting: Setting, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        words = " or ".join(setting.words)
+        raise ConfigError(f"{setting.flag}: {text!r} is neither a number nor {words}") from None
 
 
 def _size(setting: Setting, value: Any, name: str) -> Any:

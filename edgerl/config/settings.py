@@ -6,6 +6,8 @@ enumerated from here (`SETTINGS`).
 
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
+from fractions import Fraction
+from math import floor
 from typing import Any, ClassVar, Literal, get_type_hints
 
 import tomli_w
@@ -103,7 +105,7 @@ class RunConfig:
 class ReplayConfig:
     """The replay and the schedule of updates."""
 
-    sampling: Literal["prioritized", "uniform"] = setting("how rows are drawn")
+    sampling: Literal["prioritized", "uniform"] = setting("how rows are drawn", option=True)
     store: Literal["auto", "pixels", "latents"] = setting("what the replay holds after T_f", option=True, always=True)
     pixel_codec: Literal["raw", "lz4"] = setting("how frames are stored", option=True, always=True)
     latent_dtype: Literal["float32", "float16", "uint8"] = setting("how latents are stored", option=True, always=True)
@@ -124,10 +126,28 @@ class ReplayConfig:
         "rows a batch holds after T_f; 0: as before it", default=0, low=0, high=65536, option=True
     )
 
+    updates_per_step: float = setting(  # added later
+        "updates an agent step, before T_f; 0.5: one every second step", default=1.0, low=0.001, high=1000, option=True
+    )
+    updates_per_step_after_freeze: float | Literal["same"] = setting(  # added later
+        "updates an agent step after T_f; same: as before it (default: same)",
+        default="same", low=0.001, high=1000, option=True,
+    )  # fmt: skip
+
     @property
     def batches(self) -> Phases[int]:
         """Rows that a batch holds."""
         return Phases(self.batch_size, self.batch_size_after_freeze or self.batch_size)
+
+    def updates(self, steps: int, frozen_at: int | None) -> Phases[int]:
+        """How many updates the first `steps` agent steps make, before the freeze at step `frozen_at` and after it."""
+        rate, after = self.updates_per_step, self.updates_per_step_after_freeze
+        until = steps if frozen_at is None else min(steps, frozen_at)
+        since = steps if frozen_at is None else max(frozen_at, self.learn_start)
+        return Phases(
+            floor(max(0, until - self.learn_start) * Fraction(str(rate))),
+            floor(max(0, steps - since) * Fraction(str(rate if after == "same" else after))),
+        )
 
 
 @dataclass(frozen=True)
@@ -165,6 +185,10 @@ class RainbowConfig(ValueConfig):
     v_min: float = setting("the lowest atom", low=-1e9, high=1e9)
     v_max: float = setting("the highest atom", low=-1e9, high=1e9)
     sigma0: float = setting("initial noise of noisy layers", low=0, high=10)
+    priority: Literal["kl", "cross_entropy"] = setting(  # added later
+        "the loss that rows are prioritised by: kl (Hessel et al. 2018), or cross_entropy, as public code has it",
+        default="cross_entropy", option=True,
+    )  # fmt: skip
 
     def check(self) -> None:
         if not self.v_max - self.v_min > 1e-6 * max(abs(self.v_min), abs(self.v_max)):  # what float32 tells apart

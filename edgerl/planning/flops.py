@@ -23,11 +23,21 @@ class PhaseFlops(NamedTuple):
     `acting`: a step without an update: one encoding, and one pass through what acts. `per_update`: an update by the
     paper's count, b F (E + M) + 2 b B (E + M), and after the freeze b F M + 2 b B M + E K N. `exact_per_update`: a step
     with an update: acting, forward passes and gradients. If a frozen stem encodes batches, E is added for every window.
+    `storing`: the part of `per_update` that a step takes once, E K N for its new latents.
     """
 
     acting: int
     per_update: int
     exact_per_update: int
+    storing: int
+
+    def paper(self, steps: int, updates: int) -> int:
+        """Of so many learning steps with so many updates among them, by the paper's count."""
+        return steps * self.storing + updates * (self.per_update - self.storing)
+
+    def exact(self, steps: int, updates: int) -> int:
+        """Of so many steps with so many updates among them: all that run."""
+        return steps * self.acting + updates * (self.exact_per_update - self.acting)
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,9 @@ class Flops:
         acting = sum(product.flops * product.acts for product in products)
         paper = sum(product.flops * product.paper.before for product in products)
         exact = sum(product.flops * product.exact.before for product in products)
-        return PhaseFlops(acting, int(self.batches.before * paper), acting + int(self.batches.before * exact))
+        return PhaseFlops(
+            acting, int(self.batches.before * paper), acting + int(self.batches.before * exact), storing=0
+        )
 
     @cached_property
     def after(self) -> PhaseFlops:
@@ -79,6 +91,7 @@ class Flops:
             acting,
             int(self.batches.after * paper) + self.encoder * (self.views + self.windows_per_batch),
             acting + stem * self.windows_per_batch + int(self.batches.after * exact),
+            storing=self.encoder * self.views,
         )
 
     @property

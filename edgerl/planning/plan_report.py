@@ -58,9 +58,9 @@ def _flops(config: Config, planned: Plan) -> dict[str, Any]:
     run, start, counts = config.run, config.replay.learn_start, planned.flops
     conversion = counts.conversion(min(planned.before.rows, run.freeze_at or 0))
     frozen_at = run.steps if run.freeze_at is None else run.freeze_at
-    updates_before = max(0, frozen_at - start)
-    updates_after = max(0, run.steps - max(frozen_at, start))
-    updates = updates_before * counts.before.per_update + updates_after * counts.after.per_update
+    updates = config.replay.updates(run.steps, frozen_at)
+    before = counts.before.paper(max(0, frozen_at - start), updates.before)
+    after = counts.after.paper(max(0, run.steps - max(frozen_at, start)), updates.after)
     return {
         "layers": counts.layers,
         "per_update_before": counts.before.per_update,
@@ -68,5 +68,5 @@ def _flops(config: Config, planned: Plan) -> dict[str, Any]:
         "exact_per_update_before": counts.before.exact_per_update,
         "exact_per_update_after": counts.after.exact_per_update,
         "conversion": conversion,
-        "run": updates + conversion,
+        "run": before + after + conversion,
     }

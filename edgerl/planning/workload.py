@@ -101,17 +101,18 @@ def _after(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
 
 def run_work(config: Config, plan: Plan, window: tuple[int, ...], steps: int | None = None) -> dict[str, Work]:
     """The work of the first `steps` agent steps (None: the whole run) by phase, without evaluations."""
-    run, start = config.run, config.replay.learn_start
+    run = config.run
     steps = run.steps if steps is None else steps
     frozen_at = min(steps, steps if run.freeze_at is None else run.freeze_at)
     before, after = step_work(config, plan, window)
+    updates = config.replay.updates(steps, frozen_at)
     work = {
         "acting before T_f": frozen_at * before.acting,
-        "updating before T_f": max(0, frozen_at - start) * before.updating,
+        "updating before T_f": updates.before * before.updating,
         "conversion": Work(),
         "encoding after T_f": (steps - frozen_at) * after.encoding,
         "acting after T_f": (steps - frozen_at) * after.acting,
-        "updating after T_f": max(0, steps - max(frozen_at, start)) * after.updating,
+        "updating after T_f": updates.after * after.updating,
         "environment": Work(simulated=steps),
         "checkpoints": Work(written=_checkpoint_count(config, steps) * checkpoint_bytes(plan)),
     }

@@ -87,15 +87,24 @@ class TrainingLoop:
         return state.step >= run.steps or state.flops_total >= (run.stop_at_flops or math.inf)
 
     def step(self) -> None:
-        """One timed step: act, and learn once learning has begun."""
+        """One timed step: act, and make the updates that belong to it, once learning has begun."""
         state, learn_start = self.state, self.parts.config.replay.learn_start
         with state.stopwatch.step(state.step, learn_start, state.frozen_at):
             self.interact()
             state.step += 1
-            if state.step > learn_start:
+            updates = self.updates_due
+            for _ in range(updates):
                 self.learn()
-            else:
-                state.flops_exact += state.flops.phases.at(state.frozen).acting
+            counts = state.flops.phases.at(state.frozen)
+            state.flops_exact += counts.exact(1, updates)
+            state.flops_total += counts.paper(int(state.step > learn_start), updates)
+
+    @property
+    def updates_due(self) -> int:
+        """How many updates belong to the step just done."""
+        step, frozen_at = self.state.step, self.state.frozen_at
+        count = self.parts.config.replay.updates
+        return sum(count(step, frozen_at)) - sum(count(step - 1, frozen_at))
 
     def interact(self) -> None:
         """Act on the pending window; store its frame or latent, the action and the reward."""
@@ -117,7 +126,7 @@ class TrainingLoop:
             env.reset()
 
     def learn(self) -> None:
-        """Update the agent on one batch, give the batch its new priorities, and count the multiply-adds."""
+        """Update the agent on one batch, and give the batch its new priorities."""
         settings, state = self.parts.config.replay, self.state
         progress = (state.step - settings.learn_start) / max(1, self.parts.config.run.steps - settings.learn_start)
         beta = settings.beta_start + (settings.beta_end - settings.beta_start) * progress
@@ -129,9 +138,6 @@ class TrainingLoop:
                 raise TrainingError(f"the metric {name} is {value} at step {state.step}: training has diverged")
             state.sums[name] = state.sums.get(name, 0.0) + value
         state.updates += 1
-        counts = state.flops.phases.at(state.frozen)
-        state.flops_total += counts.per_update
-        state.flops_exact += counts.exact_per_update
 
     def freeze(self) -> None:
         """The paper's event, between two steps: the window pending at T_f is the first one that the stem encodes."""
