@@ -19,7 +19,7 @@ from edgerl.envs import suites
 from edgerl.planning import forecast, plan, plan_report, workload
 from edgerl.planning.workload import Work
 from edgerl.replay import representation
-from edgerl.training.stopwatch import SETTLE
+from edgerl.training.meters import SETTLE
 
 WITHIN = 1.2  # a ratio of predicted to measured up to this is good
 TIMED = 250  # steps that are timed in both phases

@@ -18,7 +18,7 @@ from replays import BATCHES, BUDGETS, Play, StoreSpeed, empty, fill, head, line,
 
 import edgerl
 from edgerl.agents.build import make_agent
-from edgerl.config.settings import ReplayConfig
+from edgerl.config.replay_settings import ReplayConfig
 from edgerl.envs import suites
 from edgerl.envs.base import EnvOptions, EnvSpec
 from edgerl.envs.suites import suite_of

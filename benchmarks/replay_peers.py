@@ -25,7 +25,7 @@ import torch
 from replays import ADDS, BUDGETS, Play, StoreSpeed, empty, fill, head, line, pixels_of, played, timed
 
 import edgerl
-from edgerl.config.settings import ReplayConfig
+from edgerl.config.replay_settings import ReplayConfig
 from edgerl.envs import suites
 from edgerl.training.policy import Policy
 from edgerl.training.train import SCRATCH_BLOCK

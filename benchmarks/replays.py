@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import edgerl
-from edgerl.config.settings import ReplayConfig
+from edgerl.config.replay_settings import ReplayConfig
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.replay import representation

@@ -11,7 +11,7 @@ from torch.nn import functional
 from edgerl.agents.agent import arrays_under
 from edgerl.agents.layers.arrays import to_numpy
 from edgerl.agents.sac import CurlSac
-from edgerl.config.settings import SacConfig
+from edgerl.config.agent_settings import SacConfig
 from edgerl.config.toml import preset
 from edgerl.types import Batch
 

@@ -12,7 +12,7 @@ from torch_agents import dqn, fused_adam, rainbow, sac
 from edgerl.agents.dqn import Dqn
 from edgerl.agents.rainbow import Rainbow
 from edgerl.agents.sac import CurlSac
-from edgerl.config.settings import AGENTS
+from edgerl.config.agent_settings import AGENTS
 from edgerl.config.toml import preset
 from edgerl.types import Batch
 

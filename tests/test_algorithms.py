@@ -9,7 +9,7 @@ import device_profiles
 from edgerl import configure, train
 from edgerl.agents.algorithms import ALGORITHMS, learned
 from edgerl.agents.build import make_agent
-from edgerl.config.settings import AGENTS
+from edgerl.config.agent_settings import AGENTS
 from edgerl.envs import suites
 from edgerl.experiments.analysis.compare import load_snapshot
 from edgerl.planning import forecast, plan, plan_report

@@ -3,9 +3,10 @@
 import pytest
 
 from edgerl import configure
+from edgerl.config.agent_settings import AGENTS
 from edgerl.config.arguments import arguments
 from edgerl.config.resolve import started
-from edgerl.config.settings import AGENTS, SETTINGS
+from edgerl.config.settings import SETTINGS
 from edgerl.config.values import check
 from edgerl.errors import ConfigError
 

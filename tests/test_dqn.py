@@ -14,7 +14,7 @@ from edgerl.agents.agent import arrays_under
 from edgerl.agents.dqn import Dqn
 from edgerl.agents.layers.arrays import to_numpy
 from edgerl.config import architectures
-from edgerl.config.settings import DqnConfig
+from edgerl.config.agent_settings import DqnConfig
 from edgerl.config.toml import preset
 from edgerl.types import Batch
 

@@ -16,8 +16,8 @@ from edgerl import configure
 from edgerl.agents.layers.arrays import to_numpy
 from edgerl.agents.layers.parameters import named_arrays
 from edgerl.config import architectures
+from edgerl.config.agent_settings import AGENTS
 from edgerl.config.architectures import Block, Conv, Linear
-from edgerl.config.settings import AGENTS
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
 from edgerl.planning import flops, plan

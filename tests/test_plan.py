@@ -10,7 +10,7 @@ import pytest
 from edgerl import configure
 from edgerl.agents.build import make_agent
 from edgerl.config import architectures
-from edgerl.config.settings import AGENTS
+from edgerl.config.agent_settings import AGENTS
 from edgerl.envs import suites
 from edgerl.envs.base import EnvOptions
 from edgerl.errors import ConfigError

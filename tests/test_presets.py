@@ -8,7 +8,7 @@ import pytest
 
 from edgerl import configure
 from edgerl.config import architectures, resolve
-from edgerl.config.settings import AGENTS
+from edgerl.config.agent_settings import AGENTS
 from edgerl.config.toml import build, preset
 from edgerl.config.values import check
 from edgerl.envs import suites

@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from edgerl.agents.sac import CurlSac
-from edgerl.config.settings import ReplayConfig, SacConfig
+from edgerl.config.agent_settings import SacConfig
+from edgerl.config.replay_settings import ReplayConfig
 from edgerl.config.toml import preset
 from edgerl.envs.base import EnvSpec
 from edgerl.replay import crops, representation

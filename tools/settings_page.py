@@ -3,8 +3,9 @@
 import math
 from pathlib import Path
 
+from edgerl.config.agent_settings import AGENTS
 from edgerl.config.setting import Setting
-from edgerl.config.settings import AGENTS, SETTINGS
+from edgerl.config.settings import SETTINGS
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 HEAD = """# Settings

@@ -1,6 +1,6 @@
 """What planning, transfer and snapshots must know of each algorithm, as data. No torch.
 
-A test takes every algorithm of `config.settings.AGENTS` through plan, forecast, sweep, transfer and snapshots.
+A test takes every algorithm of `config.agent_settings.AGENTS` through plan, forecast, sweep, transfer and snapshots.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,8 +8,8 @@ from edgerl.agents.layers.arrays import Engine, namespace, row_numbers, to_numpy
 from edgerl.agents.layers.dense import Linear, Relu, Stack
 from edgerl.agents.layers.parameters import uniform
 from edgerl.agents.value_agent import Network, ValueAgent
+from edgerl.config.agent_settings import DqnConfig
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import DqnConfig
 from edgerl.types import Array, Batch, Update
 
 

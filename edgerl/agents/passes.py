@@ -6,8 +6,8 @@ from fractions import Fraction
 from math import prod
 from typing import NamedTuple
 
+from edgerl.config.agent_settings import DqnConfig, RainbowConfig, SacConfig, ValueConfig
 from edgerl.config.architectures import Layer, Product
-from edgerl.config.settings import DqnConfig, RainbowConfig, SacConfig, ValueConfig
 from edgerl.types import Phases
 
 Times = Fraction | int

@@ -21,8 +21,8 @@ from edgerl.agents.layers.noisy import NoisyLinear, factorised_noise
 from edgerl.agents.layers.outputs import Dueling
 from edgerl.agents.layers.parameters import Parameters
 from edgerl.agents.value_agent import ValueAgent
+from edgerl.config.agent_settings import RainbowConfig
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import RainbowConfig
 from edgerl.types import Array, Batch, Update
 
 TINY = 1e-30  # below every probability that float32's softmax gives an atom

@@ -18,8 +18,8 @@ from edgerl.agents.layers.dense import Stack
 from edgerl.agents.layers.parameters import load
 from edgerl.agents.optimizer import Adam
 from edgerl.agents.sac_networks import Networks
+from edgerl.config.agent_settings import SacConfig
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import SacConfig
 from edgerl.replay import crops
 from edgerl.types import Array, Batch, Update
 

@@ -14,8 +14,8 @@ from edgerl.agents.layers.dense import Stack, under
 from edgerl.agents.layers.parameters import Parameters, copy, load, named_arrays
 from edgerl.agents.sac_heads import Actor, Critics
 from edgerl.config import architectures
+from edgerl.config.agent_settings import SacConfig
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import SacConfig
 from edgerl.types import Array
 
 LAYERED = ("encoders", "actor", "critics", "target_encoders", "target_critics")  # networks whose weights lie in layers

@@ -13,8 +13,8 @@ from edgerl.agents.layers.dense import under
 from edgerl.agents.layers.parameters import Parameters, copy, load, named_arrays
 from edgerl.agents.optimizer import Adam
 from edgerl.config import architectures
+from edgerl.config.agent_settings import ValueConfig
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import ValueConfig
 from edgerl.types import Array
 
 

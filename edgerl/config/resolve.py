@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from edgerl.config import architectures, toml
+from edgerl.config.agent_settings import AGENTS
 from edgerl.config.device import available_cores, load_device
 from edgerl.config.setting import Setting
-from edgerl.config.settings import AGENTS, SETTINGS, TABLES, Config
+from edgerl.config.settings import SETTINGS, TABLES, Config
 from edgerl.config.toml import Tables
 from edgerl.config.values import check, lookup
 from edgerl.envs import suites

@@ -7,7 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from edgerl.config.settings import AGENTS, TABLES, Config, ReplayConfig, RunConfig
+from edgerl.config.agent_settings import AGENTS
+from edgerl.config.replay_settings import ReplayConfig
+from edgerl.config.settings import TABLES, Config, RunConfig
 from edgerl.config.values import check, nearest
 from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError

@@ -6,7 +6,8 @@ from math import prod
 
 from edgerl.agents.algorithms import ALGORITHMS
 from edgerl.config import architectures
-from edgerl.config.settings import AGENTS, Config
+from edgerl.config.agent_settings import AGENTS
+from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec
 from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError

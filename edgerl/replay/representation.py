@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgerl.config import architectures
-from edgerl.config.settings import ReplayConfig
+from edgerl.config.replay_settings import ReplayConfig
 from edgerl.envs.base import EnvSpec
 from edgerl.replay import crops
 from edgerl.replay.quantization import Scales

@@ -4,16 +4,11 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from edgerl.agents.algorithms import learned
 from edgerl.errors import EnvFailed, TrainingError
 from edgerl.planning import ledger
-from edgerl.runs import checkpoint, snapshots
-from edgerl.runs.snapshots import Snapshot
-from edgerl.runs.terminal import warn
 from edgerl.training import handover, resume
 from edgerl.training.evaluate import Games, Hooks, evaluate, statistics
 from edgerl.training.freeze import FreezeSettings, freeze, freeze_line
@@ -39,7 +34,7 @@ class TrainingLoop:
         while True:
             if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
                 self.evaluate()
-            self.keep_snapshot()
+            resume.keep_snapshot(self.parts, self.state, freezing=self.freeze_due, done=self.done)
             if self.stopping or self.done:
                 break
             if self.freeze_due:
@@ -49,10 +44,10 @@ class TrainingLoop:
                 if self.stopping is None and handover.torch_is_idle(self.parts):
                     self.shed_torch()
             if self.checkpoint_due:
-                self.save(needed=self.state.step == 0)
+                resume.save(self.parts, self.state, needed=self.state.step == 0)
             self.step()
             self.report()
-        self.save(needed=True)
+        resume.save(self.parts, self.state, needed=True)
         self.show(f"{len(self.parts.replay):,} rows  {format_bytes(self.parts.watchdog.peak)} at most")
         self.account("at the end")
         return self.stopping or "finished"
@@ -167,7 +162,8 @@ class TrainingLoop:
     def shed_torch(self) -> None:
         """Go on without torch in the same process, from a checkpoint; with it if that cannot be."""
         began = time.monotonic()
-        if self.write_checkpoint(needed=self.state.step == 0, replace=True):  # one from before the freeze, if any
+        needed = self.state.step == 0
+        if resume.write_checkpoint(self.parts, self.state, needed=needed, replace=True):  # one of before, if any
             handover.hand_over(self.parts, self.state, began)
 
     def evaluate(self) -> None:
@@ -199,7 +195,7 @@ class TrainingLoop:
         try:
             yield
         except EnvFailed:
-            self.save(needed=False)
+            resume.save(self.parts, self.state, needed=False)
             raise
 
     def room(self, nbytes: int) -> bool:
@@ -209,46 +205,6 @@ class TrainingLoop:
             self.say(f"the process limit has no room for {format_bytes(nbytes)} more")
             watchdog.exceeded = True
         return not watchdog.exceeded
-
-    def keep_snapshot(self) -> None:
-        """Write a snapshot if one is due and not there yet (see `snapshots.due`).
-
-        If the disk refuses it, the run says so and goes on; nothing half-written stays.
-        """
-        run, step, folder = self.parts.config.run, self.state.step, self.parts.folder
-        file = snapshots.place(folder, step)
-        is_due = snapshots.due(step, run.snapshot_every, freezing=self.freeze_due, done=self.done)
-        if not is_due or file.exists():
-            return
-        arrays, values = self.parts.agent.state()
-        try:
-            snapshots.save(folder, Snapshot(step, values["cut"], learned(arrays)))
-        except OSError as error:
-            warn(f"step {step:,}: no snapshot: {error.strerror}; going on")
-            return
-        self.parts.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
-
-    def save(self, *, needed: bool) -> None:
-        """Write a checkpoint and log its size."""
-        if (place := self.write_checkpoint(needed=needed)) is not None:
-            written = sum(file.stat().st_size for file in place.iterdir())
-            self.parts.metrics.write(self.state.step, {"checkpoint/bytes": written})
-
-    def write_checkpoint(self, *, needed: bool, replace: bool = False) -> Path | None:
-        """Write all that a resumed run goes on from; returns where. `replace`: even if there is one of this step.
-
-        If the disk refuses one that is not `needed`, the run says so and goes on; the older ones stay whole.
-        """
-        state, folder = self.state, self.parts.folder / "checkpoint"
-        arrays, values, raw = resume.saved_state(self.parts, state)
-        try:
-            state.checkpoint = checkpoint.save(folder, state.step, arrays, values, raw, replace=replace)
-        except OSError as error:
-            if needed:
-                raise
-            warn(f"step {state.step:,}: no checkpoint: {error.strerror}; going on")
-            return None
-        return state.checkpoint
 
     def report(self) -> None:
         """Let the watchdog free memory; write metrics every LOG_EVERY steps; update the progress bar if it is due."""

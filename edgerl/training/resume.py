@@ -1,11 +1,15 @@
-"""What a checkpoint holds of a run, and how a resumed run takes it over."""
+"""What a run writes to go on from, checkpoints and snapshots, and how a resumed run takes it over."""
 
+from pathlib import Path
 from typing import Any
 
+from edgerl.agents.algorithms import learned
 from edgerl.errors import EpisodeLost
 from edgerl.replay.representation import chunk
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots
+from edgerl.runs.snapshots import Snapshot
+from edgerl.runs.terminal import warn
 from edgerl.training.state import Parts, State, recount
 from edgerl.types import Array
 from memory_budget.malloc import trim
@@ -26,6 +30,48 @@ def saved_state(parts: Parts, state: State) -> tuple[dict[str, Array], dict[str,
         "metrics_bytes": parts.metrics.sync(),
     }
     return arrays, values, raw
+
+
+def save(parts: Parts, state: State, *, needed: bool) -> None:
+    """Write a checkpoint and log its size."""
+    if (place := write_checkpoint(parts, state, needed=needed)) is not None:
+        written = sum(file.stat().st_size for file in place.iterdir())
+        parts.metrics.write(state.step, {"checkpoint/bytes": written})
+
+
+def write_checkpoint(parts: Parts, state: State, *, needed: bool, replace: bool = False) -> Path | None:
+    """Write all that a resumed run goes on from; returns where. `replace`: even if there is one of this step.
+
+    If the disk refuses one that is not `needed`, the run says so and goes on; the older ones stay whole.
+    """
+    arrays, values, raw = saved_state(parts, state)
+    try:
+        folder = parts.folder / "checkpoint"
+        state.checkpoint = checkpoint.save(folder, state.step, arrays, values, raw, replace=replace)
+    except OSError as error:
+        if needed:
+            raise
+        warn(f"step {state.step:,}: no checkpoint: {error.strerror}; going on")
+        return None
+    return state.checkpoint
+
+
+def keep_snapshot(parts: Parts, state: State, *, freezing: bool, done: bool) -> None:
+    """Write a snapshot if one is due and not there yet (see `snapshots.due`).
+
+    If the disk refuses it, the run says so and goes on; nothing half-written stays.
+    """
+    step, file = state.step, snapshots.place(parts.folder, state.step)
+    is_due = snapshots.due(step, parts.config.run.snapshot_every, freezing=freezing, done=done)
+    if not is_due or file.exists():
+        return
+    arrays, values = parts.agent.state()
+    try:
+        snapshots.save(parts.folder, Snapshot(step, values["cut"], learned(arrays)))
+    except OSError as error:
+        warn(f"step {step:,}: no snapshot: {error.strerror}; going on")
+        return
+    parts.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
 
 
 def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool = False) -> None:

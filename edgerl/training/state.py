@@ -18,8 +18,7 @@ from edgerl.replay.representation import Pixels
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
-from edgerl.training.peaks import PeakWatchdog
-from edgerl.training.stopwatch import Stopwatch
+from edgerl.training.meters import PeakWatchdog, Stopwatch
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,9 @@ from edgerl.training.build import make_env, make_replay
 from edgerl.training.freeze import rehearse
 from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
-from edgerl.training.peaks import PeakWatchdog
+from edgerl.training.meters import PeakWatchdog, Stopwatch
 from edgerl.training.resume import go_on
 from edgerl.training.state import Parts, State, freeze_report_of
-from edgerl.training.stopwatch import Stopwatch
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import keep_blocks, trim
 

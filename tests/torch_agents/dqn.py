@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgerl.config.agent_settings import DqnConfig
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import DqnConfig
 from edgerl.types import Array, Batch, Update
 from torch_agents import modules
 from torch_agents.value_agent import CPU, Network, ValueAgent

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgerl.config.agent_settings import RainbowConfig
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import RainbowConfig
 from edgerl.types import Array, Batch, Update
 from torch_agents import modules
 from torch_agents.noisy import NoisyLinear, Weights, factorised_noise

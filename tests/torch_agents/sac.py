@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from edgerl.agents.agent import arrays_under
 from edgerl.config import architectures
+from edgerl.config.agent_settings import SacConfig
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import SacConfig
 from edgerl.replay import crops
 from edgerl.types import Array, Batch, Update
 from torch_agents import modules

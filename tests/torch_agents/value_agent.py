@@ -11,8 +11,8 @@ from torch.autograd import backward
 
 from edgerl.agents.agent import arrays_under
 from edgerl.config import architectures
+from edgerl.config.agent_settings import ValueConfig
 from edgerl.config.architectures import Shape
-from edgerl.config.settings import ValueConfig
 from edgerl.types import Array
 from torch_agents import modules
 from torch_agents.fused_adam import Adam

@@ -1,14 +1,19 @@
-"""Steps per second before and after the freeze, without evaluations, checkpoints and the first steps of both phases."""
+"""What a run measures of itself: steps per second in both phases, and its highest memory in both."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from memory_budget import Watchdog
+
 SETTLE = 200  # steps left out after learning starts and after the freeze; fewer timed steps than that give no figure
 
 
 class Stopwatch:
-    """Times single steps. `before` and `after`: steps/s of updating steps, None for fewer than 200 of them."""
+    """Times single steps, without evaluations, checkpoints and the first steps of both phases.
+
+    `before` and `after`: steps/s of updating steps, None for fewer than 200 of them.
+    """
 
     def __init__(self, seconds: float = 0.0, steps: int = 0, recent: float = 0.0) -> None:
         """`seconds`, `steps`, `recent`: what `kept` gave."""
@@ -46,3 +51,24 @@ class Stopwatch:
 
     def _rate(self, *, frozen: bool) -> float | None:
         return self._steps[frozen] / self._seconds[frozen] if self._steps[frozen] >= SETTLE else None
+
+
+class PeakWatchdog(Watchdog):
+    """A watchdog that also keeps `peak_after_freeze`, the highest reading since the freeze in bytes; None before it."""
+
+    def __init__(self, limit_bytes: int | None, *, peak: int = 0, frozen: bool = False) -> None:
+        """`peak`: the highest reading so far; `frozen`: whether the freeze is past."""
+        super().__init__(limit_bytes)
+        self.peak = peak
+        self.peak_after_freeze = 0 if frozen else None
+
+    def check(self) -> int:
+        found = super().check()
+        if self.peak_after_freeze is not None:
+            self.peak_after_freeze = max(self.peak_after_freeze, found)
+        return found
+
+    def freeze_ended(self) -> None:
+        """Begin with the peak after the freeze."""
+        self.peak_after_freeze = 0
+        self.check()
