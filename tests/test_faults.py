@@ -17,7 +17,7 @@ from edgerl import configure
 from edgerl.errors import TrainingError
 from edgerl.runs.checkpoint import newest
 from edgerl.runs.metrics import Metrics
-from edgerl.training import train
+from edgerl.training import resume, train
 from edgerl.training.loop import TrainingLoop
 
 NUMBERS = {"budget": "1.5MB", "threads": 1, "hidden": 8, "eval_every": 0, "steps": 60, "checkpoint_every": 20}
@@ -69,14 +69,14 @@ FAULTS = {
 
 
 def refuse_at(monkeypatch, step, fault):
-    """The disk has this fault during all of `TrainingLoop.save` at `step`; returns how the system calls it."""
-    save, (make, number) = TrainingLoop.save, FAULTS[fault]
+    """The disk has this fault during all of `resume.save` at `step`; returns how the system calls it."""
+    save, (make, number) = resume.save, FAULTS[fault]
 
-    def save_or_fail(loop, **options):
-        with make() if loop.state.step == step else contextlib.nullcontext():
-            save(loop, **options)
+    def save_or_fail(parts, state, **options):
+        with make() if state.step == step else contextlib.nullcontext():
+            save(parts, state, **options)
 
-    monkeypatch.setattr(TrainingLoop, "save", save_or_fail)
+    monkeypatch.setattr(resume, "save", save_or_fail)
     return os.strerror(number)
 
 
@@ -122,6 +122,7 @@ FILL = """
 import contextlib, sys
 from pathlib import Path
 from edgerl.commands.app import main
+from edgerl.training import resume
 from edgerl.training.loop import TrainingLoop
 report, filler = TrainingLoop.report, Path(sys.argv[-1]).with_name("filler")
 def fill(loop):
