@@ -47,7 +47,7 @@ def one_thread():
         importlib.import_module("torch").set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small():
     """Build a Config of toy/catch with changes by table: small(run={"steps": 300})."""
 
