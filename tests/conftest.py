@@ -90,7 +90,8 @@ def edgerl():
 
     def run(*arguments, **options):
         command = [sys.executable, "-m", "edgerl", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"}, **options)
+        options["env"] = options.get("env", os.environ) | {"COLUMNS": "120"}
+        return subprocess.run(command, capture_output=True, text=True, **options)
 
     return run
 
