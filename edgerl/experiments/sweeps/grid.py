@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -71,10 +71,11 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
             notes += own_notes
             config = replace(config, run=_scaled(config.run, scale))
             resolved.append(Resolved(variant.name, config, _planned(config, describe, local)))
-    cells, beginnings = shared = share([_cell(of_all, seed, sources) for seed in seeds for of_all in resolved])
+    alone = [_cell(of_all, seed, sources) for seed in seeds for of_all in resolved]
+    _check_folders([cell for cell, _ in alone])
+    cells, beginnings = shared = share(alone)
     if beginnings:
         notes.append(f"beginnings that cells share are trained once: {shared.saved_steps:,} steps less")
-    _check_folders(cells)
     title = experiment.title if experiment else None
     sweep = Sweep(preset=given["preset"], scale=scale, title=title, cells=cells, beginnings=beginnings)
     return sweep, list(dict.fromkeys(notes))
@@ -170,7 +171,7 @@ def _check_assignments(given: dict[str, Any], experiment: Experiment | None) -> 
             raise ConfigError(f"--vary: {name} is given twice")
 
 
-def _check_folders(cells: tuple[Cell, ...]) -> None:
+def _check_folders(cells: Sequence[Cell]) -> None:
     """Raise ConfigError if two cells would share a folder, or if a folder's name is too long."""
     taken: dict[str, Cell] = {}
     for cell in cells:

@@ -71,5 +71,4 @@ def read(folder: Path, option: str = "--resume") -> Sweep:
 
 def _cell(values: dict[str, Any]) -> Cell:
     """A cell as JSON gives it."""
-    texts = {name: tuple(values.get(name, ())) for name in ("arguments", "differs")}
-    return Cell(**values | texts)
+    return Cell(**values | {name: tuple(values[name]) for name in ("arguments", "differs") if name in values})
