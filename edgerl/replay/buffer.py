@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgerl.replay.diagnosis import Diagnosis
 from edgerl.replay.representation import CHUNK, Field, Representation
 from edgerl.replay.sampling import SAMPLERS, Sampler
 from edgerl.types import Array, Batch
@@ -58,6 +59,7 @@ class Replay:
         self.sampler: Sampler = kind(self.ring.index, self.ring.max_rows, omega, rng, leaves)
         self._starting = True  # the next row is its episode's first
         self._floor = 0  # rows below this number lost part of their history before a transcode
+        self._diagnosis = Diagnosis(self.ring.max_rows)
 
     def __len__(self) -> int:
         return self.ring.size
@@ -132,6 +134,11 @@ class Replay:
     def prioritize(self, slots: Array, losses: Array) -> None:
         """Set the priorities of these slots (a batch's `index`) from their losses, both [B]."""
         self.sampler.update(slots, losses)
+        self._diagnosis.drawn(self.ring.numbers(slots), losses, self.ring.oldest, self.ring.size)
+
+    def diagnose(self) -> dict[str, float]:
+        """Metrics of how rows are drawn and what is lost on them, since the last call (see `diagnosis`)."""
+        return self._diagnosis.report(self.sampler.priorities()[: self.ring.extent])
 
     def _look_ahead(self, numbers: Array) -> tuple[Array, Array, Array]:
         """n-step returns sum_k gamma^k r, their discounts and lengths, each [B]."""
@@ -160,6 +167,7 @@ class Replay:
             "starting": self._starting,
             "floor": self._floor,
             "largest": self.sampler.largest,
+            "diagnosis": self._diagnosis.state(),
             "rng": self.sampler.rng.bit_generator.state,
         }
 
@@ -177,6 +185,8 @@ class Replay:
         arrays = self.ring.restore(values)
         self._starting, self._floor = values["starting"], values["floor"]
         self.sampler.largest, self.sampler.rng.bit_generator.state = values["largest"], values["rng"]
+        if "diagnosis" in values:  # older checkpoints lack it
+            self._diagnosis.restore(values["diagnosis"])
         for name, array in (arrays | self._beside()).items():
             read(name, array)
         self.sampler.sum(self.ring.extent)
@@ -209,6 +219,7 @@ class Replay:
         if scales:
             scales.move(self.ring.index[-scales.table.nbytes :])
         self.representation = representation
+        self._diagnosis = Diagnosis(self.ring.max_rows, self.ring.head)
         return dropped
 
 

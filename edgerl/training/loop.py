@@ -226,6 +226,7 @@ class TrainingLoop:
                 "flops/total": state.flops_total,
                 "throughput/steps_per_s": speed,
             }
+            values |= self.parts.replay.diagnose()
             values |= {f"train/{name}": total / state.updates for name, total in state.sums.items()}
             state.sums, state.updates = {}, 0
             self.parts.metrics.write(state.step, values)
