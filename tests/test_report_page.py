@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-g
 HOSTILE = "</script><script>window.broken = 1</script><b>bold</b>"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAAAAADRSSBWAAAAC0lEQVR4nGNo+A8AAgIBgG5WixMAAAAASUVORK5CYII="  # 2 x 1
 PATIENCE = 300_000  # milliseconds, where a machine is busy
-PLOTS = ("scores", "rows", "memory", "ledger", "speed", "layers", "attention")
+PLOTS = ("scores", "rows", "memory", "ledger", "speed", "reaching", "layers", "attention")
 
 
 def analysed(folder):
@@ -123,7 +123,7 @@ def opened(browser, page_file):
 def test_the_page_draws_everything_from_its_own_file(opened, page_file):
     page = opened()
     assert page.locator("[data-plot] .plot-container").count() == len(PLOTS)
-    assert page.locator("table").count() == 5  # scores, cost, layers, versions, what was left out
+    assert page.locator("table").count() == 6  # scores, multiply-adds, cost, layers, versions, what was left out
     assert page.locator('[data-plot="scores"] .scatterlayer .trace').count() >= 2
     assert page.locator('[data-plot="scores"] .shapelayer path').count() == 1  # T_f of the frozen variant
     assert page.get_by_text("missing", exact=False).count() >= 1

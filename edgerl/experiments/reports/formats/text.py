@@ -11,7 +11,7 @@ def markdown(contents: Contents) -> str:
     """The tables and commands as Markdown, without the curves."""
     parts = [f"# {contents.title}", contents.subtitle, *(_table(table) for table in contents.overall)]
     for section in contents.sections:
-        parts += [f"## {section.env}", _table(section.scores), _table(section.cost)]
+        parts += [f"## {section.env}", *map(_table, (section.scores, *section.comparisons, section.cost))]
         for analysis in section.analyses:
             parts += [f"### {analysis.name}: {contents.analysis_title}", analysis.safe, _table(analysis.table)]
     parts.append("## Repeat it")
