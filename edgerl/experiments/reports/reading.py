@@ -84,7 +84,7 @@ def read(paths: Iterable[Path]) -> LoadedRuns:
         sweeps += [sweep] if sweep else []
         for folder, variant in folders:
             try:
-                runs.append(_run(folder, variant))
+                runs.append(read_run(folder, variant))
             except ConfigError as error:
                 left_out.append((str(folder), str(error)))
     runs, repetitions = _once(runs)
@@ -114,7 +114,7 @@ def _folders(path: Path) -> tuple[list[tuple[Path, str | None]], dict[str, Any] 
     return [(folder, None) for folder in folders], None
 
 
-def _run(folder: Path, variant: str | None) -> Run:
+def read_run(folder: Path, variant: str | None) -> Run:
     """Read one finished run; raises ConfigError with the reason if it is not one."""
     if not folder.is_dir():
         raise ConfigError("not begun")

@@ -62,7 +62,7 @@ def _reaching(panel: Panel, section: Section) -> None:
         panel.barh(row + 0.2, variant["other"] or 0, 0.36, color=colour, alpha=0.4)
     panel.set_yticks([])
     panel.invert_yaxis()
-    panel.set_title("until its own final score, the other's (pale)", fontsize=10)
+    panel.set_title("to its own final score; pale: to the other's", fontsize=10)
     panel.set_xlabel(AXES["flops"])
     panel.grid(alpha=0.3, axis="x")
     panel.spines[["top", "right"]].set_visible(False)
