@@ -49,7 +49,7 @@ def one_thread():
         importlib.import_module("torch").set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small():
     """Build a Config of toy/catch with changes by table: small(run={"steps": 300})."""
 
@@ -123,7 +123,8 @@ def edgerl():
 
     def run(*arguments, **options):
         command = [sys.executable, "-m", "edgerl", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"}, **options)
+        options["env"] = options.get("env", os.environ) | {"COLUMNS": "120"}
+        return subprocess.run(command, capture_output=True, text=True, **options)
 
     return run
 

@@ -122,7 +122,6 @@ FILL = """
 import contextlib, sys
 from pathlib import Path
 from edgerl.commands.app import main
-from edgerl.training import resume
 from edgerl.training.loop import TrainingLoop
 report, filler = TrainingLoop.report, Path(sys.argv[-1]).with_name("filler")
 def fill(loop):

@@ -78,7 +78,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(case, program, tmp_pat
 
 def test_two_variants_do_not_share_a_folder():
     config = configure(env="toy/catch", steps=20, freeze_at="never")
-    cells = [grid._cell(grid.Resolved(variant, config, 1), 0, {}) for variant in ("a b", "a, b")]
+    cells = [grid._cell(grid.Resolved(variant, config, 1), 0, {})[0] for variant in ("a b", "a, b")]
     with pytest.raises(ConfigError, match="would share the folder toy-catch__a-b__0"):
         grid._check_folders(tuple(cells))
 

@@ -8,6 +8,7 @@ import typer
 
 from edgerl.commands.options import Assignments, Paper, SettingsFile, setting_options
 from edgerl.config import resolve
+from edgerl.errors import ConfigError
 from edgerl.runs.status import EXIT_CODES
 from edgerl.runs.terminal import warn
 from memory_budget import Watchdog
@@ -20,14 +21,24 @@ def train(
     set_: Assignments = None,
     out: Annotated[Path | None, typer.Option(help="run folder (default: runs/<env>__<algo>__<seed>__<time>)")] = None,
     resume: Annotated[Path | None, typer.Option(help="go on with the run in this folder", metavar="RUN")] = None,
+    fork: Annotated[
+        Path | None,
+        typer.Option(
+            help="begin as the run in this folder did, with settings that matter only after T_f", metavar="RUN"
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
     **settings: Any,
 ) -> None:
     """Train an agent; the encoder freezes at T_f and the replay turns from pixels to latents in the same bytes."""
     settings |= {"paper": paper}
     if resume is not None:
-        chosen = resolve.resumed(resume, settings | {"out": out, "config": config, "set": set_})
+        chosen = resolve.resumed(resume, settings | {"fork": fork, "out": out, "config": config, "set": set_})
         notes: list[str] = []
+    elif fork is not None:
+        if config is not None:
+            raise ConfigError("--config: --fork begins with the other run's settings; give --set")
+        chosen, notes = resolve.forked(fork, settings, set_ or [])
     else:
         chosen, notes = resolve.started(settings, config, set_ or [])
     from rich.console import Console
@@ -39,7 +50,7 @@ def train(
     for note in notes if not quiet else []:
         warn(note)
     folder = resume or out or default_folder(chosen)
-    ended = run(chosen, folder, resume=resume is not None, quiet=quiet, replaceable=True)
+    ended = run(chosen, folder, resume=resume is not None, fork=fork, quiet=quiet, replaceable=True)
     if not quiet:
         summary.show(ended, folder, Console(highlight=False))
     if ended["status"] == "memory-limit":

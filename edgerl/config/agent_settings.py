@@ -16,7 +16,9 @@ class NetworkConfig:
     encoder: str = setting(
         "data_efficient, canonical, curl, impala or module:callable", option=True, identity="encoder"
     )
-    cut: str = setting("the encoder's last frozen layer, such as conv1, block2 or last", option=True, always=True)
+    cut: str = setting(
+        "the encoder's last frozen layer, such as conv1, block2 or last", option=True, always=True, after_freeze=True
+    )
     hidden: int = setting("features of a hidden layer of the heads", low=1, high=65536)
     learning_rate: float = setting("learning rate of Adam", low=0, high=10)
     target_every: int = setting("updates between two updates of the target network", low=1)

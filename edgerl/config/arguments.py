@@ -24,9 +24,9 @@ def arguments(config: Config) -> list[str]:
         if setting.option and value is True:
             options.append(setting.flag)
         elif setting.option and value is not False and (value is not None or setting.takes_never):
-            options += [setting.flag, _text(setting, value)]
+            options += [setting.flag, text(setting, value)]
         else:
-            assignments += ["--set", f"{setting.key}={_text(setting, value)}"]
+            assignments += ["--set", f"{setting.key}={text(setting, value)}"]
     return options + assignments
 
 
@@ -37,7 +37,7 @@ def _is_preset(setting: Setting, value: Any, preset: dict[str, Any]) -> bool:
     return setting.key in preset and bool(preset[setting.key] == value)
 
 
-def _text(setting: Setting, value: Any) -> str:
+def text(setting: Setting, value: Any) -> str:
     """A value as the command line takes it."""
     if value is None:
         return "never"

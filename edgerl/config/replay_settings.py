@@ -14,9 +14,13 @@ class ReplayConfig:
     """The replay and the schedule of updates."""
 
     sampling: Literal["prioritized", "uniform"] = setting("how rows are drawn", option=True)
-    store: Literal["auto", "pixels", "latents"] = setting("what the replay holds after T_f", option=True, always=True)
+    store: Literal["auto", "pixels", "latents"] = setting(
+        "what the replay holds after T_f", option=True, always=True, after_freeze=True
+    )
     pixel_codec: Literal["raw", "lz4"] = setting("how frames are stored", option=True, always=True)
-    latent_dtype: Literal["float32", "float16", "uint8"] = setting("how latents are stored", option=True, always=True)
+    latent_dtype: Literal["float32", "float16", "uint8"] = setting(
+        "how latents are stored", option=True, always=True, after_freeze=True
+    )
     crop: int = setting("the side of what encoders see of a frame, in pixels; 0: the whole frame", low=0, high=65536)
     random_crop: bool = setting("whether a sampled window is cropped at random, or in the centre")
     augmentations: int = setting(
@@ -31,7 +35,7 @@ class ReplayConfig:
     beta_end: float = setting("exponent of importance weights at the last step", low=0, high=1)
     reward_clip: float | None = setting("rewards are clipped to plus or minus this while training", low=0)
     batch_size_after_freeze: int = setting(  # added later
-        "rows a batch holds after T_f; 0: as before it", default=0, low=0, high=65536, option=True
+        "rows a batch holds after T_f; 0: as before it", default=0, low=0, high=65536, option=True, after_freeze=True
     )
 
     updates_per_step: float = setting(  # added later
@@ -39,7 +43,7 @@ class ReplayConfig:
     )
     updates_per_step_after_freeze: float | Literal["same"] = setting(  # added later
         "updates an agent step after T_f; same: as before it (default: same)",
-        default="same", low=0.001, high=1000, option=True,
+        default="same", low=0.001, high=1000, option=True, after_freeze=True,
     )  # fmt: skip
 
     @property

@@ -64,6 +64,15 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
     return replace(config, run=replace(config.run, **changes))
 
 
+def forked(source: Path, options: dict[str, Any], assignments: list[str]) -> tuple[Config, list[str]]:
+    """The Config of a run that begins as the one in `source`, and notes for the user: its settings, then these.
+
+    Raises ConfigError, naming the option, for what is not allowed.
+    """
+    theirs = _file(source / "config.toml", "--fork")
+    return _settled(theirs, {"run": {"until": "never"}}, assigned(assignments), _given(_as_the_paper(options)))
+
+
 def refuse_at_resume(options: Mapping[str, Any], may_change: list[str]) -> None:
     """Raise ConfigError for an option that was given and may not change at a resume. A number 0 counts as given."""
     for name, value in options.items():
@@ -148,13 +157,14 @@ def _size(setting: Setting, value: Any, name: str) -> Any:
         raise ConfigError(f"{name}: {error}") from None
 
 
-def _file(file: Path | None) -> Tables:
+def _file(file: Path | None, option: str = "--config") -> Tables:
+    """The tables of the file that an option names; none if it is not given."""
     if file is None:
         return {}
     try:
         return toml.read(file)
     except ConfigError as error:
-        raise ConfigError(f"--config: {error}") from None
+        raise ConfigError(f"{option}: {error}") from None
 
 
 def _settled(*layers: Tables) -> tuple[Config, list[str]]:

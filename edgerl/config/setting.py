@@ -4,7 +4,7 @@ import math
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Literal, get_args, get_origin
 
-MARKS = ("low", "high", "option", "metavar", "size", "resumable", "identity", "always")
+MARKS = ("low", "high", "option", "metavar", "size", "resumable", "identity", "always", "after_freeze")
 
 
 def setting(help: str, *, default: Any = MISSING, **marks: Any) -> Any:
@@ -21,7 +21,8 @@ class Setting:
     `low`, `high`: the least and greatest number allowed. `option`: it has an option of its own, besides `--set`;
     `metavar`: what stands for the value in its help; `size`: bytes, given as text such as 0.07GB; `resumable`: it may
     change at a resume; `identity`: what a checkpoint calls it, if a run of another value cannot go on from it;
-    `always`: a command that repeats a run always says it. `added_later`: older runs lack it, so it has a default.
+    `always`: a command that repeats a run always says it; `after_freeze`: it matters only from T_f on, so that runs
+    which differ in it share their beginning. `added_later`: older runs lack it, so it has a default.
     """
 
     table: str
@@ -36,6 +37,7 @@ class Setting:
     resumable: bool = False
     identity: str | None = None
     always: bool = False
+    after_freeze: bool = False
     added_later: bool = False
 
     @property

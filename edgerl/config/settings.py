@@ -47,6 +47,7 @@ class RunConfig:
         low=0,
         option=True,
         always=True,
+        after_freeze=True,
         metavar="N|never",
     )
     seed: int = setting(
@@ -88,6 +89,10 @@ class RunConfig:
     engine: Literal["auto", "numpy", "torch"] = setting(
         "what trains; auto: numpy where all convolutions are of patches, else torch until T_f (default: auto)",
         default="auto", option=True,
+    )  # fmt: skip
+    until: int | None = setting(
+        "end at this agent step; schedules go on to --steps, and --resume or --fork goes on from here",
+        default=None, low=1, option=True, resumable=True, metavar="N|never",
     )  # fmt: skip
     keep_torch: bool = setting(
         "go on with torch after T_f: the fastest, but not the smallest", default=False, option=True, resumable=True

@@ -7,7 +7,7 @@ and the checksums of the files.
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,36 @@ def save(
     place = folder / f"{step:09d}"
     if place.exists() and not replace:
         return place
+    _put(place, lambda part: _write_files(part, step, arrays, values, raw or {}))
+    for old in places(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return place
+
+
+def copy(saved: "Saved", folder: Path, values: dict[str, Any]) -> Path:
+    """Write a checkpoint that was read into another run's `folder`, with these values; returns where.
+
+    Its files are copied, not read. Raises OSError, naming the checkpoint's folder, if the disk refuses it.
+    """
+
+    def write(part: Path) -> None:
+        for name in saved.values["sha256"]:
+            shutil.copyfile(saved.place / name, part / name)
+        _write_values(part, values)
+
+    return _put(folder / saved.place.name, write)
+
+
+def _put(place: Path, write: Callable[[Path], None]) -> Path:
+    """Make the folder of a checkpoint, whole or not at all; `write` fills the folder that becomes it."""
+    folder = place.parent
     part, replaced = folder / f".{place.name}.part", folder / f".{place.name}.old"
     for rest in (part, replaced):
         shutil.rmtree(rest, ignore_errors=True)
     try:
         folder.mkdir(exist_ok=True)
         part.mkdir()
-        _write_files(part, step, arrays, values, raw or {})
+        write(part)
         if place.exists():
             place.rename(replaced)
         part.rename(place)
@@ -59,8 +82,6 @@ def save(
         name_file(error, place)
         raise
     shutil.rmtree(replaced, ignore_errors=True)
-    for old in places(folder)[:-KEPT]:
-        shutil.rmtree(old)
     return place
 
 
@@ -72,7 +93,11 @@ def _write_files(
     for name, array in raw.items():
         (part / f"{name}.raw").write_bytes(array.view(np.uint8).data)
     digests = {file.name: digest(file) for file in sorted(part.iterdir())}
-    manifest = {"format": FORMAT, "step": step, "sha256": digests, **values}
+    _write_values(part, {"format": FORMAT, "step": step, "sha256": digests, **values})
+
+
+def _write_values(part: Path, manifest: dict[str, Any]) -> None:
+    """Write state.json into the folder `part`, and sync all files that are there."""
     (part / "state.json").write_text(json.dumps({"checksum": _checksum(manifest), **manifest}, indent=1))
     for path in (*part.iterdir(), part):
         sync(path)

@@ -35,7 +35,7 @@ class TrainingLoop:
             if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
                 self.evaluate()
             resume.keep_snapshot(self.parts, self.state, freezing=self.freeze_due, done=self.done)
-            if self.stopping or self.done:
+            if self.stopping or self.done or self.paused:
                 break
             if self.freeze_due:
                 if not self.room(self.parts.plan.freeze_bytes):
@@ -80,6 +80,12 @@ class TrainingLoop:
         """Whether all steps are done, or as many multiply-adds as the run may take."""
         run, state = self.parts.config.run, self.state
         return state.step >= run.steps or state.flops_total >= (run.stop_at_flops or math.inf)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run ends here for others to begin with: before a freeze of this step."""
+        until = self.parts.config.run.until
+        return until is not None and self.state.step >= until
 
     def step(self) -> None:
         """One timed step: act, and make the updates that belong to it, once learning has begun."""

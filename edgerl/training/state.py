@@ -60,7 +60,7 @@ class State:
     paper's count and all that ran. `returns`: evaluations. `freeze_report`: the summary's part on the freeze; None
     before it. `rss_around_freeze`: resident bytes before and after it. `sums`: sums of the metrics of the `updates`
     since metrics were last written. `episodes_restarted`: how often a resume could not go on with the saved episode.
-    `origin`: the run whose networks this one began with.
+    `origin`: the run whose networks this one began with. `fork`: the run whose beginning it shares, and to which step.
 
     No checkpoint keeps these: `flops`: what an update takes; `stopwatch`; `checkpoint`: the newest one; `stop`: why the
     run was asked to end, set from a signal.
@@ -78,6 +78,7 @@ class State:
     updates: int = 0
     episodes_restarted: int = 0
     origin: dict[str, Any] | None = None
+    fork: dict[str, Any] | None = None
     games: int = 0
     last_scores: list[float] = field(default_factory=list)
     stopwatch: Stopwatch = field(default_factory=Stopwatch, metadata=THIS_PROCESS)
@@ -118,11 +119,8 @@ class State:
 
 
 KEPT = [own.name for own in fields(State) if not own.metadata]
-ADDED_LATER: dict[str, Any] = {
-    "origin": None,
-    "games": 0,
-    "last_scores": [],
-}  # fields that checkpoints of older runs lack
+# Fields that checkpoints of older runs lack.
+ADDED_LATER: dict[str, Any] = {"origin": None, "fork": None, "games": 0, "last_scores": []}
 
 
 def freeze_report_of(saved: Saved) -> dict[str, Any] | None:

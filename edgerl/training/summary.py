@@ -55,6 +55,7 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
         "steps": state.step,
         "episodes_restarted": state.episodes_restarted,
         "transfer": state.origin,
+        "fork": state.fork,
         "store": replay.representation.stores,
         "codec": replay.representation.codec,
         "checkpoint": None if state.checkpoint is None else str(state.checkpoint.relative_to(parts.folder)),
@@ -147,6 +148,8 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if summary["transfer"] is not None:
         lines.append(("begun", f"with {transfer.in_words(summary['transfer'])}"))
+    if summary["fork"] is not None:
+        lines.append(("forked", f"at step {summary['fork']['step']:,} from {summary['fork']['run']}"))
     if freeze["step"] is None:
         lines.append(("freeze", f"none; capacity {capacity['initial']:,} rows"))
     else:

@@ -26,6 +26,7 @@ from edgerl.runs.folder import check_folder, default_folder, locked, make_folder
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
 from edgerl.runs.signals import handling
+from edgerl.training import fork as forking
 from edgerl.training import handover, summary, transfer
 from edgerl.training.build import make_env, make_replay
 from edgerl.training.freeze import rehearse
@@ -41,12 +42,19 @@ SCRATCH_BLOCK = 32 * 2**20  # bytes: what a training step frees is kept for the 
 
 
 def train(
-    config: Config, out: Path | None = None, *, resume: bool = False, quiet: bool = False, replaceable: bool = False
+    config: Config,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    fork: Path | None = None,
+    quiet: bool = False,
+    replaceable: bool = False,
 ) -> dict[str, Any]:
     """Train, and return the summary that is also written to the run folder's summary.json.
 
     `out`: the run folder (default runs/<env>__<algo>__<seed>__<time>). With `resume` it holds a run, which goes on from
-    its newest whole checkpoint (from the start, if it was killed before its first). `replaceable`: this process does
+    its newest whole checkpoint (from the start, if it was killed before its first). `fork`: the folder of a run whose
+    newest checkpoint, from before T_f, this one begins with. `replaceable`: this process does
     nothing else, and may become a fresh `edgerl train --resume` at the freeze, to be rid of torch.
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
@@ -54,11 +62,18 @@ def train(
     folder = out or default_folder(config)
     with heap_set_aside(), handover.received(folder) if replaceable else nullcontext() as handed:
         launcher = handover.launcher() if replaceable else None
-        return _train(config, folder, resume=resume, quiet=quiet, launcher=launcher, handed=handed)
+        return _train(config, folder, resume=resume, fork=fork, quiet=quiet, launcher=launcher, handed=handed)
 
 
 def _train(
-    config: Config, folder: Path, *, resume: bool, quiet: bool, launcher: list[str] | None, handed: Handover | None
+    config: Config,
+    folder: Path,
+    *,
+    resume: bool,
+    fork: Path | None,
+    quiet: bool,
+    launcher: list[str] | None,
+    handed: Handover | None,
 ) -> dict[str, Any]:
     """Check everything, build the parts, and run them; returns the summary.
 
@@ -76,6 +91,8 @@ def _train(
     saved = _newest(config, folder) if resume else None
     if not resume:
         check_folder(folder)
+    if fork is not None:
+        saved = forking.find(fork, config)
     source = transfer.find(config, env.spec) if saved is None else None
 
     # The networks, through a rehearsal of the freeze.
@@ -99,6 +116,8 @@ def _train(
     with locked(folder, adopted=handed.lock if handed else None) as lock:
         if saved is None:
             write_config(config, folder)
+        elif fork is not None:
+            saved = forking.take_over(saved, fork, folder)
         profile = load_device(run.device)
         elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
         done, tenths, peak = (handed.step, handed.tenths, handed.peak) if handed else (0, 0, 0)

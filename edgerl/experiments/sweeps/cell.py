@@ -17,14 +17,14 @@ UNDONE = ("failed", "memory-limit", "interrupted")  # states of a cell that the 
 
 
 class CellRun:
-    """The run of one cell of a sweep, in `folder`.
+    """The run of one cell of a sweep, in `folder`. `beginning`: the run that it is forked from, if it shares one.
 
     `state`: waiting, running, stopping (asked to save and leave), elsewhere (another process trains in its folder),
     finished, failed, memory-limit or interrupted.
     """
 
-    def __init__(self, cell: Cell, sweep: Path) -> None:
-        self.cell = cell
+    def __init__(self, cell: Cell, sweep: Path, beginning: "CellRun | None" = None) -> None:
+        self.cell, self.beginning = cell, beginning
         self.folder = sweep / cell.folder
         self.log = sweep / f"{cell.folder}.log"
         self.progress = RunProgress(self.folder / "metrics.jsonl")
@@ -52,9 +52,37 @@ class CellRun:
     def argv(self) -> list[str]:
         """The command that starts the run, or resumes it if it had begun."""
         train = [sys.executable, "-m", "edgerl", "train"]
-        if (self.folder / "config.toml").exists():
+        if self.begun:
             return [*train, "--resume", str(self.folder), "--quiet"]
-        return [*train, *self.cell.arguments, "--out", str(self.folder), "--quiet"]
+        if self.beginning is not None:
+            return [*train, "--fork", str(self.beginning.folder), *self.cell.differs, *self._out]
+        return [*train, *self.cell.arguments, *self._out]
+
+    @property
+    def _out(self) -> list[str]:
+        return ["--out", str(self.folder), "--quiet"]
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run in its folder."""
+        return (self.folder / "config.toml").exists()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can start: it has begun, or the beginning that it is forked from has been trained."""
+        return self.begun or self.beginning is None or self.beginning.state == "finished"
+
+    @property
+    def own_steps(self) -> int:
+        """Agent steps that it trains itself."""
+        return self.cell.steps - (self.beginning.cell.steps if self.beginning else 0)
+
+    @property
+    def steps_done(self) -> int:
+        """How many of its own steps are done."""
+        if self.state == "finished":
+            return self.own_steps
+        return max(0, min(self.progress.step, self.cell.steps) - (self.cell.steps - self.own_steps))
 
     @property
     def occupies(self) -> int:
@@ -68,7 +96,7 @@ class CellRun:
 
     def start(self, executor: Executor) -> None:
         """Start or resume it; a folder without config.toml is of a run that never began, and is removed."""
-        if not (self.folder / "config.toml").exists():
+        if not self.begun:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._logged = self.log.stat().st_size if self.log.exists() else 0
         self.job = executor.submit(self.argv, self.log, self.cell.threads, self.cell.planned_bytes)
@@ -87,6 +115,9 @@ class CellRun:
         if self.job is None:
             if self.state == "elsewhere":
                 self.state = self.state_of_folder()
+            if self.state == "waiting" and not self.ready and self.beginning and self.beginning.state in UNDONE:
+                self.state = self.beginning.state
+                self.reason = f"its beginning {self.beginning.cell.folder}: {self.beginning.reason}"
             return self.state != before
         code = self.job.poll()
         if code is None:

@@ -24,7 +24,7 @@ class Display:
         self._runs, self._limit, self._quiet = runs, limit, quiet
         self._console = PipeSafeConsole(stderr=True, quiet=quiet, highlight=False)
         self._began, self._due = time.monotonic(), 0.0
-        self._begun_at = sum(_steps_done(run) for run in runs)  # steps
+        self._begun_at = sum(run.steps_done for run in runs)  # steps
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
     @property
@@ -67,7 +67,7 @@ class Display:
         return f"{text}; {more} more at work" if more > 0 else text
 
     def _totals(self) -> str:
-        done, total = (sum(map(count, self._runs)) for count in (_steps_done, lambda run: run.cell.steps))
+        done, total = sum(run.steps_done for run in self._runs), sum(run.own_steps for run in self._runs)
         resident = sum(run.resident for run in self._runs)
         memory = f"{format_bytes(resident)} of {format_bytes(self._limit)}, " if self._limit else ""
         since = done - self._begun_at
@@ -100,10 +100,6 @@ def _numbers(run: CellRun) -> tuple[str, str, str, str, str]:
         "-" if progress.score is None else f"{progress.score:,.1f}",
         format_bytes(run.resident) if run.resident else "-",
     )
-
-
-def _steps_done(run: CellRun) -> int:
-    return run.cell.steps if run.state == "finished" else min(run.progress.step, run.cell.steps)
 
 
 def _clock(seconds: float) -> str:

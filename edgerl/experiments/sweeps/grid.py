@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -20,6 +20,7 @@ from edgerl.experiments.sweeps import axes, paper, pretrained
 from edgerl.experiments.sweeps.axes import Variant
 from edgerl.experiments.sweeps.manifest import Cell, Sweep
 from edgerl.experiments.sweeps.paper import Experiment
+from edgerl.experiments.sweeps.sharing import share
 from edgerl.planning import limits, plan
 
 MOST_CELLS, LONGEST_NAME, LARGEST_SCALE = 10_000, 200, 1000
@@ -70,10 +71,14 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
             notes += own_notes
             config = replace(config, run=_scaled(config.run, scale))
             resolved.append(Resolved(variant.name, config, _planned(config, describe, local)))
-    cells = tuple(_cell(shared, seed, sources) for seed in seeds for shared in resolved)
-    _check_folders(cells)
+    alone = [_cell(of_all, seed, sources) for seed in seeds for of_all in resolved]
+    _check_folders([cell for cell, _ in alone])
+    cells, beginnings = shared = share(alone)
+    if beginnings:
+        notes.append(f"beginnings that cells share are trained once: {shared.saved_steps:,} steps less")
     title = experiment.title if experiment else None
-    return Sweep(preset=given["preset"], scale=scale, title=title, cells=cells), list(dict.fromkeys(notes))
+    sweep = Sweep(preset=given["preset"], scale=scale, title=title, cells=cells, beginnings=beginnings)
+    return sweep, list(dict.fromkeys(notes))
 
 
 def _threads(given: dict[str, Any], count: int, local: bool) -> int:
@@ -84,21 +89,23 @@ def _threads(given: dict[str, Any], count: int, local: bool) -> int:
     return max(1, cores // min(given["jobs"] or cores, count)) if local else 1
 
 
-def _cell(resolved: Resolved, seed: int, sources: pretrained.Sources) -> Cell:
-    """The cell of one seed, with the folder of the run whose networks it begins with, if it begins with any."""
+def _cell(resolved: Resolved, seed: int, sources: pretrained.Sources) -> tuple[Cell, Config]:
+    """The cell of one seed, with the folder of the run whose networks it begins with, if any; and its configuration."""
     run = resolved.config.run
     run = replace(run, seed=seed, encoder_from=sources.get((run.encoder_from, seed), run.encoder_from))
-    return Cell(
+    config = replace(resolved.config, run=run)
+    cell = Cell(
         name=f"{run.env}, {resolved.variant}, seed {seed}",
         folder=f"{_clean(run.env)}__{_clean(resolved.variant)}__{seed}",
         env=run.env,
         variant=resolved.variant,
         seed=seed,
-        arguments=tuple(arguments(replace(resolved.config, run=run))),
+        arguments=tuple(arguments(config)),
         steps=run.steps,
         threads=run.threads,
         planned_bytes=resolved.planned_bytes,
     )
+    return cell, config
 
 
 def _scaled(run: RunConfig, scale: float) -> RunConfig:
@@ -164,7 +171,7 @@ def _check_assignments(given: dict[str, Any], experiment: Experiment | None) -> 
             raise ConfigError(f"--vary: {name} is given twice")
 
 
-def _check_folders(cells: tuple[Cell, ...]) -> None:
+def _check_folders(cells: Sequence[Cell]) -> None:
     """Raise ConfigError if two cells would share a folder, or if a folder's name is too long."""
     taken: dict[str, Cell] = {}
     for cell in cells:

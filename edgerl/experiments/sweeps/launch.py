@@ -67,9 +67,9 @@ def run_cells(sweep: Sweep, folder: Path, executor: Executor, *, jobs: int, limi
     folder.
     """
     with locked(folder, BUSY):
-        runs = [CellRun(cell, folder.resolve()) for cell in sweep.cells]
-        display = Display(runs, limit, quiet=quiet)
-        runner = Runner(runs, executor, display, jobs=jobs, limit=limit)
+        runs, beginnings = cell_runs(sweep, folder.resolve())
+        display = Display([*beginnings, *runs], limit, quiet=quiet)
+        runner = Runner([*beginnings, *runs], executor, display, jobs=jobs, limit=limit)
         with counting_interruptions(runner), display:
             runner.run()
     if not quiet:
@@ -89,6 +89,14 @@ def run_cells(sweep: Sweep, folder: Path, executor: Executor, *, jobs: int, limi
         warn(f"{len(undone)} of {len(runs)} cells did not finish: {told}{more}; again: {again}")
         return 1
     return 0
+
+
+def cell_runs(sweep: Sweep, folder: Path) -> tuple[list[CellRun], list[CellRun]]:
+    """The runs of a sweep's cells, and of the beginnings that cells which have not begun are forked from."""
+    beginnings = {cell.folder: CellRun(cell, folder) for cell in sweep.beginnings}
+    runs = [CellRun(cell, folder, beginnings.get(cell.begins_in or "")) for cell in sweep.cells]
+    needed = [run.beginning for run in runs if run.beginning is not None and not run.begun]
+    return runs, list(dict.fromkeys(needed))
 
 
 def _check(given: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from edgerl.errors import ConfigError
 from edgerl.runs.files import write_whole
@@ -14,7 +15,8 @@ FORMAT, FILE = 1, "sweep.json"
 class Cell:
     """One run: its folder within the sweep's, and the arguments of `edgerl train` (`--out` left out).
 
-    `steps`: agent steps; `threads`: compute threads; `planned_bytes`: what its process is planned to hold.
+    `steps`: agent steps; `threads`: compute threads; `planned_bytes`: what its process is planned to hold. `begins_in`:
+    the folder of the beginning that it is forked from, if it shares one; `differs`: the arguments of that fork.
     """
 
     name: str
@@ -26,16 +28,22 @@ class Cell:
     steps: int
     threads: int
     planned_bytes: int
+    begins_in: str | None = None
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The cells in the order in which they start. `preset`, `title`: the paper's experiment, if it is one."""
+    """The cells in the order in which they start. `preset`, `title`: the paper's experiment, if it is one.
+
+    `beginnings`: runs up to an earliest T_f, which cells are forked from.
+    """
 
     preset: str | None
     scale: float
     title: str | None
     cells: tuple[Cell, ...]
+    beginnings: tuple[Cell, ...] = ()
 
 
 def write(sweep: Sweep, folder: Path) -> None:
@@ -51,11 +59,16 @@ def read(folder: Path, option: str = "--resume") -> Sweep:
         values = json.loads(file.read_text(encoding="utf-8"))
         if values["format"] != FORMAT:
             raise ConfigError(f"{option}: {file} has format {values['format']}, this edgerl reads {FORMAT}")
-        cells = tuple(Cell(**cell | {"arguments": tuple(cell["arguments"])}) for cell in values["cells"])
-        return Sweep(values["preset"], values["scale"], values["title"], cells)
+        cells, beginnings = (tuple(map(_cell, some)) for some in (values["cells"], values.get("beginnings", [])))
+        return Sweep(values["preset"], values["scale"], values["title"], cells, beginnings)
     except FileNotFoundError:
         raise ConfigError(f"{option}: {file} does not exist: no sweep was begun there") from None
     except ConfigError:
         raise
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ConfigError(f"{option}: {file} is not a sweep's: {error!r}") from None
+
+
+def _cell(values: dict[str, Any]) -> Cell:
+    """A cell as JSON gives it."""
+    return Cell(**values | {name: tuple(values[name]) for name in ("arguments", "differs") if name in values})

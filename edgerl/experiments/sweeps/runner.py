@@ -80,7 +80,7 @@ class Runner:
             active = self._active
             if len(active) >= self._jobs or (active and self._crowded) or self.interruptions:
                 return
-            if run.state == "waiting" and (not active or self._fits(run, active)):
+            if run.state == "waiting" and run.ready and (not active or self._fits(run, active)):
                 run.start(self._executor)
                 self._display.changed(run)
 

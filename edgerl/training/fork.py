@@ -1,0 +1,71 @@
+"""A run that begins as another one did: with its checkpoint from before T_f, and settings that matter only after that.
+
+It goes on bit for bit as if it had been trained from its own first step.
+"""
+
+from pathlib import Path
+
+from edgerl.config.settings import Config
+from edgerl.config.toml import load
+from edgerl.errors import CheckpointError, ConfigError
+from edgerl.runs import checkpoint
+from edgerl.runs.checkpoint import Saved
+from edgerl.runs.files import name_file
+from edgerl.training.state import freeze_report_of
+
+OPTION = "--fork"
+
+
+def find(source: Path, config: Config) -> Saved:
+    """The newest whole checkpoint of the run in `source`, which a run of this configuration can begin with.
+
+    Raises ConfigError, in one line, if there is none, if it lies past the T_f of either run, or if the two runs would
+    have differed before it. Nothing is changed.
+    """
+    if not source.is_dir():
+        raise ConfigError(f"{OPTION}: there is no folder {source}")
+    try:
+        theirs, saved = load(source / "config.toml"), checkpoint.newest(source / "checkpoint")
+        saved.check(theirs.identity)
+    except (ConfigError, CheckpointError) as error:
+        raise ConfigError(f"{OPTION}: {error}") from None
+    _check_beginning(source, theirs, config)
+    report, step, run = freeze_report_of(saved), int(saved.values["step"]), config.run
+    if report is not None:
+        raise ConfigError(
+            f"{OPTION}: {source} is past its T_f, step {report['step']:,}; --until {report['step']} ends there"
+        )
+    if run.freeze_at is not None and run.freeze_at < step:
+        raise ConfigError(f"--freeze-at: {run.freeze_at} is below {step}, the step at which {source} is forked")
+    if run.steps < step:
+        raise ConfigError(f"--steps: {run.steps} is below {step}, the step at which {source} is forked")
+    return saved
+
+
+def _check_beginning(source: Path, theirs: Config, config: Config) -> None:
+    """Raise ConfigError if the runs differ in what matters before T_f."""
+    other = {setting.key: value for setting, value in theirs.values()}
+    for setting, value in config.values():
+        if setting.resumable or setting.after_freeze or other.get(setting.key) == value:
+            continue
+        name = setting.flag if setting.option else f"--set {setting.key}"
+        raise ConfigError(
+            f"{name}: {source} was trained with {other.get(setting.key)}; a fork differs only in what matters after T_f"
+        )
+
+
+def take_over(saved: Saved, source: Path, folder: Path) -> Saved:
+    """Copy a checkpoint, and the metrics up to it, into the new run's folder; returns the copy as read.
+
+    Raises OSError, naming the file, if the disk refuses them.
+    """
+    trainer = saved.values["trainer"] | {"fork": {"run": str(source), "step": saved.values["step"]}}
+    checkpoint.copy(saved, folder / "checkpoint", saved.values | {"trainer": trainer})
+    metrics = folder / "metrics.jsonl"
+    try:
+        with (source / metrics.name).open("rb") as lines, metrics.open("wb") as copied:
+            copied.write(lines.read(saved.values["metrics_bytes"]))
+    except OSError as error:
+        name_file(error, metrics)
+        raise
+    return checkpoint.newest(folder / "checkpoint")

@@ -1,0 +1,98 @@
+"""A run that begins as another one did is the run that was trained alone, bit for bit."""
+
+import numpy as np
+import pytest
+from test_resume import final, logged
+
+from edgerl.errors import ConfigError
+from edgerl.training import train
+
+BEGINNING = {"budget": 1_500_000, "eval_every": 100, "eval_episodes": 1, "freeze_at": 250, "until": 250}
+LATER = {  # what differs, all of it from T_f on
+    "another T_f": {"freeze_at": 300},
+    "no freeze": {"freeze_at": None},
+    "uint8 latents": {"latent_dtype": "uint8"},
+    "pixels kept": {"store": "pixels"},
+    "two updates a step": {"updates_per_step_after_freeze": 2.0},
+    "larger batches": {"batch_size_after_freeze": 40},
+    "an earlier cut": {"cut": "conv1"},
+}
+
+
+@pytest.fixture(scope="module")
+def beginning(small, tmp_path_factory):
+    """A run that ended just before its T_f."""
+    folder = tmp_path_factory.mktemp("beginning") / "run"
+    ended = train.train(small(run=BEGINNING), folder, quiet=True)
+    assert (ended["status"], ended["steps"], ended["freeze"]["step"]) == ("finished", 250, None)
+    return folder
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_a_fork_is_the_run_that_was_trained_alone(later, beginning, small, tmp_path):
+    config = small(run=BEGINNING | {"until": None} | LATER[later])
+    alone, fork = tmp_path / "alone", tmp_path / "fork"
+    train.train(config, alone, quiet=True)
+    summary = train.train(config, fork, fork=beginning, quiet=True)
+    assert summary["fork"] == {"run": str(beginning), "step": 250}
+    (arrays, state, raw), (again, state_again, raw_again) = final(alone, 400), final(fork, 400)
+    assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
+    assert arrays.keys() == again.keys()
+    assert state_again["trainer"].pop("fork")["step"] == 250
+    assert state["trainer"].pop("fork") is None
+    assert state == state_again
+    assert raw == raw_again
+    assert logged(alone) == logged(fork)
+
+
+def test_a_fork_that_was_stopped_goes_on(beginning, small, tmp_path):
+    """It has all that it began with: the other run may be gone."""
+    config = small(run=BEGINNING | {"until": 320})
+    train.train(config, tmp_path / "fork", fork=beginning, quiet=True)
+    train.train(small(run=BEGINNING | {"until": None}), tmp_path / "fork", resume=True, quiet=True)
+    train.train(small(run=BEGINNING | {"until": None}), tmp_path / "alone", quiet=True)
+    assert final(tmp_path / "alone", 400)[2] == final(tmp_path / "fork", 400)[2]
+
+
+REFUSED = {  # options, what is said
+    "another seed": (["--seed", "8"], "--seed: {} was trained with 0; a fork differs only in what matters after T_f"),
+    "another environment": (["--env", "atari/qbert"], "--env: {} was trained with toy/catch; a fork differs only"),
+    "another return": (["--set", "n_step=5"], "--set replay.n_step: {} was trained with 3; a fork differs only"),
+    "an earlier T_f": (["--freeze-at", "30"], "--freeze-at: 30 is below 40, the step at which {} is forked"),
+    "fewer steps": (
+        ["--steps", "39", "--freeze-at", "never"],
+        "--steps: 39 is below 40, the step at which {} is forked",
+    ),
+    "a file of settings": (
+        ["--config", "mine.toml"],
+        "--config: --fork begins with the other run's settings; give --set",
+    ),
+    "a resume": (["--resume", "elsewhere"], "--fork: cannot change at --resume"),
+}
+
+
+@pytest.fixture(scope="module")
+def short(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("short") / "run"
+    train.train(small(run={"steps": 60, "freeze_at": 50, "until": 40, "eval_every": 0}), folder, quiet=True)
+    return folder
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_what_no_fork_can_be_is_refused_in_one_line(refused, short, program, tmp_path):
+    options, said = REFUSED[refused]
+    code, _, lines = program("train", "--fork", short, *options, "--out", tmp_path / "run")
+    assert code == 2
+    assert lines[0].startswith(f"edgerl: {said.format(short)}")
+    assert len(lines) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_past_its_freeze_or_none_at_all_is_refused(small, program, tmp_path):
+    config = small(run={"steps": 60, "freeze_at": 50, "eval_every": 0})
+    train.train(config, tmp_path / "frozen", quiet=True)
+    with pytest.raises(ConfigError, match="is past its T_f, step 50; --until 50 ends there"):
+        train.train(config, tmp_path / "run", fork=tmp_path / "frozen", quiet=True)
+    code, _, lines = program("train", "--fork", tmp_path / "none", "--out", tmp_path / "run")
+    assert (code, lines) == (2, [f"edgerl: --fork: {tmp_path / 'none' / 'config.toml'} does not exist"])
+    assert not (tmp_path / "run").exists()
