@@ -5,26 +5,27 @@
     python benchmarks/learning.py --report                   # reports what is there
     python benchmarks/learning.py --report --json --picture learning.png
 
-Each run has one thread. A run is a folder of --runs, which git ignores; after any end, the same command goes on. The
-report is Markdown: interquartile means of human-normalised scores with stratified bootstrap intervals, at equal steps,
-equal multiply-adds and equal wall time; the rule for defaults; and every evaluation of every run. A run's score is the
-mean of its last three evaluations.
+Each run has one thread. The runs are a sweep in --runs, which git ignores: those that differ only in what matters after
+T_f train their beginning once, and after any end the same command goes on. The report is Markdown: interquartile means
+of human-normalised scores with stratified bootstrap intervals, at equal steps, equal multiply-adds and equal wall time;
+the rule for defaults; and every evaluation of every run. A run's score is the mean of its last three evaluations.
 """
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import learning_report
 import learning_results
-from learning_runs import CHECKOUT, Trainer, is_finished, load
+from learning_runs import CHECKOUT, load, train
 
 from edgerl.experiments.reports.formats.text import table_text
 
 
 def main() -> None:
-    """Train, then print the report."""
+    """Train, then print the report; the exit code is that of the sweep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, default=Path(__file__).with_suffix(".toml"), help="what is compared")
     parser.add_argument("--runs", type=Path, default=CHECKOUT / "runs/learning", help="the folder of all runs")
@@ -36,9 +37,9 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, metavar="FILE", help="also draw the learning curves, as a PNG")
     args = parser.parse_args()
     study = load(args.study).only(args.game, args.variant)
+    ended = 0
     if not args.report:
-        missing = [cell for cell in study.cells() if not is_finished(args.runs / cell.name)]
-        Trainer(missing, args.runs).train(args.jobs or study.jobs)
+        ended = train(study, args.runs, jobs=args.jobs or study.jobs, quiet=args.json)
     results, unfinished = learning_results.read(study, args.runs)
     about, tables = learning_report.about(study), learning_report.tables(study, results, unfinished)
     if args.json:
@@ -48,6 +49,7 @@ def main() -> None:
         print("\n\n".join([about, *map(table_text, tables)]))
     if args.picture is not None:
         args.picture.write_bytes(learning_report.picture(results))
+    sys.exit(ended)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,7 @@
-"""The runs of learning.toml: what each is, and how what is missing of them is trained."""
+"""The runs of a study such as learning.toml: what each is, and how those that are missing are trained."""
 
-import contextlib
-import json
 import os
-import shutil
-import signal
-import subprocess
 import sys
-import threading
-import time
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,20 +10,25 @@ from typing import Any
 from edgerl import ConfigError, configure
 from edgerl.config.arguments import arguments
 from edgerl.config.settings import Config
+from edgerl.envs.suites import describe
+from edgerl.experiments.sweeps import manifest
+from edgerl.experiments.sweeps.executors.local import Local
+from edgerl.experiments.sweeps.launch import run_cells
+from edgerl.experiments.sweeps.manifest import Sweep
+from edgerl.experiments.sweeps.runner import memory_limit, parallel_jobs
+from edgerl.experiments.sweeps.sharing import share
+from edgerl.planning.plan import make_plan
 
 CHECKOUT = Path(__file__).parents[1]
-ATTEMPTS = 3  # of one run: each goes on where the one before it ended
-INPUT_ERROR = 2  # the exit code of a run that would be refused again
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Settings of `edgerl train` by name; `begins_as`: the variant that it is the same as until T_f, if any."""
+    """Settings of `edgerl train` by name, and the games that it is trained on."""
 
     name: str
     settings: dict[str, Any]
     games: tuple[str, ...]
-    begins_as: str | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Study:
         return replace(self, games=kept, variants=tuple(variant for variant in chosen if variant.games))
 
     def cells(self) -> list[Cell]:
-        """Every run, game by game and seed by seed; a variant stands after the one that it begins as."""
+        """Every run, game by game and seed by seed."""
         return [
             Cell(variant, game, seed)
             for game in self.games
@@ -94,102 +92,52 @@ class Study:
 
 
 def load(file: Path) -> Study:
-    """Read a study; raises SystemExit, in one line, for a variant that begins as none of those before it."""
+    """Read a study."""
     tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    variants: dict[str, Variant] = {}
-    for name, own in tables["variants"].items():
-        begins_as = own.get("begins_as")
-        if begins_as is not None and begins_as not in variants:
-            sys.exit(f"{file}: {name} begins as {begins_as}, which does not stand before it")
-        games = tuple(own.get("games", tables["games"]))
-        variants[name] = Variant(name, tables["every"] | own["settings"], games, begins_as)
-    return Study(
-        tuple(tables["games"]), tuple(tables["seeds"]), tables["jobs"], tuple(variants.values()), tables["paper"]
-    )
+    games = tuple(tables["games"])
+    variants = [
+        Variant(name, tables["every"] | own["settings"], tuple(own.get("games", games)))
+        for name, own in tables["variants"].items()
+    ]
+    return Study(games, tuple(tables["seeds"]), tables["jobs"], tuple(variants), tables["paper"])
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a run's summary says that it came to its end."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads((folder / "summary.json").read_text()).get("status") == "finished"
-    return False
+def train(study: Study, root: Path, *, jobs: int, quiet: bool) -> int:
+    """Train the runs that have not finished, as a sweep in `root` whose runs share their beginnings; its exit code.
 
-
-def command(cell: Cell, folder: Path) -> list[str]:
-    """The command that begins a run or goes on with it; one killed before it had written its settings begins again."""
-    if (folder / "config.toml").exists():
-        options = ["--resume", str(folder)]
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-        options = [*arguments(cell.config()), "--out", str(folder)]
-    return [sys.executable, "-m", "edgerl", "train", *options, "--quiet"]
-
-
-class Trainer:
-    """Trains runs, several at a time. Once it is interrupted, the runs save checkpoints and end, and none begins."""
-
-    def __init__(self, cells: list[Cell], root: Path) -> None:
-        self._waiting, self._root = list(cells), root.resolve()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._interrupted = False
-        self._lock = threading.Lock()
-
-    def train(self, jobs: int) -> None:
-        """Train the runs, `jobs` at a time; raises SystemExit, in one line, at Ctrl-C or SIGTERM."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        workers = [threading.Thread(target=self._work) for _ in range(jobs)]
-        for worker in workers:
-            worker.start()
+    A variant with a setting that this version of edgerl does not know is named and left out.
+    """
+    made, refused = [], {}
+    for cell in study.cells():
         try:
-            for worker in workers:
-                worker.join()
-        except KeyboardInterrupt:
-            self._interrupt()
-            for worker in workers:
-                worker.join()
-            sys.exit("interrupted: the runs have saved checkpoints, and the same command goes on")
+            made.append(_sweep_cell(cell))
+        except ConfigError as error:
+            refused[cell.variant.name] = str(error)
+    for name, why in refused.items():
+        print(f"{name} is not trained: {why}", file=sys.stderr)
+    shared = share(made)
+    for game in study.games:
+        (root / game).mkdir(parents=True, exist_ok=True)
+    sweep = Sweep(preset=None, scale=1.0, title=None, cells=shared.cells, beginnings=shared.beginnings)
+    manifest.write(sweep, root)
+    os.environ["PYTHONPATH"] = str(CHECKOUT)  # where the runs find edgerl
+    together = parallel_jobs(jobs, sweep.cells, local=True)
+    return run_cells(sweep, root, Local(), jobs=together, limit=memory_limit(None, sweep.cells), quiet=quiet)
 
-    def _interrupt(self) -> None:
-        with self._lock:
-            self._interrupted = True
-            for process in self._running:
-                process.send_signal(signal.SIGTERM)
 
-    def _work(self) -> None:
-        """Train one run after another, until none is waiting."""
-        while not self._interrupted:
-            with self._lock:
-                if not self._waiting:
-                    return
-                cell = self._waiting.pop(0)
-            try:
-                self._train(cell)
-            except ConfigError as error:
-                print(f"{cell.name}: {error}", flush=True)
-
-    def _train(self, cell: Cell) -> None:
-        """Train one run to its end; one that ends early goes on, ATTEMPTS times at most."""
-        folder, began, code = self._root / cell.name, time.monotonic(), None
-        print(f"{cell.name}: {'goes on' if (folder / 'config.toml').exists() else 'begins'}", flush=True)
-        for _ in range(ATTEMPTS):
-            code = self._run(command(cell, folder), Path(f"{folder}.log"))
-            if code in (0, INPUT_ERROR, None):
-                break
-        why = "interrupted" if code is None else f"exit code {code}; see {folder}.log"
-        ended = "finished" if is_finished(folder) else f"not finished, {why}"
-        print(f"{cell.name}: {ended}, {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
-
-    def _run(self, words: list[str], log: Path) -> int | None:
-        """Run a command, with its output added to a file; returns its exit code, None if all was interrupted."""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            with self._lock:
-                if self._interrupted:
-                    return None
-                environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-                process = subprocess.Popen(words, env=environment, stdout=output, stderr=output, start_new_session=True)
-                self._running.add(process)
-            code = process.wait()
-        with self._lock:
-            self._running.discard(process)
-            return None if self._interrupted else code
+def _sweep_cell(cell: Cell) -> tuple[manifest.Cell, Config]:
+    """A run as a sweep knows it; raises ConfigError if this version of edgerl does not know one of its settings."""
+    config = cell.config()
+    planned = make_plan(config, describe(cell.env, config.run.env_options))
+    own = manifest.Cell(
+        name=cell.name,
+        folder=cell.name,
+        env=cell.env,
+        variant=cell.variant.name,
+        seed=cell.seed,
+        arguments=tuple(arguments(config)),
+        steps=config.run.steps,
+        threads=config.run.threads,
+        planned_bytes=sum(planned.ledger.values()),
+    )
+    return own, config

@@ -31,7 +31,6 @@ settings = { freeze_at = "never" }
 
 [variants.frozen]
 settings = {}
-begins_as = "never"
 
 [variants.small]
 settings = { latent_dtype = "uint8" }
@@ -176,31 +175,35 @@ def test_the_study_that_is_shipped_is_well_formed():
     assert {cell.config().run.freeze_at for cell in main} == {20_000, None}
 
 
-def test_a_variant_must_stand_after_the_one_it_begins_as(tmp_path):
-    (tmp_path / "study.toml").write_text(STUDY.replace('begins_as = "never"', 'begins_as = "small"'))
-    with pytest.raises(SystemExit, match="frozen begins as small, which does not stand before it"):
-        learning_runs.load(tmp_path / "study.toml")
-
-
-def test_what_is_missing_is_trained_and_what_ended_early_goes_on(tmp_path, monkeypatch, capsys):
+def test_what_is_missing_is_trained_from_shared_beginnings_and_what_ended_early_goes_on(tmp_path, monkeypatch, capsys):
     text = STUDY.replace('"qbert", "krull"', '"qbert"').replace("[0, 1]", "[3]").partition("[variants.small]")[0]
-    text = text.replace("400", "80").replace("300", "40").replace("eval_every = 100", "eval_every = 40")
+    text = text.replace("400", "1040").replace("300", "1000").replace("eval_every = 100", "eval_every = 520")
+    text += "[variants.odd]\nsettings = { no_such_setting = 1 }\n"
     (tmp_path / "study.toml").write_text(text.replace("threads = 1", "threads = 1\neval_episodes = 1"))
-    words = ["learning.py", "--study", str(tmp_path / "study.toml"), "--runs", str(tmp_path / "runs")]
-    monkeypatch.setattr(sys, "argv", words)
-    learning.main()
-    first = capsys.readouterr().out
-    assert first.count("begins\n") == first.count(": finished, ") == 2
-    frozen = tmp_path / "runs/qbert/frozen__3"
-    scores = json.loads((frozen / "summary.json").read_text())["returns"]
+    words = ["--study", str(tmp_path / "study.toml"), "--runs", str(tmp_path / "runs")]
+
+    def call(*more):
+        monkeypatch.setattr(sys, "argv", ["learning.py", *words, *more])
+        with pytest.raises(SystemExit) as left:
+            learning.main()
+        return left.value.code, *capsys.readouterr()
+
+    code, shown, told = call()
+    assert code == 0
+    assert "### qbert: every evaluation" in shown
+    assert "odd is not trained: unknown key 'no_such_setting'" in told
+    frozen, never = (tmp_path / "runs/qbert" / name for name in ("frozen__3", "never__3"))
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in (frozen, never)]
+    assert [summary["fork"]["step"] for summary in summaries] == [1000, 1000]
     (frozen / "summary.json").unlink()
-    monkeypatch.setattr(sys, "argv", [*words, "--json", "--picture", str(tmp_path / "curves.png")])
-    learning.main()
-    told, _, shown = capsys.readouterr().out.partition("{")
-    assert told.splitlines()[0] == "qbert/frozen__3: goes on"
-    assert "never" not in told
-    assert json.loads((frozen / "summary.json").read_text())["returns"] == scores
-    (run,) = [run for run in json.loads("{" + shown)["runs"] if run["variant"] == "frozen"]
-    assert [evaluation["score"] for evaluation in run["evaluations"]] == [one["mean"] for one in scores]
+    before = (never / "summary.json").stat().st_mtime_ns
+    code, shown, _ = call("--json", "--picture", str(tmp_path / "curves.png"))
+    assert code == 0
+    assert (never / "summary.json").stat().st_mtime_ns == before
+    assert json.loads((frozen / "summary.json").read_text())["returns"] == summaries[0]["returns"]
+    (run,) = [run for run in json.loads(shown)["runs"] if run["variant"] == "frozen"]
+    assert [evaluation["score"] for evaluation in run["evaluations"]] == [
+        evaluation["mean"] for evaluation in summaries[0]["returns"]
+    ]
     assert np.all(np.diff([evaluation["flops"] for evaluation in run["evaluations"]]) >= 0)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
