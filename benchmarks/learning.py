@@ -47,7 +47,7 @@ def main() -> None:
         print(json.dumps(shown, indent=1))
     else:
         print("\n\n".join([about, *map(table_text, tables)]))
-    if args.picture is not None:
+    if args.picture is not None and results:
         args.picture.write_bytes(learning_report.picture(results))
     sys.exit(ended)
 

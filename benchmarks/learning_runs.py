@@ -107,22 +107,25 @@ def train(study: Study, root: Path, *, jobs: int, quiet: bool) -> int:
 
     A variant with a setting that this version of edgerl does not know is named and left out.
     """
-    made, refused = [], {}
+    made: dict[tuple[str, int], list[tuple[manifest.Cell, Config]]] = {}
+    refused: dict[str, str] = {}
     for cell in study.cells():
         try:
-            made.append(_sweep_cell(cell))
+            made.setdefault((cell.game, cell.seed), []).append(_sweep_cell(cell))
         except ConfigError as error:
             refused[cell.variant.name] = str(error)
     for name, why in refused.items():
         print(f"{name} is not trained: {why}", file=sys.stderr)
-    shared = share(made)
+    shared = [share(together) for together in made.values()]  # apart, so that other games change no names
+    cells = tuple(cell for one in shared for cell in one.cells)
+    beginnings = tuple(beginning for one in shared for beginning in one.beginnings)
     for game in study.games:
         (root / game).mkdir(parents=True, exist_ok=True)
-    sweep = Sweep(preset=None, scale=1.0, title=None, cells=shared.cells, beginnings=shared.beginnings)
+    sweep = Sweep(preset=None, scale=1.0, title=None, cells=cells, beginnings=beginnings)
     manifest.write(sweep, root)
     os.environ["PYTHONPATH"] = str(CHECKOUT)  # where the runs find edgerl
-    together = parallel_jobs(jobs, sweep.cells, local=True)
-    return run_cells(sweep, root, Local(), jobs=together, limit=memory_limit(None, sweep.cells), quiet=quiet)
+    at_a_time = parallel_jobs(jobs, cells, local=True)
+    return run_cells(sweep, root, Local(), jobs=at_a_time, limit=memory_limit(None, cells), quiet=quiet)
 
 
 def _sweep_cell(cell: Cell) -> tuple[manifest.Cell, Config]:
