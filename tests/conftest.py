@@ -2,7 +2,9 @@
 
 import gc
 import importlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +69,37 @@ def snapshotted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("snapshotted") / "run"
     train(configure(env="toy/catch", **SNAPSHOTTED), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory):
+    """One finished run of toy/catch, evaluated at 200 and 400. To be read only."""
+    folder = tmp_path_factory.mktemp("report") / "real"
+    settings = {"env": "toy/catch", "budget": 3_000_000, "threads": 1, "steps": 400, "freeze_at": 300}
+    settings |= {"eval_every": 200, "eval_episodes": 2, "checkpoint_every": 0}
+    train(configure(**settings), folder, quiet=True)
+    return folder
+
+
+@pytest.fixture
+def another(real, tmp_path):
+    """Make a run like the real one, with other settings, scores at its two evaluations, and changes to its summary."""
+
+    def make(name, scores=(0.0, 1.0), **changes):
+        folder = tmp_path / name
+        shutil.copytree(real, folder)
+        text = (folder / "config.toml").read_text()
+        summary = json.loads((folder / "summary.json").read_text())
+        for key, value in changes.pop("settings", {}).items():
+            old = next(line for line in text.splitlines() if line.startswith(f"{key} = "))
+            text = text.replace(f"{old}\n", f"{key} = {json.dumps(value)}\n")
+        (folder / "config.toml").write_text(text)
+        for evaluation, score in zip(summary["returns"], scores, strict=True):
+            evaluation["mean"] = score
+        (folder / "summary.json").write_text(json.dumps(summary | changes))
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="module")

@@ -130,3 +130,13 @@ def test_training_through_the_freeze_keeps_the_contract(small, tmp_path):
     assert set(found["budget"]["ledger"]) == {
         "libraries", "networks", "optimizer", "replay", "scratch", "unaccounted",
     }  # fmt: skip
+
+
+def test_eval_says_that_a_score_is_below_random_play(small, program, tmp_path):
+    """Pong, where the constant action of a network that learned nothing loses every point; random play wins some."""
+    train.train(small("atari/pong", run={"steps": 20, "freeze_at": None}), tmp_path / "run", quiet=True)
+    code, printed, _ = program("eval", tmp_path / "run", "--episodes", "1")
+    assert code == 0
+    assert "score -21.0 " in printed
+    assert "(0: random play -20.7, a human tester 14.6; Wang et al. 2016)" in printed
+    assert "the score is below that of random play: it shows no learning" in printed

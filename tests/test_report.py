@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import shutil
 
 import pytest
 
@@ -13,40 +12,6 @@ from edgerl.experiments.reports.curves import POINTS, plain
 from edgerl.experiments.reports.groups import groups
 from edgerl.experiments.reports.repeat import command
 from edgerl.experiments.sweeps import paper
-from edgerl.training import train as run
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """One finished run of toy/catch."""
-    folder = tmp_path_factory.mktemp("report") / "real"
-    settings = {"env": "toy/catch", "budget": 3_000_000, "threads": 1, "steps": 400, "freeze_at": 300}
-    settings |= {"eval_every": 200, "eval_episodes": 2, "checkpoint_every": 0}
-    from edgerl import configure
-
-    run.train(configure(**settings), folder, quiet=True)
-    return folder
-
-
-@pytest.fixture
-def another(real, tmp_path):
-    """Make a run like the real one, with other settings, scores at its two evaluations, and changes to its summary."""
-
-    def make(name, scores=(0.0, 1.0), **changes):
-        folder = tmp_path / name
-        shutil.copytree(real, folder)
-        text = (folder / "config.toml").read_text()
-        summary = json.loads((folder / "summary.json").read_text())
-        for key, value in changes.pop("settings", {}).items():
-            old = next(line for line in text.splitlines() if line.startswith(f"{key} = "))
-            text = text.replace(f"{old}\n", f"{key} = {json.dumps(value)}\n")
-        (folder / "config.toml").write_text(text)
-        for each, score in zip(summary["returns"], scores, strict=True):
-            each["mean"] = score
-        (folder / "summary.json").write_text(json.dumps(summary | changes))
-        return folder
-
-    return make
 
 
 def test_one_seed_has_no_interval_and_the_report_says_so(real):
@@ -160,7 +125,7 @@ def test_the_papers_numbers_stand_beside_ours(another, tmp_path):
     (tmp_path / "sweep.json").write_text(json.dumps(sweep))
     found = contents.collect(reading.read([tmp_path]), None)
     (table,) = found.overall
-    assert table.rows == [["atari/qbert: Rainbow+LeVER", "3,231.0 ± 1,567.6", "200 [200, 201]", "2"]]
+    assert table.rows == [["atari/qbert: Rainbow+LeVER", "3,231.0 ± 1,567.6", "200 [200, 201]", "2", "164", "13,455"]]
     assert "0.1 of the paper's length" in table.notes
     assert found.title == paper.load("paper/table1-memory").title
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-g
 HOSTILE = "</script><script>window.broken = 1</script><b>bold</b>"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAAAAADRSSBWAAAAC0lEQVR4nGNo+A8AAgIBgG5WixMAAAAASUVORK5CYII="  # 2 x 1
 PATIENCE = 300_000  # milliseconds, where a machine is busy
-PLOTS = ("scores", "rows", "memory", "ledger", "speed", "layers", "attention")
+PLOTS = ("scores", "rows", "memory", "ledger", "speed", "reaching", "layers", "attention")
 
 
 def analysed(folder):
@@ -90,18 +90,19 @@ def browser():
 
 @pytest.fixture
 def opened(browser, page_file):
-    """Open the page at a width; afterwards nothing may have been complained about or asked of the network."""
-    contexts, troubles = [], []
+    """Open a page at a width; afterwards nothing may have been complained about or asked of the network."""
+    contexts, troubles, files = [], [], set()
 
     def noticed(request):
-        if request.url != page_file.as_uri() and not request.url.startswith(("data:", "blob:")):
+        if request.url not in files and not request.url.startswith(("data:", "blob:")):
             troubles.append(f"request {request.url}")
 
     def complained(message):
         if message.type in ("error", "warning"):
             troubles.append(f"console {message.text}")
 
-    def show(width=1280, scheme="light"):
+    def show(width=1280, scheme="light", file=page_file, plots=PLOTS):
+        files.add(file.as_uri())
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
@@ -109,8 +110,8 @@ def opened(browser, page_file):
         page.on("request", noticed)
         page.on("console", complained)
         page.on("pageerror", lambda error: troubles.append(f"error {error}"))
-        page.goto(page_file.as_uri())
-        for name in PLOTS:
+        page.goto(file.as_uri())
+        for name in plots:
             page.wait_for_selector(f'[data-plot="{name}"] .main-svg')
         return page
 
@@ -123,7 +124,7 @@ def opened(browser, page_file):
 def test_the_page_draws_everything_from_its_own_file(opened, page_file):
     page = opened()
     assert page.locator("[data-plot] .plot-container").count() == len(PLOTS)
-    assert page.locator("table").count() == 5  # scores, cost, layers, versions, what was left out
+    assert page.locator("table").count() == 6  # scores, multiply-adds, cost, layers, versions, what was left out
     assert page.locator('[data-plot="scores"] .scatterlayer .trace').count() >= 2
     assert page.locator('[data-plot="scores"] .shapelayer path').count() == 1  # T_f of the frozen variant
     assert page.get_by_text("missing", exact=False).count() >= 1
@@ -159,6 +160,25 @@ def test_the_axis_and_the_statistic_can_be_chosen(opened):
     page.uncheck('[data-choose="seeds"]')
     page.wait_for_function(f"document.querySelector('{plot}').data.length < {traces}")
     page.select_option('[data-choose="statistic"]', "iqm")
+
+
+@pytest.mark.parametrize(
+    ("scores", "drawn", "named"),
+    [
+        ((500, 7000), 2, ["random play 163.9", "human tester 13,455 ↑"]),
+        ((500, 14000), 3, ["random play 163.9", "human tester 13,455"]),
+    ],
+)
+def test_random_play_and_a_human_stand_beside_the_curves(opened, another, tmp_path, scores, drawn, named):
+    run = another("run", scores, settings={"env": "atari/qbert"})
+    write.write([run], tmp_path / "report.html")
+    page = opened(file=tmp_path / "report.html", plots=("scores",))
+    plot = '[data-plot="scores"]'
+    assert page.locator(f"{plot} .shapelayer path").count() == drawn  # T_f, random play, and a human within reach
+    assert page.locator(f"{plot} .annotation-text").all_text_contents() == named
+    low, high = page.evaluate(f"document.querySelector('{plot}').layout.yaxis.range")
+    assert low < 163.9
+    assert high > (13455 if drawn == 3 else scores[-1])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -5,9 +5,9 @@ from importlib.resources import files
 
 import pytest
 
-from edgerl.experiments.reports.human_scores import human_normalised
+from edgerl.envs.human_scores import human_normalised
 
-CONSTANTS = tomllib.loads(files("edgerl.experiments.reports").joinpath("human_scores.toml").read_text(encoding="utf-8"))
+CONSTANTS = tomllib.loads(files("edgerl.envs").joinpath("human_scores.toml").read_text(encoding="utf-8"))
 BY_HAND = [  # game, random, human, a score, what it is worth
     ("alien", 227.8, 7127.7, 3677.75, 1 / 2),
     ("amidar", 5.8, 1719.5, 862.65, 1 / 2),

@@ -21,7 +21,7 @@ TABLES = (
     "device_profiles/catalog/raspberry_pi.toml",
     "edgerl/envs/atari_games.toml",
     "edgerl/envs/dmc_tasks.toml",
-    "edgerl/experiments/reports/human_scores.toml",
+    "edgerl/envs/human_scores.toml",
     "edgerl/experiments/sweeps/paper.toml",
     "edgerl/config/presets.toml",
 )

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from edgerl.envs.human_scores import is_below_random, references
 from edgerl.errors import ConfigError
-from edgerl.experiments.reports.human_scores import human_normalised
 from edgerl.runs.terminal import warn
 
 
@@ -34,9 +34,12 @@ def evaluate(
         played = evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=warn, show=show)
         print(f"{played['env']} at step {played['step']:,}: {played['episodes']} games")
         print(f"score {played['mean']:,.1f} +- {played['std']:,.1f} ({played['min']:,.0f} to {played['max']:,.0f})")
-        normalised = human_normalised(played["env"], played["mean"])
-        if normalised is not None:
-            print(f"human-normalised {normalised:.3f} (0: random play, 1: a human tester; Wang et al. 2016)")
+        known = references(played["env"])
+        if known is not None:
+            normalised = known.normalised(played["mean"])
+            print(f"human-normalised {normalised:.3f} (0: {known.words}; Wang et al. 2016)")
+        if is_below_random(played["env"], played["mean"]):
+            print("the score is below that of random play: it shows no learning")
     if film is not None:
         print(film)
 

@@ -15,6 +15,7 @@ from typing import Any
 from edgerl.runs import event_file
 from edgerl.runs.terminal import warn
 
+LAST_GAMES = 20  # training games whose mean score is reported beside evaluations
 LONGEST_LINE = 4096  # bytes: more than any line has
 
 

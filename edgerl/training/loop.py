@@ -121,8 +121,7 @@ class TrainingLoop:
         if timestep.truncated:
             replay.truncate(replay.representation.observe(timestep.window)[1])
         if timestep.over:
-            self.parts.metrics.write(state.step + 1, {"train/score": state.score})
-            state.score = 0.0
+            self.parts.metrics.write(state.step + 1, state.end_game())
         if timestep.terminated or timestep.truncated:
             env.reset()
 
@@ -188,11 +187,19 @@ class TrainingLoop:
             return
         result = statistics(scores)
         env_steps = state.step * parts.env.spec.repeat
-        state.returns.append({"step": state.step, "env_steps": env_steps, "flops": state.flops_total, **result})
+        state.returns.append(
+            {
+                "step": state.step,
+                "env_steps": env_steps,
+                "flops": state.flops_total,
+                **result,
+                "training_mean": state.training_mean,
+            }
+        )
         parts.metrics.write(state.step, {f"eval/{name}": result[name] for name in ("mean", "std", "min", "max")})
         self.say(
             f"{result['episodes']} games, score {result['mean']:,.1f} +- {result['std']:,.1f} "
-            f"({result['min']:,.0f} to {result['max']:,.0f})"
+            f"({result['min']:,.0f} to {result['max']:,.0f}){training_games(state)}"
         )
 
     @contextlib.contextmanager
@@ -255,6 +262,12 @@ class TrainingLoop:
 def accounts(parts: Parts) -> Ledger:
     """The ledger as it is now: what every part is planned to take and what it takes."""
     return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay)
+
+
+def training_games(state: State) -> str:
+    """The mean score of the last training games, to follow an evaluation's; nothing before the first has ended."""
+    count, mean = len(state.last_scores), state.training_mean
+    return "" if mean is None else f"; last {count} training game{'s' if count > 1 else ''} {mean:,.1f}"
 
 
 def due(step: int, every: int, *, done: bool) -> bool:

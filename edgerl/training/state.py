@@ -16,7 +16,7 @@ from edgerl.planning.plan import Plan
 from edgerl.replay.buffer import Replay
 from edgerl.replay.representation import Pixels
 from edgerl.runs.checkpoint import Saved
-from edgerl.runs.metrics import Metrics
+from edgerl.runs.metrics import LAST_GAMES, Metrics
 from edgerl.runs.progress import Reporter
 from edgerl.training.meters import PeakWatchdog, Stopwatch
 
@@ -55,7 +55,8 @@ THIS_PROCESS: dict[str, Any] = {"this_process": True}  # marks the fields that n
 class State:
     """What changes as a run goes on, beside agent, replay and environment. A checkpoint keeps it.
 
-    `step`: agent steps done. `score`: of the current game. `flops_total`, `flops_exact`: multiply-adds so far, by the
+    `step`: agent steps done. `score`: of the current game. `games`: training games played to their end;
+    `last_scores`: of the newest of them, LAST_GAMES at most. `flops_total`, `flops_exact`: multiply-adds so far, by the
     paper's count and all that ran. `returns`: evaluations. `freeze_report`: the summary's part on the freeze; None
     before it. `rss_around_freeze`: resident bytes before and after it. `sums`: sums of the metrics of the `updates`
     since metrics were last written. `episodes_restarted`: how often a resume could not go on with the saved episode.
@@ -78,6 +79,8 @@ class State:
     episodes_restarted: int = 0
     origin: dict[str, Any] | None = None
     fork: dict[str, Any] | None = None
+    games: int = 0
+    last_scores: list[float] = field(default_factory=list)
     stopwatch: Stopwatch = field(default_factory=Stopwatch, metadata=THIS_PROCESS)
     checkpoint: Path | None = field(default=None, metadata=THIS_PROCESS)
     stop: str | None = field(default=None, metadata=THIS_PROCESS)
@@ -92,6 +95,19 @@ class State:
         """The step of the freeze."""
         return None if self.freeze_report is None else int(self.freeze_report["step"])
 
+    @property
+    def training_mean(self) -> float | None:
+        """The mean score of the last training games, LAST_GAMES at most; None before the first has ended."""
+        return float(np.mean(self.last_scores)) if self.last_scores else None
+
+    def end_game(self) -> dict[str, float]:
+        """Count the training game that has ended; returns its score and the mean of the last ones, as metrics."""
+        self.games += 1
+        self.last_scores = [*self.last_scores, self.score][-LAST_GAMES:]
+        metrics = {"train/score": self.score, f"train/score_mean_{LAST_GAMES}": float(np.mean(self.last_scores))}
+        self.score = 0.0
+        return metrics
+
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps of it, by name."""
         return {name: getattr(self, name) for name in KEPT}
@@ -103,7 +119,8 @@ class State:
 
 
 KEPT = [own.name for own in fields(State) if not own.metadata]
-ADDED_LATER = {"origin": None, "fork": None}  # fields that checkpoints of older runs lack
+# Fields that checkpoints of older runs lack.
+ADDED_LATER: dict[str, Any] = {"origin": None, "fork": None, "games": 0, "last_scores": []}
 
 
 def freeze_report_of(saved: Saved) -> dict[str, Any] | None:

@@ -6,9 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
+from edgerl.envs.human_scores import is_below_random, references
 from edgerl.planning import forecast
 from edgerl.runs import versions
 from edgerl.runs.files import write_whole
+from edgerl.runs.metrics import LAST_GAMES
 from edgerl.runs.terminal import plain_table
 from edgerl.training import transfer
 from edgerl.training.loop import accounts
@@ -97,6 +99,7 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
         },
         "forecast": expected,
         "returns": state.returns,
+        "training": {"games": state.games, f"mean_of_last_{LAST_GAMES}": state.training_mean},
         "versions": versions.installed(),
     }
 
@@ -186,12 +189,23 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if summary["forecast"]["hours"] is not None:
         lines.append(("forecast", forecast.line(summary["forecast"], summary["device"])))
-    if summary["returns"]:
-        last = summary["returns"][-1]
-        lines.append(
-            (
-                "score",
-                f"{last['mean']:,.1f} +- {last['std']:,.1f} over {last['episodes']} games at step {last['step']:,}",
-            )
-        )
+    return lines + scores(summary)
+
+
+def scores(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """The lines on scores: the last evaluation, the last training games, and what they are to be held against."""
+    env, lines = summary["env"], []
+    evaluated = summary["returns"][-1] if summary["returns"] else None
+    if evaluated is not None:
+        games = f"over {evaluated['episodes']} games at step {evaluated['step']:,}"
+        lines.append(("score", f"{evaluated['mean']:,.1f} +- {evaluated['std']:,.1f} {games}"))
+    games, trained = summary["training"]["games"], summary["training"][f"mean_of_last_{LAST_GAMES}"]
+    if trained is not None:
+        last = f"the last {LAST_GAMES} of {games:,}" if games > LAST_GAMES else f"all {games:,}"
+        lines.append(("training games", f"{trained:,.1f} on average, {last}, exploration included"))
+    known = references(env)
+    if known is not None:
+        lines.append(("for comparison", known.words))
+    if evaluated is not None and is_below_random(env, evaluated["mean"]):
+        lines.append(("below random", "the score is below that of random play: it shows no learning"))
     return lines

@@ -8,12 +8,11 @@ import numpy as np
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis.compare import Attention
 from edgerl.experiments.reports.analyses import lowest
-from edgerl.experiments.reports.formats.style import COLOURS, INSTALL, Panel
+from edgerl.experiments.reports.formats.style import COLOURS, INSTALL, QUIETER, Panel
 
 COLUMNS = 8  # of steps in the strip, at most
 GROUND, INK, QUIET = "#181a1e", "#ecedf2", "#a9b1bd"  # of the strip: legible on light pages and on dark ones
 TILE = 1.45  # inches
-QUIETER = "#5b6675"  # of lines and notes beside the curves
 
 
 def check() -> None:

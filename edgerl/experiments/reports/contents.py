@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgerl.experiments.reports import tables
+from edgerl.experiments.reports import freeze_steps, reaching, tables
 from edgerl.experiments.reports.analyses import AnalysedRun, read_analyses
 from edgerl.experiments.reports.curves import curves
 from edgerl.experiments.reports.groups import Group, groups
@@ -16,10 +16,11 @@ from edgerl.experiments.sweeps import paper
 
 @dataclass(frozen=True)
 class Section:
-    """What a report shows of one environment."""
+    """What a report shows of one environment. `comparisons`: tables of its variants with each other."""
 
     env: str
     scores: Table
+    comparisons: list[Table]
     cost: Table
     curves: dict[str, Any]
     analyses: list[AnalysedRun]
@@ -69,7 +70,16 @@ def collect(loaded: LoadedRuns, title: str | None) -> Contents:
 
 def _section(env: str, variants: list[Group]) -> Section:
     analyses = [analysis for group in variants for analysis in read_analyses(group)]
-    return Section(env, tables.scores(variants), tables.cost(variants), curves(env, variants), analyses)
+    to_score = reaching.table(variants)
+    drawn = curves(env, variants) | {"reaching": reaching.bars(variants)}
+    return Section(
+        env,
+        tables.scores(variants),
+        [*freeze_steps.tables(variants), *([to_score] if to_score else [])],
+        tables.cost(variants),
+        drawn,
+        analyses,
+    )
 
 
 def _subtitle(loaded: LoadedRuns, by_env: dict[str, list[Group]], scale: float) -> str:

@@ -1,10 +1,12 @@
 """The curves that a report draws, as plain data, for the page and the picture."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from edgerl.envs.human_scores import references
 from edgerl.experiments.reports.estimates import Estimate, iqm, mean
 from edgerl.experiments.reports.groups import AXES, Group
 from edgerl.types import Array
@@ -15,8 +17,13 @@ STATISTICS = {"mean": mean, "iqm": iqm}
 
 
 def curves(env: str, groups: list[Group]) -> dict[str, Any]:
-    """All curves of one environment: lists of numbers with five digits, None for a missing number."""
-    return {"env": env, "axes": AXES, "variants": [_variant(group) for group in groups]}
+    """All curves of one environment: lists of numbers with five digits, None for a missing number.
+
+    `references`: game points of random play and of a human tester, None where they are not known.
+    """
+    known = references(env)
+    variants = [_variant(group) for group in groups]
+    return {"env": env, "axes": AXES, "variants": variants, "references": asdict(known) if known else None}
 
 
 def _variant(group: Group) -> dict[str, Any]:

@@ -18,7 +18,10 @@ AXES = {
     "minutes": "wall time, minutes",
 }
 
+LAST_EVALUATIONS = 3  # of a run, whose mean is its final score
 WORDED = ("run.algo", "run.budget", "run.freeze_at")  # settings that a variant's name has without their keys
+
+SAME = "same"  # a setting's value where the freeze changes nothing: a name leaves it out
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ class Group:
         """Mean score of each evaluation's games, float64 [steps, seeds]."""
         runs = self._scores
         return np.array([[scores[step] for scores in runs] for step in self.steps]).reshape(-1, len(runs))
+
+    @property
+    def final(self) -> Array:
+        """Each run's final score, the mean of its last LAST_EVALUATIONS evaluations: float64 [1, seeds]."""
+        final: Array = np.mean(self.scores[-LAST_EVALUATIONS:], axis=0, keepdims=True)
+        return final
 
     @property
     def _scores(self) -> list[dict[int, float]]:
@@ -109,7 +118,7 @@ def _names(runs: list[Run]) -> list[str]:
                     *([run.config.run.algo] if "run.algo" in worded else []),
                     *([budget_text(run)] if "run.budget" in worded else []),
                     *([frozen] if "run.freeze_at" in worded else []),
-                    *(f"{key.partition('.')[2]} {_setting(run, key)}" for key in others),
+                    *(f"{key.partition('.')[2]} {_setting(run, key)}" for key in others if _setting(run, key) != SAME),
                 ]
             )
         )

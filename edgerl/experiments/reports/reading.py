@@ -1,6 +1,7 @@
 """Reads finished runs from their folders: settings, summary, metrics. Other folders are left out, with the reason."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,9 +14,10 @@ from edgerl.config.settings import Config
 from edgerl.config.toml import load
 from edgerl.errors import ConfigError
 from edgerl.runs import checkpoint
+from edgerl.runs.metrics import LAST_GAMES
 from edgerl.types import Array
 
-METRICS = ("replay/rows", "memory/rss_bytes", "flops/total", "seconds")
+METRICS = ("replay/rows", "memory/rss_bytes", "flops/total", "seconds", "train/score")
 # Settings that change how fast a run is or what it keeps, not what it learns.
 WITHOUT_EFFECT = ("run.threads", "run.checkpoint_every", "run.snapshot_every", "run.process_limit")
 
@@ -45,6 +47,12 @@ class Run:
         """A metric's values at these agent steps, interpolated linearly; NaN if it was never logged."""
         known, values = self.metrics[name]
         return np.interp(steps, known, values) if len(known) else np.full(np.shape(steps), np.nan)
+
+    def training_mean(self, step: int) -> float:
+        """The mean score of the last training games up to an agent step, LAST_GAMES at most; NaN if there is none."""
+        ended, scores = self.metrics["train/score"]
+        last = scores[ended <= step][-LAST_GAMES:]
+        return float(np.mean(last)) if len(last) else math.nan
 
     @property
     def seconds(self) -> float:
@@ -76,7 +84,7 @@ def read(paths: Iterable[Path]) -> LoadedRuns:
         sweeps += [sweep] if sweep else []
         for folder, variant in folders:
             try:
-                runs.append(_run(folder, variant))
+                runs.append(read_run(folder, variant))
             except ConfigError as error:
                 left_out.append((str(folder), str(error)))
     runs, repetitions = _once(runs)
@@ -106,7 +114,7 @@ def _folders(path: Path) -> tuple[list[tuple[Path, str | None]], dict[str, Any] 
     return [(folder, None) for folder in folders], None
 
 
-def _run(folder: Path, variant: str | None) -> Run:
+def read_run(folder: Path, variant: str | None) -> Run:
     """Read one finished run; raises ConfigError with the reason if it is not one."""
     if not folder.is_dir():
         raise ConfigError("not begun")

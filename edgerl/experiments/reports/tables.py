@@ -1,13 +1,15 @@
 """The report's tables, for the page, Markdown and JSON."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from edgerl.envs.human_scores import References, human_normalised, is_below_random, references
 from edgerl.experiments.reports.estimates import Estimate, estimate, iqm, mean
 from edgerl.experiments.reports.groups import Group, budget_text
-from edgerl.experiments.reports.human_scores import human_normalised
+from edgerl.runs.metrics import LAST_GAMES
 from memory_budget import format_bytes
 
 
@@ -22,35 +24,57 @@ class Table:
 
 
 def scores(groups: list[Group]) -> Table:
-    """The last evaluation of every variant of one environment."""
+    """The last evaluation of every variant of one environment, beside random play and a human tester."""
+    head = ["variant", "seeds", "step", "mean [95%]", "IQM [95%]", "each seed", f"last {LAST_GAMES} training games"]
     rows = []
     for group in groups:
         if not group.steps:
             rows.append([group.name, str(len(group.runs)), "never evaluated", "", "", "", ""])
             continue
-        average, middle = group.estimates(mean)[-1], group.estimates(iqm)[-1]
-        normalised = human_normalised(group.env, average.value)
         rows.append(
             [
                 group.name,
                 str(len(group.runs)),
                 f"{group.steps[-1]:,}",
-                interval(average),
-                interval(middle),
+                interval(group.estimates(mean)[-1]),
+                interval(group.estimates(iqm)[-1]),
                 ", ".join(score_text(score) for score in group.scores[-1]),
-                "" if normalised is None else f"{normalised:.3f}",
+                score_text(float(np.mean([run.training_mean(group.steps[-1]) for run in group.runs]))),
             ]
         )
-    head = ["variant", "seeds", "step", "mean [95%]", "IQM [95%]", "each seed", "human-normalised"]
     few = any(len(group.runs) == 1 for group in groups)
     notes = (
         "Scores of whole games without exploration, unclipped. Mean and interquartile mean (IQM) over the seeds, with "
         "95% percentile intervals of 2,000 bootstrap resamples of seeds."
         + (" One seed has no interval." if few else "")
+        + f" Last {LAST_GAMES} training games: their mean, exploration included, over the seeds."
     )
-    if not any(row[-1] for row in rows):
-        head, rows = head[:-1], [row[:-1] for row in rows]
-    return Table("Scores at the end", head, rows, notes)
+    known = references(groups[0].env)
+    if known is None:
+        return Table("Scores at the end", head, rows, notes)
+    for group, row in zip(groups, rows, strict=True):
+        row.append(f"{known.normalised(float(np.mean(group.scores[-1]))):.3f}" if group.steps else "")
+    notes = f"{notes} {below_random(groups)}".strip()
+    return Table("Scores at the end", [*head, "human-normalised"], rows + _reference_rows(known), notes)
+
+
+def _reference_rows(known: References) -> list[list[str]]:
+    """Rows of the table of scores: random play and a human tester, whose human-normalised scores are 0 and 1."""
+    return [
+        ["random play", "", "", score_text(known.random), "", "", "", "0"],
+        ["human tester", "", "", score_text(known.human), "", "", "", "1"],
+    ]
+
+
+def below_random(groups: list[Group]) -> str:
+    """A sentence that names the variants of an environment whose last mean score is below random play's, if any is."""
+    known = references(groups[0].env)
+    scored = [(group, float(np.mean(group.scores[-1]))) for group in groups if group.steps]
+    below = [group.name for group, score in scored if is_below_random(group.env, score)]
+    if known is None or not below:
+        return ""
+    whose = "all variants" if len(below) == len(groups) > 1 else "; ".join(below)
+    return f"Below random play ({known.random:,.1f}), so that they rank nothing: the scores of {whose}."
 
 
 def cost(groups: list[Group]) -> Table:
@@ -106,12 +130,15 @@ def beside_paper(by_env: dict[str, list[Group]], experiment: Any, scale: float) 
             theirs = experiment.printed.get(env, {}).get(group.name)
             if theirs and group.steps:
                 ours = group.estimates(mean)[-1]
+                known = references(env)
                 rows.append(
                     [
                         f"{env}: {group.name}",
                         f"{theirs[0]:,.1f} ± {theirs[1]:,.1f}",
                         interval(ours),
                         str(len(group.runs)),
+                        score_text(known.random) if known else "",
+                        score_text(known.human) if known else "",
                     ]
                 )
     if not rows:
@@ -119,7 +146,7 @@ def beside_paper(by_env: dict[str, list[Group]], experiment: Any, scale: float) 
     notes = "The paper's: mean ± standard deviation of five runs. Ours: mean [95% interval] over the seeds."
     if scale != 1:
         notes += f" Ours are runs of {scale:g} of the paper's length: they show the method, not the paper's scores."
-    return Table("Beside the paper", ["", "the paper's", "ours", "seeds"], rows, notes)
+    return Table("Beside the paper", ["", "the paper's", "ours", "seeds", "random play", "human"], rows, notes)
 
 
 def all_games(by_env: dict[str, list[Group]]) -> Table | None:
@@ -136,14 +163,17 @@ def all_games(by_env: dict[str, list[Group]]) -> Table | None:
     if not rows:
         return None
     notes = (
-        "Human-normalised: 0 is random play, 1 a human tester (Wang et al. 2016). Raw scores of different games are "
-        "never averaged. Intervals: 95%, seeds drawn again within each game (stratified bootstrap, 2,000 resamples)."
+        "Human-normalised: 0 is random play, 1 a human tester (Wang et al. 2016); what is below 0 ranks nothing. Raw "
+        "scores of different games are never averaged. Intervals: 95%, seeds drawn again within each game (stratified "
+        "bootstrap, 2,000 resamples)."
     )
     return Table("All games together", ["variant", "games", "runs", "IQM [95%]", "mean [95%]"], rows, notes)
 
 
 def score_text(value: float) -> str:
-    """A score for reading: whole from 100 on, one or two decimals below."""
+    """A score for reading: whole from 100 on, one or two decimals below; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

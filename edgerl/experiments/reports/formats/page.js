@@ -23,6 +23,11 @@ function wrapped(name) {
   }, [""]).join("<br>");
 }
 
+// The height in pixels of bars with these names, which are broken into lines: no name runs into the next.
+function barsHeight(names) {
+  return Math.max(300, 130 + 17 * names.length * Math.max(...names.map((name) => name.split("<br>").length)));
+}
+
 function layout(x, y, more = {}) {
   const ink = dark() ? "#e7eaef" : "#1d2430", line = dark() ? "#313a46" : "#dfe3e8";
   const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true, exponentformat: "SI" };
@@ -37,8 +42,29 @@ function layout(x, y, more = {}) {
   };
 }
 
+// Random play and a human tester: dashed lines within the plot, an arrow at its top for one that is far above the curves.
+function beside(env, values) {
+  const low = Math.min(...values), high = Math.max(...values);
+  const ink = dark() ? "#9aa5b4" : "#5b6675", shapes = [], annotations = [], lines = [];
+  for (const [name, words] of [["random", "random play"], ["human", "human tester"]]) {
+    const score = (env.references || {})[name];
+    if (score === undefined) continue;
+    const near = name === "random" || score <= high + 0.5 * (high - low);
+    const at = near ? { y: score, yanchor: "bottom" } : { yref: "paper", y: 1, yanchor: "top" };
+    annotations.push({ ...at, xref: "paper", x: 1, xanchor: "right", showarrow: false, font: { color: ink, size: 11 },
+      text: `${words} ${score.toLocaleString()}${near ? "" : " ↑"}` });
+    lines.push(near ? score : high + 0.15 * (high - low));
+    if (!near) continue;
+    shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: score, y1: score,
+      line: { color: ink, width: 1.3, dash: "dash" } });
+  }
+  return { shapes, annotations, lines };
+}
+
 function scores(env, chosen) {
-  const traces = [], shapes = [];
+  const traces = [];
+  const values = env.variants.flatMap((variant) => variant.seeds.flatMap((seed) => seed.y));
+  const { shapes, annotations, lines } = beside(env, env.references ? [...values, env.references.random] : values);
   env.variants.forEach((variant, index) => {
     const x = variant.x[chosen.axis], curve = variant[chosen.statistic], ink = colour(index), group = "v" + index;
     if (curve.low.some((value) => value !== null)) {
@@ -63,7 +89,11 @@ function scores(env, chosen) {
         line: { color: ink, width: 1.3, dash: "dot" } });
     }
   });
-  return [traces, layout(env.axes[chosen.axis], "score", { shapes, showlegend: true })];
+  if (lines.length) { // unseen points make room for the lines
+    traces.push({ x: lines.map(() => 0), y: lines, mode: "markers", marker: { opacity: 0 }, hoverinfo: "skip",
+      showlegend: false });
+  }
+  return [traces, layout(env.axes[chosen.axis], "score", { shapes, annotations, showlegend: true })];
 }
 
 function overTime(env, name, label, unit, extra) {
@@ -101,16 +131,30 @@ function ledger(env) {
     x: env.variants.flatMap((variant) => [variant.ledger.planned[part] || 0, variant.ledger.measured[part] || 0]),
     hovertemplate: `%{x:,.1f} MB<extra>${part}</extra>`,
   }));
-  return [traces, layout("MB", "", { barmode: "relative", showlegend: true, yaxis: { autorange: "reversed" } })];
+  return [traces, layout("MB", "", { barmode: "relative", showlegend: true, yaxis: { autorange: "reversed" } }),
+    barsHeight(names)];
 }
 
 function speed(env) {
+  const names = env.variants.map((variant) => wrapped(variant.name));
   const traces = ["before the freeze", "after it"].map((when, index) => ({
-    type: "bar", orientation: "h", name: when, y: env.variants.map((variant) => wrapped(variant.name)),
+    type: "bar", orientation: "h", name: when, y: names,
     x: env.variants.map((variant) => variant.speed[index]), marker: { color: colour(index) },
     hovertemplate: `%{x:,.1f} steps/s ${when}<extra></extra>`,
   }));
-  return [traces, layout("steps/s", "", { barmode: "group", showlegend: true, yaxis: { autorange: "reversed" } })];
+  return [traces, layout("steps/s", "", { barmode: "group", showlegend: true, yaxis: { autorange: "reversed" } }),
+    barsHeight(names)];
+}
+
+function reaching(env) {
+  const names = env.reaching.map((variant) => wrapped(variant.name));
+  const traces = [["own", "its own final score"], ["other", "the other's"]].map(([key, words], index) => ({
+    type: "bar", orientation: "h", name: words, y: names,
+    x: env.reaching.map((variant) => variant[key]), marker: { color: colour(index) },
+    hovertemplate: `%{x:.3s} multiply-adds to ${words}<extra></extra>`,
+  }));
+  const bars = { barmode: "group", showlegend: true, yaxis: { autorange: "reversed" } };
+  return [traces, layout("multiply-adds", "", bars), barsHeight(names)];
 }
 
 // Marks of an analysis: T_f, the step from which the stem is settled, and the bound of the rule.
@@ -154,7 +198,7 @@ function attention(env, chosen, run) {
     yaxis: { rangemode: "tozero" } })];
 }
 
-const PLOTS = { scores, rows, memory, ledger, speed, layers, attention };
+const PLOTS = { scores, rows, memory, ledger, speed, reaching, layers, attention };
 
 function chosenOf(index) {
   const find = (name) => document.querySelector(`[data-choose="${name}"][data-env="${index}"]`);
@@ -163,8 +207,9 @@ function chosenOf(index) {
 
 function draw(element) {
   const index = Number(element.dataset.env);
-  const [traces, shape] = PLOTS[element.dataset.plot](data.sections[index], chosenOf(index),
+  const [traces, shape, height] = PLOTS[element.dataset.plot](data.sections[index], chosenOf(index),
     Number(element.dataset.run));
+  if (height) element.style.height = `${height}px`;
   Plotly.react(element, traces, shape, { responsive: true, displaylogo: false, displayModeBar: "hover",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
 }

@@ -1,10 +1,10 @@
-"""The report as one picture: scores, rows and memory for every environment."""
+"""The report as one picture: scores, rows, memory and multiply-adds to a final score for every environment."""
 
 import io
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.contents import Contents, Section
-from edgerl.experiments.reports.formats.style import COLOURS, INSTALL, Panel
+from edgerl.experiments.reports.formats.style import COLOURS, INSTALL, Panel, references
 from edgerl.experiments.reports.groups import AXES
 
 
@@ -17,15 +17,20 @@ def picture(contents: Contents) -> bytes:
     except ImportError as error:
         raise ConfigError(f"--format: png needs the package {error.name}: {INSTALL}") from None
     rows = len(contents.sections)
-    figure = Figure(figsize=(15, 3.9 * rows + 0.9), dpi=110, layout="constrained")
+    reached = any(section.curves["reaching"] for section in contents.sections)
+    columns = 4 if reached else 3
+    names = sum(len(section.curves["variants"]) for section in contents.sections)
+    figure = Figure(figsize=(5 * columns, 3.9 * rows + 0.17 * names + 0.9), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{contents.title}\n{contents.subtitle}", fontsize=12)
-    panels = figure.subplots(rows, 3, squeeze=False)
-    for section, (left, middle, right) in zip(contents.sections, panels, strict=True):
-        _scores(left, section, contents.x)
-        _rows(middle, section)
-        _memory(right, section)
-        for panel in (left, middle, right):
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for section, row in zip(contents.sections, panels, strict=True):
+        _scores(row[0], section, contents.x)
+        _rows(row[1], section)
+        _memory(row[2], section)
+        if reached:
+            _reaching(row[3], section)
+        for panel in row:
             panel.xaxis.set_major_formatter(EngFormatter(sep=""))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
@@ -42,8 +47,25 @@ def _scores(panel: Panel, section: Section, axis: str) -> None:
             panel.fill_between(x, mean["low"], mean["high"], color=colour, alpha=0.15, linewidth=0)
         if variant["freeze"]:
             panel.axvline(variant["freeze"][axis], color=colour, linestyle=":", linewidth=1)
-    panel.legend(fontsize=8, frameon=False)
+    references(panel, section.curves["references"])
+    panel.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(-0.02, -0.18))
     _finish(panel, f"{section.env}: mean score, 95% interval", AXES[axis], "score")
+
+
+def _reaching(panel: Panel, section: Section) -> None:
+    """Two bars for each variant, the first variant on top; no bar: that final score was never reached."""
+    variants = section.curves["reaching"]
+    panel.set_visible(bool(variants))
+    for row, variant in enumerate(variants):
+        colour = COLOURS[row % len(COLOURS)]
+        panel.barh(row - 0.2, variant["own"] or 0, 0.36, color=colour)
+        panel.barh(row + 0.2, variant["other"] or 0, 0.36, color=colour, alpha=0.4)
+    panel.set_yticks([])
+    panel.invert_yaxis()
+    panel.set_title("to its own final score; pale: to the other's", fontsize=10)
+    panel.set_xlabel(AXES["flops"])
+    panel.grid(alpha=0.3, axis="x")
+    panel.spines[["top", "right"]].set_visible(False)
 
 
 def _rows(panel: Panel, section: Section) -> None:

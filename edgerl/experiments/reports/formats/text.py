@@ -9,15 +9,15 @@ from edgerl.experiments.reports.tables import Table
 
 def markdown(contents: Contents) -> str:
     """The tables and commands as Markdown, without the curves."""
-    parts = [f"# {contents.title}", contents.subtitle, *(_table(table) for table in contents.overall)]
+    parts = [f"# {contents.title}", contents.subtitle, *(table_text(table) for table in contents.overall)]
     for section in contents.sections:
-        parts += [f"## {section.env}", _table(section.scores), _table(section.cost)]
+        parts += [f"## {section.env}", *map(table_text, (section.scores, *section.comparisons, section.cost))]
         for analysis in section.analyses:
-            parts += [f"### {analysis.name}: {contents.analysis_title}", analysis.safe, _table(analysis.table)]
+            parts += [f"### {analysis.name}: {contents.analysis_title}", analysis.safe, table_text(analysis.table)]
     parts.append("## Repeat it")
     for commands in contents.commands:
         parts += [f"{commands.name}:", "\n".join(f"    {line}" for line in commands.lines)]
-    parts += [_table(table) for table in (*contents.versions, contents.left_out) if table]
+    parts += [table_text(table) for table in (*contents.versions, contents.left_out) if table]
     return "\n\n".join(parts) + "\n"
 
 
@@ -26,7 +26,8 @@ def as_json(contents: Contents) -> str:
     return json.dumps(asdict(contents), indent=1) + "\n"
 
 
-def _table(table: Table) -> str:
+def table_text(table: Table) -> str:
+    """One table as Markdown, with its title above it and its notes below."""
     lines = [f"### {table.title}", "", _row(table.head), _row(["---"] * len(table.head)), *map(_row, table.rows)]
     return "\n".join(lines + (["", table.notes] if table.notes else []))
 

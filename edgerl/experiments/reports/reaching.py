@@ -1,0 +1,91 @@
+"""How many multiply-adds a variant takes to its final score, and to that of another (Figure 6 (a), right)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgerl.experiments.reports.curves import plain
+from edgerl.experiments.reports.groups import LAST_EVALUATIONS, Group
+from edgerl.experiments.reports.reading import WITHOUT_EFFECT
+from edgerl.experiments.reports.tables import Table, score_text
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The first evaluation at which `group` has the final `score` of `owner`; `step` and `flops`: None if at none."""
+
+    group: Group
+    owner: Group
+    score: float
+    step: int | None
+    flops: float | None
+
+
+def pairs(groups: list[Group]) -> list[tuple[Group, Group]]:
+    """Each frozen variant with the never frozen one that differs from it in the fewest settings, the first of these."""
+    evaluated = [group for group in groups if group.steps]
+    frozen = [group for group in evaluated if group.freeze_step is not None]
+    never = [group for group in evaluated if group.freeze_step is None]
+    return [(group, min(never, key=lambda other: _differences(group, other))) for group in frozen] if never else []
+
+
+def reached(group: Group, owner: Group) -> Reached:
+    """The first evaluation at which the mean over the seeds of `group` is at least the final score of `owner`."""
+    score = float(np.mean(owner.final))
+    means = np.mean(group.scores, axis=1)
+    at = np.flatnonzero(means >= score - 1e-9 * abs(score))  # a mean of three equal numbers may be rounded up
+    if not len(at):
+        return Reached(group, owner, score, None, None)
+    step = group.steps[at[0]]
+    return Reached(group, owner, score, step, float(group.axis("flops", [step])[0]))
+
+
+def table(groups: list[Group]) -> Table | None:
+    """For every variant its own final score, and that of the other of its pair; None if there is no pair."""
+    if not pairs(groups):
+        return None
+    rows = []
+    for group in groups:
+        for owner in [group, *_others(group, groups)] if group.steps else []:
+            found, own = reached(group, owner), reached(owner, owner)
+            whose = "its own" if owner is group else owner.name
+            if found.step is None or found.flops is None or own.flops is None:
+                rows.append([group.name, whose, score_text(found.score), "never", "-", "-"])
+                continue
+            share = f"{found.flops / own.flops:.2f}" if own.flops else "-"
+            tera = f"{found.flops / 1e12:,.3g}"
+            rows.append([group.name, whose, score_text(found.score), f"{found.step:,}", tera, share])
+    notes = (
+        f"A final score is the mean of the last {LAST_EVALUATIONS} evaluations, over the seeds. It is reached at the "
+        "first evaluation whose mean over the seeds is as high. TFLOP: 10^12 multiply-adds by the paper's convention. "
+        "Share: of what the owner of the final score takes to it. A frozen variant is compared with the never frozen "
+        "one that differs from it in the fewest settings. Scores that rise and fall are reached early: see the curves."
+    )
+    head = ["variant", "final score of", "score", "reached at step", "TFLOP", "share"]
+    return Table("Multiply-adds to a final score", head, rows, notes)
+
+
+def bars(groups: list[Group]) -> list[dict[str, Any]]:
+    """For every variant multiply-adds to its `own` final score and to the `other`'s; None where there is none."""
+    if not pairs(groups):
+        return []
+    found = []
+    for group in groups:
+        others = _others(group, groups) if group.steps else []
+        own = reached(group, group).flops if group.steps else None
+        other = reached(group, others[0]).flops if others else None
+        found.append(dict(zip(("name", "own", "other"), (group.name, *plain([own, other])), strict=True)))
+    return found
+
+
+def _others(group: Group, groups: list[Group]) -> list[Group]:
+    """The variants that are in a pair with this one, the most like it first."""
+    paired = [two[1 - two.index(group)] for two in pairs(groups) if group in two]
+    return sorted(paired, key=lambda other: _differences(group, other))
+
+
+def _differences(one: Group, other: Group) -> int:
+    """In how many settings that have an effect two variants differ."""
+    ours, theirs = one.first.settings, other.first.settings
+    return sum(str(ours.get(key)) != str(theirs.get(key)) for key in ours | theirs if key not in WITHOUT_EFFECT)

@@ -1,0 +1,209 @@
+"""benchmarks/learning.py: what is read at equal steps, multiply-adds and time, what is left out, and what it trains."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import learning
+import learning_report
+import learning_results
+import learning_runs
+
+STUDY = """
+games = ["qbert", "krull"]
+seeds = [0, 1]
+jobs = 2
+paper = "frozen"
+
+[every]
+budget = "3MB"
+steps = 400
+freeze_at = 300
+eval_every = 100
+threads = 1
+
+[variants.never]
+settings = { freeze_at = "never" }
+
+[variants.frozen]
+settings = {}
+
+[variants.small]
+settings = { latent_dtype = "uint8" }
+games = ["krull"]
+"""
+SETTINGS = {"never": {"freeze_at": "never"}, "frozen": {}, "small": {"latent_dtype": "uint8"}}
+RANDOM, HUMAN = {"qbert": 163.9, "krull": 1598.0}, {"qbert": 13455.0, "krull": 2665.5}  # Wang et al. 2016
+
+
+@pytest.fixture
+def study(tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text(STUDY)
+    return learning_runs.load(file)
+
+
+@pytest.fixture
+def finished(another, tmp_path):
+    """Make a finished run of the study: its scores every 100 steps, what a step takes, and how many seconds."""
+
+    def make(name, scores, flops=10, seconds=6.0, **changed):
+        game, _, cell = name.partition("/")
+        variant, _, seed = cell.partition("__")
+        settings = {"env": f"atari/{game}", "seed": int(seed), "eval_every": 100} | SETTINGS[variant] | changed
+        folder = another(f"runs/{name}", settings=settings)
+        summary = json.loads((folder / "summary.json").read_text())
+        steps = [100 * (index + 1) for index in range(len(scores))]
+        last = summary["returns"][-1]
+        summary["returns"] = [
+            last | {"step": step, "flops": step * flops, "mean": score}
+            for step, score in zip(steps, scores, strict=True)
+        ]
+        (folder / "summary.json").write_text(json.dumps(summary))
+        lines = [{"step": step, "seconds": step * seconds} for step in [0, *steps]]
+        (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    return make
+
+
+def report(study, tmp_path):
+    results, unfinished = learning_results.read(study, tmp_path / "runs")
+    tables = learning_report.tables(study, results, unfinished)
+    return {table.title: table for table in tables}
+
+
+def rows(table):
+    return {row[0]: row[1:] for row in table.rows}
+
+
+def points(game, worth):
+    """Game points of a human-normalised score."""
+    return RANDOM[game] + worth * (HUMAN[game] - RANDOM[game])
+
+
+@pytest.fixture
+def all_runs(finished):
+    """Runs that all take 400 steps; a step of a never frozen one takes twice the multiply-adds and about the time."""
+    for game in RANDOM:
+        for seed in (0, 1):
+            never = [points(game, worth) for worth in (0.1, 0.3, 0.5, 0.7)]
+            finished(f"{game}/never__{seed}", never, flops=20, seconds=12)
+            frozen = [points(game, worth + seed) for worth in (0, 1, 2, 3)]
+            finished(f"{game}/frozen__{seed}", frozen, flops=10, seconds=6 + seed)
+
+
+def test_at_equal_steps_the_last_three_evaluations_count(study, all_runs, tmp_path):
+    table = rows(report(study, tmp_path)["qbert, krull: at equal steps"])
+    assert table["never"][:2] == ["4 of 4", "0.500 [0.500, 0.500]"]
+    assert table["frozen"][:2] == ["4 of 4", "2.500 [2.000, 3.000]"]
+    assert table["frozen"][2] == "33,392 [26,746, 40,037]"  # qbert: 2 to 3 times 13,291.1 above random play
+    assert table["random play"] == ["", "0", "164", "1,598"]
+    assert table["human tester"] == ["", "1", "13,455", "2,666"]
+    assert "small" not in table  # no run of it
+
+
+def test_at_equal_multiply_adds_runs_are_read_as_far_as_the_cheapest_goes(study, all_runs, tmp_path):
+    table = rows(report(study, tmp_path)["qbert, krull: at equal multiply-adds"])
+    assert table["never"][1] == "0.200 [0.200, 0.200]"  # of steps 100 and 200, which take as many as 400 frozen ones
+    assert table["never"][2].endswith(" at 200 (2)")
+    assert table["frozen"][1] == "2.500 [2.000, 3.000]"
+    assert table["frozen"][2].endswith(" at 400")
+
+
+def test_at_equal_wall_time_every_run_of_the_fastest_variant_is_read_whole(study, all_runs, tmp_path):
+    shown = report(study, tmp_path)
+    table = rows(shown["qbert, krull: at equal wall time"])
+    assert table["frozen"][2].endswith(" at 400")  # the slower seed takes 7 seconds a step, 2,800 in all
+    assert table["never"][2].endswith(" at 200 (2)")  # 300 would take 3,600
+    results, _ = learning_results.read(study, tmp_path / "runs")
+    assert learning_results.bounds("qbert", results, "minutes") == pytest.approx(2800 / 60)
+    assert "2 at a time" in learning_report.about(study)
+
+
+def test_the_rule_for_defaults_by_hand(study, all_runs, finished, tmp_path):
+    table = rows(report(study, tmp_path)["The rule for defaults"])
+    assert table == {"never": ["0.500 against 2.500", "qbert, krull", "no"]}
+    better = learning_runs.Study(study.games, study.seeds, study.jobs, study.variants, "never")
+    assert rows(report(better, tmp_path)["The rule for defaults"]) == {"frozen": ["2.500 against 0.500", "none", "yes"]}
+
+
+def test_a_variant_of_fewer_games_is_compared_in_these(study, all_runs, finished, tmp_path):
+    for seed in (0, 1):
+        finished(f"krull/small__{seed}", [1600] * 4)
+    shown = report(study, tmp_path)
+    assert set(rows(shown["krull: at equal steps"])) >= {"never", "frozen", "small"}
+    assert "small" not in rows(shown["qbert, krull: at equal steps"])
+
+
+def test_scores_below_random_play_are_marked(study, finished, tmp_path):
+    finished("qbert/never__0", [100, 200, 100, 100])
+    shown = report(study, tmp_path)
+    every = shown["qbert: every evaluation"]
+    assert every.rows[0][2:7] == ["100†", "200", "100†", "100†", "133†"]
+    assert "†: below random play" in every.notes
+    assert rows(shown["qbert, krull: at equal steps"])["never"][1:3] == ["-0.002†", "133†"]
+    assert "every variant here has a finished run: qbert." in shown["qbert, krull: at equal steps"].notes
+
+
+def test_what_did_not_finish_or_was_trained_otherwise_is_named(study, finished, tmp_path):
+    finished("qbert/never__0", [1, 2, 3])
+    finished("qbert/frozen__0", [1, 2, 3, 4], budget=4_000_000)
+    finished("qbert/frozen__1", [1, 2, 3, 4])
+    (tmp_path / "runs/qbert/frozen__1/summary.json").unlink()
+    table = report(study, tmp_path)["Not finished"]
+    assert [row[1:] for row in table.rows if row[0] == "qbert/never"] == [
+        ["0", "not finished: 3 of 4 evaluations"],
+        ["1", "not begun"],
+    ]
+    assert [row[1:] for row in table.rows if row[0] == "qbert/frozen"] == [
+        ["0", "trained with run.budget = 4000000 instead of 3000000"],
+        ["1", "no summary.json: it did not come to its end (step 400 of 400 is saved)"],
+    ]
+    assert [row[1:] for row in table.rows if row[0] == "krull/small"] == [["0, 1", "not begun"]]
+
+
+def test_the_study_that_is_shipped_is_well_formed():
+    study = learning_runs.load(Path(learning.__file__).with_suffix(".toml"))
+    assert study.paper in {variant.name for variant in study.variants}
+    assert len(study.cells()) == 5 * 4 * 3 + 4 * 2 * 3
+    main = [cell for cell in study.cells() if cell.variant.games == study.games]
+    assert {cell.config().run.steps for cell in main} == {60_000}
+    assert {cell.config().run.freeze_at for cell in main} == {20_000, None}
+
+
+def test_what_is_missing_is_trained_from_shared_beginnings_and_what_ended_early_goes_on(tmp_path, monkeypatch, capsys):
+    text = STUDY.replace('"qbert", "krull"', '"qbert"').replace("[0, 1]", "[3]").partition("[variants.small]")[0]
+    text = text.replace("400", "1040").replace("300", "1000").replace("eval_every = 100", "eval_every = 520")
+    text += "[variants.odd]\nsettings = { no_such_setting = 1 }\n"
+    (tmp_path / "study.toml").write_text(text.replace("threads = 1", "threads = 1\neval_episodes = 1"))
+    words = ["--study", str(tmp_path / "study.toml"), "--runs", str(tmp_path / "runs")]
+
+    def call(*more):
+        monkeypatch.setattr(sys, "argv", ["learning.py", *words, *more])
+        with pytest.raises(SystemExit) as left:
+            learning.main()
+        return left.value.code, *capsys.readouterr()
+
+    code, shown, told = call()
+    assert code == 0
+    assert "### qbert: every evaluation" in shown
+    assert "odd is not trained: unknown key 'no_such_setting'" in told
+    frozen, never = (tmp_path / "runs/qbert" / name for name in ("frozen__3", "never__3"))
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in (frozen, never)]
+    assert [summary["fork"]["step"] for summary in summaries] == [1000, 1000]
+    (frozen / "summary.json").unlink()
+    before = (never / "summary.json").stat().st_mtime_ns
+    code, shown, _ = call("--json", "--picture", str(tmp_path / "curves.png"))
+    assert code == 0
+    assert (never / "summary.json").stat().st_mtime_ns == before
+    assert json.loads((frozen / "summary.json").read_text())["returns"] == summaries[0]["returns"]
+    (run,) = [run for run in json.loads(shown)["runs"] if run["variant"] == "frozen"]
+    assert [evaluation["score"] for evaluation in run["evaluations"]] == [
+        evaluation["mean"] for evaluation in summaries[0]["returns"]
+    ]
+    assert np.all(np.diff([evaluation["flops"] for evaluation in run["evaluations"]]) >= 0)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
