@@ -1,0 +1,36 @@
+"""What differs between two finished runs that should be one."""
+
+import json
+
+import numpy as np
+import safetensors.numpy
+
+from edgerl.envs import suites
+from edgerl.planning import plan
+from edgerl.replay.buffer import row_dtype
+
+TIMED = {"rss_around_freeze"}, {"seconds", "peak_extra_bytes"}  # of the trainer, of its report on the freeze
+
+
+def differences(config, one, other):
+    """The names of all in the last checkpoint of two frozen runs that differs; timings and padding aside."""
+    everything, again = final(config, one), final(config, other)
+    assert everything.keys() == again.keys()
+    return [name for name, value in everything.items() if not np.array_equal(value, again[name])]
+
+
+def final(config, folder):
+    """All that a run leaves, by name: arrays, columns of the replay's rows, plain values."""
+    place = folder / "checkpoint" / f"{config.run.steps:09d}"
+    state = json.loads((place / "state.json").read_text())
+    for entry in ("checksum", "metrics_bytes", "sha256"):
+        state.pop(entry)
+    for own, names in zip((state["trainer"], state["trainer"]["freeze_report"]), TIMED, strict=True):
+        for name in names:
+            own.pop(name)
+    raw = {file.name: np.frombuffer(file.read_bytes(), np.uint8) for file in place.glob("*.raw")}
+    spec = suites.describe(config.run.env)
+    observation = ("obs", np.uint8, (plan.make_plan(config, spec).after.columns["obs"],))
+    rows = raw.pop("rows.raw").view(row_dtype(observation, spec.action))
+    columns = {name: rows[name] for name in rows.dtype.names}
+    return safetensors.numpy.load_file(place / "weights.safetensors") | state | raw | columns
