@@ -1,4 +1,4 @@
-"""What differs between two finished runs that should be one."""
+"""Short runs with resets of their heads, and what differs between two that should be one."""
 
 import json
 
@@ -9,6 +9,9 @@ from edgerl.envs import suites
 from edgerl.planning import plan
 from edgerl.replay.buffer import row_dtype
 
+TOY = {"env": "toy/catch", "steps": 90, "learn_start": 30, "freeze_at": 50, "eval_every": 0, "threads": 1}
+TOY |= {"batch_size": 4, "hidden": 8, "budget": 1_500_000}
+ANNEALED = {"reset_heads_every": 14, "n_step": 10, "n_step_end": 3, "gamma_start": 0.9, "n_step_anneal": 8}
 TIMED = {"rss_around_freeze"}, {"seconds", "peak_extra_bytes"}  # of the trainer, of its report on the freeze
 
 

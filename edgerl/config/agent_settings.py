@@ -40,7 +40,7 @@ class ValueConfig(NetworkConfig):
     # An epsilon above zero: a gradient of zero over a mean of zero is no number.
     adam_eps: float = setting("epsilon of Adam", low=1e-15, high=1)
     clip_norm: float = setting("largest norm of an update's gradient", low=0)
-    # Exploration by random actions, whose share falls linearly. Added later for Rainbow.
+    # Random actions explore. Rainbow's defaults, added later: in BBF 2,000 are random, then epsilon falls over 2,001.
     epsilon_start: float = setting("probability of a random action at first", default=1.0, low=0, high=1)
     epsilon_end: float = setting("probability of a random action at last", default=0.01, low=0, high=1)
     epsilon_steps: int = setting("actions over which it falls", default=4000, low=1)
