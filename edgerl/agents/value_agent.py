@@ -66,7 +66,7 @@ class ValueAgent(Generic[OwnHead]):
         self.window, self.config, self.rng, self.engine, self.cut = tuple(window), config, rng, engine, cut
         self.actions, self.updates, self.acted = actions, 0, 0
         last = architectures.last_layer(config.encoder)
-        self._features_of_head = architectures.latent_shape(config.encoder, window, last)[0]
+        self._feature_count = architectures.latent_shape(config.encoder, window, last)[0]
         self._make_head = make_head
         self.online = Network(self._encoder(rng), self._head(rng))
         self.target = Network(self._encoder(None), self._head(None))
@@ -84,7 +84,7 @@ class ValueAgent(Generic[OwnHead]):
         return Encoder(self.engine, self.config.encoder, self.window, cut=self.cut, rng=rng)
 
     def _head(self, rng: np.random.Generator | None) -> OwnHead:
-        return self._make_head(self.engine, self._features_of_head, rng)
+        return self._make_head(self.engine, self._feature_count, rng)
 
     @property
     def needs_torch(self) -> bool:
