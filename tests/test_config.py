@@ -14,6 +14,8 @@ from edgerl.errors import ConfigError
 LATER = {"batch_size_after_freeze": 0, "snapshot_every": 0, "ort_provider": "CPUExecutionProvider"}
 LATER |= {"engine": "auto", "keep_torch": False}
 LATER |= {"updates_per_step": 1.0, "updates_per_step_after_freeze": "same", "priority": "cross_entropy"}
+LATER |= {"reset_heads_every": 0, "weight_decay": 0.0, "n_step_end": 0, "gamma_start": 0.0, "n_step_anneal": 10_000}
+LATER |= {"noisy": True, "epsilon_start": 1.0, "epsilon_end": 0.01, "epsilon_steps": 4000}
 
 
 def tables(env="atari/qbert", **run):

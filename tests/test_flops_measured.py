@@ -116,6 +116,8 @@ CASES = [
     ("rainbow", "data_efficient", "last"),
     ("rainbow", "data_efficient", "conv1"),
     ("rainbow", "curl", "last"),
+    ("plain rainbow", "data_efficient", "last"),
+    ("plain rainbow", "data_efficient", "conv1"),
     ("dqn", "data_efficient", "last"),
     ("dqn", "canonical", "conv2"),
     ("dqn", "curl", "conv4"),
@@ -145,7 +147,8 @@ def test_engines_multiply_what_is_counted_layer_by_layer(algo, encoder, cut, eng
     control, as_array = algo in ("curl", "sac"), counted if engine == "numpy" else np.asarray
     env, window, side = ("dmc/cheetah-run", (9, 84, 84), 100) if control else ("atari/qbert", (4, 84, 84), 84)
     settings = {"hidden": HIDDEN, "batch_size": B, "threads": 1, "engine": engine, "keep_torch": engine == "torch"}
-    config = configure(env=env, algo=algo, encoder=encoder, cut=cut, **settings)
+    settings |= {"noisy": False} if algo == "plain rainbow" else {}
+    config = configure(env=env, algo=algo.removeprefix("plain "), encoder=encoder, cut=cut, **settings)
     agent = make_agent(config, window, ACTIONS, np.random.default_rng(0))
     counts = flops.count(config, window, ACTIONS)
     features = architectures.latent_shape(encoder, window, architectures.last_layer(encoder))[0]

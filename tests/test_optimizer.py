@@ -1,4 +1,4 @@
-"""Adam over blocks beside torch.optim.Adam, in float64, and its moments: saved, read by the other engine, kept."""
+"""Adam beside torch.optim's, in float64, and its moments: saved, read by the other engine, kept, begun anew."""
 
 import engines
 import numpy as np
@@ -21,14 +21,15 @@ pairs = pytest.mark.parametrize(
 )
 
 
-def made(engine, clip_norm=None):
+def made(engine, clip_norm=None, weight_decay=0.0):
     """Layers, the same on each engine, one of them larger than a chunk; and their Adam."""
     rng = np.random.default_rng(0)
     layers = {}
     for layer, shapes in SHAPES.items():
         drawn = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
         layers[layer] = Parameters(engine, drawn, trained=True, channels_last=layer == "stem")
-    return layers, Adam(engine, layers, RATE, eps=EPS, betas=BETAS, clip_norm=clip_norm)
+    options = {"eps": EPS, "betas": BETAS, "clip_norm": clip_norm, "weight_decay": weight_decay}
+    return layers, Adam(engine, layers, RATE, **options)
 
 
 def gradients(step):
@@ -84,6 +85,50 @@ def test_fifty_steps_are_those_of_torch(engine, clip_norm):
         else:
             assert norm == 0
         oracle.step()
+    for name, array in weights(layers).items():
+        np.testing.assert_allclose(array, plain[name].detach().numpy(), **CLOSE, err_msg=name)
+
+
+@both
+def test_fifty_steps_with_weight_decay_are_those_of_torch(engine):
+    """Decoupled, of every weight and bias; clipping leaves the decay alone."""
+    layers, optimizer = made(engine, clip_norm=5.0, weight_decay=0.1)
+    plain = {name: torch.from_numpy(array).requires_grad_() for name, array in weights(layers).items()}
+    oracle = torch.optim.AdamW(plain.values(), RATE, BETAS, EPS, weight_decay=0.1)
+    for step in range(50):
+        take(layers, optimizer, [step])
+        for name, gradient in gradients(step).items():
+            plain[name].grad = torch.from_numpy(gradient)
+        torch.nn.utils.clip_grad_norm_(plain.values(), 5.0)
+        oracle.step()
+    for name, array in weights(layers).items():
+        np.testing.assert_allclose(array, plain[name].detach().numpy(), **CLOSE, err_msg=name)
+        assert np.abs(array).max() > 0.1
+
+
+@both
+def test_a_layer_that_begins_anew_steps_as_with_an_optimizer_of_its_own(engine):
+    """The other layer goes on as it was; saved and restored between."""
+    layers, optimizer = made(engine)
+    plain = {name: torch.from_numpy(array).requires_grad_() for name, array in weights(layers).items()}
+
+    def oracle(layer):
+        return torch.optim.Adam([own for name, own in plain.items() if name.startswith(layer)], RATE, BETAS, EPS)
+
+    oracles = {layer: oracle(layer) for layer in SHAPES}
+    for step in range(12):
+        if step == 5:
+            optimizer.restart(["head"])
+            oracles["head"] = oracle("head")
+        if step == 8:
+            _, restored = made(engine)
+            restored.load(optimizer.state())
+            restored.layers, optimizer = layers, restored
+        take(layers, optimizer, [step])
+        for name, gradient in gradients(step).items():
+            plain[name].grad = torch.from_numpy(gradient)
+        for own in oracles.values():
+            own.step()
     for name, array in weights(layers).items():
         np.testing.assert_allclose(array, plain[name].detach().numpy(), **CLOSE, err_msg=name)
 

@@ -39,6 +39,9 @@ REFUSED = {  # source, options, what is said
     "other values": (
         "whole", ["--transfer", "all", "--set", "v_max=3.0"], f"has agent.v_max = 2.0, this run 3.0; {ONLY}",
     ),
+    "plain heads": (
+        "whole", ["--transfer", "all", "--set", "noisy=false"], f"has agent.noisy = True, this run False; {ONLY}",
+    ),
     "an unknown word": ("whole", ["--transfer", "heads"], "--transfer: 'heads' is not 'all' or 'encoder'"),
     "an empty name": ("", [], "--encoder-from: '' is empty"),
 }  # fmt: skip

@@ -102,6 +102,15 @@ def test_calls_are_what_the_library_is_asked_for(algo, env, encoder, settings, t
         assert said_act == pytest.approx(act, abs=12), (frozen, "act")
 
 
+@pytest.mark.parametrize("settings", [{}, {"engine": "torch", "keep_torch": True}], ids=["as chosen", "torch"])
+def test_calls_without_noisy_layers_are_fewer(settings, tmp_path, monkeypatch):
+    count_numpy(monkeypatch)
+    game, settings = ("rainbow", "atari/qbert", "data_efficient"), settings | {"noisy": False}
+    for frozen, (update, act), (said_update, said_act) in calls_in_phases(*game, tmp_path, **settings):
+        assert said_update == pytest.approx(update, rel=0.05), (frozen, "update")
+        assert said_act == pytest.approx(act, abs=4), (frozen, "act")
+
+
 @pytest.mark.parametrize(
     ("env", "freeze_at"), [("atari/qbert", 700), ("dmc/walker-walk", 700), ("atari/qbert", "never")]
 )

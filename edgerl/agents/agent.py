@@ -36,6 +36,9 @@ class Agent(Protocol):
 
     def freeze(self, cut: str) -> None: ...
 
+    def reset_heads(self) -> None:
+        """Begin the heads anew, drawn from the agent's Generator, with their moments and targets; the encoder stays."""
+
     def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None: ...
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]: ...

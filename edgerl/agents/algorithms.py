@@ -4,12 +4,14 @@ A test takes every algorithm of `config.agent_settings.AGENTS` through plan, for
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, NamedTuple
 
 from edgerl.agents.passes import Passes, curl_passes, dqn_passes, rainbow_passes, sac_passes
+from edgerl.config.agent_settings import RainbowConfig
 from edgerl.config.architectures import Layer
+from edgerl.config.settings import Config
 from edgerl.types import Array
 
 
@@ -70,6 +72,12 @@ def _rainbow_parameters(layers: Sequence[Layer], passes: Sequence[Passes], *, fr
     return Parameters(2 * network, 3 * network)
 
 
+def _plain_rainbow_parameters(layers: Sequence[Layer], passes: Sequence[Passes], *, frozen: bool = False) -> Parameters:
+    """Online and target network, without noisy layers."""
+    network = _encoder(layers) + _heads(passes, "value", "advantage")
+    return Parameters(2 * network, 3 * network)
+
+
 def _dqn_parameters(layers: Sequence[Layer], passes: Sequence[Passes], *, frozen: bool = False) -> Parameters:
     """Online and target network."""
     network = _encoder(layers) + _heads(passes, "q")
@@ -119,7 +127,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         copies={"numpy": 2.8, "torch": 2.5},
         made_copies={"numpy": 2, "torch": 3},  # online and target network's; torch's noise is whole too
         weight_reads=2,  # mean and sigma
-        head_settings=("hidden", "atoms", "v_min", "v_max"),
+        head_settings=("hidden", "atoms", "v_min", "v_max", "noisy"),
         **_VALUE,
     ),
     "dqn": Algorithm(
@@ -156,7 +164,23 @@ ALGORITHMS: dict[str, Algorithm] = {
         **_CONTROL,
     ),
 }
+WITHOUT_NOISE = replace(  # Rainbow whose layers are not noisy
+    ALGORITHMS["rainbow"],
+    parameters=_plain_rainbow_parameters,
+    calls={
+        "numpy": Calls(update=128, update_layer=36, act=24, act_layer=5),
+        "torch": Calls(update=154, update_layer=21, act=32, act_layer=3),
+    },
+    made_copies={"numpy": 0, "torch": 0},
+    weight_reads=1,
+)
 TRAINING_ONLY = tuple({prefix for algorithm in ALGORITHMS.values() for prefix in algorithm.training_only})
+
+
+def algorithm_of(config: Config) -> Algorithm:
+    """What must be known of a run's algorithm, with its settings."""
+    plain = isinstance(config.agent, RainbowConfig) and not config.agent.noisy
+    return WITHOUT_NOISE if plain else ALGORITHMS[config.run.algo]
 
 
 def learned(arrays: dict[str, Array]) -> dict[str, Array]:

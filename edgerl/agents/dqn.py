@@ -16,9 +16,6 @@ from edgerl.types import Array, Batch, Update
 class Dqn(ValueAgent[Stack]):
     """The DQN agent. Its head has one hidden layer and gives values [B, actions]; `rng` also draws exploration."""
 
-    COUNTERS = ("acted", "updates")
-    config: DqnConfig
-
     def __init__(
         self,
         window: Shape,
@@ -37,21 +34,12 @@ class Dqn(ValueAgent[Stack]):
                 }
             )
 
-        super().__init__(window, config, rng, engine, make_head, cut)
-        self.actions, self.acted = actions, 0
-
-    @property
-    def epsilon(self) -> float:
-        """The probability of a random action now."""
-        start, end = self.config.epsilon_start, self.config.epsilon_end
-        return start + (end - start) * min(1.0, self.acted / self.config.epsilon_steps)
+        super().__init__(window, actions, config, rng, engine, make_head, cut)
 
     def act(self, observation: Array, *, explore: bool) -> int:
         """The greedy action for one observation; if exploring, a random one with probability epsilon."""
-        if explore:
-            self.acted += 1
-            if self.rng.random() < self.epsilon:
-                return int(self.rng.integers(self.actions))
+        if explore and (action := self._random_action()) is not None:
+            return action
         return int(self._values(self.online, observation[None]).argmax())
 
     def _values(self, network: Network[Stack], observations: Array) -> Any:

@@ -79,10 +79,10 @@ def value_passes(
 def rainbow_passes(layers: list[Layer], cut: int, actions: int, config: RainbowConfig) -> list[Passes]:
     """Rainbow: the online network runs on s and s', the target network on s'; a dueling head.
 
-    An act multiplies the few features with means and sigmas, rather than make the noisy weights of both.
+    An act multiplies the few features with means and sigmas, if layers are noisy, rather than make weights of both.
     """
     outputs = {"value": config.atoms, "advantage": config.atoms * actions}
-    return value_passes(layers, cut, outputs, config, forwards=3, acts=2)
+    return value_passes(layers, cut, outputs, config, forwards=3, acts=1 + config.noisy)
 
 
 def dqn_passes(layers: list[Layer], cut: int, actions: int, config: DqnConfig) -> list[Passes]:

@@ -1,4 +1,7 @@
-"""Data-efficient Rainbow (van Hasselt et al. 2019): C51, double Q, dueling noisy heads, n-step, prioritized replay."""
+"""Data-efficient Rainbow (van Hasselt et al. 2019): C51, double Q, dueling noisy heads, n-step, prioritized replay.
+
+Without noisy layers random actions explore, as in BBF (Schwarzer et al. 2023).
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +19,10 @@ from edgerl.agents.layers.arrays import (
     softmax,
     to_numpy,
 )
-from edgerl.agents.layers.dense import Relu
+from edgerl.agents.layers.dense import Linear, Relu
 from edgerl.agents.layers.noisy import NoisyLinear, factorised_noise
 from edgerl.agents.layers.outputs import Dueling
-from edgerl.agents.layers.parameters import Parameters
+from edgerl.agents.layers.parameters import Parameters, uniform
 from edgerl.agents.value_agent import ValueAgent
 from edgerl.config.agent_settings import RainbowConfig
 from edgerl.config.architectures import Shape
@@ -31,21 +34,25 @@ TINY = 1e-30  # below every probability that float32's softmax gives an atom
 class DuelingHead:
     """Value and advantage streams over features [B, L]; one layer holds both hidden layers, the value's first.
 
-    Its layers have the noise of `set_noise` until the next one; none at first.
+    Its layers have the noise of `set_noise` until the next one; none at first. With `config.noisy` false they are plain
+    ones, whose noise has no numbers.
     """
 
     def __init__(
         self, engine: Engine, features: int, actions: int, config: RainbowConfig, rng: np.random.Generator | None
     ) -> None:
-        def noisy(inputs: int, outputs: int, groups: int = 1) -> NoisyLinear:
+        def layer(inputs: int, outputs: int, groups: int = 1) -> NoisyLinear | Linear:
+            if not config.noisy:
+                return Linear(engine, inputs, outputs, uniform, rng)
             return NoisyLinear(engine, inputs, outputs, sigma0=config.sigma0, rng=rng, groups=groups)
 
         self._width = config.hidden
-        self.hidden, self.relu = noisy(features, 2 * config.hidden, groups=2), Relu()
-        self.value = noisy(config.hidden, config.atoms)
-        self.advantage = noisy(config.hidden, config.atoms * actions)
+        self.hidden, self.relu = layer(features, 2 * config.hidden, groups=2), Relu()
+        self.value = layer(config.hidden, config.atoms)
+        self.advantage = layer(config.hidden, config.atoms * actions)
         self.dueling = Dueling(actions)
         self._layers = {"hidden": self.hidden, "value": self.value, "advantage": self.advantage}
+        self._noisy = [layer for layer in self._layers.values() if isinstance(layer, NoisyLinear)]
         self.noise: Any = None
 
     @property
@@ -55,12 +62,12 @@ class DuelingHead:
 
     def draw(self, rng: np.random.Generator) -> Array:
         """One draw of noise for all layers."""
-        return factorised_noise(sum(layer.noise_size for layer in self._layers.values()), rng)
+        return factorised_noise(sum(layer.noise_size for layer in self._noisy), rng)
 
     def set_noise(self, noise: Any) -> None:
         """Take this draw, as the engine's array, as noise from now on; None: no noise."""
         self.noise, start = noise, 0
-        for layer in self._layers.values():
+        for layer in self._noisy:
             layer.set_noise(None if noise is None else noise[start : start + layer.noise_size])
             start += layer.noise_size
 
@@ -136,12 +143,17 @@ class Rainbow(ValueAgent[DuelingHead]):
         def make_head(engine: Engine, features: int, rng: np.random.Generator | None) -> DuelingHead:
             return DuelingHead(engine, features, actions, config, rng)
 
-        super().__init__(window, config, rng, engine, make_head, cut)
-        self._priority = config.priority
+        super().__init__(window, actions, config, rng, engine, make_head, cut)
+        self._priority, self._noisy = config.priority, config.noisy
         self._support = np.linspace(config.v_min, config.v_max, config.atoms, dtype=np.float32)
 
     def act(self, observation: Array, *, explore: bool) -> int:
-        """The greedy action for one observation: under new noise if exploring, else without noise."""
+        """The greedy action for one observation: under new noise if exploring, else without noise.
+
+        Without noisy layers an action that explores is random with probability epsilon.
+        """
+        if explore and not self._noisy and (action := self._random_action()) is not None:
+            return action
         head, features = self.online.head, self._features(self.online, observation[None])
         if explore:
             head.set_noise(self._array(head.draw(self.rng)))
@@ -184,12 +196,18 @@ class Rainbow(ValueAgent[DuelingHead]):
         norm = self._descend(online.head.backward(gradient, action, inputs=online.encoder.trained))
         for network in (online, target):
             network.head.set_noise(None)  # and give back the weights made with it
-        return Update({"loss": float(xp.mean(weight * losses)), "gradient_norm": norm}, to_numpy(priority))
+        metrics = {"loss": float(xp.mean(weight * losses)), "gradient_norm": norm}
+        return Update(metrics if self._noisy else metrics | {"epsilon": self.epsilon}, to_numpy(priority))
 
     def freeze(self, cut: str) -> None:
         """See `ValueAgent`; the noise of the last act is dropped."""
         self.online.head.set_noise(None)
         super().freeze(cut)
+
+    def reset_heads(self) -> None:
+        """See `ValueAgent`; the noise of the last act is dropped."""
+        self.online.head.set_noise(None)
+        super().reset_heads()
 
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
         head = self.online.head

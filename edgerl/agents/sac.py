@@ -66,8 +66,16 @@ class CurlSac:
         rates = dict.fromkeys(("critic", "actor", "contrast1"), config.learning_rate)
         rates |= {"alpha": config.alpha_learning_rate, "contrast0": 2 * config.learning_rate}
         betas = {"alpha": (config.alpha_beta1, 0.999)}
+        # Once an update: contrast0 has the layers of the critic's; and the temperature is no network's weight.
+        decay = dict.fromkeys(("critic", "actor", "contrast1"), config.weight_decay)
         return {
-            name: Adam(self.engine, layers, rates[name], betas=betas.get(name, (0.9, 0.999)))
+            name: Adam(
+                self.engine,
+                layers,
+                rates[name],
+                betas=betas.get(name, (0.9, 0.999)),
+                weight_decay=decay.get(name, 0.0),
+            )
             for name, layers in self.net.parts.items()
         }
 
@@ -181,6 +189,15 @@ class CurlSac:
         self.optimizers = {name: self.optimizers[name] for name in parts}
         for name, layers in parts.items():
             self.optimizers[name].keep(layers, self.engine)
+
+    def reset_heads(self) -> None:
+        """Begin actor and critics anew, drawn from `rng`, with their moments and targets (Nikishin et al. 2022).
+
+        The temperature begins anew too, as in their code: it was tuned to the entropy of an actor that is gone. What
+        the encoders have right of the cut stays, with its moments and its target.
+        """
+        for name, layers in self.net.reset_heads(self.rng, self.engine).items():
+            self.optimizers[name].restart(layers)
 
     def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
         """Start from another agent's encoders, with `heads` from all its networks: `arrays` as its `state` returned.

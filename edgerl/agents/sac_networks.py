@@ -38,21 +38,27 @@ class Networks:
         *,
         contrast: bool,
     ) -> None:
-        self.encoder, self.window = config.encoder, window
+        self.encoder, self.window, self.config, self.actions = config.encoder, window, config, actions
         last = architectures.last_layer(config.encoder)
-        features = architectures.latent_shape(config.encoder, window, last)[0]
+        self.features = features = architectures.latent_shape(config.encoder, window, last)[0]
         self.encoders, self.target_encoders = self._twin(engine, cut, rng), self._twin(engine, cut, None)
-        bounds = {"low": config.log_std_min, "high": config.log_std_max}
-        self.actor = Actor(engine, features, actions, config.hidden, rng=rng, **bounds)
-        self.critics = Critics(engine, features, actions, config.hidden, rng)
+        self.actor, self.critics = self._heads(engine, rng)
         self.target_critics = Critics(engine, features, actions, config.hidden, None)
         self.contrast = Contrast(engine, features, rng) if contrast and cut is None else None
-        temperature = np.array(math.log(config.alpha_start), np.float32)
-        self.temperature = Parameters(engine, {"log_alpha": temperature}, trained=True)
+        self.temperature = Parameters(engine, {"log_alpha": self._first_log_alpha()}, trained=True)
         self.follow(1.0, 1.0)
 
     def _twin(self, engine: Engine, cut: str | None, rng: np.random.Generator | None) -> Twin:
         return Twin(engine, self.encoder, self.window, cut=cut, rng=rng)
+
+    def _heads(self, engine: Engine, rng: np.random.Generator) -> tuple[Actor, Critics]:
+        """An actor and critics, drawn from `rng`."""
+        config, sizes = self.config, (self.features, self.actions, self.config.hidden)
+        actor = Actor(engine, *sizes, low=config.log_std_min, high=config.log_std_max, rng=rng)
+        return actor, Critics(engine, *sizes, rng)
+
+    def _first_log_alpha(self) -> Array:
+        return np.array(math.log(self.config.alpha_start), np.float32)
 
     @property
     def actor_neck(self) -> Stack:
@@ -135,6 +141,22 @@ class Networks:
             for parameters in head.parameters.values():
                 parameters.move(engine)
         self.temperature.move(engine)
+
+    def reset_heads(self, rng: np.random.Generator, engine: Engine) -> dict[str, list[str]]:
+        """Draw actor and critics anew on `engine`; the target critics are copies; the temperature is the first again.
+
+        Returns the layers that begin anew, by the name of their optimizer in `parts`.
+        """
+        actor, critics = self._heads(engine, rng)
+        for own, drawn in ((self.actor, actor), (self.critics, critics), (self.target_critics, critics)):
+            for name, parameters in own.parameters.items():
+                parameters.flat[:] = drawn.parameters[name].flat
+        copy(self.temperature.arrays["log_alpha"], self._first_log_alpha())
+        return {
+            "actor": list(under("head", self.actor.parameters)),
+            "critic": list(under("q", self.critics.parameters)),
+            "alpha": [""],
+        }
 
     def adopt(self, source: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
         """Start from the `arrays` of others; see `CurlSac.adopt`. The temperature stays as it is."""

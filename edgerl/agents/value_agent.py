@@ -50,14 +50,13 @@ class ValueAgent(Generic[OwnHead]):
 
     `window`: the shape of what encoders see; `make_head`: makes a head for so many features (without a generator: not
     trained); `rng` draws the weights and exploration; `cut`: the last frozen layer of a run that is frozen already.
-    Subclasses act and update; their COUNTERS are the attributes that a checkpoint keeps too.
+    Subclasses act and update. `updates`, `acted`: updates, and acts that explored, so far.
     """
-
-    COUNTERS: tuple[str, ...] = ("updates",)
 
     def __init__(
         self,
         window: Shape,
+        actions: int,
         config: ValueConfig,
         rng: np.random.Generator,
         engine: Engine,
@@ -65,18 +64,27 @@ class ValueAgent(Generic[OwnHead]):
         cut: str | None = None,
     ) -> None:
         self.window, self.config, self.rng, self.engine, self.cut = tuple(window), config, rng, engine, cut
-        self.updates = 0
+        self.actions, self.updates, self.acted = actions, 0, 0
         last = architectures.last_layer(config.encoder)
-        features = architectures.latent_shape(config.encoder, window, last)[0]
-        self.online = Network(self._encoder(rng), make_head(engine, features, rng))
-        self.target = Network(self._encoder(None), make_head(engine, features, None))
+        self._feature_count = architectures.latent_shape(config.encoder, window, last)[0]
+        self._make_head = make_head
+        self.online = Network(self._encoder(rng), self._head(rng))
+        self.target = Network(self._encoder(None), self._head(None))
         self._copy_target()
         self.optimizer = Adam(
-            engine, self.online.parameters, config.learning_rate, eps=config.adam_eps, clip_norm=config.clip_norm
+            engine,
+            self.online.parameters,
+            config.learning_rate,
+            eps=config.adam_eps,
+            clip_norm=config.clip_norm,
+            weight_decay=config.weight_decay,
         )
 
     def _encoder(self, rng: np.random.Generator | None) -> Encoder:
         return Encoder(self.engine, self.config.encoder, self.window, cut=self.cut, rng=rng)
+
+    def _head(self, rng: np.random.Generator | None) -> OwnHead:
+        return self._make_head(self.engine, self._feature_count, rng)
 
     @property
     def needs_torch(self) -> bool:
@@ -86,6 +94,17 @@ class ValueAgent(Generic[OwnHead]):
     def _copy_target(self) -> None:
         for target, online in zip(self.target.parameters.values(), self.online.parameters.values(), strict=True):
             target.flat[:] = online.flat
+
+    @property
+    def epsilon(self) -> float:
+        """The probability of a random action now, if random actions explore."""
+        start, end = self.config.epsilon_start, self.config.epsilon_end
+        return start + (end - start) * min(1.0, self.acted / self.config.epsilon_steps)
+
+    def _random_action(self) -> int | None:
+        """A random action with probability epsilon, else None: the agent is to choose."""
+        self.acted += 1
+        return int(self.rng.integers(self.actions)) if self.rng.random() < self.epsilon else None
 
     def _features(self, network: Network[OwnHead], observations: Array) -> Any:
         """Features [B, L] of a batch."""
@@ -134,6 +153,17 @@ class ValueAgent(Generic[OwnHead]):
                 parameters.move(self.engine)
         self.optimizer.keep(self.online.parameters, self.engine)
 
+    def reset_heads(self) -> None:
+        """Begin the head anew, drawn from `rng`, with its moments and its target (Nikishin et al. 2022).
+
+        What the encoder has right of the cut stays, with its moments and its target.
+        """
+        drawn, heads = self._head(self.rng).parameters, under("head", self.online.head.parameters)
+        for network in (self.online, self.target):
+            for name, parameters in network.head.parameters.items():
+                parameters.flat[:] = drawn[name].flat
+        self.optimizer.restart(heads)
+
     def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
         """Start from another agent's encoder, and with `heads` from its heads too: `arrays` as its `state` returned.
 
@@ -157,7 +187,7 @@ class ValueAgent(Generic[OwnHead]):
             for name, array in network.arrays().items()
         }
         arrays |= {f"optimizer.{name}": array for name, array in self.optimizer.state().items()}
-        values = {"cut": self.cut} | {name: getattr(self, name) for name in self.COUNTERS}
+        values = {"cut": self.cut, "updates": self.updates, "acted": self.acted}
         return arrays, values | {"rng": self.rng.bit_generator.state}
 
     def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
@@ -167,8 +197,7 @@ class ValueAgent(Generic[OwnHead]):
         for part, network in self._networks().items():
             load(network.arrays(), arrays_under(arrays, f"{part}."))
         self.optimizer.load(arrays_under(arrays, "optimizer."))
-        for name in self.COUNTERS:
-            setattr(self, name, values[name])
+        self.updates, self.acted = values["updates"], values.get("acted", 0)  # Rainbow once counted no acts
         self.rng.bit_generator.state = values["rng"]
 
     def nbytes(self) -> dict[str, int]:

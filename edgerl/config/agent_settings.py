@@ -22,6 +22,14 @@ class NetworkConfig:
     hidden: int = setting("features of a hidden layer of the heads", low=1, high=65536)
     learning_rate: float = setting("learning rate of Adam", low=0, high=10)
     target_every: int = setting("updates between two updates of the target network", low=1)
+    reset_heads_every: int = setting(  # added later
+        "updates after T_f between two resets of the heads, which begin anew (Nikishin et al. 2022); 0: never",
+        default=0, low=0,
+    )  # fmt: skip
+    weight_decay: float = setting(  # added later
+        "decoupled weight decay of the networks, biases included (AdamW, Loshchilov & Hutter 2019; BBF: 0.1); 0: none",
+        default=0.0, low=0, high=1,
+    )  # fmt: skip
 
     def check(self) -> None:
         """Raise ConfigError for what is wrong only between two settings."""
@@ -34,11 +42,15 @@ class ValueConfig(NetworkConfig):
     # An epsilon above zero: a gradient of zero over a mean of zero is no number.
     adam_eps: float = setting("epsilon of Adam", low=1e-15, high=1)
     clip_norm: float = setting("largest norm of an update's gradient", low=0)
+    # Random actions explore. Rainbow's defaults, added later: in BBF 2,000 are random, then epsilon falls over 2,001.
+    epsilon_start: float = setting("probability of a random action at first", default=1.0, low=0, high=1)
+    epsilon_end: float = setting("probability of a random action at last", default=0.01, low=0, high=1)
+    epsilon_steps: int = setting("actions over which it falls", default=4000, low=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RainbowConfig(ValueConfig):
-    """Rainbow's."""
+    """Rainbow's. Random actions explore only where layers are not noisy."""
 
     atoms: int = setting("atoms of the return's distribution", low=2, high=10_001)
     v_min: float = setting("the lowest atom", low=-1e9, high=1e9)
@@ -48,6 +60,11 @@ class RainbowConfig(ValueConfig):
         "the loss that rows are prioritised by: kl (Hessel et al. 2018), or cross_entropy, as public code has it",
         default="cross_entropy", option=True,
     )  # fmt: skip
+    noisy: bool = setting(  # added later
+        "whether noisy layers explore; false: plain layers, and random actions as epsilon_start, epsilon_end and "
+        "epsilon_steps say (BBF, Schwarzer et al. 2023)",
+        default=True,
+    )  # fmt: skip
 
     def check(self) -> None:
         if not self.v_max - self.v_min > 1e-6 * max(abs(self.v_min), abs(self.v_max)):  # what float32 tells apart
@@ -56,11 +73,7 @@ class RainbowConfig(ValueConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DqnConfig(ValueConfig):
-    """Plain DQN's. Exploration falls linearly."""
-
-    epsilon_start: float = setting("probability of a random action at first", low=0, high=1)
-    epsilon_end: float = setting("probability of a random action at last", low=0, high=1)
-    epsilon_steps: int = setting("actions over which it falls", low=1)
+    """Plain DQN's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,18 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from edgerl.config.setting import setting
+from edgerl.errors import ConfigError
 from edgerl.types import Phases
+
+
+class Horizon(NamedTuple):
+    """How far a return looks ahead: its steps, and the discount of one."""
+
+    n_step: int
+    gamma: float
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,10 @@ class ReplayConfig:
     gamma: float = setting("discount of one step", low=0, high=1)
     omega: float = setting("exponent of priorities", low=0, high=1)
     beta_start: float = setting("exponent of importance weights at the first update", low=0, high=1)
-    beta_end: float = setting("exponent of importance weights at the last step", low=0, high=1)
+    beta_end: float = setting(
+        "exponent of importance weights at the last step; as beta_start: fixed (0.5 in BBF, Schwarzer et al. 2023)",
+        low=0, high=1,
+    )  # fmt: skip
     reward_clip: float | None = setting("rewards are clipped to plus or minus this while training", low=0)
     batch_size_after_freeze: int = setting(  # added later
         "rows a batch holds after T_f; 0: as before it", default=0, low=0, high=65536, option=True, after_freeze=True
@@ -45,6 +56,45 @@ class ReplayConfig:
         "updates an agent step after T_f; same: as before it (default: same)",
         default="same", low=0.001, high=1000, option=True, after_freeze=True,
     )  # fmt: skip
+
+    n_step_end: int = setting(  # added later
+        "steps of a return that n_step falls to after T_f, and again after each reset of the heads "
+        "(BBF, Schwarzer et al. 2023: 10 to 3); 0: n_step throughout",
+        default=0, low=0, high=1000,
+    )  # fmt: skip
+    gamma_start: float = setting(  # added later
+        "discount at T_f and after each reset of the heads, which rises to gamma (BBF: 0.97 to 0.997); "
+        "0: gamma throughout",
+        default=0.0, low=0, high=1,
+    )  # fmt: skip
+    n_step_anneal: int = setting(  # added later
+        "updates over which n falls to n_step_end and the discount rises from gamma_start, both exponentially",
+        default=10_000, low=1,
+    )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise ConfigError for what is wrong only between two settings."""
+        if self.n_step_end > self.n_step:
+            raise ConfigError(f"replay.n_step_end = {self.n_step_end} is above replay.n_step = {self.n_step}")
+        if self.gamma_start and not self.gamma_start <= self.gamma < 1:
+            raise ConfigError(
+                f"replay.gamma_start = {self.gamma_start:g} cannot rise to replay.gamma = {self.gamma:g}; "
+                "give 0 < gamma_start <= gamma < 1"
+            )
+
+    def horizon(self, updates: int) -> Horizon:
+        """n and gamma of the update that follows `updates` others since T_f or the newest reset of the heads.
+
+        n = n_step^s n_step_end^(1 - s), rounded, with s falling linearly from 1 to 0 over n_step_anneal updates; and
+        1 - gamma falls likewise (BBF, Schwarzer et al. 2023, section 4).
+        """
+        share = 1 - min(1.0, updates / self.n_step_anneal)
+        n_step, gamma = self.n_step, self.gamma
+        if self.n_step_end:
+            n_step = round(self.n_step**share * self.n_step_end ** (1 - share))
+        if self.gamma_start:
+            gamma = 1 - (1 - self.gamma_start) ** share * (1 - self.gamma) ** (1 - share)
+        return Horizon(n_step, gamma)
 
     @property
     def batches(self) -> Phases[int]:

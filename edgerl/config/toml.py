@@ -63,12 +63,26 @@ def _check(config: Config) -> None:
     """Raise ConfigError for what is wrong only between two settings."""
     replay, agent = config.replay, config.agent
     agent.check()
+    replay.check()
+    _check_after_freeze(config)
     if agent.continuous and replay.sampling == "prioritized":
         raise ConfigError(f"replay.sampling: {config.run.algo} gives rows no priorities; give uniform")
     if replay.learn_start < replay.n_step:
         raise ConfigError(f"replay.learn_start = {replay.learn_start} is below replay.n_step = {replay.n_step}")
     if replay.augmentations > 1 and not replay.random_crop:
         raise ConfigError("replay.augmentations: more than one needs replay.random_crop = true")
+
+
+def _check_after_freeze(config: Config) -> None:
+    """Raise ConfigError for a setting of what only happens after a freeze, if the run has none."""
+    after = {
+        "agent.reset_heads_every": config.agent.reset_heads_every,
+        "replay.n_step_end": config.replay.n_step_end,
+        "replay.gamma_start": config.replay.gamma_start,
+    }
+    for key, value in after.items():
+        if value and config.run.freeze_at is None:
+            raise ConfigError(f"{key} = {value:g} does nothing without a freeze; give --freeze-at N, or {key} = 0")
 
 
 def read(path: Path) -> Tables:

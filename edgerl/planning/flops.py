@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from edgerl.agents.algorithms import ALGORITHMS
+from edgerl.agents.algorithms import algorithm_of
 from edgerl.agents.passes import Passes
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
@@ -112,7 +112,7 @@ def count(config: Config, window: Shape, actions: int, *, keeps_pixels: bool = F
     agent, replay = config.agent, config.replay
     layers = architectures.layers(agent.encoder, window)
     cut = [layer.name for layer in layers].index(agent.cut)
-    products = ALGORITHMS[config.run.algo].passes(layers, cut, actions, agent)
+    products = algorithm_of(config).passes(layers, cut, actions, agent)
     end = 1 + max(number for number, product in enumerate(products) if product.paper.after == 0)
     crops = replay.augmentations if replay.random_crop and not keeps_pixels else 0
     return Flops(

@@ -6,7 +6,7 @@ All numbers are measured, of real runs: CPython 3.11, NumPy 2, torch 2.13 CPU, O
 from collections.abc import Sequence
 from math import prod
 
-from edgerl.agents.algorithms import ALGORITHMS
+from edgerl.agents.algorithms import algorithm_of
 from edgerl.agents.engine_choice import engines
 from edgerl.config import architectures
 from edgerl.config.architectures import Layer
@@ -41,7 +41,7 @@ def phases(
     config: Config, window: tuple[int, ...], counts: Flops, budget: int, *, keeps_pixels: bool
 ) -> Phases[Ledger]:
     """Planned bytes by line before the freeze and after it. The arguments are those of `planned`."""
-    algorithm, layers = ALGORITHMS[config.run.algo], architectures.layers(config.agent.encoder, window)
+    algorithm, layers = algorithm_of(config), architectures.layers(config.agent.encoder, window)
     behind, engine = 1 + [layer.name for layer in layers].index(config.agent.cut), engines(config, window)
     whole = algorithm.parameters(layers, counts.stem + counts.tail)
     rest = algorithm.parameters(layers[behind:], counts.tail, frozen=True)
@@ -78,7 +78,7 @@ def _scratch(config: Config, counts: Flops, engine: str, layers: Sequence[Layer]
 
     `layers`: the trained ones of the encoder; `inputs`: numbers of an observation that they read.
     """
-    algorithm = ALGORITHMS[config.run.algo]
+    algorithm = algorithm_of(config)
     heads = [product for product in counts.tail if product.part == "head"]
     hidden = config.agent.hidden * sum(not product.name.endswith("out") for product in heads)
     numbers = inputs + sum(prod(product.outputs) for layer in layers for product in layer.products) + hidden

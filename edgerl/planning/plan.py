@@ -4,7 +4,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from math import prod
 
-from edgerl.agents.algorithms import ALGORITHMS
+from edgerl.agents.algorithms import algorithm_of
 from edgerl.config import architectures
 from edgerl.config.agent_settings import AGENTS
 from edgerl.config.settings import Config
@@ -150,7 +150,7 @@ def _latent_shape(config: Config, env: EnvSpec) -> tuple[int, ...]:
     """The shape of a window's latents: [L], or [N, L] if encoders are tied."""
     encoder, cut = config.agent.encoder, config.agent.cut
     shape = architectures.latent_shape(encoder, representation.pixels(env, config.replay).shape, cut)
-    encoders = ALGORITHMS[config.run.algo].encoders
+    encoders = algorithm_of(config).encoders
     return (encoders, *shape) if cut == "fc" and encoders > 1 else shape
 
 
@@ -160,5 +160,5 @@ def _freeze_bytes(config: Config, window: tuple[int, ...]) -> int:
     stem = layers[: 1 + [layer.name for layer in layers].index(config.agent.cut)]
     weights = sum(layer.parameters for layer in stem)
     if stem[-1].name == "fc":  # every encoder has its own
-        weights += (ALGORITHMS[config.run.algo].encoders - 1) * stem[-1].parameters
+        weights += (algorithm_of(config).encoders - 1) * stem[-1].parameters
     return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 2 * 4 * weights

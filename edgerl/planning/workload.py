@@ -3,7 +3,7 @@
 from dataclasses import astuple, dataclass
 from math import prod
 
-from edgerl.agents.algorithms import ALGORITHMS
+from edgerl.agents.algorithms import algorithm_of
 from edgerl.agents.engine_choice import engines
 from edgerl.agents.passes import Passes
 from edgerl.config import architectures
@@ -57,7 +57,7 @@ def step_work(config: Config, plan: Plan, window: tuple[int, ...]) -> Phases[Ste
 
 def _before(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
     """A step before the freeze: one engine trains encoder and heads."""
-    counts, calls = plan.flops, ALGORITHMS[config.run.algo].calls[engines(config, window).before]
+    counts, calls = plan.flops, algorithm_of(config).calls[engines(config, window).before]
     products = counts.stem + counts.tail
     passes = {product: float(product.exact.before) for product in products}
     depth = _encoder_layers(products)
@@ -79,7 +79,7 @@ def _before(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
 def _after(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
     """A step after the freeze: ONNX Runtime runs the stem, an engine trains the rest."""
     counts, batch = plan.flops, config.replay.batches.after
-    calls = ALGORITHMS[config.run.algo].calls[engines(config, window).after]
+    calls = algorithm_of(config).calls[engines(config, window).after]
     stem, depth = sum(product.flops for product in counts.stem), _encoder_layers(counts.tail)
     passes = {product: float(product.exact.after) for product in counts.tail}
     encoding_step, encoding_batch = stem * counts.windows_per_step, stem * counts.windows_per_batch
@@ -142,7 +142,7 @@ def _encoder_layers(products: tuple[Passes, ...]) -> int:
 
 def _weights(config: Config, product: Passes) -> int:
     """Weights that a pass through a product reads; those of a convolution are few and not counted."""
-    return product.flops * ALGORITHMS[config.run.algo].weight_reads if product.linear else 0
+    return product.flops * algorithm_of(config).weight_reads if product.linear else 0
 
 
 def _acting_bytes(products: tuple[Passes, ...]) -> float:

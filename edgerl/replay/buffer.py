@@ -32,7 +32,10 @@ def row_dtype(field: Field, action: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Replay:
-    """n-step replay over one ring of exactly `budget` bytes; `sampling`: a name of `sampling.SAMPLERS`."""
+    """n-step replay over one ring of exactly `budget` bytes; `sampling`: a name of `sampling.SAMPLERS`.
+
+    `n_step` and `gamma` may be changed between two batches: nothing that is stored depends on them.
+    """
 
     def __init__(
         self,

@@ -94,18 +94,31 @@ class TrainingLoop:
             self.interact()
             state.step += 1
             updates = self.updates_due
-            for _ in range(updates):
+            for number in updates:
+                if state.frozen:
+                    self.begin_update(number)
                 self.learn()
             counts = state.flops.phases.at(state.frozen)
-            state.flops_exact += counts.exact(1, updates)
-            state.flops_total += counts.paper(int(state.step > learn_start), updates)
+            state.flops_exact += counts.exact(1, len(updates))
+            state.flops_total += counts.paper(int(state.step > learn_start), len(updates))
 
     @property
-    def updates_due(self) -> int:
-        """How many updates belong to the step just done."""
-        step, frozen_at = self.state.step, self.state.frozen_at
-        count = self.parts.config.replay.updates
-        return sum(count(step, frozen_at)) - sum(count(step - 1, frozen_at))
+    def updates_due(self) -> range:
+        """The numbers of the updates that belong to the step just done: 0, 1, ... before T_f, and anew after it."""
+        state, count = self.state, self.parts.config.replay.updates
+        return range(*(count(step, state.frozen_at).at(state.frozen) for step in (state.step - 1, state.step)))
+
+    def begin_update(self, number: int) -> None:
+        """Before this update since T_f, the first being 0: reset the heads if it is time; set how far returns look.
+
+        All of it follows from the number, so that a resumed run does the same.
+        """
+        every, parts = self.parts.config.agent.reset_heads_every, self.parts
+        if every and number and number % every == 0:
+            parts.agent.reset_heads()
+            parts.metrics.write(self.state.step, {"train/head_resets": number // every})
+        since = number % every if every else number
+        parts.replay.n_step, parts.replay.gamma = parts.config.replay.horizon(since)
 
     def interact(self) -> None:
         """Act on the pending window; store its frame or latent, the action and the reward."""

@@ -57,17 +57,21 @@ def _compute_repeatably() -> None:
 
 def adam(
     blocks: list[tuple[Any, ...]],
-    steps: int,
+    counts: list[int],
     learning_rate: float,
     betas: tuple[float, float],
     eps: float,
     scale: float,
+    weight_decay: float,
 ) -> None:
-    """One step, the `steps`-th, on blocks of (weights, gradient, mean, square), in place; gradients times `scale`."""
+    """One step on blocks of (weights, gradient, mean, square), in place; gradients times `scale`.
+
+    `counts`: its number for each block; `weight_decay`: as in `optimizer.Adam`.
+    """
     weights, gradients, means, squares = map(list, zip(*blocks, strict=True))
     if scale != 1:
         torch._foreach_mul_(gradients, scale)
-    taken = [torch.tensor(float(steps - 1), device=block.device) for block in weights]
+    taken = [torch.tensor(float(count - 1), device=block.device) for block, count in zip(weights, counts, strict=True)]
     torch_adam(
         weights,
         gradients,
@@ -76,11 +80,12 @@ def adam(
         [],
         taken,
         fused=True,
+        decoupled_weight_decay=weight_decay > 0,
         amsgrad=False,
         beta1=betas[0],
         beta2=betas[1],
         lr=learning_rate,
-        weight_decay=0.0,
+        weight_decay=weight_decay,
         eps=eps,
         maximize=False,
     )
