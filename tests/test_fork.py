@@ -15,6 +15,7 @@ LATER = {  # what differs, all of it from T_f on
     "pixels kept": {"store": "pixels"},
     "two updates a step": {"updates_per_step_after_freeze": 2.0},
     "larger batches": {"batch_size_after_freeze": 40},
+    "resets of the heads": {"reset_heads_every": 40, "n_step_end": 1, "n_step_anneal": 30},
     "an earlier cut": {"cut": "conv1"},
 }
 

@@ -24,7 +24,7 @@ class NetworkConfig:
     target_every: int = setting("updates between two updates of the target network", low=1)
     reset_heads_every: int = setting(  # added later
         "updates after T_f between two resets of the heads, which begin anew (Nikishin et al. 2022); 0: never",
-        default=0, low=0,
+        default=0, low=0, after_freeze=True,
     )  # fmt: skip
     weight_decay: float = setting(  # added later
         "decoupled weight decay of the networks, biases included (AdamW, Loshchilov & Hutter 2019; BBF: 0.1); 0: none",

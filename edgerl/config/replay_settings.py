@@ -60,16 +60,16 @@ class ReplayConfig:
     n_step_end: int = setting(  # added later
         "steps of a return that n_step falls to after T_f, and again after each reset of the heads "
         "(BBF, Schwarzer et al. 2023: 10 to 3); 0: n_step throughout",
-        default=0, low=0, high=1000,
+        default=0, low=0, high=1000, after_freeze=True,
     )  # fmt: skip
     gamma_start: float = setting(  # added later
         "discount at T_f and after each reset of the heads, which rises to gamma (BBF: 0.97 to 0.997); "
         "0: gamma throughout",
-        default=0.0, low=0, high=1,
+        default=0.0, low=0, high=1, after_freeze=True,
     )  # fmt: skip
     n_step_anneal: int = setting(  # added later
         "updates over which n falls to n_step_end and the discount rises from gamma_start, both exponentially",
-        default=10_000, low=1,
+        default=10_000, low=1, after_freeze=True,
     )  # fmt: skip
 
     def check(self) -> None:
