@@ -9,12 +9,14 @@ import numpy as np
 
 from edgerl.agents.build import make_agent
 from edgerl.errors import ConfigError
-from edgerl.experiments.analysis import svcca
-from edgerl.experiments.analysis.activations import PER_NEURON, LayerReader, ObservedLayer, observed_layers
+from edgerl.experiments.analysis.activations import LayerReader
 from edgerl.experiments.analysis.compare import Attention, Say, Score, compare, select, untrained
 from edgerl.experiments.analysis.observations import RANDOM, play, views
-from edgerl.experiments.analysis.safe_freeze import Interval, Rule, verdict
+from edgerl.experiments.analysis.safe_freeze import verdict
 from edgerl.replay import representation
+from edgerl.settling import svcca
+from edgerl.settling.layers import PER_NEURON, ObservedLayer, observed_layers
+from edgerl.settling.rule import Interval, Rule
 from edgerl.training.policy import Policy
 from memory_budget.malloc import returning_blocks, trim
 
@@ -79,7 +81,7 @@ def analyze(
         },
         "gap": gap,
         "steps": steps,
-        "variance": svcca.VARIANCE,
+        "variance": svcca.KEPT,
         "layers": [
             {
                 "name": layer.name,
