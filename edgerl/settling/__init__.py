@@ -1,1 +1,1 @@
-"""How settled a stem is: what `edgerl analyze` says of a run afterwards, and what `--freeze-at auto` asks on the way."""
+"""How settled a stem is: `edgerl analyze` says it of a run afterwards, `--freeze-at auto` asks it on the way."""

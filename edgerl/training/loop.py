@@ -32,6 +32,7 @@ class TrainingLoop:
         """
         self.account(began)
         while True:
+            self.check_stem()
             if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
                 self.evaluate()
             resume.keep_snapshot(self.parts, self.state, freezing=self.freeze_due, done=self.done)
@@ -67,8 +68,11 @@ class TrainingLoop:
 
     @property
     def freeze_due(self) -> bool:
-        """Whether this is step T_f, before its freeze."""
-        return self.state.step == self.parts.config.run.freeze_at and not self.state.frozen
+        """Whether this is step T_f, before its freeze: the one that was given, or that the stem is settled at."""
+        if self.state.frozen:
+            return False
+        watch = self.parts.watch
+        return self.state.step == self.parts.config.run.latest_freeze or (watch is not None and watch.settled)
 
     @property
     def stopping(self) -> str | None:
@@ -116,6 +120,8 @@ class TrainingLoop:
             replay.truncate(replay.representation.observe(timestep.window)[1])
         if timestep.over:
             self.parts.metrics.write(state.step + 1, {"train/score": state.score})
+            if self.parts.watch is not None:
+                self.parts.watch.game(state.score)
             state.score = 0.0
         if timestep.terminated or timestep.truncated:
             env.reset()
@@ -134,6 +140,14 @@ class TrainingLoop:
             state.sums[name] = state.sums.get(name, 0.0) + value
         state.updates += 1
 
+    def check_stem(self) -> None:
+        """Check how settled the stem is, if --freeze-at auto has a check at this step."""
+        state, watch = self.state, self.parts.watch
+        if watch is not None and not state.frozen and watch.due(state.step):
+            self.parts.metrics.write(state.step, watch.check(state.step, self.parts.agent, self.parts.replay))
+            trim()  # the activations are gone
+            state.flops_exact += watch.checks.flops
+
     def freeze(self) -> None:
         """The paper's event, between two steps: the window pending at T_f is the first one that the stem encodes."""
         self.account("before the freeze")
@@ -148,7 +162,12 @@ class TrainingLoop:
             settings=FreezeSettings.of(parts.config, parts.pixels),
             progress=lambda done: self.show(f"freezing, row {done:,} of {len(replay):,}"),
         )
-        state.freeze_report = {"step": state.step, **report}
+        chosen: dict[str, str | None] = {"chosen_by": "freeze_at", "why": None}
+        if parts.watch is not None:
+            chosen = parts.watch.chosen(state.step)
+            parts.watch.forget()
+            self.say(f"freezing now, as {chosen['why']}")
+        state.freeze_report = {"step": state.step, **report, **chosen}
         recount(parts, state)
         state.rss_around_freeze = before, rss_bytes()
         conversion = state.flops.conversion(report["rows_before"])
@@ -247,7 +266,7 @@ class TrainingLoop:
 
 def accounts(parts: Parts) -> Ledger:
     """The ledger as it is now: what every part is planned to take and what it takes."""
-    return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay)
+    return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay, parts.watch)
 
 
 def due(step: int, every: int, *, done: bool) -> bool:

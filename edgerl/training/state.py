@@ -18,6 +18,7 @@ from edgerl.replay.representation import Pixels
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
+from edgerl.settling.watch import Watch
 from edgerl.training.meters import PeakWatchdog, Stopwatch
 
 
@@ -28,7 +29,7 @@ class Parts:
     `pixels`: what the replay stores before the freeze; `library_bytes`: resident bytes without networks and replay;
     `make_eval_env`: makes an environment for evaluations, from a generator; `baseline`: resident bytes after imports;
     `lock`: the descriptor of the folder's lock; `launcher`: the words that start `edgerl` again in this process, None
-    if it must stay what it is.
+    if it must stay what it is; `watch`: of the stem, with --freeze-at auto.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Parts:
     baseline: int
     lock: int
     launcher: list[str] | None
+    watch: Watch | None
 
 
 THIS_PROCESS: dict[str, Any] = {"this_process": True}  # marks the fields that no checkpoint keeps

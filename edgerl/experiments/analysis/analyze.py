@@ -47,7 +47,9 @@ def analyze(
     steps = [snapshot.step for snapshot in chain]
     whole = [snapshot.step for snapshot in chain if snapshot.cut is None]
     config, spec, step = policy.config, policy.spec, policy.step
-    frozen_at = config.run.freeze_at if policy.agent.cut is not None or len(whole) < len(chain) else None
+    frozen_at = policy.frozen_at
+    if frozen_at is None and len(whole) < len(chain):  # the snapshots are newer than the checkpoint
+        frozen_at = whole[-1] if config.run.freeze_at == "auto" else config.run.freeze_at
     pixels = representation.pixels(spec, config.replay)
     play_rng, agent_rng, fresh_rng = np.random.default_rng([config.run.seed, 1]).spawn(3)
     fresh = make_agent(config, pixels.shape, spec.actions, fresh_rng, threads=threads)
