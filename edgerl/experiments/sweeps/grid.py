@@ -55,7 +55,7 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
         variants = axes.variants(given["budgets"], given["freeze_at"], given["vary"])
     else:
         variants = [Variant(name, options) for name, options in experiment.variants.items()]
-    if given["freeze_by"] is not None and not any(variant.options.get("freeze_at") == "auto" for variant in variants):
+    if given.get("freeze_by") is not None and not any(variant.options.get("freeze_at") == "auto" for variant in variants):
         raise ConfigError("--freeze-by: is for cells of --freeze-at auto, and there are none")
     _check_assignments(given, experiment)
     sources = pretrained.find(given, experiment, seeds)
@@ -139,7 +139,7 @@ def _check_scale(given: dict[str, Any]) -> float:
     if not 0 < scale <= LARGEST_SCALE:
         raise ConfigError(f"--scale: {scale:g} is not above 0 and at most {LARGEST_SCALE:,}")
     if given["scale"] is not None:
-        lengths = [name for name in ("steps", "freeze_by", "eval_every") if given[name] is not None]
+        lengths = [name for name in ("steps", "freeze_by", "eval_every") if given.get(name) is not None]
         lengths += ["freeze_at"] if re.search(r"\d", given["freeze_at"] or "") else []
         for name in lengths:
             raise ConfigError(
