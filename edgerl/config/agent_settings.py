@@ -19,7 +19,7 @@ class NetworkConfig:
     cut: str = setting("the encoder's last frozen layer, such as conv1, block2 or last", option=True, always=True)
     hidden: int = setting("features of a hidden layer of the heads", low=1, high=65536)
     learning_rate: float = setting("learning rate of Adam", low=0, high=10)
-    target_every: int = setting("updates between two updates of the target network", low=1)
+    target_every: int = setting("updates between two of the target network, counted from the first update", low=1)
 
     def check(self) -> None:
         """Raise ConfigError for what is wrong only between two settings."""

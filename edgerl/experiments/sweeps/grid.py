@@ -55,7 +55,9 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
         variants = axes.variants(given["budgets"], given["freeze_at"], given["vary"])
     else:
         variants = [Variant(name, options) for name, options in experiment.variants.items()]
-    if given.get("freeze_by") is not None and not any(variant.options.get("freeze_at") == "auto" for variant in variants):
+    if given.get("freeze_by") is not None and not any(
+        variant.options.get("freeze_at") == "auto" for variant in variants
+    ):
         raise ConfigError("--freeze-by: is for cells of --freeze-at auto, and there are none")
     _check_assignments(given, experiment)
     sources = pretrained.find(given, experiment, seeds)
