@@ -44,7 +44,8 @@ __all__ = [
 def configure(**settings: Any) -> Config:
     """A configuration: the preset of `env`, and what is named here on top, such as n_step=10 or budget="0.03GB".
 
-    Sizes may be text with a unit or whole bytes; freeze_at may be "never". Raises ConfigError, naming the setting.
+    Sizes may be text with a unit or whole bytes; freeze_at may be "never" or "auto". Raises ConfigError, naming the
+    setting.
     """
     from edgerl.config.resolve import configured
 

@@ -63,6 +63,8 @@ def counted(array):
     """Arrays, and those in tuples and lists, as counted ones."""
     if isinstance(array, np.ndarray):
         return array.view(Counted)
+    if hasattr(array, "_fields"):
+        return type(array)(*map(counted, array))
     return type(array)(map(counted, array)) if isinstance(array, tuple | list) else array
 
 

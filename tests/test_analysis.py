@@ -12,12 +12,14 @@ from edgerl.agents.build import make_agent
 from edgerl.config.architectures import Block, Conv, Linear, latent_shape, layers
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError
-from edgerl.experiments.analysis import analyze, attention, svcca
-from edgerl.experiments.analysis.activations import DATAPOINTS, LayerReader, ObservedLayer
+from edgerl.experiments.analysis import analyze, attention
+from edgerl.experiments.analysis.activations import LayerReader
 from edgerl.experiments.analysis.compare import apart, load_snapshot
 from edgerl.experiments.analysis.observations import play
-from edgerl.experiments.analysis.safe_freeze import Rule
 from edgerl.runs import snapshots
+from edgerl.settling import svcca
+from edgerl.settling.layers import DATAPOINTS, ObservedLayer
+from edgerl.settling.rule import Rule
 from edgerl.training import train
 from edgerl.training.policy import Policy
 from edgerl.types import TimeStep

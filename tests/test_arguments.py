@@ -18,6 +18,7 @@ NOT_ALONE = {  # what another setting needs to be as well
     "run.algo": {"algo": "dqn"},
     "run.device": {"device": "raspberry_pi_5"},
     "run.action_repeat": {"env": "dmc/walker-walk", "action_repeat": 3},
+    "run.freeze_by": {"freeze_by": 50_000, "freeze_at": "auto"},
     "run.transfer": {"transfer": "all", "encoder_from": "runs/other"},
     "run.encoder_from": {"encoder_from": "runs/other"},
     "run.ort_provider": {"ort_provider": "XnnpackExecutionProvider"},

@@ -25,6 +25,7 @@ ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand
     "agents/torch_encoder",
     "agents/encoder",
     "agents",
+    "settling",
     "planning",
     "training",
     "experiments/video",

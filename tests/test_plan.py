@@ -31,7 +31,7 @@ def asked(edgerl, *arguments):
 def test_the_plan_at_the_papers_budget(edgerl):
     found = asked(edgerl, "--env", "atari/qbert", "--budget", "0.07GB")
     expected = {"hours", "joules", "phases", "advice"}
-    assert found.keys() == {"device", "fits", "bytes", "capacity", "flops"} | expected
+    assert found.keys() == {"device", "fits", "bytes", "capacity", "flops", "checks"} | expected
     assert all(found[key] is None for key in expected - {"advice"})  # no device was named
     assert found["capacity"] == {
         "initial": 9897,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from edgerl.experiments.analysis.safe_freeze import Interval, Rule, settled, verdict
+from edgerl.experiments.analysis.safe_freeze import settled, verdict
+from edgerl.settling.rule import Interval, Rule
 
 RULE = Rule(0.9, 0.1)
 

@@ -56,6 +56,18 @@ def test_a_grid_is_every_environment_with_every_variant_and_seed():
     assert [config.run.seed for config in configs] == [0] * 6 + [1] * 6
 
 
+def test_cells_that_choose_their_freeze_share_the_latest_step():
+    cells = made(env=["toy/catch"], freeze_at="auto,300,never", freeze_by=900, steps=1500).cells
+    runs = [config_of(cell.arguments).run for cell in cells]
+    assert [(run.freeze_at, run.freeze_by) for run in runs] == [("auto", 900), (300, None), (None, None)]
+    assert [cell.variant for cell in cells] == ["freeze auto", "freeze 300", "freeze never"]
+
+
+def test_scale_multiplies_the_latest_step_too():
+    (cell,) = made(env=["atari/qbert"], freeze_at="auto", scale=0.5).cells
+    assert (config_of(cell.arguments).run.freeze_at, config_of(cell.arguments).run.freeze_by) == ("auto", 50_000)
+
+
 def test_a_setting_of_a_run_reaches_every_cell(program, tmp_path):
     said = ("--set", "snapshot_every=100", "--set", "ort_provider=xnnpack", "--set", "eval_epsilon=0.5")
     code, printed, _ = program(*SWEEP, *said, "--freeze-at", "50,never", "--out", tmp_path / "s", "--print-commands")

@@ -31,6 +31,7 @@ BAD = {
     "more seeds than anyone has time for": ([*SWEEP, "--seeds", "9" * 18], "--seeds"),
     "too many cells": ([*SWEEP, "--seeds", "5001", "--budgets", "3MB,2MB"], "10,002 cells"),
     "a seed that is none": ([*SWEEP, "--seeds", "1,-2"], "--seeds"),
+    "a latest freeze and none to choose": ([*SWEEP, "--freeze-at", "300", "--freeze-by", "200"], "--freeze-by"),
     "a freeze in words": ([*SWEEP, "--freeze-at", "soon"], "--freeze-at"),
     "a freeze after the run": ([*SWEEP, "--freeze-at", "9,100", "--steps", "100"], "cell toy/catch, freeze 100"),
     "an unknown setting": ([*SWEEP, "--vary", "gama=0.9,0.8"], "nearest is gamma"),

@@ -17,6 +17,14 @@ none. The last column: what may change when a run is resumed.
 
 This page is written by `python tools/settings_page.py`.
 """
+TAIL = """## Where a setting means something else than in public code
+
+- `target_every` counts updates, and the first copy of the target network comes that many updates after learning
+  starts: with Rainbow's preset at agent step 3,600. Kaixhin's Rainbow copies at every step that 2,000 divides, so first
+  at step 2,000, 400 updates in. Updates are what a period can be counted in whatever `updates_per_step` is. Until its
+  first copy the target is the network as it was drawn.
+- `priority = "kl"` is the loss of Hessel et al. 2018; public code has the cross-entropy (`cross_entropy`).
+"""
 KINDS = {int: "whole number", float: "number", str: "text", bool: "true, false"}
 TITLES = {"run": "Run", "replay": "Replay and updates", "agent": "Agent"}
 
@@ -28,7 +36,7 @@ def page() -> str:
         lines = [f"## {title}: `{table}`", "", *_head(table)]
         lines += [_row(setting) for setting in SETTINGS.values() if setting.table == table]
         parts.append("\n".join(lines) + "\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, TAIL])
 
 
 def _head(table: str) -> list[str]:

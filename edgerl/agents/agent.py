@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgerl.agents.layers.arrays import Engine
 from edgerl.types import Array, Batch, Update
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Agent(Protocol):
     """The protocol of an agent. It sees neither environment nor replay."""
 
     cut: str | None
+    engine: Engine
 
     @property
     def needs_torch(self) -> bool:

@@ -8,6 +8,7 @@ import typer
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis.output import check, show, write
 from edgerl.runs.terminal import warn
+from edgerl.settling.rule import MOVEMENT, SIMILARITY, Rule
 
 
 def analyze(
@@ -22,8 +23,10 @@ def analyze(
     layer: Annotated[
         str | None, typer.Option(help="whose attention, such as conv1 (default: the last convolution)")
     ] = None,
-    similarity: Annotated[float, typer.Option(help="SVCCA that a settled layer keeps at least")] = 0.9,
-    movement: Annotated[float, typer.Option(help="how far settled attention moves at most, 1 - correlation")] = 0.1,
+    similarity: Annotated[float, typer.Option(help="SVCCA that a settled layer keeps at least")] = SIMILARITY,
+    movement: Annotated[
+        float, typer.Option(help="how far settled attention moves at most, 1 - correlation")
+    ] = MOVEMENT,
     threads: Annotated[int, typer.Option(help="compute threads")] = 1,
     out: Annotated[
         Path | None,
@@ -44,7 +47,6 @@ def analyze(
 
     check(out)
     from edgerl.experiments.analysis.analyze import analyze as analyze_run
-    from edgerl.experiments.analysis.safe_freeze import Rule
 
     with Console(stderr=True).status("reading snapshots") as status:
         analysis, attention = analyze_run(

@@ -22,7 +22,7 @@ def sweep(
         str | None, typer.Option(help="an axis: such as 0.03GB,0.07GB,unbounded (default: the preset's)")
     ] = None,
     freeze_at: Annotated[
-        str | None, typer.Option(help="an axis: T_f in agent steps, never, or preset (each task's own)")
+        str | None, typer.Option(help="an axis: T_f in agent steps, never, auto, or preset (each task's own)")
     ] = None,
     vary: Annotated[
         list[str] | None,

@@ -21,7 +21,7 @@ class NetworkConfig:
     )
     hidden: int = setting("features of a hidden layer of the heads", low=1, high=65536)
     learning_rate: float = setting("learning rate of Adam", low=0, high=10)
-    target_every: int = setting("updates between two updates of the target network", low=1)
+    target_every: int = setting("updates between two of the target network, counted from the first update", low=1)
     reset_heads_every: int = setting(  # added later
         "updates after T_f between two resets of the heads, which begin anew (Nikishin et al. 2022); 0: never",
         default=0, low=0, after_freeze=True,

@@ -15,7 +15,7 @@ def arguments(config: Config) -> list[str]:
     Settings marked `always` are said in any case, so that they stay if the presets change.
     """
     run = config.run
-    preset = _preset(run.env, run.algo, run.steps, run.freeze_at)
+    preset = _preset(run.env, run.algo, run.steps, None if run.freeze_at == "auto" else run.freeze_at)
     options: list[str] = []
     assignments: list[str] = []
     for setting, value in config.values():

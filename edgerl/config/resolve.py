@@ -122,7 +122,7 @@ def _given(options: dict[str, Any]) -> Tables:
         setting = lookup(name)
         if setting.size:
             value = _size(setting, value, setting.flag)
-        elif isinstance(value, str) and int in setting.types and value != "never":
+        elif isinstance(value, str) and int in setting.types and value not in ("never", *setting.words):
             value = _whole_number(setting, value)
         elif isinstance(value, str) and float in setting.types and value not in setting.words:
             value = _number(setting, value)
@@ -135,7 +135,8 @@ def _given(options: dict[str, Any]) -> Tables:
 
 def _whole_number(setting: Setting, text: str) -> int:
     if not text.isdecimal() or len(text) > 19:  # more than 64 bits hold
-        raise ConfigError(f"{setting.flag}: {text!r} is neither a number of steps nor never")
+        words = " nor ".join(["never", *setting.words])
+        raise ConfigError(f"{setting.flag}: {text!r} is neither a number of steps nor {words}")
     return int(text)
 
 
@@ -179,6 +180,7 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
     tables["run"] = DEFAULTS | tables["run"]
     if said["run"].get("budget") == "unbounded" and "freeze_at_unbounded" in tables["run"]:
         tables["run"]["freeze_at"] = tables["run"]["freeze_at_unbounded"]
+    preset_freeze = tables["run"].get("freeze_at", "never")
     for name in tables:
         tables[name] |= said[name]
     run = tables["run"]
@@ -191,6 +193,7 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
         tables["replay"]["pixel_codec"] = "raw"
     _settle_provider(run)
     _settle_transfer(run)
+    _settle_latest_freeze(run, preset_freeze)
     notes = _settle_freeze(run, given="freeze_at" in said["run"]) + notes
     return toml.build(tables), notes
 
@@ -256,12 +259,27 @@ def _settle_transfer(run: dict[str, Any]) -> None:
         raise ConfigError(f"--transfer: {what} of which run? give --encoder-from RUN too")
 
 
+def _settle_latest_freeze(run: dict[str, Any], preset: int | str) -> None:
+    """The latest step of a freeze that is chosen on the way: as said, or the preset's T_f; it lies within the run."""
+    latest, steps = run.pop("freeze_by", "never"), run["steps"]
+    if run["freeze_at"] != "auto":
+        if latest != "never":
+            raise ConfigError(f"--freeze-by: {latest} is the latest step of --freeze-at auto; give that too")
+        return
+    latest = preset if latest == "never" else latest
+    if latest == "never":
+        raise ConfigError("--freeze-at: auto needs a latest step, and the preset has none; give --freeze-by N")
+    if latest >= steps:
+        raise ConfigError(f"--freeze-by: {latest} is not within the run; give {steps - 1} or less")
+    run["freeze_by"] = latest
+
+
 def _settle_freeze(run: dict[str, Any], *, given: bool) -> list[str]:
     """Hold T_f against the run's length: an explicit one must lie within it, a preset's is left out with a note."""
     freeze_at, steps = run["freeze_at"], run["steps"]
-    if freeze_at == "never" or freeze_at < steps:
+    if freeze_at in ("never", "auto") or freeze_at < steps:
         return []
     if given:
-        raise ConfigError(f"--freeze-at: {freeze_at} is not within the run; give 0 to {steps - 1}, or never")
+        raise ConfigError(f"--freeze-at: {freeze_at} is not within the run; give 0 to {steps - 1}, never or auto")
     run["freeze_at"] = "never"
     return [f"no freeze: the preset's step {freeze_at:,} lies beyond --steps {steps:,}; --freeze-at chooses another"]

@@ -42,13 +42,13 @@ class RunConfig:
     stop_at_flops: float | None = setting(
         "end at this many multiply-adds, such as 45e12", low=1, option=True, resumable=True
     )
-    freeze_at: int | None = setting(
-        "T_f, the agent step of the freeze, or never (default: the preset's)",
+    freeze_at: int | Literal["auto"] | None = setting(
+        "T_f, the agent step of the freeze, never, or auto: once the encoder is settled (default: the preset's)",
         low=0,
         option=True,
         always=True,
         after_freeze=True,
-        metavar="N|never",
+        metavar="N|never|auto",
     )
     seed: int = setting(
         "seeds environment, replay and agent (default: 0)",
@@ -97,6 +97,15 @@ class RunConfig:
     keep_torch: bool = setting(
         "go on with torch after T_f: the fastest, but not the smallest", default=False, option=True, resumable=True
     )
+
+    freeze_by: int | None = setting(
+        "the latest step of --freeze-at auto (default: the preset's T_f)", default=None, low=1, option=True, always=True
+    )
+
+    @property
+    def latest_freeze(self) -> int | None:
+        """The step by which the encoder is frozen: T_f, or with auto the latest step; None if it never is."""
+        return self.freeze_by if self.freeze_at == "auto" else self.freeze_at
 
     @property
     def env_options(self) -> EnvOptions:

@@ -65,6 +65,8 @@ def _check(config: Config) -> None:
     agent.check()
     replay.check()
     _check_after_freeze(config)
+    if config.run.freeze_at == "auto" and config.run.freeze_by is None:
+        raise ConfigError('run.freeze_at = "auto" needs run.freeze_by, the latest step')
     if agent.continuous and replay.sampling == "prioritized":
         raise ConfigError(f"replay.sampling: {config.run.algo} gives rows no priorities; give uniform")
     if replay.learn_start < replay.n_step:

@@ -14,6 +14,7 @@ from edgerl.config.settings import Config
 from edgerl.envs.suites import suite_of
 from edgerl.planning.flops import Flops
 from edgerl.replay import representation
+from edgerl.settling.checks import Checks
 from edgerl.types import Phases
 
 # Resident bytes with all libraries loaded, by engine, and what the environments of a suite add.
@@ -27,14 +28,26 @@ FLOAT_BYTES = 4
 Ledger = dict[str, int]
 
 
-def planned(config: Config, window: tuple[int, ...], counts: Flops, budget: int, *, keeps_pixels: bool) -> Ledger:
+def planned(
+    config: Config,
+    window: tuple[int, ...],
+    counts: Flops,
+    budget: int,
+    *,
+    keeps_pixels: bool,
+    checks: Checks | None = None,
+) -> Ledger:
     """Planned bytes by line, of the phase in which the process is largest.
 
     A run that begins with torch has it until T_f; then it sheds it, unless it is to keep it. `budget`: the replay's;
-    `keeps_pixels`: the replay holds pixels after the freeze too.
+    `keeps_pixels`: the replay holds pixels after the freeze too; `checks`: of the stem, until the freeze.
     """
     before, after = phases(config, window, counts, budget, keeps_pixels=keeps_pixels)
-    return max(before, after, key=lambda ledger: sum(ledger.values())) if config.run.freeze_at is not None else before
+    if checks is not None:
+        before["settling"], after["settling"] = checks.nbytes, 0
+    return (
+        max(before, after, key=lambda ledger: sum(ledger.values())) if config.run.latest_freeze is not None else before
+    )
 
 
 def phases(
@@ -47,7 +60,7 @@ def phases(
     rest = algorithm.parameters(layers[behind:], counts.tail, frozen=True)
     batches = config.replay.batches
     before = _scratch(config, counts, engine.before, layers, prod(window), batches.before)
-    if config.run.freeze_at == 0:  # networks are made whole, and frozen before they learn
+    if config.run.latest_freeze == 0:  # networks are made whole, and frozen before they learn
         before = ENCODING_SCRATCH_BYTES
     after = _scratch(config, counts, engine.after, layers[behind:], prod(layers[behind - 1].outputs), batches.after)
     if keeps_pixels:  # the stem encodes both windows of every row

@@ -18,6 +18,7 @@ from edgerl.replay.buffer import row_dtype
 from edgerl.replay.quantization import MIN_ROWS_FOR_UINT8
 from edgerl.replay.representation import pixel_field
 from edgerl.replay.sampling import SAMPLERS
+from edgerl.settling.checks import Checks, make_checks
 from memory_budget import format_bytes
 
 # The second environment that evaluations make; in some suites it takes more. Measured.
@@ -38,6 +39,7 @@ class Plan:
     flops: flops.Flops
     freeze_bytes: int  # that the freeze takes for a while
     evaluation_bytes: int  # that playing whole games takes
+    checks: Checks | None  # of how settled the stem is, with --freeze-at auto
 
 
 def make_plan(config: Config, env: EnvSpec) -> Plan:
@@ -61,6 +63,8 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
     after = before if keeps_pixels else latents
     _check_rows(config, env, budget, before, after)
     counts = flops.count(config, window, env.actions, keeps_pixels=keeps_pixels)
+    forward, update = sum(counts.layers.values()), counts.before.exact_per_update - counts.before.acting
+    checks = make_checks(config, window, rows=before.rows, forward=forward, update=update)
     paper_initial = budget // frame_bytes
     return Plan(
         budget=budget,
@@ -69,10 +73,11 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
         latents=latents,
         paper_initial=paper_initial,
         paper_after_freeze=paper_initial * frame_bytes // (4 * prod(latent) * max(1, views)),
-        ledger=memory.planned(config, window, counts, budget, keeps_pixels=keeps_pixels),
+        ledger=memory.planned(config, window, counts, budget, keeps_pixels=keeps_pixels, checks=checks),
         flops=counts,
         freeze_bytes=_freeze_bytes(config, window),
         evaluation_bytes=SUITE_EVALUATION_BYTES.get(suite_of(run.env), EVALUATION_BYTES),
+        checks=checks,
     )
 
 
@@ -102,7 +107,7 @@ def _check_rows(config: Config, env: EnvSpec, budget: int, before: Store, after:
 
 def _latent_dtype(config: Config) -> str:
     """The dtype of latents after the freeze: float16 instead of uint8 if there are too few rows to fit scales to."""
-    freeze_at, dtype = config.run.freeze_at, config.replay.latent_dtype
+    freeze_at, dtype = config.run.latest_freeze, config.replay.latent_dtype
     return "float16" if dtype == "uint8" and freeze_at is not None and freeze_at < MIN_ROWS_FOR_UINT8 else dtype
 
 
@@ -122,7 +127,7 @@ def _keeps_pixels(config: Config, frame_bytes: int, asked: Store, latents: Store
                 "give pixels or auto, or a later --cut"
             )
         return larger
-    return larger or (replay.pixel_codec == "lz4" and (config.run.freeze_at or 0) > latents.rows)
+    return larger or (replay.pixel_codec == "lz4" and (config.run.latest_freeze or 0) > latents.rows)
 
 
 def _check_actions(algo: str, env: EnvSpec) -> None:

@@ -1,5 +1,6 @@
 """What `edgerl plan --json` prints: the memory and arithmetic that a run takes, and whether a device has them."""
 
+from dataclasses import asdict
 from typing import Any
 
 from edgerl.config.device import load_device
@@ -50,14 +51,15 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
             "paper_after_freeze": planned.paper_after_freeze,
         },
         "flops": _flops(config, planned),
+        "checks": None if planned.checks is None else asdict(planned.checks),
     }
 
 
 def _flops(config: Config, planned: Plan) -> dict[str, Any]:
     """Multiply-adds of a layer, of an update, of the freeze, and of the whole run by the paper's convention."""
     run, start, counts = config.run, config.replay.learn_start, planned.flops
-    conversion = counts.conversion(min(planned.before.rows, run.freeze_at or 0))
-    frozen_at = run.steps if run.freeze_at is None else run.freeze_at
+    conversion = counts.conversion(min(planned.before.rows, run.latest_freeze or 0))
+    frozen_at = run.steps if run.latest_freeze is None else run.latest_freeze
     updates = config.replay.updates(run.steps, frozen_at)
     before = counts.before.paper(max(0, frozen_at - start), updates.before)
     after = counts.after.paper(max(0, run.steps - max(frozen_at, start)), updates.after)

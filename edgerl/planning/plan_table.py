@@ -18,8 +18,18 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     """Print the reports: what is the same for all devices once, the rest device by device, side by side."""
     run, first = config.run, reports[0]
     sizes, flops = first["bytes"], first["flops"]
-    freeze = {None: "never frozen", 0: "frozen from the start"}.get(run.freeze_at, f"frozen at {run.freeze_at or 0:,}")
-    console.print(f"[bold]{run.env}[/], {run.algo}, {run.steps:,} steps, {freeze}\n")
+    latest = run.latest_freeze
+    freeze = {None: "never frozen", 0: "frozen from the start"}.get(latest, f"frozen at {latest or 0:,}")
+    console.print(f"[bold]{run.env}[/], {run.algo}, {run.steps:,} steps, {freeze}")
+    if (checks := first["checks"]) is not None:
+        console.print(
+            f"  at the latest, which all numbers here assume: earlier if the stem is settled, which is checked every "
+            f"{checks['every']:,} steps from step {checks['first']:,} on, on {checks['windows']:,} windows of the "
+            f"replay; a check takes {checks['flops']:.3g} multiply-adds",
+            style="dim",
+            soft_wrap=True,
+        )
+    console.print()
 
     console.print(_rows_table(sizes, first["capacity"]))
     if _keeps_pixels(sizes):

@@ -103,7 +103,7 @@ def run_work(config: Config, plan: Plan, window: tuple[int, ...], steps: int | N
     """The work of the first `steps` agent steps (None: the whole run) by phase, without evaluations."""
     run = config.run
     steps = run.steps if steps is None else steps
-    frozen_at = min(steps, steps if run.freeze_at is None else run.freeze_at)
+    frozen_at = min(steps, steps if run.latest_freeze is None else run.latest_freeze)
     before, after = step_work(config, plan, window)
     updates = config.replay.updates(steps, frozen_at)
     work = {
@@ -116,8 +116,8 @@ def run_work(config: Config, plan: Plan, window: tuple[int, ...], steps: int | N
         "environment": Work(simulated=steps),
         "checkpoints": Work(written=_checkpoint_count(config, steps) * checkpoint_bytes(plan)),
     }
-    if run.freeze_at is not None and run.freeze_at < steps:
-        rows = min(plan.before.rows, run.freeze_at)
+    if run.latest_freeze is not None and run.latest_freeze < steps:
+        rows = min(plan.before.rows, run.latest_freeze)
         work["conversion"] = Work(
             inferred=plan.flops.conversion(rows), moved=rows * 2 * plan.before.row_bytes, calls=rows
         )

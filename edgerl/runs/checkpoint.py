@@ -20,7 +20,7 @@ from edgerl.runs.files import digest, name_file, sync
 from edgerl.types import Array
 
 FORMAT, KEPT = 2, 2
-ENV = "env."  # the prefix of the environment's arrays
+ENV, SETTLING = "env.", "settling."  # prefixes of the arrays that are not the agent's
 
 
 def save(
@@ -114,11 +114,18 @@ class Saved:
 
     @property
     def agent_arrays(self) -> dict[str, Array]:
-        return {name: array for name, array in self.arrays.items() if not name.startswith(ENV)}
+        return {name: array for name, array in self.arrays.items() if not name.startswith((ENV, SETTLING))}
 
     @property
     def env_arrays(self) -> dict[str, Array]:
-        return {name.removeprefix(ENV): array for name, array in self.arrays.items() if name.startswith(ENV)}
+        return self._arrays_of(ENV)
+
+    @property
+    def settling_arrays(self) -> dict[str, Array]:
+        return self._arrays_of(SETTLING)
+
+    def _arrays_of(self, prefix: str) -> dict[str, Array]:
+        return {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raise CheckpointError if this checkpoint belongs to a run with another `Config.identity`."""

@@ -35,8 +35,8 @@ def find(source: Path, config: Config) -> Saved:
         raise ConfigError(
             f"{OPTION}: {source} is past its T_f, step {report['step']:,}; --until {report['step']} ends there"
         )
-    if run.freeze_at is not None and run.freeze_at < step:
-        raise ConfigError(f"--freeze-at: {run.freeze_at} is below {step}, the step at which {source} is forked")
+    if run.latest_freeze is not None and run.latest_freeze < step:
+        raise ConfigError(f"--freeze-at: {run.latest_freeze} is below {step}, the step at which {source} is forked")
     if run.steps < step:
         raise ConfigError(f"--steps: {run.steps} is below {step}, the step at which {source} is forked")
     return saved
@@ -44,6 +44,8 @@ def find(source: Path, config: Config) -> Saved:
 
 def _check_beginning(source: Path, theirs: Config, config: Config) -> None:
     """Raise ConfigError if the runs differ in what matters before T_f."""
+    if config.run.freeze_at != theirs.run.freeze_at and "auto" in (config.run.freeze_at, theirs.run.freeze_at):
+        raise ConfigError(f"--freeze-at: auto watches a run from its start, so it cannot differ from that of {source}")
     other = {setting.key: value for setting, value in theirs.values()}
     for setting, value in config.values():
         if setting.resumable or setting.after_freeze or other.get(setting.key) == value:

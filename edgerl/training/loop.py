@@ -12,8 +12,8 @@ from edgerl.planning import ledger
 from edgerl.training import handover, resume
 from edgerl.training.evaluate import Games, Hooks, evaluate, statistics
 from edgerl.training.freeze import FreezeSettings, freeze, freeze_line
-from edgerl.training.state import Parts, State, recount
-from memory_budget import Ledger, format_bytes, rss_bytes
+from edgerl.training.state import Parts, State, accounts, recount
+from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import trim
 
 LOG_EVERY = 500  # agent steps
@@ -32,6 +32,7 @@ class TrainingLoop:
         """
         self.account(began)
         while True:
+            self.check_stem()
             if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
                 self.evaluate()
             resume.keep_snapshot(self.parts, self.state, freezing=self.freeze_due, done=self.done)
@@ -67,8 +68,11 @@ class TrainingLoop:
 
     @property
     def freeze_due(self) -> bool:
-        """Whether this is step T_f, before its freeze."""
-        return self.state.step == self.parts.config.run.freeze_at and not self.state.frozen
+        """Whether this is step T_f, before its freeze: the one that was given, or that the stem is settled at."""
+        if self.state.frozen:
+            return False
+        watch = self.parts.watch
+        return self.state.step == self.parts.config.run.latest_freeze or (watch is not None and watch.settled)
 
     @property
     def stopping(self) -> str | None:
@@ -134,6 +138,8 @@ class TrainingLoop:
         if timestep.truncated:
             replay.truncate(replay.representation.observe(timestep.window)[1])
         if timestep.over:
+            if self.parts.watch is not None:
+                self.parts.watch.game(state.score)
             self.parts.metrics.write(state.step + 1, state.end_game())
         if timestep.terminated or timestep.truncated:
             env.reset()
@@ -152,6 +158,14 @@ class TrainingLoop:
             state.sums[name] = state.sums.get(name, 0.0) + value
         state.updates += 1
 
+    def check_stem(self) -> None:
+        """Check how settled the stem is, if --freeze-at auto has a check at this step."""
+        state, watch = self.state, self.parts.watch
+        if watch is not None and not state.frozen and watch.due(state.step):
+            self.parts.metrics.write(state.step, watch.check(state.step, self.parts.agent, self.parts.replay))
+            trim()  # the activations are gone
+            state.flops_exact += watch.checks.flops
+
     def freeze(self) -> None:
         """The paper's event, between two steps: the window pending at T_f is the first one that the stem encodes."""
         self.account("before the freeze")
@@ -166,7 +180,12 @@ class TrainingLoop:
             settings=FreezeSettings.of(parts.config, parts.pixels),
             progress=lambda done: self.show(f"freezing, row {done:,} of {len(replay):,}"),
         )
-        state.freeze_report = {"step": state.step, **report}
+        chosen: dict[str, str | None] = {"chosen_by": "freeze_at", "why": None}
+        if parts.watch is not None:
+            chosen = parts.watch.chosen(state.step)
+            parts.watch.forget()
+            self.say(f"freezing now, as {chosen['why']}")
+        state.freeze_report = {"step": state.step, **report, **chosen}
         recount(parts, state)
         state.rss_around_freeze = before, rss_bytes()
         conversion = state.flops.conversion(report["rows_before"])
@@ -212,7 +231,7 @@ class TrainingLoop:
         parts.metrics.write(state.step, {f"eval/{name}": result[name] for name in ("mean", "std", "min", "max")})
         self.say(
             f"{result['episodes']} games, score {result['mean']:,.1f} +- {result['std']:,.1f} "
-            f"({result['min']:,.0f} to {result['max']:,.0f}){training_games(state)}"
+            f"({result['min']:,.0f} to {result['max']:,.0f}){state.training_games}"
         )
 
     @contextlib.contextmanager
@@ -270,17 +289,6 @@ class TrainingLoop:
     def show(self, note: str) -> None:
         """Update the progress bar."""
         self.parts.reporter.step(self.state.step, self.parts.replay.representation.stores, note)
-
-
-def accounts(parts: Parts) -> Ledger:
-    """The ledger as it is now: what every part is planned to take and what it takes."""
-    return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay)
-
-
-def training_games(state: State) -> str:
-    """The mean score of the last training games, to follow an evaluation's; nothing before the first has ended."""
-    count, mean = len(state.last_scores), state.training_mean
-    return "" if mean is None else f"; last {count} training game{'s' if count > 1 else ''} {mean:,.1f}"
 
 
 def due(step: int, every: int, *, done: bool) -> bool:

@@ -19,8 +19,9 @@ from edgerl.types import Array
 class Policy:
     """The agent of a run's newest whole checkpoint. `config`: the run's; `spec`: its environment's.
 
-    `step`: agent steps that it was trained for; `passed`: a line for every newer checkpoint that is damaged, and for an
-    execution provider that is not here or does not agree. Raises ConfigError or CheckpointError.
+    `step`: agent steps that it was trained for; `frozen_at`: the step of its freeze, None before it; `passed`: a line
+    for every newer checkpoint that is damaged, and for an execution provider that is not here or does not agree. Raises
+    ConfigError or CheckpointError.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
@@ -33,6 +34,7 @@ class Policy:
         rng = np.random.default_rng(run.seed)
         pixels = representation.pixels(self.spec, self.config.replay)
         report = freeze_report_of(saved)
+        self.frozen_at = None if report is None else int(report["step"])
         cut = None if report is None else self.config.agent.cut
         self.agent = make_agent(self.config, pixels.shape, self.spec.actions, rng, cut=cut, threads=threads)
         try:

@@ -29,6 +29,9 @@ def saved_state(parts: Parts, state: State) -> tuple[dict[str, Array], dict[str,
         "replay": replay,
         "metrics_bytes": parts.metrics.sync(),
     }
+    if parts.watch is not None:
+        watched, values["settling"] = parts.watch.state()
+        arrays |= {f"{checkpoint.SETTLING}{name}": array for name, array in watched.items()}
     return arrays, values, raw
 
 
@@ -110,6 +113,8 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: b
             )
         )
     replay.restore(values["replay"], saved.read_raw)
+    if parts.watch is not None:
+        parts.watch.restore(saved.settling_arrays, values["settling"])
     recount(parts, state)
     try:
         parts.env.restore(saved.env_arrays, values["env"])

@@ -10,7 +10,7 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
 from edgerl.envs.base import Environment
-from edgerl.planning import flops
+from edgerl.planning import flops, ledger
 from edgerl.planning.flops import Flops
 from edgerl.planning.plan import Plan
 from edgerl.replay.buffer import Replay
@@ -18,7 +18,9 @@ from edgerl.replay.representation import Pixels
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.metrics import LAST_GAMES, Metrics
 from edgerl.runs.progress import Reporter
+from edgerl.settling.watch import Watch
 from edgerl.training.meters import PeakWatchdog, Stopwatch
+from memory_budget import Ledger
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Parts:
     `pixels`: what the replay stores before the freeze; `library_bytes`: resident bytes without networks and replay;
     `make_eval_env`: makes an environment for evaluations, from a generator; `baseline`: resident bytes after imports;
     `lock`: the descriptor of the folder's lock; `launcher`: the words that start `edgerl` again in this process, None
-    if it must stay what it is.
+    if it must stay what it is; `watch`: of the stem, with --freeze-at auto.
     """
 
     config: Config
@@ -46,6 +48,7 @@ class Parts:
     baseline: int
     lock: int
     launcher: list[str] | None
+    watch: Watch | None
 
 
 THIS_PROCESS: dict[str, Any] = {"this_process": True}  # marks the fields that no checkpoint keeps
@@ -108,6 +111,12 @@ class State:
         self.score = 0.0
         return metrics
 
+    @property
+    def training_games(self) -> str:
+        """That mean, to follow an evaluation's in a line; nothing before the first game has ended."""
+        count, mean = len(self.last_scores), self.training_mean
+        return "" if mean is None else f"; last {count} training game{'s' if count > 1 else ''} {mean:,.1f}"
+
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps of it, by name."""
         return {name: getattr(self, name) for name in KEPT}
@@ -134,3 +143,8 @@ def recount(parts: Parts, state: State) -> None:
     if state.freeze_report is not None:
         kept = state.freeze_report["store"] == "pixels"
         state.flops = flops.count(parts.config, parts.pixels.shape, parts.env.spec.actions, keeps_pixels=kept)
+
+
+def accounts(parts: Parts) -> Ledger:
+    """The ledger as it is now: what every part is planned to take and what it takes."""
+    return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay, parts.watch)

@@ -13,8 +13,7 @@ from edgerl.runs.files import write_whole
 from edgerl.runs.metrics import LAST_GAMES
 from edgerl.runs.terminal import plain_table
 from edgerl.training import transfer
-from edgerl.training.loop import accounts
-from edgerl.training.state import Parts, State
+from edgerl.training.state import Parts, State, accounts
 from memory_budget import format_bytes
 
 FREEZE_KEYS = (
@@ -33,6 +32,8 @@ FREEZE_KEYS = (
     "child_peak_bytes",
     "provider",
     "provider_passed_over",
+    "chosen_by",
+    "why",
 )
 
 
@@ -75,7 +76,7 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
             "bytes_per_row": replay.bytes_per_row,
             "projected_rows": replay.capacity,
         },
-        "freeze": state.freeze_report or dict.fromkeys(FREEZE_KEYS),
+        "freeze": dict.fromkeys(FREEZE_KEYS) | (state.freeze_report or {}),
         "memory": {
             "rss_baseline": parts.baseline,
             "rss_before_freeze": around[0],
@@ -154,6 +155,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("freeze", f"none; capacity {capacity['initial']:,} rows"))
     else:
         extra = f", peak extra {format_bytes(freeze['peak_extra_bytes'])}" if freeze["peak_extra_bytes"] else ""
+        lines += [("why then", freeze["why"])] if freeze["why"] is not None else []
         lines += [
             (
                 "freeze",

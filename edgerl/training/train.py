@@ -26,6 +26,7 @@ from edgerl.runs.folder import check_folder, default_folder, locked, make_folder
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
 from edgerl.runs.signals import handling
+from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
 from edgerl.training import handover, summary, transfer
 from edgerl.training.build import make_env, make_replay
@@ -150,6 +151,7 @@ def _train(
                 baseline=handed.baseline if handed else baseline,
                 lock=lock,
                 launcher=launcher,
+                watch=Watch(config, planned.checks, pixels, env.spec.action) if planned.checks else None,
             )
             state = State(planned.flops)
             if source is not None:
@@ -193,12 +195,13 @@ def introduction(config: Config, plan: Plan, limit: int | None, source: str, fol
     """The lines that a run starts with: what it will do, in which bytes, and in which folder."""
     run = config.run
     rows = _rows(plan.before)
-    if run.freeze_at is not None:
+    if run.latest_freeze is not None:
         what = _rows(plan.after)
         if plan.after.stores == "pixels":
             latents = plan.latents
             what = f"frozen, still pixels: {latents.rows:,} rows of latents would be {latents.row_bytes:,} B each"
-        rows += f", from step {run.freeze_at:,} {what}"
+        at_the_latest = " at the latest" if run.freeze_at == "auto" else ""
+        rows += f", from step {run.latest_freeze:,}{at_the_latest} {what}"
     if run.freeze_at == 0:
         rows = f"{_rows(plan.after)}, frozen from the start"
     profile = load_device(run.device)

@@ -55,11 +55,18 @@ class Encoder:
     """
 
     def __init__(
-        self, engine: Engine, name: str, window: Shape, *, cut: str | None, rng: np.random.Generator | None
+        self,
+        engine: Engine,
+        name: str,
+        window: Shape,
+        *,
+        cut: str | None,
+        rng: np.random.Generator | None,
+        draw: Draw = uniform,
     ) -> None:
         self.engine = engine
-        self.convolutions = convolutions(engine, name, window, cut, rng)
-        self.dense = dense(engine, name, window, cut, rng)
+        self.convolutions = convolutions(engine, name, window, cut, rng, draw)
+        self.dense = dense(engine, name, window, cut, rng, draw)
 
     @property
     def parameters(self) -> dict[str, Parameters]:

@@ -1,75 +1,20 @@
 """An agent's layers on fixed observations, as arrays [neurons, datapoints]."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import isqrt, prod
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from edgerl.agents.agent import Agent
-from edgerl.config import architectures
-from edgerl.config.settings import Config
 from edgerl.errors import CheckpointError
 from edgerl.experiments.analysis.observations import BATCH, Observations
 from edgerl.replay.stem import ONNX_FILE
+from edgerl.settling.layers import ObservedLayer
 from edgerl.types import Array
 from runtime import Session
 
-DATAPOINTS = 65_536  # of a convolution, at most: 17 MB in float64 for each 32 channels
-PER_NEURON = 5  # datapoints that a layer needs at least (Raghu et al. use 5 to 10)
 KEPT_BYTES = 100_000_000  # of latents; more are encoded again for every snapshot
-
-
-@dataclass(frozen=True)
-class ObservedLayer:
-    """A layer and the shape of its activations for one observation.
-
-    `shape`: (n,) or (C, h, w); `part`: stem, tail or head.
-    """
-
-    name: str
-    part: str
-    shape: tuple[int, ...]
-
-    @property
-    def neurons(self) -> int:
-        return self.shape[0]
-
-    @property
-    def has_maps(self) -> bool:
-        """Whether its activations are maps [C, h, w], which have an attention."""
-        return len(self.shape) == 3
-
-    def grid(self, observations: int) -> tuple[Array, Array]:
-        """Rows and columns of the positions that count as datapoints, evenly spread, as many as `DATAPOINTS` allows."""
-        most = max(1, isqrt(DATAPOINTS // observations))
-        rows, columns = (_spread(length, most) for length in self.shape[1:])
-        return rows, columns
-
-    def datapoints(self, observations: int) -> int:
-        """How many datapoints this number of observations gives."""
-        return observations * (prod(map(len, self.grid(observations))) if self.has_maps else 1)
-
-
-def _spread(length: int, most: int) -> Array:
-    """At most `most` of `length` positions: the middles of equal parts."""
-    count = min(length, most)
-    positions: Array = ((np.arange(count) + 0.5) * length / count).astype(np.int64)
-    return positions
-
-
-def observed_layers(agent: Agent, config: Config, window: tuple[int, ...], action: Array) -> list[ObservedLayer]:
-    """The layers of an unfrozen agent, in their order; `action`: any action of its environment."""
-    activations = agent.activations(np.zeros((1, *window), np.uint8), action[None])
-    encoder = [layer.name for layer in architectures.layers(config.agent.encoder, window)]
-    stem = encoder[: encoder.index(config.agent.cut) + 1]
-
-    def part(name: str) -> str:
-        last = name.split()[-1]
-        return "stem" if last in stem else "tail" if last in encoder else "head"
-
-    return [ObservedLayer(name, part(name), array.shape[1:]) for name, array in activations.items()]
 
 
 class LayerReader:
@@ -91,7 +36,7 @@ class LayerReader:
             batch = agent.activations(observations, actions)
             for layer in wanted:
                 if layer.name in batch:
-                    part, low = self._datapoints(layer, batch[layer.name]), filled[layer.name]
+                    part, low = layer.folded(batch[layer.name], self.observations.count), filled[layer.name]
                     if layer.name not in whole:
                         shape = layer.neurons, layer.datapoints(self.observations.count)
                         whole[layer.name] = np.empty(shape, np.float32)
@@ -112,13 +57,6 @@ class LayerReader:
                 return None
             parts.append(batch[layer.name])
         return np.concatenate(parts)
-
-    def _datapoints(self, layer: ObservedLayer, activations: Array) -> Array:
-        """A batch's activations as [neurons, datapoints]: of maps, the positions on the layer's grid."""
-        if not layer.has_maps:
-            return activations.T
-        rows, columns = layer.grid(self.observations.count)
-        return activations[:, :, rows[:, None], columns].transpose(1, 0, 2, 3).reshape(layer.neurons, -1)
 
     def _batches(self, agent: Agent) -> Iterator[tuple[Array, Array]]:
         """The observations as this agent takes them, and their actions."""

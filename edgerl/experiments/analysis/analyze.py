@@ -9,12 +9,14 @@ import numpy as np
 
 from edgerl.agents.build import make_agent
 from edgerl.errors import ConfigError
-from edgerl.experiments.analysis import svcca
-from edgerl.experiments.analysis.activations import PER_NEURON, LayerReader, ObservedLayer, observed_layers
+from edgerl.experiments.analysis.activations import LayerReader
 from edgerl.experiments.analysis.compare import Attention, Say, Score, compare, select, untrained
 from edgerl.experiments.analysis.observations import RANDOM, play, views
-from edgerl.experiments.analysis.safe_freeze import Interval, Rule, verdict
+from edgerl.experiments.analysis.safe_freeze import verdict
 from edgerl.replay import representation
+from edgerl.settling import svcca
+from edgerl.settling.layers import PER_NEURON, ObservedLayer, observed_layers
+from edgerl.settling.rule import Interval, Rule
 from edgerl.training.policy import Policy
 from memory_budget.malloc import returning_blocks, trim
 
@@ -45,7 +47,9 @@ def analyze(
     steps = [snapshot.step for snapshot in chain]
     whole = [snapshot.step for snapshot in chain if snapshot.cut is None]
     config, spec, step = policy.config, policy.spec, policy.step
-    frozen_at = config.run.freeze_at if policy.agent.cut is not None or len(whole) < len(chain) else None
+    frozen_at = policy.frozen_at
+    if frozen_at is None and len(whole) < len(chain):  # the snapshots are newer than the checkpoint
+        frozen_at = whole[-1] if config.run.freeze_at == "auto" else config.run.freeze_at
     pixels = representation.pixels(spec, config.replay)
     play_rng, agent_rng, fresh_rng = np.random.default_rng([config.run.seed, 1]).spawn(3)
     fresh = make_agent(config, pixels.shape, spec.actions, fresh_rng, threads=threads)
@@ -79,7 +83,7 @@ def analyze(
         },
         "gap": gap,
         "steps": steps,
-        "variance": svcca.VARIANCE,
+        "variance": svcca.KEPT,
         "layers": [
             {
                 "name": layer.name,

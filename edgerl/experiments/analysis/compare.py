@@ -10,11 +10,13 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.agents.algorithms import learned
 from edgerl.errors import CheckpointError, ConfigError
-from edgerl.experiments.analysis import attention, svcca
-from edgerl.experiments.analysis.activations import LayerReader, ObservedLayer
+from edgerl.experiments.analysis import attention
+from edgerl.experiments.analysis.activations import LayerReader
 from edgerl.experiments.analysis.observations import Observations
 from edgerl.runs import snapshots
 from edgerl.runs.snapshots import Snapshot
+from edgerl.settling import svcca
+from edgerl.settling.layers import ObservedLayer
 from edgerl.types import Array
 
 PAPERS_GAP = 10_000  # steps between the snapshots that Figure 7c compares

@@ -12,7 +12,7 @@ def tables(groups: list[Group]) -> list[Table]:
     families: dict[str, list[Group]] = {}
     for group in groups:
         if group.steps:
-            families.setdefault(group.first.identity("run.seed", "run.freeze_at"), []).append(group)
+            families.setdefault(group.first.identity("run.seed", "run.freeze_at", "run.freeze_by"), []).append(group)
     compared = [family for family in families.values() if len(_frozen(family)) > 1]
     return [_table(family, several=len(compared) > 1) for family in compared]
 

@@ -19,7 +19,8 @@ AXES = {
 }
 
 LAST_EVALUATIONS = 3  # of a run, whose mean is its final score
-WORDED = ("run.algo", "run.budget", "run.freeze_at")  # settings that a variant's name has without their keys
+# Settings that a variant's name has without their keys.
+WORDED = ("run.algo", "run.budget", "run.freeze_at", "run.freeze_by")
 
 SAME = "same"  # a setting's value where the freeze changes nothing: a name leaves it out
 
@@ -110,14 +111,16 @@ def _names(runs: list[Run]) -> list[str]:
     worded = [key for key in WORDED if key in differing] or ([] if others else WORDED)
     names = []
     for run in runs:
-        freeze_at = run.config.run.freeze_at
-        frozen = "never frozen" if freeze_at is None else f"frozen at {freeze_at:,}"
+        latest = run.config.run.latest_freeze
+        frozen = "never frozen" if latest is None else f"frozen at {latest:,}"
+        if run.config.run.freeze_at == "auto":
+            frozen = f"frozen once settled, by {latest:,}"
         names.append(
             ", ".join(
                 [
                     *([run.config.run.algo] if "run.algo" in worded else []),
                     *([budget_text(run)] if "run.budget" in worded else []),
-                    *([frozen] if "run.freeze_at" in worded else []),
+                    *([frozen] if {"run.freeze_at", "run.freeze_by"} & set(worded) else []),
                     *(f"{key.partition('.')[2]} {_setting(run, key)}" for key in others if _setting(run, key) != SAME),
                 ]
             )

@@ -119,7 +119,17 @@ def cost(groups: list[Group]) -> Table:
         "paper's convention. Minutes of wall time, evaluations included. Peak memory: the highest resident memory of "
         "any seed's process tree."
     )
-    return Table("Capacity and cost", head, rows, notes)
+    return Table("Capacity and cost", head, rows, " ".join([notes, *_chosen_freezes(groups)]))
+
+
+def _chosen_freezes(groups: list[Group]) -> list[str]:
+    """When the runs froze that chose it themselves (--freeze-at auto), and why: a sentence for each."""
+    return [
+        f"{group.name}, seed {run.config.run.seed}, froze at step {freeze['step']:,}: {freeze['why']}."
+        for group in groups
+        for run in group.runs
+        if (freeze := run.summary["freeze"]).get("why") is not None
+    ]
 
 
 def beside_paper(by_env: dict[str, list[Group]], experiment: Any, scale: float) -> Table | None:

@@ -89,8 +89,8 @@ def _check_budget(word: str) -> None:
 
 def _frozen(word: str) -> Variant:
     """The variant of one value of --freeze-at."""
-    if word not in ("never", "preset") and not (word.isdecimal() and len(word) <= 18):
-        raise ConfigError(f"--freeze-at: {word!r} is neither a number of steps, nor never, nor preset")
+    if word not in ("never", "preset", "auto") and not (word.isdecimal() and len(word) <= 18):
+        raise ConfigError(f"--freeze-at: {word!r} is neither a number of steps, nor never, auto or preset")
     return Variant(f"freeze {word}", {} if word == "preset" else {"freeze_at": word})
 
 

@@ -25,7 +25,7 @@ from edgerl.planning import limits, plan
 
 MOST_CELLS, LONGEST_NAME, LARGEST_SCALE = 10_000, 200, 1000
 AXES = {"env": "--env", "seed": "--seeds", "budget": "--budgets", "freeze_at": "--freeze-at"}  # options by setting
-LENGTHS = ("steps", "freeze_at", "eval_every", "stop_at_flops")  # settings that --scale multiplies
+LENGTHS = ("steps", "freeze_at", "freeze_by", "eval_every", "stop_at_flops")  # settings that --scale multiplies
 NOT_BESIDE_A_PRESET = ("budgets", "freeze_at", "steps", "algo", "vary")  # options
 OPTIONS = [setting.name for setting in SETTINGS.values() if setting.option and setting.name not in AXES]
 
@@ -56,6 +56,10 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
         variants = axes.variants(given["budgets"], given["freeze_at"], given["vary"])
     else:
         variants = [Variant(name, options) for name, options in experiment.variants.items()]
+    if given.get("freeze_by") is not None and not any(
+        variant.options.get("freeze_at") == "auto" for variant in variants
+    ):
+        raise ConfigError("--freeze-by: is for cells of --freeze-at auto, and there are none")
     _check_assignments(given, experiment)
     sources = pretrained.find(given, experiment, seeds)
     count = len(environments) * len(variants) * len(seeds)
@@ -67,6 +71,8 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
     for env, variant in itertools.product(environments, variants):
         with _naming(f"{env}, {variant.name}"):
             options = common | variant.options | {"env": env}
+            if variant.options.get("freeze_at") != "auto":
+                options["freeze_by"] = None  # which is for the cells that choose T_f themselves
             config, own_notes = resolve.started(options, None, [*given["set"], *variant.assignments])
             notes += own_notes
             config = replace(config, run=_scaled(config.run, scale))
@@ -112,13 +118,15 @@ def _scaled(run: RunConfig, scale: float) -> RunConfig:
     """A run with its lengths times `scale`: at least 1, T_f within the run; a length that is None or 0 stays so."""
     if scale == 1:
         return run
-    steps, freeze_at, eval_every, flops = (
-        value and max(1, round(value * scale)) for value in (getattr(run, name) for name in LENGTHS)
+    steps, freeze_at, freeze_by, eval_every, flops = (
+        value and (value if value == "auto" else max(1, round(value * scale)))
+        for value in (getattr(run, name) for name in LENGTHS)
     )
     return replace(
         run,
         steps=steps,
-        freeze_at=None if freeze_at is None else min(freeze_at, steps - 1),
+        freeze_at=freeze_at if freeze_at in (None, "auto") else min(freeze_at, steps - 1),
+        freeze_by=None if freeze_by is None else min(freeze_by, steps - 1),
         eval_every=eval_every,
         stop_at_flops=None if flops is None else float(flops),
     )
@@ -140,7 +148,7 @@ def _check_scale(given: dict[str, Any]) -> float:
     if not 0 < scale <= LARGEST_SCALE:
         raise ConfigError(f"--scale: {scale:g} is not above 0 and at most {LARGEST_SCALE:,}")
     if given["scale"] is not None:
-        lengths = [name for name in ("steps", "eval_every") if given[name] is not None]
+        lengths = [name for name in ("steps", "freeze_by", "eval_every") if given.get(name) is not None]
         lengths += ["freeze_at"] if re.search(r"\d", given["freeze_at"] or "") else []
         for name in lengths:
             raise ConfigError(

@@ -35,7 +35,7 @@ def share(cells: Sequence[tuple[Cell, Config]]) -> Shared:
     forks: dict[str, Cell] = {}
     beginnings: list[Cell] = []
     for group in groups.values():
-        step = min((config.run.freeze_at for _, config in group if config.run.freeze_at is not None), default=0)
+        step = min((config.run.latest_freeze for _, config in group if config.run.latest_freeze is not None), default=0)
         if len(group) < 2 or step < SHORTEST:
             continue
         first, config = group[0]
@@ -51,8 +51,8 @@ def share(cells: Sequence[tuple[Cell, Config]]) -> Shared:
 
 
 def _before_freeze(config: Config) -> tuple[Any, ...]:
-    """What must be equal for runs to share their beginning. Without a budget, the replay's size depends on the rest."""
-    everything = config.run.budget == "unbounded"
+    """What must be equal for runs to share their beginning: everything, if the replay's size or T_f follows from it."""
+    everything = config.run.budget == "unbounded" or config.run.freeze_at == "auto"
     return tuple(value for setting, value in config.values() if everything or not setting.after_freeze)
 
 

@@ -4,27 +4,28 @@ import numpy as np
 
 from edgerl.types import Array
 
-VARIANCE = 0.99  # of a layer's activations that is kept
+KEPT = 0.99  # of the sum of the singular values of a layer's activations
 CONSTANT = 1e-18  # of the activations' mean square: a smaller variance is rounding
 
 
-def directions(activations: Array, variance: float = VARIANCE) -> Array:
-    """The datapoints along the principal directions that hold `variance`: float64 [datapoints, r], orthonormal columns.
+def directions(activations: Array, share: float = KEPT) -> Array:
+    """The datapoints along the fewest principal directions that hold `share`: float64 [datapoints, r], orthonormal.
 
-    `activations`: [neurons, datapoints], centred here; r is 0 if no neuron varies. The columns are the right singular
-    vectors of the centred activations, computed from the eigenvectors of their Gram matrix [neurons, neurons]: rounding
-    spoils only the weakest of these, which are not kept. Takes twice the memory of the activations in float64.
+    `share`: of the sum of the singular values, as the authors' code (google/svcca) sums them. `activations`: [neurons,
+    datapoints], centred here; r is 0 if no neuron varies. The columns are the right singular vectors of the centred
+    activations, computed from the eigenvectors of their Gram matrix [neurons, neurons]: rounding spoils only the
+    weakest of these, which are not kept. Takes twice the memory of the activations in float64.
     """
     x = activations.astype(np.float64)
     size = float(np.einsum("nd,nd->", x, x))
     x -= x.mean(axis=1, keepdims=True)
     squares, vectors = np.linalg.eigh(x @ x.T)
     squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]
-    total = squares.sum()
-    if total <= CONSTANT * size:
+    if squares.sum() <= CONSTANT * size:
         return np.zeros((x.shape[1], 0))
-    kept = int(np.searchsorted(np.cumsum(squares), variance * total)) + 1
-    columns: Array = (x.T @ vectors[:, :kept]) / np.sqrt(squares[:kept])
+    values = np.sqrt(squares)
+    kept = int(np.searchsorted(np.cumsum(values), share * values.sum())) + 1
+    columns: Array = (x.T @ vectors[:, :kept]) / values[:kept]
     return columns
 
 
