@@ -104,6 +104,7 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: b
                 parts.pixels,
                 replay.sampler.rng,
                 state.freeze_report,
+                accelerated=parts.agent.frozen_stem,
                 provider=parts.config.run.ort_provider,
                 chunk=chunk(parts.config.agent.encoder, parts.pixels.shape),
                 say=(lambda line: None) if seamless else parts.reporter.say,
