@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from edgerl.agents.agent import Agent
 from edgerl.agents.algorithms import learned
 from edgerl.errors import EpisodeLost
-from edgerl.replay.representation import chunk
+from edgerl.replay.representation import Pixels, chunk
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots
 from edgerl.runs.snapshots import Snapshot
@@ -72,6 +75,15 @@ def keep_snapshot(parts: Parts, state: State, *, freezing: bool, done: bool) -> 
         warn(f"step {step:,}: no snapshot: {error.strerror}; going on")
         return
     parts.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
+
+
+def encode_once(agent: Agent, folder: Path, pixels: Pixels, report: dict[str, Any], provider: str) -> None:
+    """Run the stem of a frozen run once, before it goes on: its libraries are loaded, as `freeze.rehearse` loads them.
+
+    `report`, `provider`: as in `frozen`. Raises CheckpointError if the stem is not the one that the run wrote.
+    """
+    stem = frozen(folder, pixels, np.random.default_rng(0), report, accelerated=agent.frozen_stem, provider=provider)
+    stem.see(np.zeros((pixels.history, *pixels.field[2]), np.uint8))
 
 
 def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool = False) -> None:
