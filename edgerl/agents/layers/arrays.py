@@ -22,9 +22,7 @@ class Engine:
 
     `convolutions`: makes the stack of convolutions of an encoder. `frozen`: gives the engine that trains these layers,
     which are left right of a cut. `adam`: steps on blocks of weights, if the engine has a kernel of its own for it (see
-    optimizer.py).
-
-    `stem`: makes what runs a frozen stem where an accelerator's engine computes, of its `StemGraph`; None on a CPU.
+    optimizer.py). `stem`: makes what runs a frozen stem on an accelerator, of its `StemGraph`; None on a CPU.
     """
 
     name: str
