@@ -8,7 +8,6 @@ import numpy as np
 
 from edgerl.agents import build, optimizer
 from edgerl.agents.encoder.convolutions import Convolutions
-from edgerl.agents.layers import noisy
 from edgerl.agents.layers.arrays import Engine
 
 MAKERS = ("empty", "zeros", "ascontiguousarray", "asarray")
@@ -78,7 +77,6 @@ def count_numpy(monkeypatch):
     """Have agents be made on that engine."""
     monkeypatch.setattr(build, "numpy_engine", engine)
     monkeypatch.setattr(optimizer, "CHUNK", 10**7)
-    monkeypatch.setattr(noisy, "BLOCK", 10**8)
 
 
 @contextlib.contextmanager

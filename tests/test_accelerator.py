@@ -20,7 +20,10 @@ from test_agents_of_before import test_200_updates_go_the_way_of_autograd as go_
 from edgerl import configure, load
 from edgerl.agents.build import make_agent
 from edgerl.agents.torch_encoder import tensors
+from edgerl.agents.torch_encoder.stem import FrozenStem
 from edgerl.training.train import train
+from runtime import Session
+from runtime.export import export
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 SHORT = {
@@ -38,6 +41,7 @@ CASES = {
     "curl": {"env": "gym/Drift-v0", "algo": "curl", "batch_size": 16},
     "sac": {"env": "gym/Drift-v0", "algo": "sac", "batch_size": 16},
     "frames stay": {"encoder": "canonical"},
+    "frames stay, of which crops are drawn": {"env": "gym/Drift-v0", "algo": "curl", "batch_size": 16, "cut": "conv1"},
     "the first layer alone": {"cut": "conv1"},
 }
 
@@ -138,6 +142,27 @@ def test_what_is_left_behind_the_freeze_stays_on_the_gpu(case):
     assert made.engine.name == "cuda"
     assert made.needs_torch
     assert 0 < made.nbytes()["networks"] < before
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("frames stay")])
+def test_frames_that_stay_are_encoded_on_the_gpu(case, tmp_path):
+    found = train(config(case), tmp_path / "run", quiet=True)
+    assert (found["store"], found["freeze"]["provider"]) == ("pixels", "torch on cuda")
+    policy = load(tmp_path / "run")
+    window = np.zeros((policy.spec.history, *policy.spec.frame), np.uint8)
+    latent = policy.representation.see(window)
+    assert latent.device.type == "cuda"
+    policy.act(window)
+
+
+@pytest.mark.parametrize("encoder", ["canonical", "impala"])
+def test_the_frozen_stem_there_gives_what_onnx_runtime_gives(encoder):
+    chosen, window = config("rainbow", encoder=encoder), (4, 84, 84)
+    graph = make_agent(chosen, window, 3, np.random.default_rng(0)).stem(chosen.agent.cut).graph
+    windows = np.random.default_rng(1).integers(0, 256, (64, *window), np.uint8)
+    expected = Session(export(graph))(windows)
+    latents = FrozenStem(graph, torch.device("cuda"))(windows).cpu().numpy()
+    np.testing.assert_allclose(latents, expected, rtol=0, atol=2e-3 * expected.max())  # TF32 has ten bits
 
 
 def test_what_it_trained_acts_on_a_cpu_machine_too(tmp_path):

@@ -173,6 +173,20 @@ def test_a_run_killed_without_warning_resumes_from_its_last_checkpoint(program, 
     assert logged(whole) == logged(killed)
 
 
+def test_a_run_that_goes_on_frozen_has_its_libraries_loaded_when_they_are_measured(edgerl, tmp_path):
+    """ONNX Runtime takes 10 MB when it first encodes. They count as libraries in every process of a run."""
+    short = ("--freeze-at=30", "--budget=1.5MB", "--eval-every=0", "--quiet", "--threads=1")
+    measured = []
+    for arguments in (
+        ("--env=toy/catch", "--steps=40", *short, "--out", tmp_path / "run"),
+        ("--resume", tmp_path / "run", "--steps=45", "--quiet"),
+    ):
+        assert edgerl("train", *arguments).returncode == 0
+        ledger = json.loads((tmp_path / "run/summary.json").read_text())["budget"]["ledger"]
+        measured.append(ledger["libraries"]["measured"])
+    assert measured[1] == pytest.approx(measured[0], abs=4e6)
+
+
 def test_a_damaged_checkpoint_is_passed_over_by_name(small, program, tmp_path):
     train.train(small(run={"checkpoint_every": 100, "steps": 300, "freeze_at": None}), tmp_path / "run", quiet=True)
     rows = tmp_path / "run/checkpoint/000000300/rows.raw"

@@ -1,12 +1,14 @@
 """What the training loop and the freeze need of an agent."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgerl.agents.layers.arrays import Engine
 from edgerl.types import Array, Batch, Update
 
-if TYPE_CHECKING:
-    from runtime.export import StemGraph  # imports ONNX Runtime, which plans need not
+if TYPE_CHECKING:  # these import ONNX Runtime, which plans need not
+    from edgerl.replay.stem import FrozenStem
+    from runtime.export import StemGraph
 
 
 class Stem(Protocol):
@@ -37,6 +39,12 @@ class Agent(Protocol):
     def stem(self, cut: str) -> Stem: ...
 
     def freeze(self, cut: str) -> None: ...
+
+    def frozen_stem(self, file: Path) -> "FrozenStem | None":
+        """The frozen stem of this ONNX file where a frozen agent computes, if that is an accelerator; else None.
+
+        It gives latents that the agent acts on and updates with; they stay there.
+        """
 
     def reset_heads(self) -> None:
         """Begin the heads anew, drawn from the agent's Generator, with their moments and targets; the encoder stays."""

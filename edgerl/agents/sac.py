@@ -4,6 +4,7 @@ Actor and critic share convolutions, which only the critic and the contrast trai
 the fully connected layer an observation is two latents [2, L], the actor's first, and only the heads are trained.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgerl.agents.agent import arrays_under
 from edgerl.agents.encoder.contrast import Contrast
 from edgerl.agents.encoder.encoder import outputs as layer_outputs
 from edgerl.agents.encoder.encoder import right_of
-from edgerl.agents.encoder.stem import Stem
+from edgerl.agents.encoder.stem import Stem, accelerated
 from edgerl.agents.layers.arrays import Engine, namespace, to_numpy
 from edgerl.agents.layers.dense import Stack
 from edgerl.agents.layers.parameters import load
@@ -21,6 +22,7 @@ from edgerl.agents.sac_networks import Networks
 from edgerl.config.agent_settings import SacConfig
 from edgerl.config.architectures import Shape
 from edgerl.replay import crops
+from edgerl.replay.stem import FrozenStem
 from edgerl.types import Array, Batch, Update
 
 NO_PRIORITY = np.zeros(0, np.float32)
@@ -189,6 +191,10 @@ class CurlSac:
         self.optimizers = {name: self.optimizers[name] for name in parts}
         for name, layers in parts.items():
             self.optimizers[name].keep(layers, self.engine)
+
+    def frozen_stem(self, file: Path) -> FrozenStem | None:
+        """See `Agent`."""
+        return accelerated(self.engine, file, self.config.encoder, self.window, self.cut, encoders=2)
 
     def reset_heads(self) -> None:
         """Begin actor and critics anew, drawn from `rng`, with their moments and targets (Nikishin et al. 2022).

@@ -1,13 +1,14 @@
 """What Rainbow and DQN share: an online and a target network, one optimizer, the freeze, the saved state."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from edgerl.agents.agent import arrays_under
 from edgerl.agents.encoder.encoder import Encoder, right_of
-from edgerl.agents.encoder.stem import Stem
+from edgerl.agents.encoder.stem import Stem, accelerated
 from edgerl.agents.layers.arrays import Engine, to_numpy
 from edgerl.agents.layers.dense import under
 from edgerl.agents.layers.parameters import Parameters, copy, load, named_arrays
@@ -15,6 +16,7 @@ from edgerl.agents.optimizer import Adam
 from edgerl.config import architectures
 from edgerl.config.agent_settings import ValueConfig
 from edgerl.config.architectures import Shape
+from edgerl.replay.stem import FrozenStem
 from edgerl.types import Array
 
 
@@ -152,6 +154,10 @@ class ValueAgent(Generic[OwnHead]):
             for parameters in network.head.parameters.values():
                 parameters.move(self.engine)
         self.optimizer.keep(self.online.parameters, self.engine)
+
+    def frozen_stem(self, file: Path) -> FrozenStem | None:
+        """See `Agent`."""
+        return accelerated(self.engine, file, self.config.encoder, self.window, self.cut)
 
     def reset_heads(self) -> None:
         """Begin the head anew, drawn from `rng`, with its moments and its target (Nikishin et al. 2022).

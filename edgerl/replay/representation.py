@@ -22,7 +22,7 @@ Field = tuple[str, Any, tuple[int, ...]]
 # How many windows are encoded at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256. And the
 # bytes that it may take: a larger encoder gets fewer windows.
 CHUNK, CHUNK_BYTES = 32, 12_000_000
-Encode = Callable[[Array], Array]  # windows [B, history, H, W] to latents [B, ...]
+Encode = Callable[[Array], Array]  # windows [B, history, H, W] to latents [B, ...], which may stay on an accelerator
 
 
 def pixel_field(frame: tuple[int, ...]) -> Field:

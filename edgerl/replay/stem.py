@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,10 +10,26 @@ from edgerl.errors import CheckpointError
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import CHUNK, Pixels
 from edgerl.runs.files import digest
+from edgerl.types import Array
 from runtime import CPU, Session, providers
 
 ONNX_FILE = "encoder.onnx"
 TOLERANCE = 1e-4  # ONNX Runtime against the trained encoder, float32
+
+
+class FrozenStem(Protocol):
+    """What runs a frozen stem: windows uint8 [B, ...] to latents float32 [B, *shape]. `provider`: its name.
+
+    Latents are NumPy's; on an accelerator they are arrays of it, which only an agent there can read.
+    """
+
+    provider: str
+    shape: tuple[int, ...]
+
+    def __call__(self, windows: Array) -> Array: ...
+
+
+MakeStem = Callable[[Path], FrozenStem | None]
 
 
 def frozen(
@@ -22,16 +38,21 @@ def frozen(
     rng: np.random.Generator,
     report: dict[str, Any],
     *,
+    accelerated: MakeStem = lambda file: None,
     provider: str = CPU,
     chunk: int = CHUNK,
     say: Callable[[str], None] = lambda line: None,
 ) -> Latents | Encoded:
     """The representation of a run since the freeze that `report` describes, by the stem in the run's folder.
 
-    `rng` draws the crops; `provider` encodes if it agrees with the CPU, otherwise `say` is told why not; `chunk`: how
-    many windows are encoded at a time. Raises CheckpointError if that file is not the one that the run wrote.
+    `rng` draws the crops; `accelerated`: the agent's `frozen_stem`, which encodes frames that are kept if it makes one.
+    Otherwise `provider` encodes if it agrees with the CPU, if not, `say` is told why; `chunk`: how many windows are
+    encoded at a time. Raises CheckpointError if that file is not the one that the run wrote.
     """
-    encode, refusal = agreeing_session(stem_file(folder, report), provider, pixels.shape, chunk)
+    file = stem_file(folder, report)
+    if report["store"] == "pixels" and (stem := accelerated(file)) is not None:
+        return as_encoded(stem, pixels, rng)
+    encode, refusal = agreeing_session(file, provider, pixels.shape, chunk)
     if refusal:
         say(refusal)
     if report["store"] == "pixels":
@@ -50,12 +71,12 @@ def stem_file(folder: Path, report: dict[str, Any]) -> Path:
     return file
 
 
-def as_latents(encode: Session, pixels: Pixels, rng: np.random.Generator, dtype: str) -> Latents:
+def as_latents(encode: FrozenStem, pixels: Pixels, rng: np.random.Generator, dtype: str) -> Latents:
     """Rows of latents by this stem; K a row if the run augments."""
     return Latents(Stem(encode, encode.shape, pixels, views=pixels.augment, rng=rng), dtype)
 
 
-def as_encoded(encode: Session, pixels: Pixels, rng: np.random.Generator) -> Encoded:
+def as_encoded(encode: FrozenStem, pixels: Pixels, rng: np.random.Generator) -> Encoded:
     """Rows of frames that this stem encodes when they are read."""
     return Encoded(Stem(encode, encode.shape, pixels, views=min(1, pixels.augment), rng=rng))
 

@@ -15,13 +15,13 @@ from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents
 from edgerl.replay.quantization import MIN_ROWS_FOR_UINT8
 from edgerl.replay.representation import CHUNK, Pixels, chunk, nbytes
-from edgerl.replay.stem import ONNX_FILE, TOLERANCE, agreeing_session, as_encoded, as_latents
+from edgerl.replay.stem import ONNX_FILE, TOLERANCE, FrozenStem, agreeing_session, as_encoded, as_latents
 from edgerl.runs.files import digest, write_pieces
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
-from runtime import CPU, Session, providers
+from runtime import CPU, providers
 from runtime.export import export, export_pieces
 
 SCALE_ROWS = 2048  # rows that the scales of uint8 are laid over, at most
@@ -41,9 +41,10 @@ def freeze(
     """Move the cut from the input to behind layer `settings.cut`; from now on ONNX Runtime runs the stem.
 
     The stem is written to a file in `folder`, the agent drops it, ONNX Runtime is compared with it (parity), and every
-    row of the replay is converted. `pixels`: what the replay stores until now; `window` [history, *frame]: the one
-    about to be acted on. `progress` is told how many rows are done. Returns what the summary says of the freeze,
-    without the step. Raises FreezeError if parity fails: the agent has lost its stem then, the replay is as it was.
+    row of the replay is converted. If frames stay, and the agent is on an accelerator, the stem runs there. `pixels`:
+    what the replay stores until now; `window` [history, *frame]: the one about to be acted on. `progress` is told how
+    many rows are done. Returns what the summary says of the freeze, without the step. Raises FreezeError if parity
+    fails: the agent has lost its stem then, the replay is as it was.
     """
     meter, started, rows, capacity = PeakMeter(), time.perf_counter(), len(replay), replay.capacity
     with returning_blocks(above=LARGE_BLOCK):
@@ -55,6 +56,8 @@ def freeze(
         encode, difference, passed = _session(folder / ONNX_FILE, settings, windows, expected)
         del windows, expected
         stored = _representation(replay, pixels, encode, settings)
+        if stored.stores == "pixels" and (stem := agent.frozen_stem(folder / ONNX_FILE)) is not None:
+            stored, encode, passed = as_encoded(stem, pixels, replay.sampler.rng), stem, None
         dropped = replay.transcode(stored, progress)
     return {
         "seconds": time.perf_counter() - started,
@@ -122,7 +125,7 @@ def _write_stem(agent: Agent, cut: str, windows: Array, file: Path) -> tuple[Arr
 
 def _session(
     file: Path, settings: FreezeSettings, windows: Array, expected: Array
-) -> tuple[Session, float, str | None]:
+) -> tuple[FrozenStem, float, str | None]:
     """The session that encodes from now on, how far its latents differ from the expected ones, and why another
     provider than `settings.provider` was taken, None if it was not. Raises FreezeError if parity fails.
     """
@@ -134,7 +137,7 @@ def _session(
     return encode, difference, passed
 
 
-def _representation(replay: Replay, pixels: Pixels, encode: Session, settings: FreezeSettings) -> Latents | Encoded:
+def _representation(replay: Replay, pixels: Pixels, encode: FrozenStem, settings: FreezeSettings) -> Latents | Encoded:
     """What the replay stores from now on: latents, or the pixels, which the frozen stem then encodes when read."""
     rng, dtype = replay.sampler.rng, settings.latent_dtype
     if dtype == "uint8" and len(replay) < MIN_ROWS_FOR_UINT8:
@@ -174,7 +177,7 @@ def freeze_line(report: dict[str, Any], capacity: int, asked_dtype: str) -> str:
         f"frozen in {report['seconds']:.2f} s; {report['rows_after']:,} rows kept"
         + (f", the {dropped:,} oldest dropped" if dropped else "")
         + f" ({report['store']}, {codec}), capacity {capacity:,}; parity {report['parity_max_abs_diff']:.1e}"
-        + (f" on {report['provider']}" if report["provider"] != CPU else "")
+        + (f"; {report['provider']} encodes" if report["provider"] != CPU else "")
         + (f"; peak extra {format_bytes(extra)}" if extra is not None else "")
         + (f"; {passed}" if (passed := report["provider_passed_over"]) else "")
     )

@@ -45,7 +45,14 @@ class Policy:
         if report is not None:
             most = representation.chunk(self.config.agent.encoder, pixels.shape)
             self.representation = frozen(
-                folder, pixels, rng, report, provider=run.ort_provider, chunk=most, say=self.passed.append
+                folder,
+                pixels,
+                rng,
+                report,
+                accelerated=self.agent.frozen_stem,
+                provider=run.ort_provider,
+                chunk=most,
+                say=self.passed.append,
             )
 
     def act(self, observation: Array) -> Any:

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from edgerl.agents.agent import Agent
 from edgerl.agents.algorithms import learned
 from edgerl.errors import EpisodeLost
-from edgerl.replay.representation import chunk
+from edgerl.replay.representation import Pixels, chunk
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots
 from edgerl.runs.snapshots import Snapshot
@@ -77,6 +80,15 @@ def keep_snapshot(parts: Parts, state: State, *, freezing: bool, done: bool) -> 
     parts.metrics.write(step, {"snapshot/bytes": file.stat().st_size})
 
 
+def encode_once(agent: Agent, folder: Path, pixels: Pixels, report: dict[str, Any], provider: str) -> None:
+    """Run the stem of a frozen run once, before it goes on: its libraries are loaded, as `freeze.rehearse` loads them.
+
+    `report`, `provider`: as in `frozen`. Raises CheckpointError if the stem is not the one that the run wrote.
+    """
+    stem = frozen(folder, pixels, np.random.default_rng(0), report, accelerated=agent.frozen_stem, provider=provider)
+    stem.see(np.zeros((pixels.history, *pixels.field[2]), np.uint8))
+
+
 def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool = False) -> None:
     """Put a run at the step of its newest whole checkpoint; raises CheckpointError if that is of another run.
 
@@ -107,6 +119,7 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: b
                 parts.pixels,
                 replay.sampler.rng,
                 state.freeze_report,
+                accelerated=parts.agent.frozen_stem,
                 provider=parts.config.run.ort_provider,
                 chunk=chunk(parts.config.agent.encoder, parts.pixels.shape),
                 say=(lambda line: None) if seamless else parts.reporter.say,

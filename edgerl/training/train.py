@@ -34,7 +34,7 @@ from edgerl.training.freeze import rehearse
 from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
 from edgerl.training.meters import PeakWatchdog, Stopwatch
-from edgerl.training.resume import go_on
+from edgerl.training.resume import encode_once, go_on
 from edgerl.training.state import Parts, State, freeze_report_of
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import keep_blocks, trim
@@ -100,14 +100,19 @@ def _train(
     keep_blocks(SCRATCH_BLOCK)
     baseline = rss_bytes()
     pixels = representation.pixels(env.spec, config.replay)
-    frozen = saved is not None and freeze_report_of(saved) is not None
+    report = None if saved is None else freeze_report_of(saved)
+    frozen = report is not None
     cut = config.agent.cut if frozen else None
     agent = make_agent(config, pixels.shape, env.actions, agent_rng, cut=cut)
     if source is not None:
         transfer.begin(agent, source)
-    provider_note = None if frozen else rehearse(agent, pixels, config.agent.cut, run.ort_provider)
+    provider_note = None
+    if report is None:
+        provider_note = rehearse(agent, pixels, config.agent.cut, run.ort_provider)
+    else:
+        encode_once(agent, folder, pixels, report, run.ort_provider)
     trim()  # what making and exporting the networks left free
-    library_bytes = rss_bytes() - sum(agent.nbytes().values())  # after the rehearsal: nothing more is loaded later
+    library_bytes = rss_bytes() - sum(agent.nbytes().values())  # after a first encoding: nothing more is loaded later
     if handed is None:
         limits.check_fit(planned, library_bytes, limit, limit_source)
 

@@ -1,15 +1,18 @@
 """What lies left of a cut, for ONNX: its operations from the architecture, its weights as they are now."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgerl.agents.layers.arrays import to_numpy
+from edgerl.agents.layers.arrays import Engine, to_numpy
 from edgerl.config import architectures
 from edgerl.config.architectures import Shape
+from edgerl.replay.stem import FrozenStem
 from edgerl.replay.stem_graph import stem_operations
 from edgerl.types import Array
+from runtime import model_file
 from runtime.export import StemGraph
 
 
@@ -40,6 +43,20 @@ class Stem:
         """The trainer's own latents, float32 [B, ...], of windows uint8 [B, C, H, W]."""
         latents = to_numpy(self._latents(np.ascontiguousarray(windows)))
         return np.ascontiguousarray(latents).reshape(len(windows), *self.graph.latent)
+
+
+def accelerated(
+    engine: Engine, file: Path, encoder: str, window: Shape, cut: str | None, *, encoders: int = 1
+) -> FrozenStem | None:
+    """The frozen stem of this ONNX file on the engine's accelerator; None if the engine has none, or nothing is frozen.
+
+    `encoder`, `window`, `cut`, `encoders`: as in `Stem`.
+    """
+    if engine.stem is None or cut is None:
+        return None
+    operations, shape = stem_operations(encoder, window, cut, encoders=encoders)
+    made: FrozenStem = engine.stem(StemGraph(operations, model_file.weights(file), tuple(window), shape))
+    return made
 
 
 def _local(name: str) -> str:

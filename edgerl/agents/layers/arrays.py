@@ -18,11 +18,11 @@ MakeConvolutions = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Engine:
-    """What computes: `name` is numpy or torch; `array` takes a NumPy array to where it computes.
+    """What computes: `name` is numpy or torch; `array` takes a NumPy array to where it computes, its own as it is.
 
     `convolutions`: makes the stack of convolutions of an encoder. `frozen`: gives the engine that trains these layers,
     which are left right of a cut. `adam`: steps on blocks of weights, if the engine has a kernel of its own for it (see
-    optimizer.py).
+    optimizer.py). `stem`: makes what runs a frozen stem on an accelerator, of its `StemGraph`; None on a CPU.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Engine:
     convolutions: MakeConvolutions
     frozen: "Callable[[list[Layer]], Engine]"
     adam: Callable[..., None] | None = None
+    stem: Callable[..., Any] | None = None
 
 
 def namespace(array: Any) -> Any:

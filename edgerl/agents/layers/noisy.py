@@ -1,4 +1,4 @@
-"""Noisy linear layers. Their weights are made once per batch, in blocks that are multiplied while they are cached."""
+"""Noisy linear layers. Their weights are made once per batch."""
 
 import math
 from itertools import pairwise
@@ -11,7 +11,6 @@ from edgerl.agents.layers.arrays import Engine, namespace, product
 from edgerl.agents.layers.parameters import Parameters, spread
 from edgerl.types import Array
 
-BLOCK = 72 * 1024  # numbers: 288 kB, passed over several times
 FEW_ROWS = 4  # a batch of fewer rows is multiplied without making the noisy weights
 
 
@@ -94,11 +93,11 @@ class NoisyLinear:
         outputs = np.empty((self.outputs, len(x)), x.dtype)
 
         def make(part: slice) -> None:
-            for rows in self._blocks(part):
+            for rows in self._by_group(part):
                 self._times_noise(sigma, weight, rows)
-                block = weight[rows]
-                block += mu[rows]
-                block.dot(x.T, out=outputs[rows])
+                made = weight[rows]
+                made += mu[rows]
+                made.dot(x.T, out=outputs[rows])
 
         threads.run(make, self._parts)
         return outputs.T
@@ -111,23 +110,15 @@ class NoisyLinear:
         return outer.reshape(self.outputs, self.inputs)
 
     @property
-    def _groups(self) -> list[slice]:
-        """The outputs of every group."""
-        size = self.outputs // self.groups
-        return [slice(n * size, (n + 1) * size) for n in range(self.groups)]
-
-    @property
     def _parts(self) -> list[slice]:
         """The outputs in parts for NumPy's threads."""
         return threads.parts(self.outputs, self.outputs * self.inputs)
 
-    def _blocks(self, part: slice) -> list[slice]:
-        """The outputs of a part in blocks that stay in the cache; each is of one group."""
-        size, most = self.outputs // self.groups, max(1, BLOCK // self.inputs)
-        lows = {*range(part.start, part.stop, most), *range(0, part.stop, size)}
-        return [
-            slice(low, high) for low, high in pairwise(sorted({low for low in lows if low >= part.start} | {part.stop}))
-        ]
+    def _by_group(self, part: slice) -> list[slice]:
+        """The outputs of a part, group by group."""
+        size = self.outputs // self.groups
+        borders = range(size * (part.start // size + 1), part.stop, size)
+        return [slice(low, high) for low, high in pairwise([part.start, *borders, part.stop])]
 
     def _times_noise(self, matrix: Any, into: Any, rows: slice) -> None:
         """Write these rows of a matrix [outputs, inputs] times the noise of its weights; rows are of one group."""
@@ -152,7 +143,7 @@ class NoisyLinear:
         xp, into, x = namespace(gradient), self.parameters.gradients, self._x[: len(gradient)]
 
         def write(part: slice) -> None:
-            for rows in self._blocks(part):
+            for rows in self._by_group(part):
                 xp.matmul(gradient[:, rows].T, x, out=into["weight_mu"][rows])
                 if self._noise is not None:
                     self._times_noise(into["weight_mu"], into["weight_sigma"], rows)
@@ -160,8 +151,7 @@ class NoisyLinear:
         if xp is np:
             threads.run(write, self._parts)
         else:
-            for rows in self._groups:
-                write(rows)
+            write(slice(0, self.outputs))
         xp.sum(gradient, axis=0, out=into["bias_mu"])
         if self._noise is not None:
             xp.multiply(into["bias_mu"], self._noise[0], out=into["bias_sigma"])

@@ -10,6 +10,7 @@ from torch.optim.adam import adam as torch_adam  # the class torch.optim.Adam im
 
 from edgerl.agents.layers.arrays import Engine
 from edgerl.agents.torch_encoder.convolutions import Convolutions
+from edgerl.agents.torch_encoder.stem import FrozenStem
 from edgerl.config.architectures import Layer
 from edgerl.errors import ConfigError
 from edgerl.types import Array
@@ -18,25 +19,34 @@ from edgerl.types import Array
 def engine(accelerator: str, threads: int, frozen: Callable[[Engine, list[Layer]], Engine]) -> Engine:
     """torch on the device that the setting `accelerator` names; sets its thread count.
 
-    `frozen`: as in `Engine`, for this one on the CPU; on an accelerator all stays there. Raises ConfigError if the
-    accelerator asked for is not there.
+    `frozen`: as in `Engine`, for this one on the CPU. Raises ConfigError if the accelerator asked for is not there.
     """
     torch.set_num_threads(threads)
     device = _device(accelerator)
+    if device.type != "cpu":
+        return accelerated(device)
+    made: Engine
+    made = Engine("torch", lambda array: tensor(array, device), Convolutions, lambda layers: frozen(made, layers), adam)
+    return made
+
+
+def accelerated(device: torch.device) -> Engine:
+    """torch on an accelerator: behind a freeze the heads stay there, and so does the stem of frames that are kept."""
     made: Engine
     made = Engine(
-        name="torch" if device.type == "cpu" else device.type,
+        name=device.type,
         array=lambda array: tensor(array, device),
         convolutions=Convolutions,
-        frozen=lambda layers: frozen(made, layers) if device.type == "cpu" else made,
+        frozen=lambda layers: made,
         adam=adam,
+        stem=lambda graph: FrozenStem(graph, device),
     )
     return made
 
 
-def tensor(array: Array, device: torch.device) -> Tensor:
+def tensor(array: Array | Tensor, device: torch.device) -> Tensor:
     """The array as a tensor on `device`; on the CPU it shares the memory."""
-    return torch.from_numpy(array).to(device)
+    return torch.as_tensor(array, device=device)
 
 
 def _device(accelerator: str) -> torch.device:
