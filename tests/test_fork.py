@@ -7,15 +7,16 @@ from test_resume import final, logged
 from edgerl.errors import ConfigError
 from edgerl.training import train
 
-BEGINNING = {"budget": 1_500_000, "eval_every": 100, "eval_episodes": 1, "freeze_at": 250, "until": 250}
+BEGINNING = {"budget": 1_500_000, "steps": 200, "learn_start": 60, "hidden": 8, "batch_size": 8, "freeze_at": 120}
+BEGINNING |= {"until": 120, "eval_every": 60, "eval_episodes": 1}
 LATER = {  # what differs, all of it from T_f on
-    "another T_f": {"freeze_at": 300},
+    "another T_f": {"freeze_at": 150},
     "no freeze": {"freeze_at": None},
     "uint8 latents": {"latent_dtype": "uint8"},
     "pixels kept": {"store": "pixels"},
     "two updates a step": {"updates_per_step_after_freeze": 2.0},
-    "larger batches": {"batch_size_after_freeze": 40},
-    "resets of the heads": {"reset_heads_every": 40, "n_step_end": 1, "n_step_anneal": 30},
+    "larger batches": {"batch_size_after_freeze": 12},
+    "resets of the heads": {"reset_heads_every": 30, "n_step_end": 1, "n_step_anneal": 20},
     "an earlier cut": {"cut": "conv1"},
 }
 
@@ -25,7 +26,7 @@ def beginning(small, tmp_path_factory):
     """A run that ended just before its T_f."""
     folder = tmp_path_factory.mktemp("beginning") / "run"
     ended = train.train(small(run=BEGINNING), folder, quiet=True)
-    assert (ended["status"], ended["steps"], ended["freeze"]["step"]) == ("finished", 250, None)
+    assert (ended["status"], ended["steps"], ended["freeze"]["step"]) == ("finished", 120, None)
     return folder
 
 
@@ -35,11 +36,11 @@ def test_a_fork_is_the_run_that_was_trained_alone(later, beginning, small, tmp_p
     alone, fork = tmp_path / "alone", tmp_path / "fork"
     train.train(config, alone, quiet=True)
     summary = train.train(config, fork, fork=beginning, quiet=True)
-    assert summary["fork"] == {"run": str(beginning), "step": 250}
-    (arrays, state, raw), (again, state_again, raw_again) = final(alone, 400), final(fork, 400)
+    assert summary["fork"] == {"run": str(beginning), "step": 120}
+    (arrays, state, raw), (again, state_again, raw_again) = final(alone, 200), final(fork, 200)
     assert [name for name in arrays if not np.array_equal(arrays[name], again[name])] == []
     assert arrays.keys() == again.keys()
-    assert state_again["trainer"].pop("fork")["step"] == 250
+    assert state_again["trainer"].pop("fork")["step"] == 120
     assert state["trainer"].pop("fork") is None
     assert state == state_again
     assert raw == raw_again
@@ -48,11 +49,11 @@ def test_a_fork_is_the_run_that_was_trained_alone(later, beginning, small, tmp_p
 
 def test_a_fork_that_was_stopped_goes_on(beginning, small, tmp_path):
     """It has all that it began with: the other run may be gone."""
-    config = small(run=BEGINNING | {"until": 320})
+    config = small(run=BEGINNING | {"until": 160})
     train.train(config, tmp_path / "fork", fork=beginning, quiet=True)
     train.train(small(run=BEGINNING | {"until": None}), tmp_path / "fork", resume=True, quiet=True)
     train.train(small(run=BEGINNING | {"until": None}), tmp_path / "alone", quiet=True)
-    assert final(tmp_path / "alone", 400)[2] == final(tmp_path / "fork", 400)[2]
+    assert final(tmp_path / "alone", 200)[2] == final(tmp_path / "fork", 200)[2]
 
 
 REFUSED = {  # options, what is said
