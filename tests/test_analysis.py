@@ -116,6 +116,10 @@ def test_a_score_is_what_the_two_networks_give_for_the_observations(snapshotted,
         score = svcca.similarity(*(svcca.directions(fold(each[name])) for each in given))
         (layer,) = [each for each in found[0]["layers"] if each["name"] == name]
         assert layer["scores"][1]["score"] == pytest.approx(score, abs=1e-6)
+        dead = [np.mean([not row.any() for row in fold(each[name])]) for each in given]
+        assert [(entry["step"], entry["share"]) for entry in layer["dead"][1:3]] == list(
+            zip((40, 80), dead, strict=True)
+        )
     chosen = np.union1d(np.linspace(0, 199, 253).round().astype(int), [seen.starts[1] // 2])
     before, after = (attention.maps(each["conv2"][chosen]) for each in given)
     assert found[0]["attention"]["moved"][1]["moved"] == pytest.approx(attention.moved(before, after), abs=0.02)

@@ -60,6 +60,11 @@ def _spread(length: int, most: int) -> Array:
     return positions
 
 
+def dead_share(activations: Array) -> float:
+    """The share of neurons [neurons, datapoints] that are 0 at every datapoint, as behind a ReLU that never opens."""
+    return float(np.mean(~activations.any(axis=1)))
+
+
 def observed_layers(agent: Agent, config: Config, window: tuple[int, ...], action: Array) -> list[ObservedLayer]:
     """The layers of an unfrozen agent, in their order; `action`: any action of its environment."""
     activations = agent.activations(np.zeros((1, *window), np.uint8), action[None])

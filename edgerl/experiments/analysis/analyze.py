@@ -63,7 +63,7 @@ def analyze(
         trim()
         reader = LayerReader(folder, observations, threads)
         agent = make_agent(config, pixels.shape, spec.actions, agent_rng, threads=threads)
-        scores, bases, attention = compare(chain, agent, reader, wanted, followed, say)
+        scores, bases, dead, attention = compare(chain, agent, reader, wanted, followed, say)
         say("comparing with an untrained network")
         random = untrained(fresh, reader, bases, wanted)
     stem = [layer.name for layer in wanted if layer.part == "stem"]
@@ -92,6 +92,7 @@ def analyze(
                 "datapoints": layer.datapoints(observations.count),
                 "untrained": random.get(layer.name),
                 "scores": scores[layer.name],
+                "dead": dead[layer.name],
             }
             for layer in wanted
         ],

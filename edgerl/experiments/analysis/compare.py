@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from edgerl.experiments.analysis.observations import Observations
 from edgerl.runs import snapshots
 from edgerl.runs.snapshots import Snapshot
 from edgerl.settling import svcca
-from edgerl.settling.layers import ObservedLayer
+from edgerl.settling.layers import ObservedLayer, dead_share
 from edgerl.types import Array
 
 PAPERS_GAP = 10_000  # steps between the snapshots that Figure 7c compares
@@ -38,6 +38,18 @@ class Attention:
     steps: list[int] = field(default_factory=list)
     maps: list[Array] = field(default_factory=list)
     moved: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Comparison(NamedTuple):
+    """Snapshots compared, by layer: `scores` from each to the next, `bases`: its directions in the last that has it.
+
+    `dead`: the share of its neurons that gave 0 for everything, at each step. `attention`: of one layer.
+    """
+
+    scores: dict[str, list[Score]]
+    bases: dict[str, Array]
+    dead: dict[str, list[dict[str, float]]]
+    attention: Attention
 
 
 def select(folder: Path, every: int | None, taken_every: int, notes: list[str]) -> tuple[list[Snapshot], int]:
@@ -83,13 +95,14 @@ def compare(
     wanted: list[ObservedLayer],
     followed: ObservedLayer,
     say: Say,
-) -> tuple[dict[str, list[Score]], dict[str, Array], Attention]:
-    """Every layer's scores from each snapshot to the next, its directions in the last that has it, and attention.
+) -> Comparison:
+    """Compare each snapshot with the next.
 
     `followed`: the layer whose attention is followed. Empties `chain`, so that no snapshot stays in memory longer than
     it is needed.
     """
     scores: dict[str, list[Score]] = {layer.name: [] for layer in wanted}
+    dead: dict[str, list[dict[str, float]]] = {layer.name: [] for layer in wanted}
     bases: dict[str, tuple[int, Array]] = {}
     indices, sample = _windows(reader.observations)
     course = Attention(followed, [reader.observations.frame(index) for index in sample])
@@ -101,6 +114,7 @@ def compare(
         load_snapshot(agent, snapshot)
         activations = reader.activations(agent, wanted)
         for name in list(activations):
+            dead[name].append({"step": snapshot.step, "share": dead_share(activations[name])})
             basis = svcca.directions(activations.pop(name))
             if name in bases:
                 scores[name].append(_score(bases[name], (snapshot.step, basis)))
@@ -115,7 +129,7 @@ def compare(
         course.steps.append(snapshot.step)
         course.maps.append(after[np.searchsorted(indices, sample)])
         before = after
-    return scores, {name: basis for name, (_, basis) in bases.items()}, course
+    return Comparison(scores, {name: basis for name, (_, basis) in bases.items()}, dead, course)
 
 
 def _score(one: tuple[int, Array], other: tuple[int, Array]) -> Score:

@@ -57,7 +57,18 @@ def explained(analysis: dict[str, Any]) -> str:
         f"which each layer of the stem ({', '.join(stem)}) keeps an SVCCA of {rule['similarity']:g} or more, and is "
         "at most half as far from 1 as the untrained one, and attention moves by "
         f"{rule['movement']:g} or less (1 - correlation of {analysis['attention']['layer']}'s maps)."
+        f"{_dead(analysis)}"
     )
+
+
+def _dead(analysis: dict[str, Any]) -> str:
+    """A sentence on the neurons of each layer that gave 0 for everything; nothing for an analysis of before it."""
+    shares = [
+        f"{layer['name']} {layer['dead'][0]['share']:.0%} to {layer['dead'][-1]['share']:.0%}"
+        for layer in analysis["layers"]
+        if layer.get("dead")
+    ]
+    return f" Dead neurons, from the first snapshot to the last: {', '.join(shares)}." if shares else ""
 
 
 def read_analyses(group: Group) -> list[AnalysedRun]:
