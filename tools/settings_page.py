@@ -13,7 +13,8 @@ HEAD = """# Settings
 Every setting of a run, as `--set table.key=value`, as a line of a `--config` file's `[table]`, and by its name in
 `edgerl.configure(...)`. Those with an option of their own are options of `edgerl train`, `plan` and `sweep` alike.
 What a preset says of each environment and algorithm: [presets.toml](../edgerl/config/presets.toml). "never" stands for
-none. The last column: what may change when a run is resumed.
+none. The last column: what may change when a run is resumed. A star: what matters only after T_f, in which runs that
+are forked from one beginning may differ.
 
 This page is written by `python tools/settings_page.py`.
 """
@@ -50,7 +51,8 @@ def _row(setting: Setting) -> str:
         last = ", ".join(algo for algo, kind in AGENTS.items() if setting.name in kind.__dataclass_fields__)
         last = "all" if last == ", ".join(AGENTS) else last
     option = f"`{setting.flag}`" if setting.option else ""
-    cells = [f"`{setting.name}`", option, _value(setting), setting.help, last]
+    star = " *" if setting.after_freeze else ""
+    cells = [f"`{setting.name}`{star}", option, _value(setting), setting.help, last]
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import floor
 from typing import Literal, NamedTuple
 
@@ -15,6 +16,12 @@ class Horizon(NamedTuple):
 
     n_step: int
     gamma: float
+
+
+@cache
+def _exact(rate: float) -> Fraction:
+    """A rate as it was written: ten times 0.1 is 1."""
+    return Fraction(str(rate))
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,6 @@ class ReplayConfig:
         until = steps if frozen_at is None else min(steps, frozen_at)
         since = steps if frozen_at is None else max(frozen_at, self.learn_start)
         return Phases(
-            floor(max(0, until - self.learn_start) * Fraction(str(rate))),
-            floor(max(0, steps - since) * Fraction(str(rate if after == "same" else after))),
+            floor(max(0, until - self.learn_start) * _exact(rate)),
+            floor(max(0, steps - since) * _exact(rate if after == "same" else after)),
         )

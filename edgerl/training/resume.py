@@ -105,7 +105,9 @@ def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool
     checkpoint.discard_after(parts.folder / "checkpoint", state.step)
     snapshots.discard_after(parts.folder, state.step)
     if not seamless:
-        parts.reporter.say(f"resumed at step {state.step:,} from {saved.place}")
+        fork = state.fork or {}
+        begun = f"forked at step {state.step:,} from {fork['run']}" if fork.get("step") == state.step else ""
+        parts.reporter.say(begun or f"resumed at step {state.step:,} from {saved.place}")
 
 
 def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool) -> None:
