@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.envs.atari_games import HISTORY, REPEAT, SIDE, rom_id, spec
+from edgerl.envs.shrink import Shrink
 from edgerl.errors import EnvError
 from edgerl.types import Array, TimeStep
 
@@ -23,7 +24,6 @@ finally:
         del sys.modules["gymnasium"]
 
 NOOPS, EPISODE_FRAMES = 30, 108_000
-INTER_LINEAR = 1  # cv2.INTER_LINEAR
 
 
 def _emulator(game: str, seed: int, sticky_actions: float) -> ale_py.ALEInterface:
@@ -50,9 +50,6 @@ class Atari:
         sticky_actions: float = 0.0,
         full_action_set: bool = False,
     ) -> None:
-        import cv2  # here, not above: its 17 MB are of no use to a plan
-
-        self._resize = cv2.resize
         self.name = f"atari/{rom_id(game)}"
         self.training, self.rng = training, rng
         self.ale = _emulator(game, int(rng.integers(2**31)), sticky_actions)
@@ -61,6 +58,7 @@ class Atari:
         self.spec = spec(self.actions)
         height, width = self.ale.getScreenDims()
         self._screen = np.empty((height, width), np.uint8)
+        self._shrink = Shrink((height, width), SIDE)
         self._frames = np.zeros((2, SIDE, SIDE), np.uint8)
         self.window = np.zeros((HISTORY, SIDE, SIDE), np.uint8)
         self._lives = 0
@@ -134,4 +132,4 @@ class Atari:
 
     def _look(self, into: Array) -> None:
         self.ale.getScreenGrayscale(self._screen)
-        self._resize(self._screen, (SIDE, SIDE), dst=into, interpolation=INTER_LINEAR)
+        self._shrink(self._screen, into)
