@@ -163,3 +163,24 @@ except ValueError as error:
     found = fresh_process(program, **variables)
     assert (found.stdout.count("\n"), found.stderr) == (1, "")
     assert line in found.stdout
+
+
+SCIPY = """
+import inspect, sys
+from edgerl.envs import dmc
+dmc.Dmc("walker-walk", 2)
+for module in list(sys.modules.values()):  # as debuggers and torch look through them
+    inspect.getmodule(module), hasattr(module, "__file__"), hasattr(module, "__warningregistry__")
+loaded = [name for name in sys.modules if name.startswith(("scipy.linalg.", "scipy.ndimage.", "scipy.interpolate."))]
+assert not loaded, loaded
+for task in ("quadruped-escape", "lqr-lqr_2_1", "humanoid_CMU-stand"):
+    dmc.Dmc(task, 2)
+import scipy.linalg.blas, scipy.stats
+from scipy import interpolate, linalg
+assert linalg.norm([3, 4]) == 5 and interpolate.CubicSpline
+"""
+
+
+def test_scipy_is_loaded_by_the_tasks_that_use_it_and_works_for_everybody_else():
+    ended = subprocess.run([sys.executable, "-c", SCIPY], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

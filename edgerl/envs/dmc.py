@@ -1,6 +1,9 @@
 """The DeepMind Control Suite from pixels, as PlaNet, CURL and dmc2gym set it up: 100x100 RGB, three frames a window."""
 
 import ctypes
+import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,8 +24,32 @@ def _no_gl(error: Exception) -> EnvError:
     )
 
 
+class _Later(ModuleType):
+    """Stands for a module until something of it is used. What only looks through all modules does not load it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__path__":
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        module = importlib.import_module(self.__name__)
+        return getattr(module, name)
+
+
+def _put_off(package: str, *names: str) -> None:
+    """Let modules of a package be loaded when they are first used, not when they are imported."""
+    parent = importlib.import_module(package)
+    for name in names:
+        full = f"{package}.{name}"
+        if full not in sys.modules:
+            sys.modules[full] = _Later(full)
+            setattr(parent, name, sys.modules[full])
+
+
 headless()
 try:
+    # Of dm_control's tasks only quadruped, lqr and humanoid_CMU use these: 20 MB that the others need not.
+    _put_off("scipy", "linalg", "ndimage", "interpolate")
     from absl import logging
     from dm_control import mujoco, suite
 except ModuleNotFoundError as error:
