@@ -32,7 +32,8 @@ for _ in range(int(sys.argv[2])):
     player.act(frame)
 each = (time.clock_gettime(time.CLOCK_MONOTONIC) - first) / int(sys.argv[2])
 kilobytes = {line.split()[0]: int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("Vm")}
-print(json.dumps({"first": first, "each": each, "resident": kilobytes["VmRSS:"], "computed": computed, "peak": kilobytes["VmHWM:"]}))
+memory = {"resident": kilobytes["VmRSS:"], "peak": kilobytes["VmHWM:"]}
+print(json.dumps({"first": first, "computed": computed, "each": each, **memory}))
 """
 
 
@@ -79,7 +80,7 @@ def write_policy(path: Path) -> None:
 
 
 def measure(policy: Path) -> dict[str, float]:
-    """Of a fresh process: seconds to its first action, those it computed, seconds an act, resident and peak kilobytes."""
+    """Of a fresh process: seconds to its first action, how many it computed, seconds an act, kilobytes."""
     start = time.clock_gettime(time.CLOCK_MONOTONIC)
     command = [sys.executable, "-c", CHILD, str(policy.resolve()), str(ACTS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

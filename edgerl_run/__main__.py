@@ -89,7 +89,10 @@ def episode(player: Player, game: Game, seed: int) -> float:
 
 
 def play(player: Player, name: str, episodes: int, seed: int) -> None:
-    """Play whole games and print their scores. The games' own seeds are those of `edgerl eval` with this seed."""
+    """Play whole games and print their scores, without random actions.
+
+    The games are those of `edgerl eval` with this seed, which takes a random action with probability `eval_epsilon`.
+    """
     game, rng, scores = Game(name, player.about["action"]), np.random.default_rng(seed), []
     for number in range(1, episodes + 1):
         try:

@@ -75,20 +75,28 @@ def test_games_of_gymnasium_have_the_scores_of_edgerls_own(balancing, command):
 
 
 class Short(gymnasium.Env):
-    """Two steps, each rewarded with the action's size; it observes its own pixels, in one channel."""
+    """Shows pictures of one brightness, one after each step; a step is rewarded with its action."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (50, 60, 1), np.uint8)
     action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    brightness = (51, 51, 51)
+
+    def picture(self):
+        return np.full((50, 60, 1), self.brightness[self.steps], np.uint8)
 
     def reset(self, seed=None, options=None):
-        self.left = 2
-        return np.full((50, 60, 1), 51, np.uint8), {}
+        self.steps = 0
+        return self.picture(), {}
 
     def step(self, action):
-        self.left -= 1
-        if self.left < 0:
-            raise RuntimeError("it is over")
-        return np.full((50, 60, 1), 51, np.uint8), float(action[0]), False, self.left == 0, {}
+        self.steps += 1
+        return self.picture(), float(action[0]), False, self.steps == len(self.brightness) - 1, {}
+
+
+class Blinking(Short):
+    """Bright between two actions."""
+
+    brightness = (51, 255, 0, 0, 0)
 
 
 class Faulty(Short):
@@ -99,6 +107,7 @@ class Faulty(Short):
 
 
 gymnasium.register("Short-v0", Short)
+gymnasium.register("Blinking-v0", Blinking)
 gymnasium.register("Faulty-v0", Faulty)
 
 
@@ -110,10 +119,12 @@ def test_vectors_act_in_gymnasium(tmp_path, command):
     assert (code, lines, errors) == (1, [], ["edgerl_run: Faulty-v0 failed: RuntimeError: the motor is hot"])
 
 
-def test_actions_are_repeated_as_in_training(tmp_path, command):
+def test_actions_are_repeated_and_pictures_are_joined_as_in_training(tmp_path, command):
     environment = {"frame_skip": 2, "max_of_last_two": True}
     policy = policies.steering(tmp_path / "policy.onnx", policies.about(SWING, "area", environment=environment))
-    assert command(policy, "--env", "gym:Short-v0", "--episodes", 1)[1][0] == "game 1  score 0.4"
+    _, lines, _ = command(policy, "--env", "gym:Blinking-v0", "--episodes", 1)
+    expected = 2 * 51 / 255 + 2 * (51 + 51 + 255) / 3 / 255  # the second action sees the brighter of two pictures
+    assert lines[0] == f"game 1  score {expected:.1f}"
 
 
 def test_an_action_is_printed_for_every_frame_of_a_camera(tmp_path, filmed, command):
