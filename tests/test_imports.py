@@ -1,4 +1,4 @@
-"""Who imports whom: the four packages' one direction, where torch may be, and that nothing pickles."""
+"""Who imports whom: the packages' one direction, where torch may be, and that nothing pickles."""
 
 import ast
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
+PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl_run", "edgerl")
 MODULES = sorted(file.relative_to(ROOT).as_posix() for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
 TORCH = ("edgerl/agents/torch_encoder/",)
 ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand before it, and itself
@@ -124,8 +124,8 @@ def test_no_room_is_a_bag():
         assert len(files) <= MOST_FILES, folder
 
 
-@pytest.mark.parametrize("package", ["device_profiles", "memory_budget", "runtime"])
-def test_the_three_lower_packages_know_nothing_of_the_others(package):
+@pytest.mark.parametrize("package", ["device_profiles", "memory_budget", "runtime", "edgerl_run"])
+def test_the_lower_packages_know_nothing_of_the_others(package):
     others = set(PACKAGES) - {package}
     for module in MODULES:
         if module.startswith(f"{package}/"):
@@ -140,6 +140,12 @@ def test_edgerl_uses_each_of_the_three(package):
 @pytest.mark.parametrize("module", MODULES)
 def test_torch_is_imported_only_where_it_may_be(module):
     assert "torch" not in imported(module) or module.startswith(TORCH)
+
+
+def test_the_runner_stands_alone():
+    others = {name for module in MODULES if module.startswith("edgerl_run/") for name in imported(module)}
+    assert others - sys.stdlib_module_names == {"edgerl_run", "gymnasium", "numpy", "onnxruntime"}
+    assert [module for module in EDGERL if "edgerl_run" in imported(module)] == []
 
 
 def test_nothing_needs_onnx_to_run():

@@ -13,7 +13,7 @@ pytest.importorskip("build")
 pytest.importorskip("setuptools")
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl")
+PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl_run", "edgerl")
 TABLES = (
     "device_profiles/catalog/jetson.toml",
     "device_profiles/catalog/jetson_orin.toml",

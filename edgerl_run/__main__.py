@@ -1,0 +1,204 @@
+"""`python -m edgerl_run POLICY`: plays games of Gymnasium, or acts on the frames of a camera."""
+
+import argparse
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from edgerl_run import Array, FrameError, Player, PolicyError
+
+USERS, FAILED, INTERRUPTED = 2, 1, 130  # exit codes: the user's input, an environment that failed, Ctrl-C
+
+
+class Refused(ValueError):
+    """What a user asked for and cannot have; the message is one line that names the option."""
+
+
+class Game:
+    """A Gymnasium environment as frames and actions. `name`: its id.
+
+    Raises Refused without Gymnasium, and for an environment that the policy cannot act in or that shows no frames.
+    """
+
+    def __init__(self, name: str, action: dict[str, Any]) -> None:
+        if sys.platform == "linux" and "DISPLAY" not in os.environ:
+            os.environ.setdefault("MUJOCO_GL", "egl")
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # draws without a screen
+        try:
+            import gymnasium
+        except ImportError:
+            raise Refused("--env: needs the package gymnasium: pip install 'gymnasium[classic-control]'") from None
+        gymnasium.logger.min_level = gymnasium.logger.ERROR
+        try:
+            env: Any = gymnasium.make(name, disable_env_checker=True)
+            seen = env.observation_space
+            self._observes_pixels = seen.dtype == np.uint8 and len(seen.shape) in (2, 3)
+            if not self._observes_pixels:
+                env.close()
+                env = gymnasium.make(name, disable_env_checker=True, render_mode="rgb_array")
+        except Exception as error:  # an environment may raise anything
+            raise Refused(f"--env: {name} cannot be made: {_line(error)}") from None
+        self._env, self._space = env, env.action_space
+        self._seen: Any = None
+        if action["kind"] == "discrete":
+            agrees = getattr(self._space, "n", None) == action["count"]
+        else:
+            agrees = self._space.shape == (action["size"],)
+        if not agrees:
+            gives = f"{action['kind']} actions, {action.get('count') or action.get('size')}"
+            raise Refused(f"--env: {name} takes {' '.join(str(self._space).split())}; the policy gives {gives}")
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode."""
+        self._seen = self._env.reset(seed=seed)[0]
+
+    def step(self, action: Any) -> tuple[float, bool]:
+        """Act once: the reward, and whether the episode is over."""
+        is_number = isinstance(action, int)
+        taken = int(self._space.start + action) if is_number else action.astype(self._space.dtype)
+        self._seen, reward, terminated, truncated, _ = self._env.step(taken)
+        return float(reward), bool(terminated or truncated)
+
+    def frame(self) -> Array:
+        """What it shows now, uint8 [H, W] or [H, W, 3]."""
+        shown = np.asarray(self._seen if self._observes_pixels else self._env.render())
+        return shown[:, :, 0] if shown.shape[2:] == (1,) else shown
+
+
+def episode(player: Player, game: Game, seed: int) -> float:
+    """The score of one episode; actions are repeated as in training."""
+    trained_in = player.about.get("environment") or {}
+    repeats, looks_twice = int(trained_in.get("frame_skip", 1)), bool(trained_in.get("max_of_last_two"))
+    player.reset()
+    game.reset(seed)
+    score, over, before = 0.0, False, None
+    while not over:
+        action = player.act(game.frame(), before)
+        for repeat in range(repeats):
+            before = game.frame() if looks_twice and repeat and repeat == repeats - 1 else None
+            reward, over = game.step(action)
+            score += reward
+            if over:
+                break
+    return score
+
+
+def play(player: Player, name: str, episodes: int, seed: int) -> None:
+    """Play whole games and print their scores, without random actions.
+
+    The games are those of `edgerl eval` with this seed, which takes a random action with probability `eval_epsilon`.
+    """
+    game, rng, scores = Game(name, player.about["action"]), np.random.default_rng(seed), []
+    for number in range(1, episodes + 1):
+        try:
+            scores.append(episode(player, game, int(rng.integers(2**31))))
+        except FrameError:
+            raise
+        except Exception as error:  # an environment may raise anything
+            _leave(f"{name} failed: {_line(error)}", FAILED)
+        print(f"game {number}  score {scores[-1]:,.1f}", flush=True)
+    print(f"score {np.mean(scores):,.1f} +- {np.std(scores):,.1f} ({min(scores):,.0f} to {max(scores):,.0f})")
+
+
+def frames(stream: io.BufferedReader, width: int, height: int) -> Iterator[Array]:
+    """The whole frames of a stream of RGB24, each uint8 [height, width, 3] and valid until the next one."""
+    frame, had = np.empty((height, width, 3), np.uint8), 0
+    while (read := stream.readinto(frame.reshape(-1).data)) == frame.size:
+        had += 1
+        yield frame
+    if not had:
+        raise Refused(f"--camera: it has {read:,} bytes, a frame of {width}x{height} has {frame.size:,}")
+
+
+def watch(player: Player, stream: io.BufferedReader, width: int, height: int) -> None:
+    """Print the action for each frame, a line each: its number and its name if it has one, or its components."""
+    meanings = player.about["action"].get("meanings") or []
+    for frame in frames(stream, width, height):
+        action = player.act(frame)
+        if isinstance(action, int):
+            print(action, *meanings[action : action + 1], flush=True)
+        else:
+            print(*(f"{component:.6g}" for component in action), flush=True)
+
+
+def main() -> None:
+    """Run the command; what a user can cause is one line on stderr."""
+    options = _options()
+    try:
+        player = Player(options.policy, options.threads)
+        if options.env is not None:
+            play(player, _id(options.env), options.episodes, options.seed)
+        else:
+            width, height = _size(options.camera_size)
+            with open(sys.stdin.fileno() if options.camera == "-" else options.camera, "rb") as stream:
+                watch(player, stream, width, height)
+    except (PolicyError, FrameError, Refused) as error:
+        _leave(str(error), USERS)
+    except BrokenPipeError:  # whoever read the actions has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _leave(f"{error.filename or 'the system'}: {error.strerror or error}", USERS)
+    except KeyboardInterrupt:
+        _leave("interrupted", INTERRUPTED)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _leave(message, USERS)
+
+
+def _options() -> argparse.Namespace:
+    parser = _Parser("python -m edgerl_run", description=__doc__)
+    parser.add_argument("policy", help="a file that `edgerl export` wrote")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--env", metavar="gym:ID", help="play whole games of this Gymnasium environment")
+    source.add_argument("--camera", metavar="FILE", help="act on the RGB24 frames of a file or pipe (-: of stdin)")
+    parser.add_argument("--camera-size", metavar="WxH", help="the size of the camera's frames in pixels")
+    parser.add_argument("--episodes", type=_at_least(1), default=10, help="games to play")
+    parser.add_argument("--seed", type=_at_least(0), default=0, help="seeds the games, as in `edgerl eval`")
+    parser.add_argument("--threads", type=_at_least(1), default=1, help="compute threads")
+    options = parser.parse_args()
+    if options.camera is not None and options.camera_size is None:
+        parser.error("--camera needs --camera-size WxH, such as 640x480")
+    return options
+
+
+def _at_least(least: int) -> Any:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} on")
+        return int(text)
+
+    return number
+
+
+def _id(name: str) -> str:
+    """The id in gym:ID, or in gym/ID as edgerl writes it."""
+    if not re.match("gym[:/].", name):
+        raise Refused(f"--env: {name!r} is not gym:ID, such as gym:CartPole-v1")
+    return name[4:]
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Width and height, of a text such as 640x480."""
+    if not (sides := re.fullmatch("([1-9][0-9]*)x([1-9][0-9]*)", text)):
+        raise Refused(f"--camera-size: {text} is not WxH, such as 640x480")
+    return int(sides[1]), int(sides[2])
+
+
+def _line(error: BaseException) -> str:
+    return ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    print(f"edgerl_run: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
