@@ -35,6 +35,13 @@ def stem_operations(encoder: str, window: Shape, cut: str, *, encoders: int = 1)
     return tuple(operations), (encoders, *latent) if cut == "fc" and encoders > 1 else latent
 
 
+def acting_operations(encoder: str, window: Shape, *, encoders: int = 1) -> tuple[Operation, ...]:
+    """The operations of a whole encoder, from windows to flat features; of two that share convolutions, the actor's."""
+    cut = architectures.last_layer(encoder)
+    *before, last = stem_operations(encoder, window, cut, encoders=encoders)[0]
+    return (*before, *last.branches[0]) if isinstance(last, export.Stack) else (*before, last)
+
+
 def _is_last(layer: Layer, layers: list[Layer]) -> bool:
     """Whether this is the last layer of convolutions."""
     return layer is [other for other in layers if not isinstance(other.spec, Linear)][-1]
