@@ -1,4 +1,4 @@
-"""A policy as an ONNX graph: an encoder, a head, and what the head says to do. Names are those of its layers."""
+"""A policy as an ONNX graph: an encoder, a head, and what the head says to do. It says what it is, name by name."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -70,12 +70,14 @@ class Output:
 
 
 @dataclass(frozen=True)
-class PolicyGraph:
-    """A policy: windows uint8 [B, *window] to `outputs` by name, all made of what `operations` give.
+class NamedGraph:
+    """A policy, or only its encoder: windows uint8 [B, *window] to `outputs`, all made of what `operations` give.
 
-    `weights`: by name; views, not copies; some may be of no use. `meaning`, `window_meaning`: sentences for people.
+    `name`: of the graph; `weights`: by name, views, not copies, some may be of no use; `meaning`, `window_meaning`:
+    what the graph is and what windows are, for people.
     """
 
+    name: str
     operations: tuple[PolicyOperation, ...]
     outputs: Mapping[str, Output]
     weights: Mapping[str, Array]
@@ -152,18 +154,18 @@ _WRITERS: dict[type[Any], Callable[[Nodes, str, Any], str]] = export.WRITERS | {
 }
 
 
-def pieces(policy: PolicyGraph, metadata: Mapping[str, str] | None = None) -> Iterator[bytes | memoryview]:
-    """The bytes of an ONNX file of `policy`, for any batch size, in pieces; weights are passed on as views.
+def pieces(graph: NamedGraph, metadata: Mapping[str, str] | None = None) -> Iterator[bytes | memoryview]:
+    """The bytes of an ONNX file of `graph`, for any batch size, in pieces; weights are passed on as views.
 
     `metadata`: what the file says of itself, by key. Raises KeyError, before the first piece, for a weight that is
     missing, or for an operation that has no ONNX.
     """
-    nodes = _NamedNodes(policy.weights)
-    head = nodes.apply(policy.operations, "windows")
+    nodes = _NamedNodes(graph.weights)
+    shared = nodes.apply(graph.operations, "windows")
     gives = []
-    for name, output in policy.outputs.items():
-        nodes.output(name, output.operations, head)
+    for name, output in graph.outputs.items():
+        nodes.output(name, output.operations, shared)
         gives.append(model_file.value(name, output.dtype, ["batch", *output.shape], output.meaning))
-    takes = model_file.value("windows", np.uint8, ["batch", *policy.window], policy.window_meaning)
-    graph = model_file.graph("policy", nodes.nodes, takes, *gives, meaning=policy.meaning)
-    return model_file.pieces(graph, nodes.used, export.OPSET, metadata)
+    takes = model_file.value("windows", np.uint8, ["batch", *graph.window], graph.window_meaning)
+    written = model_file.graph(graph.name, nodes.nodes, takes, *gives, meaning=graph.meaning)
+    return model_file.pieces(written, nodes.used, export.OPSET, metadata)

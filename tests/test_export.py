@@ -139,6 +139,23 @@ def test_the_file_is_valid_onnx_that_says_what_it_is(name, trained, tmp_path):
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize(("name", "cut", "shape"), [
+    ("rainbow cut early", "conv1", [32, 16, 16]),
+    ("curl frozen", "fc", [2, 50]),
+])  # fmt: skip
+def test_the_encoder_in_a_runs_folder_says_what_it_is(name, cut, shape, trained):
+    file = trained(name) / "encoder.onnx"
+    model = onnx.load(file)
+    onnx.checker.check_model(model, full_check=True)
+    assert weights_last(model) == file.read_bytes()
+    (output,), (entry,) = model.graph.output, model.metadata_props
+    assert (output.name, [axis.dim_value for axis in output.type.tensor_type.shape.dim[1:]]) == ("latents", shape)
+    assert all(len(said.doc_string) > 20 for said in (model.graph, *model.graph.input, output))
+    settings = edgerl.configure(**RUNS[name])
+    said = {"format": 1, "env": settings.run.env, "algo": settings.run.algo, "encoder": settings.agent.encoder}
+    assert (entry.key, json.loads(entry.value)) == ("edgerl_encoder", said | {"cut": cut})
+
+
 def test_a_thousand_windows_are_compared_and_the_file_says_what_was_found(trained, tmp_path, program):
     folder, file = trained("rainbow frozen"), tmp_path / "policy.onnx"
     code, text, warnings = program("export", folder, "--out", file)

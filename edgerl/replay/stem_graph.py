@@ -9,6 +9,10 @@ from runtime.export import Operation
 
 SHARED, OWN = "shared.", ("actor.", "critic.")  # what the names of weights begin with where two encoders share
 
+WINDOW_MEANING = (
+    "frames of uint8 pixels, the newest last, their channels one after another, as the encoder sees them: cropped"
+)
+
 
 def stem_operations(encoder: str, window: Shape, cut: str, *, encoders: int = 1) -> tuple[tuple[Operation, ...], Shape]:
     """The operations of a stem, up to layer `cut` with its ReLU or LayerNorm, and the shape of a latent.

@@ -13,14 +13,14 @@ from edgerl.experiments.export.parity import Parity, compare
 from edgerl.experiments.export.windows import windows_of_play
 from edgerl.replay import representation
 from edgerl.replay.stem import stem_file
-from edgerl.replay.stem_graph import acting_operations
+from edgerl.replay.stem_graph import WINDOW_MEANING, acting_operations
 from edgerl.runs.files import write_pieces
 from edgerl.training.build import make_env
 from edgerl.training.policy import Policy
 from edgerl.training.state import freeze_report_of
 from edgerl.types import Array
 from runtime import Session, model_file
-from runtime.policy import Bounds, Output, PolicyGraph, pieces
+from runtime.policy import Bounds, NamedGraph, Output, pieces
 
 WINDOWS = 1000  # of play, that the exported policy is compared with the program's on
 
@@ -87,7 +87,7 @@ def _bounds(spec: EnvSpec, own: tuple[Array, Array] | None) -> tuple[Array, Arra
     return own or (np.full(spec.actions, -1.0), np.full(spec.actions, 1.0))
 
 
-def _graph(folder: Path, policy: Policy, exported: Exported, bounds: tuple[Array, Array] | None) -> PolicyGraph:
+def _graph(folder: Path, policy: Policy, exported: Exported, bounds: tuple[Array, Array] | None) -> NamedGraph:
     """The whole policy, from windows as encoders see them. A frozen stem's weights are those in the run's folder."""
     config, report = policy.config, freeze_report_of(policy.saved)
     stem = {} if report is None else model_file.weights(stem_file(folder, report))
@@ -97,16 +97,14 @@ def _graph(folder: Path, policy: Policy, exported: Exported, bounds: tuple[Array
     if bounds is not None:
         outputs["action"] = _scaled(outputs["action"], bounds)
     run = config.run
-    return PolicyGraph(
+    return NamedGraph(
+        "policy",
         (*encoder, *exported.operations),
         outputs,
         stem | dict(exported.weights),
         window,
         meaning=f"{run.algo} trained on {run.env} for {policy.step:,} agent steps: how it acts without exploring",
-        window_meaning=(
-            f"{policy.spec.history} frames of uint8 pixels, the newest last, their channels one after another, cropped "
-            "to the centre that the encoder sees"
-        ),
+        window_meaning=WINDOW_MEANING,
     )
 
 
