@@ -2,26 +2,20 @@
 
 import hashlib
 import json
-import shutil
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from disk import files_end_at
 from traced_export import weights_last
 
 import edgerl
-from edgerl.agents.layers.dense import Stack
 from edgerl.envs.base import interface, random_action
 from edgerl.envs.simulator import scaled
-from edgerl.errors import CheckpointError, ConfigError, ExportError
 from edgerl.experiments.export import export as exporting
 from edgerl.experiments.export import windows as windowing
-from edgerl.experiments.export.parity import of_values, of_vectors
 from edgerl.replay import crops
 from edgerl.training.policy import Policy
-from runtime import export as stem_writer
 
 CATCH = {"env": "toy/catch", "budget": "1.5MB", "threads": 1, "steps": 120, "learn_start": 30, "hidden": 8}
 CATCH |= {"batch_size": 4, "eval_every": 60, "eval_episodes": 1, "checkpoint_every": 60, "freeze_at": "never"}
@@ -203,11 +197,18 @@ def test_two_exports_of_a_run_are_the_same_bytes(trained, tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
+def shown(policy, env, count):
+    """The windows that an export would compare on; the action is always 0."""
+    windows = []
+    windowing.show_windows(policy, env, count, lambda window: windows.append(window.copy()) or 0)
+    return windows
+
+
 @pytest.mark.parametrize("name", ["rainbow", "rainbow, frames behind the freeze", "rainbow, frames compressed"])
 def test_windows_are_those_of_the_replay_while_it_holds_frames(name, trained):
     policy = Policy(trained(name))
     count = 120 - policy.config.replay.n_step  # all rows that may start a window
-    windows = np.stack([window.copy() for window in windowing.windows_of_play(policy, None, count)])
+    windows = np.stack(shown(policy, None, count))
     assert windows.shape == (count, 4, 84, 84)
     first = np.arange(count) % 6 == 0  # a game of toy/catch has six windows
     assert not windows[first, :-1].any()
@@ -217,172 +218,12 @@ def test_windows_are_those_of_the_replay_while_it_holds_frames(name, trained):
 
 
 def test_windows_are_played_if_the_replay_holds_too_few_or_latents_or_is_too_large(trained, monkeypatch):
-    env = edgerl.make_env("toy/catch", np.random.default_rng(0))
-    for name, count in (("rainbow", 121), ("rainbow frozen", 20)):
-        assert sum(1 for _ in windowing.windows_of_play(Policy(trained(name)), env, count)) == count
-    policy = Policy(trained("rainbow"))
-    monkeypatch.setattr(windowing, "RANDOM", 1.0)
-    stored = [window.copy() for window in windowing.windows_of_play(policy, env, 20)]
+    policy, env = Policy(trained("rainbow")), edgerl.make_env("toy/catch", np.random.default_rng(0))
+    assert len(shown(policy, env, 121)) == 121
+    assert len(shown(Policy(trained("rainbow frozen")), env, 20)) == 20
+    stored = shown(policy, env, 20)
     monkeypatch.setattr(windowing.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2_900_000}))
-    other = [window.copy() for window in windowing.windows_of_play(policy, env, 20)]
-    assert not np.array_equal(stored, other)
-
-
-def test_a_tie_is_no_other_action():
-    own = {"values": np.float32([[1, 1.00001], [0, 2], [5, 5]]), "action": np.array([1, 1, 0])}
-    given = {"values": np.float32([[1.00001, 1], [0, 2], [5, 5]]), "action": np.array([0, 1, 1])}
-    parity = of_values(own, given)
-    parity.check()
-    assert (parity.windows, parity.ties, parity.other_actions) == (3, 2, 0)
-    assert parity.largest_difference == pytest.approx(1e-5, rel=0.1)
-    assert parity.tolerance == pytest.approx(5e-4)
-
-
-@pytest.mark.parametrize("values", [[[0, 2.01]], [[0, np.nan]]])
-def test_values_that_differ_are_refused(values):
-    own = {"values": np.float32([[0, 2]]), "action": np.array([1])}
-    with pytest.raises(ExportError, match="differs from the program's by"):
-        of_values(own, {"values": np.float32(values), "action": np.array([1])}).check()
-
-
-def test_an_action_that_differs_is_refused_if_the_values_are_no_tie():
-    values = np.float32([[0, 2], [0, 2]])
-    own, given = ({"values": values, "action": np.array(actions)} for actions in ([1, 1], [1, 0]))
-    with pytest.raises(ExportError, match="acts otherwise than the program's on 1 of 2 windows"):
-        of_values(own, given).check()
-
-
-def test_actions_are_compared_as_shares_of_their_range():
-    own = {"action": np.float32([[0.5, -1]]), "log_std": np.zeros((1, 2), np.float32)}
-    bounds = np.array([-2000.0, 0.0]), np.array([2000.0, 1.0])
-    given = {"action": np.float32([[1000.1, 0]]), "log_std": np.zeros((1, 2), np.float32)}
-    parity = of_vectors(own, given, bounds)
-    parity.check()
-    assert parity.largest_difference == pytest.approx(0.1 / 2000, rel=0.01)
-    given["action"][0, 1] = 0.001
-    assert of_vectors(own, given, bounds).other_actions == 1
-
-
-def test_a_policy_that_differs_is_not_written(trained, tmp_path, program, monkeypatch):
-    monkeypatch.setattr(stem_writer, "PIXEL", np.float32(1 / 200))
-    code, text, lines = program("export", trained("rainbow"), "--out", tmp_path / "policy.onnx")
-    assert (code, text, len(lines)) == (1, "", 1), lines
-    assert "edgerl: the exported policy differs from the program's by " in lines[0]
-    assert list(tmp_path.iterdir()) == []
-
-
-def empty(folder):
-    shutil.rmtree(folder / "checkpoint")
-
-
-def no_run(folder):
-    shutil.rmtree(folder)
-
-
-def damaged(folder):
-    for place in (folder / "checkpoint").iterdir():
-        (place / "weights.safetensors").write_bytes(b"damaged")
-
-
-def stem_damaged(folder):
-    (folder / "encoder.onnx").write_bytes(b"damaged")
-
-
-def newer_format(folder):
-    place = folder / "checkpoint" / "000000120"
-    values = json.loads((place / "state.json").read_text()) | {"format": 999}
-    del values["checksum"]
-    checksum = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-    (place / "state.json").write_text(json.dumps({"checksum": checksum, **values}))
-
-
-def newer_agent(folder):
-    file = folder / "config.toml"
-    file.write_text(file.read_text().replace('algo = "rainbow"', 'algo = "rainbow2"'))
-
-
-@pytest.mark.parametrize(("change", "words"), [
-    (empty, "checkpoint holds no checkpoint"),
-    (no_run, "config.toml does not exist"),
-    (damaged, "weights.safetensors is damaged: its checksum differs"),
-    (stem_damaged, "encoder.onnx is damaged: its checksum differs"),
-    (newer_format, "has format 999, this edgerl reads 2"),
-    (newer_agent, "rainbow2"),
-])  # fmt: skip
-def test_a_run_that_cannot_be_read_is_one_line(change, words, trained, tmp_path, program):
-    folder = shutil.copytree(trained("rainbow frozen"), tmp_path / "run")
-    change(folder)
-    code, text, lines = program("export", folder, "--out", tmp_path / "policy.onnx")
-    assert (code, text, len(lines)) == (2, "", 1), lines
-    assert words in lines[0]
-    assert not (tmp_path / "policy.onnx").exists()
-
-
-@pytest.mark.usefixtures("few")
-def test_a_damaged_newer_checkpoint_is_passed_over_and_said(trained, tmp_path, program):
-    folder = shutil.copytree(trained("rainbow"), tmp_path / "run")
-    (folder / "checkpoint" / "000000120" / "weights.safetensors").write_bytes(b"damaged")
-    code, text, lines = program("export", folder, "--out", tmp_path / "policy.onnx")
-    assert (code, len(lines)) == (0, 1), lines
-    assert "passed over: " in lines[0]
-    assert "step 60: " in text
-
-
-def there(folder):
-    (folder / "policy.onnx").write_bytes(b"another")
-    return folder / "policy.onnx"
-
-
-def missing(folder):
-    return folder / "nowhere" / "policy.onnx"
-
-
-def beyond_a_file(folder):
-    (folder / "file").touch()
-    return folder / "file" / "policy.onnx"
-
-
-def too_long(folder):
-    return folder / ("long" * 100)
-
-
-@pytest.mark.parametrize(("place", "words"), [
-    (there, "policy.onnx exists; name another file, or give --force to write over it"),
-    (lambda folder: folder, "is a folder; name a file"),
-    (missing, "there is no folder "),
-    (beyond_a_file, "there is no folder "),
-    (too_long, "cannot be written: File name too long"),
-])  # fmt: skip
-def test_an_output_that_cannot_be_written_is_refused_before_any_work(place, words, tmp_path, program):
-    out = place(tmp_path)
-    before = sorted(tmp_path.rglob("*"))
-    code, text, lines = program("export", tmp_path / "no run", "--out", out)
-    assert (code, text, len(lines)) == (2, "", 1), lines
-    assert "edgerl: --out: " in lines[0]
-    assert words in lines[0]
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.usefixtures("few")
-def test_a_disk_that_refuses_leaves_nothing_or_what_was_there(trained, tmp_path):
-    out = there(tmp_path)
-    with files_end_at(10_000), pytest.raises(ConfigError, match=r"policy\.onnx cannot be written: File too large"):
-        edgerl.export(trained("dqn"), out, force=True)
-    assert [file.name for file in tmp_path.iterdir()] == ["policy.onnx"]
-    assert out.read_bytes() == b"another"
-
-
-@pytest.mark.usefixtures("few")
-def test_force_writes_over_what_is_there(trained, tmp_path, program):
-    out = there(tmp_path)
-    assert program("export", trained("dqn"), "--out", out, "--force")[0] == 0
-    assert metadata(out)["algo"] == "dqn"
-
-
-def test_weights_that_are_missing_are_of_another_run(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(Stack, "operations", lambda stack, name: (stem_writer.Linear(f"{name}.9"),))
-    with pytest.raises(CheckpointError, match=r"is of another run: .*head\.9\.weight"):
-        edgerl.export(trained("dqn"), tmp_path / "policy.onnx")
+    assert not np.array_equal(shown(policy, env, 20), stored)
 
 
 @pytest.mark.parametrize(("name", "facts"), [

@@ -9,8 +9,8 @@ from edgerl.agents.exported import Exported
 from edgerl.envs.base import EnvSpec, interface
 from edgerl.errors import ConfigError
 from edgerl.experiments.export.metadata import metadata
-from edgerl.experiments.export.parity import Parity, compare
-from edgerl.experiments.export.windows import windows_of_play
+from edgerl.experiments.export.parity import Comparison, Parity
+from edgerl.experiments.export.windows import show_windows
 from edgerl.replay import representation
 from edgerl.replay.stem import stem_file
 from edgerl.replay.stem_graph import WINDOW_MEANING, acting_operations
@@ -55,7 +55,9 @@ def export(folder: Path, out: Path, *, force: bool = False) -> Written:
         session = Session(b"".join(pieces(graph)))
     except KeyError as error:
         raise policy.saved.of_another_run(error) from None
-    parity = compare(policy, exported, session, windows_of_play(policy, env, WINDOWS), bounds)
+    comparison = Comparison(policy, exported, session, bounds)
+    show_windows(policy, env, WINDOWS, comparison.act)
+    parity = comparison.parity
     parity.check()
     try:
         write_pieces(out, pieces(graph, metadata(policy, interface(env), bounds, parity)))

@@ -1,6 +1,5 @@
 """An exported policy against the program's: their values and their actions, on the same windows."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,24 +58,33 @@ class Parity:
         return asdict(self)
 
 
-def compare(
-    policy: Policy, exported: Exported, session: Session, windows: Iterable[Array], bounds: tuple[Array, Array] | None
-) -> Parity:
-    """Compare a policy with its export, which `session` runs, on windows uint8 [history, *frame], one at a time.
+class Comparison:
+    """A policy beside its export, which `session` runs. `bounds`: of the exported actions, if they are vectors."""
 
-    `bounds`: what the exported actions are scaled to, if they are vectors.
-    """
-    pixels = representation.pixels(policy.spec, policy.config.replay)
-    own: list[dict[str, Array]] = []
-    given: list[dict[str, Array]] = []
-    for window in windows:
-        own.append(exported.own(policy.representation.see(window)[None]))
-        given.append(session.outputs(np.ascontiguousarray(pixels.see(window)[None])))
-    ours, theirs = _together(own), _together(given)
-    return of_values(ours, theirs) if bounds is None else of_vectors(ours, theirs, bounds)
+    def __init__(
+        self, policy: Policy, exported: Exported, session: Session, bounds: tuple[Array, Array] | None
+    ) -> None:
+        self._pixels = representation.pixels(policy.spec, policy.config.replay)
+        self._policy, self._exported, self._session, self._bounds = policy, exported, session, bounds
+        self._own: list[dict[str, Array]] = []
+        self._given: list[dict[str, Array]] = []
+
+    def act(self, window: Array) -> Any:
+        """Have both act on a window uint8 [history, *frame]; returns the program's action."""
+        own = self._exported.own(self._policy.representation.see(window)[None])
+        self._own.append(own)
+        self._given.append(self._session.outputs(np.ascontiguousarray(self._pixels.see(window)[None])))
+        return own["action"][0]
+
+    @property
+    def parity(self) -> Parity:
+        """How they compare over the windows so far."""
+        own, given = _together(self._own), _together(self._given)
+        return of_values(own, given) if self._bounds is None else of_vectors(own, given, self._bounds)
 
 
 def _together(outputs: list[dict[str, Array]]) -> dict[str, Array]:
+    """The outputs of all windows by name, one after the other."""
     return {name: np.concatenate([one[name] for one in outputs]) for name in outputs[0]}
 
 

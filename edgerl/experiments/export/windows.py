@@ -1,7 +1,7 @@
 """Windows of play to compare a policy on: those that its checkpoint's replay holds, or of games that it plays."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,15 +20,19 @@ from edgerl.types import Array
 RANDOM = 0.2  # of the actions in games: a greedy policy may see little
 
 
-def windows_of_play(policy: Policy, env: Environment, count: int) -> Iterator[Array]:
-    """`count` windows uint8 [history, *frame], each valid until the next: from the replay if it holds so many frames.
+def show_windows(policy: Policy, env: Environment, count: int, act: Callable[[Array], Any]) -> None:
+    """Call `act` with `count` windows uint8 [history, *frame], each valid until it returns.
 
-    Else of games played in `env`.
+    They are the replay's if it holds so many frames. Else games are played in `env` with the actions that `act` gives,
+    but for a share RANDOM.
     """
     replay = _replay(policy)
     if replay is not None and len(numbers := spread_rows(replay, count)) == count:
-        return _stored(policy, replay, numbers)
-    return islice(_played(policy, env), count)
+        for low in range(0, count, CHUNK):
+            for window in replay.observations(numbers[low : low + CHUNK]):
+                act(window.reshape(policy.spec.history, *policy.spec.frame))
+    else:
+        _play(env, count, act, np.random.default_rng(policy.config.run.seed))
 
 
 def _replay(policy: Policy) -> Replay | None:
@@ -48,20 +52,12 @@ def _replay(policy: Policy) -> Replay | None:
     return replay
 
 
-def _stored(policy: Policy, replay: Replay, numbers: Array) -> Iterator[Array]:
-    shape = (policy.spec.history, *policy.spec.frame)
-    for low in range(0, len(numbers), CHUNK):
-        yield from replay.observations(numbers[low : low + CHUNK]).reshape(-1, *shape)
-
-
-def _played(policy: Policy, env: Environment) -> Iterator[Array]:
-    """Windows of whole games, one after the other, without end; a share RANDOM of the actions is random."""
-    rng = np.random.default_rng(policy.config.run.seed)
-    while True:
-        timestep = env.reset()
-        while True:
-            yield timestep.window
-            explores = rng.random() < RANDOM
-            timestep = env.step(random_action(env, rng) if explores else policy.act(timestep.window))
-            if timestep.terminated or timestep.truncated:
-                break
+def _play(env: Environment, count: int, act: Callable[[Array], Any], rng: np.random.Generator) -> None:
+    """Show the windows of whole games, one after the other."""
+    over = True
+    for _ in range(count):
+        if over:
+            timestep = env.reset()
+        action = act(timestep.window)
+        timestep = env.step(random_action(env, rng) if rng.random() < RANDOM else action)
+        over = timestep.terminated or timestep.truncated
