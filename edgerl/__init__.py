@@ -1,8 +1,8 @@
 """edgerl: train pixel-based reinforcement-learning agents inside a byte budget.
 
-For scripts: `configure` makes a configuration, `train` runs it, `load` gives the trained policy, `make_env` an
-environment to play on. An environment of your own gives `TimeStep`s and has an `EnvSpec`; an encoder of your own is a
-list of `Conv`, `Block` and `Linear`.
+For scripts: `configure` makes a configuration, `train` runs it, `load` gives the trained policy, `export` writes it as
+one ONNX file, `make_env` an environment to play on. An environment of your own gives `TimeStep`s and has an `EnvSpec`;
+an encoder of your own is a list of `Conv`, `Block` and `Linear`.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgerl.config.architectures import Block, Conv, Linear
 from edgerl.config.settings import Config
 from edgerl.envs.base import Environment, EnvSpec
-from edgerl.errors import CheckpointError, ConfigError, EnvError, EnvFailed, FreezeError, TrainingError
+from edgerl.errors import CheckpointError, ConfigError, EnvError, EnvFailed, ExportError, FreezeError, TrainingError
 from edgerl.types import TimeStep
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = [
     "configure",
     "train",
     "load",
+    "export",
     "make_env",
     "Config",
     "Environment",
@@ -36,6 +37,7 @@ __all__ = [
     "ConfigError",
     "EnvError",
     "EnvFailed",
+    "ExportError",
     "FreezeError",
     "TrainingError",
 ]
@@ -71,6 +73,18 @@ def load(folder: str | Path) -> "Policy":
     from edgerl.training.policy import Policy
 
     return Policy(Path(folder))
+
+
+def export(run: str | Path, out: str | Path, *, force: bool = False) -> dict[str, Any]:
+    """Write the policy of a run folder's newest checkpoint to the file `out`, as ONNX; returns its parity by name.
+
+    windows uint8 [B, C, H, W] to `action` and `values` or `log_std`. `force`: also over a file that is there. Raises
+    ConfigError, CheckpointError or EnvError for what the caller must change, ExportError if it acts otherwise than
+    the program: nothing is written then.
+    """
+    from edgerl.experiments.export.export import export as export_run
+
+    return export_run(Path(run), Path(out), force=force).parity.summary()
 
 
 def make_env(name: str, rng: "np.random.Generator", *, training: bool = False) -> Environment:

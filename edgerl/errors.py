@@ -31,6 +31,12 @@ class FreezeError(RuntimeError):
     exit_code = 1
 
 
+class ExportError(RuntimeError):
+    """An exported policy acts otherwise than the program: nothing is written. The message is one line."""
+
+    exit_code = 1
+
+
 class TrainingError(RuntimeError):
     """Training cannot go on; the message is one line."""
 

@@ -5,7 +5,7 @@ operations, and the trainer has them as data. Every file is checked against the 
 (`edgerl.training.freeze`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +50,11 @@ class Flatten:
 
 @dataclass(frozen=True)
 class Linear:
-    """A fully connected layer with the weights `<name>.weight` [outputs, inputs] and `<name>.bias`."""
+    """A fully connected layer with the weights `<name>.<weight>` [outputs, inputs] and `<name>.<bias>`."""
 
     name: str
+    weight: str = "weight"
+    bias: str = "bias"
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class StemGraph:
     latent: tuple[int, ...]
 
 
-class _Nodes:
+class Nodes:
     """The ONNX nodes written so far; `used`: weights in the order of their use."""
 
     def __init__(self, weights: Mapping[str, Array]) -> None:
@@ -107,6 +109,10 @@ class _Nodes:
         self.nodes.append(model_file.node(kind, inputs, output, attributes))
         return output
 
+    def write(self, operation: Any, x: str) -> str:
+        """Write one operation over the value `x`; returns the name of what comes out."""
+        return WRITERS[type(operation)](self, x, operation)
+
     def constant(self, value: Any) -> str:
         return self.add("Constant", [], value=np.array(value))
 
@@ -118,14 +124,19 @@ class _Nodes:
         """The weight and the bias of a layer."""
         return [self.weight(f"{name}.weight"), self.weight(f"{name}.bias")]
 
-    def apply(self, operations: tuple[Operation, ...], x: str) -> str:
-        """Write operations over the value `x`; returns the name of what comes out."""
+    def apply(self, operations: Iterable[Any], x: str) -> str:
+        """Write operations one after the other; returns the name of what comes out of the last."""
         for operation in operations:
-            x = _WRITERS[type(operation)](self, x, operation)
+            x = self.write(operation, x)
         return x
 
 
-def _conv(nodes: _Nodes, x: str, conv: Conv) -> str:
+def _linear(nodes: Nodes, x: str, linear: Linear) -> str:
+    weights = [nodes.weight(f"{linear.name}.{own}") for own in (linear.weight, linear.bias)]
+    return nodes.add("Gemm", [x, *weights], transB=1)
+
+
+def _conv(nodes: Nodes, x: str, conv: Conv) -> str:
     strides, pads = 2 * [conv.stride], 4 * [conv.padding]
     if not conv.pixels:
         return nodes.add("Conv", [x, *nodes.layer(conv.name)], strides=strides, pads=pads)
@@ -134,27 +145,27 @@ def _conv(nodes: _Nodes, x: str, conv: Conv) -> str:
     return nodes.add("Conv", [x, weight, nodes.weight(f"{conv.name}.bias")], strides=strides, pads=pads)
 
 
-def _pool(nodes: _Nodes, x: str, pool: MaxPool) -> str:
+def _pool(nodes: Nodes, x: str, pool: MaxPool) -> str:
     kernel, stride, pads = 2 * [pool.kernel], 2 * [pool.stride], 4 * [pool.padding]
     return nodes.add("MaxPool", [x], kernel_shape=kernel, strides=stride, pads=pads)
 
 
-def _norm(nodes: _Nodes, x: str, norm: LayerNorm) -> str:
+def _norm(nodes: Nodes, x: str, norm: LayerNorm) -> str:
     return nodes.add("LayerNormalization", [x, *nodes.layer(norm.name)], axis=-1, epsilon=norm.epsilon)
 
 
-def _stack(nodes: _Nodes, x: str, stack: Stack) -> str:
+def _stack(nodes: Nodes, x: str, stack: Stack) -> str:
     outputs = [nodes.apply(branch, x) for branch in stack.branches]
     axes = nodes.constant([1])
     return nodes.add("Concat", [nodes.add("Unsqueeze", [output, axes]) for output in outputs], axis=1)
 
 
-_WRITERS: dict[type[Operation], Callable[[_Nodes, str, Any], str]] = {
+WRITERS: dict[type[Any], Callable[[Nodes, str, Any], str]] = {
     Conv: _conv,
     MaxPool: _pool,
     Relu: lambda nodes, x, _: nodes.add("Relu", [x]),
     Flatten: lambda nodes, x, _: nodes.add("Flatten", [x]),
-    Linear: lambda nodes, x, linear: nodes.add("Gemm", [x, *nodes.layer(linear.name)], transB=1),
+    Linear: _linear,
     LayerNorm: _norm,
     Residual: lambda nodes, x, residual: nodes.add("Add", [x, nodes.apply(residual.operations, x)]),
     Stack: _stack,
@@ -171,7 +182,7 @@ def export_pieces(stem: StemGraph) -> Iterator[bytes | memoryview]:
 
     Raises KeyError, before the first piece, for a weight that is missing.
     """
-    nodes = _Nodes(stem.weights)
+    nodes = Nodes(stem.weights)
     output = nodes.apply(stem.operations, "windows")
     takes = model_file.value("windows", np.uint8, ["batch", *stem.window])
     gives = model_file.value(output, np.float32, ["batch", *stem.latent])

@@ -19,13 +19,14 @@ Attribute = int | float | Sequence[int] | Array
 IR_VERSION, PRODUCER = 8, "edgerl"
 
 # The numbers of the fields in onnx.proto, message by message. A file knows its fields by them alone: they never change.
-_MODEL_IR_VERSION, _MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_OPSET = 1, 2, 7, 8
+_MODEL_IR_VERSION, _MODEL_PRODUCER, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA = 1, 2, 7, 8, 14
+_METADATA_KEY, _METADATA_VALUE = 1, 2
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
-_GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 2, 5, 11, 12
-_NODE_INPUT, _NODE_OUTPUT, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 4, 5
+_GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER, _GRAPH_MEANING, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 2, 5, 10, 11, 12
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 3, 4, 5
 _ATTRIBUTE_NAME, _ATTRIBUTE_FLOAT, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR, _ATTRIBUTE_INTS = 1, 2, 3, 5, 8
 _ATTRIBUTE_TYPE = 20
-_VALUE_NAME, _VALUE_TYPE = 1, 2
+_VALUE_NAME, _VALUE_TYPE, _VALUE_MEANING = 1, 2, 3
 _TYPE_TENSOR = 1
 _TENSOR_TYPE_ELEMENT, _TENSOR_TYPE_SHAPE = 1, 2
 _SHAPE_AXIS = 1
@@ -59,38 +60,43 @@ def data_type(dtype: npt.DTypeLike) -> int:
     return _DATA_TYPES[little]
 
 
-def node(kind: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Attribute]) -> bytes:
+def node(
+    kind: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Attribute], *, name: str = ""
+) -> bytes:
     """A node of a graph, with its attributes by name; an array becomes a tensor, and holds few numbers."""
-    written = [protobuf.text(_NODE_INPUT, name) for name in inputs]
-    written += [protobuf.text(_NODE_OUTPUT, output), protobuf.text(_NODE_KIND, kind)]
+    written = [protobuf.text(_NODE_INPUT, taken) for taken in inputs]
+    written += [protobuf.text(_NODE_OUTPUT, output), *_optional(_NODE_NAME, name), protobuf.text(_NODE_KIND, kind)]
     written += [protobuf.data(_NODE_ATTRIBUTE, _attribute(name, attributes[name])) for name in sorted(attributes)]
     return b"".join(written)
 
 
-def value(name: str, dtype: npt.DTypeLike, shape: Sequence[int | str]) -> bytes:
-    """An input or output of a graph; in `shape`, a word stands for an axis of any size."""
+def value(name: str, dtype: npt.DTypeLike, shape: Sequence[int | str], meaning: str = "") -> bytes:
+    """An input or output of a graph; in `shape`, a word stands for an axis of any size. `meaning`: for people."""
     axes = b"".join(protobuf.data(_SHAPE_AXIS, _axis(size)) for size in shape)
     tensor = protobuf.integer(_TENSOR_TYPE_ELEMENT, data_type(dtype)) + protobuf.data(_TENSOR_TYPE_SHAPE, axes)
-    return protobuf.text(_VALUE_NAME, name) + protobuf.data(_VALUE_TYPE, protobuf.data(_TYPE_TENSOR, tensor))
+    written = protobuf.text(_VALUE_NAME, name) + protobuf.data(_VALUE_TYPE, protobuf.data(_TYPE_TENSOR, tensor))
+    return b"".join([written, *_optional(_VALUE_MEANING, meaning)])
 
 
-def graph(name: str, nodes: Iterable[bytes], takes: bytes, gives: bytes) -> bytes:
-    """A graph without its weights, of nodes in the order of their work, one input and one output."""
+def graph(name: str, nodes: Iterable[bytes], takes: bytes, *gives: bytes, meaning: str = "") -> bytes:
+    """A graph without its weights, of nodes in the order of their work, one input, outputs; `meaning`: for people."""
     written = [protobuf.data(_GRAPH_NODE, each) for each in nodes]
-    written += [protobuf.text(_GRAPH_NAME, name)]
-    written += [protobuf.data(_GRAPH_INPUT, takes), protobuf.data(_GRAPH_OUTPUT, gives)]
+    written += [protobuf.text(_GRAPH_NAME, name), *_optional(_GRAPH_MEANING, meaning)]
+    written += [protobuf.data(_GRAPH_INPUT, takes), *(protobuf.data(_GRAPH_OUTPUT, output) for output in gives)]
     return b"".join(written)
 
 
-def pieces(graph: bytes, weights: Mapping[str, Array], opset: int) -> Iterator[bytes | memoryview]:
+def pieces(
+    graph: bytes, weights: Mapping[str, Array], opset: int, metadata: Mapping[str, str] | None = None
+) -> Iterator[bytes | memoryview]:
     """The bytes of an ONNX file of `graph` with `weights` as its initializers, in order; `opset`: of its nodes.
 
-    Weights are passed on as views; one that is not contiguous is copied, while its piece is in use. Raises ValueError,
-    before the first piece, for one of a dtype that ONNX has not.
+    `metadata`: what the file says of itself, by key. Weights are passed on as views; one that is not contiguous is
+    copied, while its piece is in use. Raises ValueError, before the first piece, for one of a dtype that ONNX has not.
     """
     heads = {name: _initializer_head(name, array) for name, array in weights.items()}
     length = len(graph) + sum(len(head) + weights[name].nbytes for name, head in heads.items())
-    yield _model_head(opset) + protobuf.prefix(_MODEL_GRAPH, length) + graph
+    yield _model_head(opset, metadata or {}) + protobuf.prefix(_MODEL_GRAPH, length) + graph
     for name, head in heads.items():
         yield head
         yield _raw(weights[name])
@@ -125,14 +131,23 @@ def _axis(size: int | str) -> bytes:
     return protobuf.text(_AXIS_NAME, size) if isinstance(size, str) else protobuf.integer(_AXIS_SIZE, size)
 
 
-def _model_head(opset: int) -> bytes:
+def _optional(field: int, text: str) -> list[bytes]:
+    """A field with a string; none if the string is empty."""
+    return [protobuf.text(field, text)] if text else []
+
+
+def _model_head(opset: int, metadata: Mapping[str, str]) -> bytes:
     """The bytes of a model that precede its graph."""
     domain = protobuf.text(_OPSET_DOMAIN, "")  # of ONNX's own operators
-    return (
-        protobuf.integer(_MODEL_IR_VERSION, IR_VERSION)
-        + protobuf.text(_MODEL_PRODUCER, PRODUCER)
-        + protobuf.data(_MODEL_OPSET, domain + protobuf.integer(_OPSET_VERSION, opset))
-    )
+    written = [
+        protobuf.integer(_MODEL_IR_VERSION, IR_VERSION),
+        protobuf.text(_MODEL_PRODUCER, PRODUCER),
+        protobuf.data(_MODEL_OPSET, domain + protobuf.integer(_OPSET_VERSION, opset)),
+    ]
+    for key, value in metadata.items():
+        entry = protobuf.text(_METADATA_KEY, key) + protobuf.text(_METADATA_VALUE, value)
+        written.append(protobuf.data(_MODEL_METADATA, entry))
+    return b"".join(written)
 
 
 def _initializer_head(name: str, array: Array) -> bytes:

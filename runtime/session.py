@@ -36,8 +36,12 @@ class Session:
             providers=[(name, OPTIONS.get(name, {})) for name in dict.fromkeys([provider, CPU])],
             enable_fallback=0,  # a fallback would hide a provider's failure; see runtime.providers
         )
-        self._input = self._session.get_inputs()[0].name
-        self.shape = tuple(self._session.get_outputs()[0].shape[1:])
+        self._input, outputs = self._session.get_inputs()[0].name, self._session.get_outputs()
+        self._outputs, self.shape = [output.name for output in outputs], tuple(outputs[0].shape[1:])
+
+    def outputs(self, windows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """All outputs of the model by name, of windows [B, ...] in one call."""
+        return dict(zip(self._outputs, self._session.run(None, {self._input: windows}), strict=True))
 
     def __call__(self, windows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         most = self.most or len(windows)

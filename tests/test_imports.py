@@ -34,6 +34,7 @@ ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand
     "experiments/sweeps",
     "experiments/reports",
     "experiments/analysis",
+    "experiments/export",
     "commands",
     "",  # edgerl/__init__.py and edgerl/__main__.py
 )

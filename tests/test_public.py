@@ -12,8 +12,9 @@ import pytest
 import edgerl
 
 NAMES = {
-    "configure", "train", "load", "make_env", "Config", "Environment", "EnvSpec", "TimeStep", "Conv", "Block", "Linear",
-    "CheckpointError", "ConfigError", "EnvError", "EnvFailed", "FreezeError", "TrainingError",
+    "configure", "train", "load", "export", "make_env", "Config", "Environment", "EnvSpec", "TimeStep",
+    "Conv", "Block", "Linear", "CheckpointError", "ConfigError", "EnvError", "EnvFailed", "ExportError", "FreezeError",
+    "TrainingError",
 }  # fmt: skip
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 

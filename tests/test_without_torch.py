@@ -69,16 +69,18 @@ def test_it_never_imports_torch_where_it_could():
         "folder = tempfile.mkdtemp() + '/run'\n"
         "edgerl.train(config, folder, quiet=True)\n"
         "policy = edgerl.load(folder)\n"
-        "from edgerl.commands import app, analyze, devices, evaluate, plan, report, sweep\n"
+        "edgerl.export(folder, folder + '/policy.onnx')\n"
+        "from edgerl.commands import app, analyze, devices, evaluate, export, plan, report, sweep\n"
         "print('torch' in sys.modules, policy.step)"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "False 120"
 
 
-def test_it_is_planned_played_and_reported(finished, tmp_path):
+def test_it_is_planned_played_exported_and_reported(finished, tmp_path):
     assert "rows" in done("plan", "--env", "toy/catch", "--budget", "1.5MB")
     assert "score" in done("eval", finished, "--episodes", "2")
+    assert "parity over 1,000 windows" in done("export", finished, "--out", tmp_path / "policy.onnx")
     done("report", finished.parent, "--out", tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size > 10_000
 

@@ -7,6 +7,7 @@ from edgerl.agents.layers.arrays import Engine
 from edgerl.types import Array, Batch, Update
 
 if TYPE_CHECKING:  # these import ONNX Runtime, which plans need not
+    from edgerl.agents.exported import Exported
     from edgerl.replay.stem import FrozenStem
     from runtime.export import StemGraph
 
@@ -45,6 +46,9 @@ class Agent(Protocol):
 
         It gives latents that the agent acts on and updates with; they stay there.
         """
+
+    def exported(self) -> "Exported":
+        """How it acts when it does not explore, for ONNX."""
 
     def reset_heads(self) -> None:
         """Begin the heads anew, drawn from the agent's Generator, with their moments and targets; the encoder stays."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from edgerl.agents.exported import Exported
 from edgerl.agents.layers.arrays import Engine, namespace, row_numbers, to_numpy
 from edgerl.agents.layers.dense import Linear, Relu, Stack
 from edgerl.agents.layers.parameters import uniform
@@ -44,6 +45,10 @@ class Dqn(ValueAgent[Stack]):
 
     def _values(self, network: Network[Stack], observations: Array) -> Any:
         return network.head.apply(self._features(network, observations))
+
+    def exported(self) -> Exported:
+        """See `Agent`."""
+        return self._exported(self.online.head.operations("head"), lambda seen: self._values(self.online, seen))
 
     def update(self, batch: Batch) -> Update:
         """One gradient step on (r + discount max Q'(s') - Q(s, a))^2; the target network is copied at intervals."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgerl.agents.exported import Exported
 from edgerl.agents.layers.arrays import (
     Engine,
     log_softmax,
@@ -27,6 +28,7 @@ from edgerl.agents.value_agent import ValueAgent
 from edgerl.config.agent_settings import RainbowConfig
 from edgerl.config.architectures import Shape
 from edgerl.types import Array, Batch, Update
+from runtime.policy import Columns, MeanReturn, PolicyOperation
 
 TINY = 1e-30  # below every probability that float32's softmax gives an atom
 
@@ -95,6 +97,13 @@ class DuelingHead:
         value = self.value.forward(hidden[:, : self._width])
         return self.dueling.apply(value, self.advantage.forward(hidden[:, self._width :]))
 
+    def operations(self, name: str) -> tuple[PolicyOperation, ...]:
+        """What `apply` does without noise, for ONNX, if its weights have names that begin with `name`."""
+        width, hidden = self._width, (*self.hidden.operations(f"{name}.hidden"), *self.relu.operations(""))
+        value = (Columns(0, width), *self.value.operations(f"{name}.value"))
+        advantage = (Columns(width, 2 * width), *self.advantage.operations(f"{name}.advantage"))
+        return hidden + self.dueling.operations(value, advantage)
+
     def backward(self, gradient: Any, action: Any, *, inputs: bool) -> Any:
         """Write the gradients of all weights, of that of the logits [B, atoms] of these actions [B].
 
@@ -154,16 +163,29 @@ class Rainbow(ValueAgent[DuelingHead]):
         """
         if explore and not self._noisy and (action := self._random_action()) is not None:
             return action
+        if not explore:
+            return int(self._values(observation[None]).argmax())
         head, features = self.online.head, self._features(self.online, observation[None])
-        if explore:
-            head.set_noise(self._array(head.draw(self.rng)))
-            return int(self._greedy(head.apply(features))[0])
-        with head.without_noise():
-            return int(self._greedy(head.apply(features))[0])
+        head.set_noise(self._array(head.draw(self.rng)))
+        return int(self._greedy(head.apply(features))[0])
 
     def _greedy(self, logits: Any) -> Any:
         """The actions [B] with the largest mean return."""
-        return namespace(logits).argmax(mean_under(logits, self._array(self._support)), axis=1)
+        return namespace(logits).argmax(self._mean_returns(logits), axis=1)
+
+    def _mean_returns(self, logits: Any) -> Any:
+        return mean_under(logits, self._array(self._support))
+
+    def _values(self, observations: Array) -> Any:
+        """Mean returns [B, actions], without noise."""
+        features = self._features(self.online, observations)
+        with self.online.head.without_noise():
+            return self._mean_returns(self.online.head.apply(features))
+
+    def exported(self) -> Exported:
+        """See `Agent`."""
+        mean = MeanReturn(tuple(self._support.tolist()))
+        return self._exported((*self.online.head.operations("head"), mean), self._values)
 
     def update(self, batch: Batch) -> Update:
         """One gradient step on the cross-entropy: online noise of the last act, new target noise; the target follows.

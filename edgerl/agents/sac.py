@@ -14,9 +14,10 @@ from edgerl.agents.encoder.contrast import Contrast
 from edgerl.agents.encoder.encoder import outputs as layer_outputs
 from edgerl.agents.encoder.encoder import right_of
 from edgerl.agents.encoder.stem import Stem, accelerated
+from edgerl.agents.exported import Exported, action_outputs
 from edgerl.agents.layers.arrays import Engine, namespace, to_numpy
-from edgerl.agents.layers.dense import Stack
-from edgerl.agents.layers.parameters import load
+from edgerl.agents.layers.dense import Stack, under
+from edgerl.agents.layers.parameters import load, named_arrays
 from edgerl.agents.optimizer import Adam
 from edgerl.agents.sac_networks import Networks
 from edgerl.config.agent_settings import SacConfig
@@ -87,11 +88,29 @@ class CurlSac:
             self.acted += 1
             if self.acted <= self.config.random_steps:
                 return self.rng.uniform(-1, 1, self.actions).astype(np.float32)
-        net = self.net
-        features = net.actor_features(net.encoders.maps(net.encoders.prepare(observation[None])))
+        net, features = self.net, self._actor_features(observation[None])
         action = net.actor.apply(features, self._noise(1))[0] if explore else net.actor.mean(features)
         one: Array = to_numpy(action)[0]
         return one
+
+    def _actor_features(self, observations: Array) -> Any:
+        """What the actor's head takes, [B, L]."""
+        encoders = self.net.encoders
+        return self.net.actor_features(encoders.maps(encoders.prepare(observations)))
+
+    def exported(self) -> Exported:
+        """See `Agent`."""
+        net, actor = self.net, self.net.actor
+        parts = net.encoders.parameters | under("actor", actor.parameters)
+        weights = {name: to_numpy(array) for name, array in named_arrays(parts).items()}
+        outputs = action_outputs(self.actions, actor.gaussian.operations(self.actions))
+
+        def own(observations: Array) -> dict[str, Array]:
+            given = actor.layers.apply(self._actor_features(observations))
+            gaussian = actor.gaussian
+            return {"action": to_numpy(gaussian.mean(given)), "log_std": to_numpy(gaussian.log_std(given))}
+
+        return Exported(2, actor.layers.operations("actor.layers"), outputs, weights, own)
 
     def update(self, batch: Batch) -> Update:
         """One update: critics, every `actor_every` updates the actor, and the contrast on one crop; targets follow."""

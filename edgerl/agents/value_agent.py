@@ -9,6 +9,7 @@ import numpy as np
 from edgerl.agents.agent import arrays_under
 from edgerl.agents.encoder.encoder import Encoder, right_of
 from edgerl.agents.encoder.stem import Stem, accelerated
+from edgerl.agents.exported import Exported, value_outputs
 from edgerl.agents.layers.arrays import Engine, to_numpy
 from edgerl.agents.layers.dense import under
 from edgerl.agents.layers.parameters import Parameters, copy, load, named_arrays
@@ -18,6 +19,7 @@ from edgerl.config.agent_settings import ValueConfig
 from edgerl.config.architectures import Shape
 from edgerl.replay.stem import FrozenStem
 from edgerl.types import Array
+from runtime.policy import PolicyOperation
 
 
 class Head(Protocol):
@@ -52,7 +54,7 @@ class ValueAgent(Generic[OwnHead]):
 
     `window`: the shape of what encoders see; `make_head`: makes a head for so many features (without a generator: not
     trained); `rng` draws the weights and exploration; `cut`: the last frozen layer of a run that is frozen already.
-    Subclasses act and update. `updates`, `acted`: updates, and acts that explored, so far.
+    Subclasses act, update and are exported. `updates`, `acted`: updates, and acts that explored, so far.
     """
 
     def __init__(
@@ -158,6 +160,18 @@ class ValueAgent(Generic[OwnHead]):
     def frozen_stem(self, file: Path) -> FrozenStem | None:
         """See `Agent`."""
         return accelerated(self.engine, file, self.config.encoder, self.window, self.cut)
+
+    def _exported(self, operations: tuple[PolicyOperation, ...], values: Callable[[Array], Any]) -> Exported:
+        """What `exported` returns, of a head's operations, from features to values, and of the agent's own `values`."""
+
+        def own(observations: Array) -> dict[str, Array]:
+            numbers = to_numpy(values(observations))
+            return {"action": numbers.argmax(axis=1), "values": numbers}
+
+        network = self.online
+        parts = network.encoder.parameters | under("head", network.head.parameters)
+        weights = {name: to_numpy(array) for name, array in named_arrays(parts).items()}
+        return Exported(1, operations, value_outputs(self.actions), weights, own)
 
     def reset_heads(self) -> None:
         """Begin the head anew, drawn from `rng`, with its moments and its target (Nikishin et al. 2022).

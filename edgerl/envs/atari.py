@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.envs.atari_games import HISTORY, REPEAT, SIDE, rom_id, spec
+from edgerl.envs.base import Interface
 from edgerl.envs.shrink import Shrink
 from edgerl.errors import EnvError
 from edgerl.types import Array, TimeStep
@@ -56,6 +57,8 @@ class Atari:
         self._actions = self.ale.getLegalActionSet() if full_action_set else self.ale.getMinimalActionSet()
         self.actions = len(self._actions)
         self.spec = spec(self.actions)
+        meanings = tuple(action.name for action in self._actions)
+        self.interface = Interface("linear", max_of_last_two=True, meanings=meanings)
         height, width = self.ale.getScreenDims()
         self._screen = np.empty((height, width), np.uint8)
         self._shrink = Shrink((height, width), SIDE)

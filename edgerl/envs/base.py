@@ -46,6 +46,26 @@ class EnvOptions(NamedTuple):
     action_repeat: int | None = None
 
 
+class Interface(NamedTuple):
+    """What lies between an environment as agents see it and the real one, for who plays the real one with a policy.
+
+    `resize`: how screens become frames, linear or area as OpenCV has them, or none; `max_of_last_two`: whether a frame
+    is the maximum of the last two screens; `meanings`: of whole-number actions, in words, if there are any; `bounds`:
+    the lowest and the highest action [A] that -1 and 1 are scaled to.
+    """
+
+    resize: str = "none"
+    max_of_last_two: bool = False
+    meanings: tuple[str, ...] | None = None
+    bounds: tuple[Array, Array] | None = None
+
+
+def interface(env: Any) -> Interface:
+    """An environment's `interface`; one that has none, such as a user's, is taken as it is."""
+    own: Interface = getattr(env, "interface", Interface())
+    return own
+
+
 class Environment(Protocol):
     """A pixel environment with windows uint8 [history, *frame].
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs.base import EnvSpec
+from edgerl.envs.base import EnvSpec, Interface
 from edgerl.envs.simulator import headless, reason, scaled
 from edgerl.errors import EnvError
 from edgerl.types import Array
@@ -53,6 +53,13 @@ class Gym:
             self.frame()
         except Exception as error:  # an environment may raise anything
             raise EnvError(f"--env: gym/{name} cannot be shown: {reason(error)} ({INSTALL})") from error
+
+    @property
+    def interface(self) -> Interface:
+        """Actions have meanings if the environment says them, as ALE's do."""
+        bounds = (self._space.low, self._space.high) if self.spec.continuous else None
+        meanings = getattr(self._env.unwrapped, "get_action_meanings", lambda: ())()
+        return Interface("area", meanings=tuple(meanings) or None, bounds=bounds)
 
     def reset(self, seed: int) -> None:
         self._keep(self._env.reset(seed=seed)[0])

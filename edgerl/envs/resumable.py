@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edgerl.envs.base import interface
 from edgerl.errors import EpisodeLost
 from edgerl.types import Array, TimeStep
 
@@ -21,6 +22,7 @@ class Resumable:
     def __init__(self, env: Any, rng: np.random.Generator, name: str) -> None:
         self.env, self.rng = env, rng
         self.name, self.spec, self.actions = getattr(env, "name", name), env.spec, env.actions
+        self.interface = interface(env)
         self._began = rng.bit_generator.state
         self._taken: list[Any] = []
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgerl.envs.base import EnvSpec
+from edgerl.envs.base import EnvSpec, interface
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvFailed
 from edgerl.types import Array, TimeStep
@@ -63,7 +63,7 @@ class Simulated:
     def __init__(self, simulator: Simulator, rng: np.random.Generator, name: str) -> None:
         self.name, self.rng = name, rng
         self.spec, self.actions = simulator.spec, simulator.spec.actions
-        self.steps_per_second = simulator.steps_per_second
+        self.steps_per_second, self.interface = simulator.steps_per_second, interface(simulator)
         self.window = np.zeros((self.spec.history, *self.spec.frame), np.uint8)
         self._simulator = simulator
         self._drawing = True

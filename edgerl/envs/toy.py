@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.envs.base import EnvSpec
+from edgerl.envs.base import EnvSpec, Interface
 from edgerl.types import Array, TimeStep
 
 SIDE, CELL = 84, 12
@@ -17,6 +17,7 @@ class Catch:
     """Move left, stay or move right until the block reaches the bottom row; reward 1 if caught, -1 if not."""
 
     steps_per_second = 5.0  # for people who watch
+    interface = Interface(meanings=("left", "stay", "right"))
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.name = "toy/catch"

@@ -9,6 +9,10 @@ from runtime.export import Operation
 
 SHARED, OWN = "shared.", ("actor.", "critic.")  # what the names of weights begin with where two encoders share
 
+WINDOW_MEANING = (
+    "frames of uint8 pixels, the newest last, their channels one after another, as the encoder sees them: cropped"
+)
+
 
 def stem_operations(encoder: str, window: Shape, cut: str, *, encoders: int = 1) -> tuple[tuple[Operation, ...], Shape]:
     """The operations of a stem, up to layer `cut` with its ReLU or LayerNorm, and the shape of a latent.
@@ -33,6 +37,13 @@ def stem_operations(encoder: str, window: Shape, cut: str, *, encoders: int = 1)
         operations.append(export.Flatten())
         latent = (prod(latent),)
     return tuple(operations), (encoders, *latent) if cut == "fc" and encoders > 1 else latent
+
+
+def acting_operations(encoder: str, window: Shape, *, encoders: int = 1) -> tuple[Operation, ...]:
+    """The operations of a whole encoder, from windows to flat features; of two that share convolutions, the actor's."""
+    cut = architectures.last_layer(encoder)
+    *before, last = stem_operations(encoder, window, cut, encoders=encoders)[0]
+    return (*before, *last.branches[0]) if isinstance(last, export.Stack) else (*before, last)
 
 
 def _is_last(layer: Layer, layers: list[Layer]) -> bool:

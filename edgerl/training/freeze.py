@@ -1,8 +1,9 @@
 """The paper's event (section 4): the encoder is frozen, pixels become latents in the same bytes, the replay grows."""
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ from edgerl.replay.latents import Encoded, Latents
 from edgerl.replay.quantization import MIN_ROWS_FOR_UINT8
 from edgerl.replay.representation import CHUNK, Pixels, chunk, nbytes
 from edgerl.replay.stem import ONNX_FILE, TOLERANCE, FrozenStem, agreeing_session, as_encoded, as_latents
+from edgerl.replay.stem_graph import WINDOW_MEANING
 from edgerl.runs.files import digest, write_pieces
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import returning_blocks, trim
 from memory_budget.peak import PeakMeter
 from runtime import CPU, providers
-from runtime.export import export, export_pieces
+from runtime.export import export
+from runtime.policy import NamedGraph, Output, pieces
 
+ENCODER_KEY, ENCODER_FORMAT = "edgerl_encoder", 1  # of the metadata in the file of a frozen encoder
 SCALE_ROWS = 2048  # rows that the scales of uint8 are laid over, at most
 LARGE_BLOCK = 256 * 1024  # bytes; blocks above this go back to the system at once while a chunk is converted
 
@@ -50,7 +54,7 @@ def freeze(
     with returning_blocks(above=LARGE_BLOCK):
         trim()
         windows = _parity_windows(replay, pixels, window, settings.chunk)
-        expected, sha256 = _write_stem(agent, settings.cut, windows, folder / ONNX_FILE)
+        expected, sha256 = _write_stem(agent, settings, windows, folder / ONNX_FILE)
         agent.freeze(settings.cut)
         trim()  # before ONNX Runtime takes as much: the stem is in one place at a time
         encode, difference, passed = _session(folder / ONNX_FILE, settings, windows, expected)
@@ -81,7 +85,8 @@ def freeze(
 class FreezeSettings:
     """How the encoder is frozen: behind layer `cut`; `store` and `latent_dtype` as in ReplayConfig.
 
-    `provider`: ONNX Runtime's execution provider, if it has parity; `chunk`: windows encoded at a time.
+    `provider`: ONNX Runtime's execution provider, if it has parity; `chunk`: windows encoded at a time; `origin`: whose
+    encoder it is, for the file's metadata: the run's `env`, `algo` and `encoder`.
     """
 
     cut: str
@@ -89,17 +94,19 @@ class FreezeSettings:
     latent_dtype: str = "float32"
     provider: str = CPU
     chunk: int = CHUNK
+    origin: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(config: Config, pixels: Pixels) -> "FreezeSettings":
         """The settings of a run."""
-        replay = config.replay
+        replay, run = config.replay, config.run
         return FreezeSettings(
             cut=config.agent.cut,
             store=replay.store,
             latent_dtype=replay.latent_dtype,
             provider=config.run.ort_provider,
             chunk=chunk(config.agent.encoder, pixels.shape),
+            origin={"env": run.env, "algo": run.algo, "encoder": config.agent.encoder},
         )
 
 
@@ -115,11 +122,21 @@ def _parity_windows(replay: Replay, pixels: Pixels, window: Array, most: int) ->
     return np.concatenate([pending, pixels.seen(replay.observations(newest))])
 
 
-def _write_stem(agent: Agent, cut: str, windows: Array, file: Path) -> tuple[Array, str]:
+def _write_stem(agent: Agent, settings: FreezeSettings, windows: Array, file: Path) -> tuple[Array, str]:
     """Write the layers up to the cut as ONNX; returns their own latents of these windows, and the file's SHA-256."""
-    stem = agent.stem(cut)
-    expected = stem.latents(windows)
-    write_pieces(file, export_pieces(stem.graph))
+    stem, said = agent.stem(settings.cut), {"format": ENCODER_FORMAT, **settings.origin, "cut": settings.cut}
+    expected, graph = stem.latents(windows), stem.graph
+    latents = Output((), np.float32, graph.latent, f"latents of whole windows, what crosses the cut at {settings.cut}")
+    described = NamedGraph(
+        "encoder",
+        graph.operations,
+        {"latents": latents},
+        graph.weights,
+        graph.window,
+        meaning=f"a frozen encoder, up to its layer {settings.cut}",
+        window_meaning=WINDOW_MEANING,
+    )
+    write_pieces(file, pieces(described, {ENCODER_KEY: json.dumps(said)}))
     return expected, digest(file)
 
 

@@ -1,5 +1,6 @@
 """A trained agent, ready to act: what `edgerl eval` plays with and `edgerl.load` returns."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from edgerl.types import Array
 class Policy:
     """The agent of a run's newest whole checkpoint. `config`: the run's; `spec`: its environment's.
 
-    `step`: agent steps that it was trained for; `frozen_at`: the step of its freeze, None before it; `passed`: a line
-    for every newer checkpoint that is damaged, and for an execution provider that is not here or does not agree. Raises
-    ConfigError or CheckpointError.
+    `saved`: that checkpoint, without its arrays; `step`: agent steps that it was trained for; `frozen_at`: the step of
+    its freeze, None before it; `passed`: a line for every newer checkpoint that is damaged, and for an execution
+    provider that is not here or does not agree. Raises ConfigError or CheckpointError.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
@@ -29,7 +30,7 @@ class Policy:
         saved = checkpoint.newest(folder / "checkpoint")
         saved.check(self.config.identity)
         run = self.config.run
-        self.step, self.passed = int(saved.values["step"]), saved.passed
+        self.saved, self.step, self.passed = replace(saved, arrays={}), int(saved.values["step"]), saved.passed
         self.spec = suites.describe(run.env, run.env_options)
         rng = np.random.default_rng(run.seed)
         pixels = representation.pixels(self.spec, self.config.replay)

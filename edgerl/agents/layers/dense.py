@@ -4,6 +4,8 @@
 gradients of the weights, unless `weights` is false, and returns the gradient of the inputs, unless `inputs` is false.
 Gradients are written, not added: a layer is passed once between two steps of its optimizer. A gradient may have fewer
 rows than the batch that went forward: its rows are the first ones, and the others have none.
+
+`operations(name)`: what `apply` does, for ONNX, if its weights have names that begin with `name`.
 """
 
 from collections.abc import Mapping
@@ -13,6 +15,8 @@ import numpy as np
 
 from edgerl.agents.layers.arrays import Engine, gate_, namespace, product, relu_
 from edgerl.agents.layers.parameters import Draw, Parameters, blank
+from runtime import export
+from runtime.policy import PolicyOperation
 
 EPSILON = 1e-5  # of layer normalization
 
@@ -28,6 +32,8 @@ class Layer(Protocol):
     def forward(self, x: Any) -> Any: ...
 
     def backward(self, gradient: Any, *, inputs: bool = True, weights: bool = True) -> Any: ...
+
+    def operations(self, name: str) -> tuple[PolicyOperation, ...]: ...
 
 
 class Linear:
@@ -52,6 +58,9 @@ class Linear:
             product_gradients(gradient, self._x, self.parameters.gradients, "weight", "bias")
         return product(gradient, self.parameters.arrays["weight"]) if inputs else None
 
+    def operations(self, name: str) -> tuple[PolicyOperation, ...]:
+        return (export.Linear(name),)
+
 
 def product_gradients(gradient: Any, x: Any, into: Mapping[str, Any], weight: str, bias: str) -> None:
     """Write the gradients of W and b in y = x W^T + b."""
@@ -74,6 +83,9 @@ class Relu:
     def backward(self, gradient: Any, *, inputs: bool = True, weights: bool = True) -> Any:
         gate_(gradient, self._y[: len(gradient)])
         return gradient
+
+    def operations(self, name: str) -> tuple[PolicyOperation, ...]:
+        return (export.Relu(),)
 
 
 class LayerNorm:
@@ -110,6 +122,9 @@ class LayerNorm:
         along = xp.mean(inner * normed, axis=-1, keepdims=True)
         return scale * (inner - xp.mean(inner, axis=-1, keepdims=True) - normed * along)
 
+    def operations(self, name: str) -> tuple[PolicyOperation, ...]:
+        return (export.LayerNorm(name, EPSILON),)
+
 
 class Stack:
     """Layers one after the other, by name; those without weights have no name that anybody asks for."""
@@ -138,6 +153,9 @@ class Stack:
         for layer in reversed(layers):
             gradient = layer.backward(gradient, inputs=inputs or layer is not layers[0], weights=weights)
         return gradient
+
+    def operations(self, name: str) -> tuple[PolicyOperation, ...]:
+        return tuple(written for own, layer in self.layers.items() for written in layer.operations(f"{name}.{own}"))
 
     def outputs(self, x: Any) -> dict[str, Any]:
         """The output of every layer for a batch, by name."""

@@ -10,6 +10,8 @@ from edgerl.agents.layers import threads
 from edgerl.agents.layers.arrays import Engine, namespace, product
 from edgerl.agents.layers.parameters import Parameters, spread
 from edgerl.types import Array
+from runtime import export
+from runtime.policy import PolicyOperation
 
 FEW_ROWS = 4  # a batch of fewer rows is multiplied without making the noisy weights
 
@@ -155,6 +157,10 @@ class NoisyLinear:
         xp.sum(gradient, axis=0, out=into["bias_mu"])
         if self._noise is not None:
             xp.multiply(into["bias_mu"], self._noise[0], out=into["bias_sigma"])
+
+    def operations(self, name: str) -> tuple[PolicyOperation, ...]:
+        """What `apply` does without noise (see `dense`)."""
+        return (export.Linear(name, "weight_mu", "bias_mu"),)
 
 
 def factorised_noise(size: int, rng: np.random.Generator) -> Array:

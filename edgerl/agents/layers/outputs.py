@@ -1,9 +1,11 @@
-"""What stands behind the last layers of a head: no weights, but gradients of their own."""
+"""What stands behind the last layers of a head: no weights, but gradients of their own, and operations for ONNX."""
 
 import math
 from typing import Any
 
 from edgerl.agents.layers.arrays import namespace, relu_, row_numbers
+from runtime import policy
+from runtime.policy import PolicyOperation
 
 
 class Dueling:
@@ -26,6 +28,12 @@ class Dueling:
         advantage[row_numbers(gradient), action] += gradient
         return gradient, advantage.reshape(len(gradient), -1)
 
+    def operations(
+        self, value: tuple[PolicyOperation, ...], advantage: tuple[PolicyOperation, ...]
+    ) -> tuple[PolicyOperation, ...]:
+        """What `apply` does, for ONNX, with what these operations make of one input."""
+        return (policy.Dueling(value, advantage, self.actions),)
+
 
 class SquashedGaussian:
     """tanh of a Gaussian: its log standard deviation is squashed between `low` and `high` (SAC, appendix C).
@@ -40,11 +48,27 @@ class SquashedGaussian:
         """The action [B, A] without noise."""
         return namespace(outputs).tanh(outputs[:, : outputs.shape[1] // 2])
 
+    def log_std(self, outputs: Any) -> Any:
+        """The log standard deviation [B, A] of the Gaussian."""
+        return self._between(namespace(outputs).tanh(outputs[:, outputs.shape[1] // 2 :]))
+
+    def _between(self, squash: Any) -> Any:
+        """Numbers in [-1, 1] between `low` and `high`."""
+        return self.low + (self.high - self.low) / 2 * (squash + 1)
+
+    def operations(self, actions: int) -> dict[str, tuple[PolicyOperation, ...]]:
+        """What `mean` and `log_std` do, for ONNX, for A `actions`."""
+        bounds = policy.Bounds((self.low,), (self.high,))
+        return {
+            "action": (policy.Columns(0, actions), policy.Tanh()),
+            "log_std": (policy.Columns(actions, 2 * actions), policy.Tanh(), bounds),
+        }
+
     def apply(self, outputs: Any, noise: Any) -> tuple[Any, Any]:
         """The action tanh(mean + std * noise) [B, A], and its log-probability [B]."""
         xp, half = namespace(outputs), outputs.shape[1] // 2
         self._squash = xp.tanh(outputs[:, half:])
-        log_std = self.low + (self.high - self.low) / 2 * (self._squash + 1)
+        log_std = self._between(self._squash)
         self._spread = xp.exp(log_std) * noise
         action = xp.tanh(outputs[:, :half] + self._spread)
         self._action, self._room = action, relu_(1 - action * action)
