@@ -10,6 +10,7 @@ import pytest
 from traced_export import weights_last
 
 import edgerl
+import edgerl_run
 from edgerl.envs.base import interface, random_action
 from edgerl.envs.simulator import scaled
 from edgerl.experiments.export import export as exporting
@@ -115,6 +116,27 @@ def test_an_exported_policy_acts_as_the_program_does(name, trained, tmp_path):
         np.testing.assert_array_equal(together["values"].argmax(axis=1), together["action"])
     np.testing.assert_allclose(together["action"], own, rtol=0, atol=tolerance)
     np.testing.assert_allclose(np.concatenate(alone), own, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["rainbow frozen", "curl frozen"])
+@pytest.mark.usefixtures("few")
+def test_the_runner_plays_it_from_raw_frames_as_the_program_does(name, trained, tmp_path):
+    """The runner sees what the environment draws: it resizes, turns to gray, stacks and crops by itself."""
+    edgerl.export(trained(name), tmp_path / "policy.onnx")
+    policy, player = edgerl.load(trained(name)), edgerl_run.Player(tmp_path / "policy.onnx")
+    rng = np.random.default_rng(3)
+    env = edgerl.make_env(policy.config.run.env, rng)
+    timestep = env.reset()
+    for _ in range(12):
+        own = policy.act(timestep.window)
+        action = player.act(env.render() if policy.spec.continuous else timestep.window[-1])
+        if policy.spec.continuous:
+            own = scaled(own, np.float32([-2]), np.float32([2]))
+        np.testing.assert_allclose(action, own, atol=1e-4)
+        timestep = env.step(random_action(env, rng))
+        if timestep.terminated or timestep.truncated:
+            timestep = env.reset()
+            player.reset()
 
 
 @pytest.mark.parametrize("name", ["rainbow cut early", "rainbow, impala", "dqn", "sac cut early"])
