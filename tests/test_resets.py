@@ -162,11 +162,11 @@ RESUMED |= {"curl": CONTROLLED | {"algo": "curl", "weight_decay": 0.1}}
 
 @pytest.mark.parametrize("case", RESUMED)
 def test_a_run_resumed_around_a_reset_is_the_uninterrupted_one(case, tmp_path):
-    """Heads anew before the updates of steps 65 and 79; stopped before, on either side, and once frozen."""
+    """Heads anew before the updates of steps 65 and 79; stopped before the freeze, and between the two."""
     config = configured(TOY | ANNEALED | RESUMED[case])
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config, whole, quiet=True)
-    for number, step in enumerate((40, 64, 65)):
+    for number, step in enumerate((40, 65)):
         with stopped_after(step):
             stopped = train(config, parts, resume=number > 0, quiet=True)
         assert (stopped["status"], stopped["steps"]) == ("interrupted", step)

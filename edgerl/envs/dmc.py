@@ -1,7 +1,7 @@
 """The DeepMind Control Suite from pixels, as PlaNet, CURL and dmc2gym set it up: 100x100 RGB, three frames a window."""
 
 import ctypes
-import importlib
+import importlib.util
 import sys
 from types import ModuleType
 from typing import Any
@@ -32,25 +32,35 @@ class _Later(ModuleType):
         if name.startswith("__") and name != "__path__":
             raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        module = importlib.import_module(self.__name__)
-        return getattr(module, name)
+            _load(self.__name__)
+        return getattr(sys.modules[self.__name__], name)
 
 
-def _put_off(package: str, *names: str) -> None:
+def _load(name: str) -> None:
+    """Load a module in the place of what stands for it."""
+    del sys.modules[name]
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(name)
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+def _put_off(package: ModuleType, *names: str) -> None:
     """Let modules of a package be loaded when they are first used, not when they are imported."""
-    parent = importlib.import_module(package)
     for name in names:
-        full = f"{package}.{name}"
+        full = f"{package.__name__}.{name}"
         if full not in sys.modules:
             sys.modules[full] = _Later(full)
-            setattr(parent, name, sys.modules[full])
+            setattr(package, name, sys.modules[full])
 
 
 headless()
 try:
     # Of dm_control's tasks only quadruped, lqr and humanoid_CMU use these: 20 MB that the others need not.
-    _put_off("scipy", "linalg", "ndimage", "interpolate")
+    import scipy
+
+    _put_off(scipy, "linalg", "ndimage", "interpolate")
     from absl import logging
     from dm_control import mujoco, suite
 except ModuleNotFoundError as error:
