@@ -173,8 +173,7 @@ for module in list(sys.modules.values()):  # as debuggers and torch look through
     inspect.getmodule(module), hasattr(module, "__file__"), hasattr(module, "__warningregistry__")
 loaded = [name for name in sys.modules if name.startswith(("scipy.linalg.", "scipy.ndimage.", "scipy.interpolate."))]
 assert not loaded, loaded
-for task in ("quadruped-escape", "lqr-lqr_2_1", "humanoid_CMU-stand"):
-    dmc.Dmc(task, 2)
+dmc.Dmc("lqr-lqr_2_1", 2)
 import scipy.linalg.blas, scipy.stats
 from scipy import interpolate, linalg
 assert linalg.norm([3, 4]) == 5 and interpolate.CubicSpline

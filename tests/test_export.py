@@ -37,9 +37,7 @@ RUNS = {
     "dqn cut early": CATCH | {"algo": "dqn", "freeze_at": 80, "cut": "conv1"},
     "curl": PENDULUM | {"algo": "curl"},
     "curl frozen": PENDULUM | {"algo": "curl", "freeze_at": 33},
-    "curl cut early": PENDULUM | {"algo": "curl", "freeze_at": 33, "cut": "conv2"},
     "sac": PENDULUM | {"algo": "sac"},
-    "sac frozen": PENDULUM | {"algo": "sac", "freeze_at": 33},
     "sac cut early": PENDULUM | {"algo": "sac", "freeze_at": 33, "cut": "conv4"},
 }
 FEW = 40  # windows, where a thousand of them would take long

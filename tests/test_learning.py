@@ -1,23 +1,20 @@
-"""toy/catch is really learned, with the freeze and without it; the same seed gives the same run."""
+"""toy/catch is really learned, before the freeze and through it; the same seed gives the same run."""
 
 import json
 
 import numpy as np
-import pytest
 import safetensors.numpy
 
 from edgerl.replay.buffer import Replay
 from edgerl.training import train
 
 
-@pytest.mark.parametrize("freeze_at", [1000, None], ids=["frozen at 1,000", "never frozen"])
-def test_catch_is_learned(small, tmp_path, freeze_at):
+def test_catch_is_learned(small, tmp_path):
     """Any player that does not look catches one in seven and scores -0.71; what is asked for here needs eyes."""
-    config = small(
-        run={"steps": 1600, "freeze_at": freeze_at, "eval_every": 1600, "eval_episodes": 40, "budget": 10_000_000}
-    )
+    config = small(run={"steps": 1600, "freeze_at": 1000, "eval_every": 800, "eval_episodes": 40, "budget": 10_000_000})
     found = train.train(config, tmp_path / "run", quiet=True)
-    assert found["store"] == ("pixels" if freeze_at is None else "latents")
+    assert found["store"] == "latents"
+    assert found["returns"][0]["mean"] >= -0.3  # on pixels
     assert found["returns"][-1]["mean"] >= 0.5
 
 
