@@ -20,7 +20,8 @@ def test_catch_is_learned(small, tmp_path):
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(small, tmp_path):
     def weights(name, seed):
-        train.train(small(run={"seed": seed, "eval_every": 150, "eval_episodes": 2}), tmp_path / name, quiet=True)
+        run = {"seed": seed, "eval_every": 150, "eval_episodes": 2, "hidden": 16, "batch_size": 8}
+        train.train(small(run=run), tmp_path / name, quiet=True)
         return safetensors.numpy.load_file(tmp_path / name / "checkpoint/000000400/weights.safetensors")
 
     first, again, other = weights("a", 0), weights("b", 0), weights("c", 1)
@@ -44,7 +45,8 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(small, tmp_pa
 
 def test_evaluation_does_not_change_training(small, tmp_path):
     for name, every in (("with", 100), ("without", 0)):
-        train.train(small(run={"eval_every": every, "eval_episodes": 3}), tmp_path / name, quiet=True)
+        run = {"eval_every": every, "eval_episodes": 3, "hidden": 16, "batch_size": 8}
+        train.train(small(run=run), tmp_path / name, quiet=True)
     first, second = (
         safetensors.numpy.load_file(tmp_path / name / "checkpoint/000000400/weights.safetensors")
         for name in ("with", "without")

@@ -31,6 +31,12 @@ TIMED = {
 }
 
 
+@pytest.fixture
+def small(small):
+    """The same, with a smaller agent: what a run goes on from does not depend on its size."""
+    return lambda env="toy/catch", **changes: small(env, **{"agent": {"hidden": 16, "batch_size": 8}, **changes})
+
+
 def final(folder, step):
     """All that a finished run leaves: weights, moments, environment, replay bytes, and the rest of its state."""
     place = folder / "checkpoint" / f"{step:09d}"
