@@ -181,6 +181,7 @@ def test_what_is_missing_is_trained_from_shared_beginnings_and_what_ended_early_
     text += "[variants.odd]\nsettings = { no_such_setting = 1 }\n"
     (tmp_path / "study.toml").write_text(text.replace("threads = 1", "threads = 1\neval_episodes = 1"))
     words = ["--study", str(tmp_path / "study.toml"), "--runs", str(tmp_path / "runs")]
+    monkeypatch.setenv("PYTHONPATH", "")  # which the benchmark sets, and no other test is to see
 
     def call(*more):
         monkeypatch.setattr(sys, "argv", ["learning.py", *words, *more])

@@ -85,7 +85,9 @@ def test_it_plays_where_nothing_else_is_installed(python, tmp_path):
 def test_nothing_else_is_installed(python, name, tmp_path):
     if name != "torch":
         importlib.import_module(name)  # it is here
-    done = subprocess.run([python, "-c", f"import {name}"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-I", "-c", f"import {name}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert f"No module named '{name}'" in done.stderr
 
 
