@@ -20,7 +20,9 @@ from edgerl.errors import ConfigError
 SNAPSHOTTED = {"budget": 1_500_000, "threads": 1, "steps": 170, "freeze_at": 110, "learn_start": 30, "hidden": 8}
 SNAPSHOTTED |= {"batch_size": 4, "eval_every": 0, "checkpoint_every": 50, "snapshot_every": 40}
 
-settings.register_profile("slow machines too", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "slow machines too", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("slow machines too")
 
 
