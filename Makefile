@@ -1,4 +1,4 @@
-# make train, make test: from a bare machine with Python 3.11. The other targets: install, check, bench, soak.
+# make train, make test: from a bare machine with Python 3.11. The other targets: test-long, install, check, bench, soak.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,13 +6,16 @@ STAMP := $(VENV)/.installed
 
 SMALL := .venv-without-torch
 
-.PHONY: train test test-without-torch check bench soak install clean
+.PHONY: train test test-long test-without-torch check bench soak install clean
 
 train: $(STAMP)
 	$(BIN)/edgerl train --env atari/qbert --budget 0.07GB --device jetson_nano --steps 6000 --freeze-at 3000
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -m long
 
 test-without-torch: $(SMALL)/.installed
 	$(SMALL)/bin/python -m pytest -m without_torch -n0 tests/test_without_torch.py

@@ -27,7 +27,7 @@ CASES = [
     ("rainbow", "impala", "block3"),
     ("dqn", "canonical", None),
     ("dqn", "data_efficient", "conv2"),
-    ("curl", "curl", None),
+    pytest.param("curl", "curl", None, marks=pytest.mark.long),
     ("curl", "curl", "fc"),
     ("curl", "curl", "conv2"),
     ("sac", "curl", None),

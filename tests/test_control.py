@@ -54,7 +54,7 @@ def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(sma
     assert ledger["networks"]["planned"] - ledger["networks"]["measured"] > 20e6  # the stem and its target are dead
 
 
-@pytest.mark.parametrize("stop", [34, 54])
+@pytest.mark.parametrize("stop", [pytest.param(34, marks=pytest.mark.long), 54])
 def test_a_resumed_run_on_reacher_is_the_uninterrupted_one(stop, small, uninterrupted, tmp_path):
     """Its target lies outside the physics' state; stopped on pixels, and on latents."""
     config = small("dmc/reacher-easy", run=STEPS, replay=SHORT)

@@ -175,6 +175,7 @@ def test_the_study_that_is_shipped_is_well_formed():
     assert {cell.config().run.freeze_at for cell in main} == {20_000, None}
 
 
+@pytest.mark.long
 def test_what_is_missing_is_trained_from_shared_beginnings_and_what_ended_early_goes_on(tmp_path, monkeypatch, capsys):
     text = STUDY.replace('"qbert", "krull"', '"qbert"').replace("[0, 1]", "[3]").partition("[variants.small]")[0]
     text = text.replace("400", "1040").replace("300", "1000").replace("eval_every = 100", "eval_every = 520")

@@ -3,10 +3,13 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import soak
 
 
+@pytest.mark.long
 def test_killed_runs_end_bit_identical():
     found = soak.kills(1, seed=1, steps=200)
     assert found.kills.total() >= 1
