@@ -44,17 +44,9 @@ FEW = 40  # windows, where a thousand of them would take long
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(uninterrupted):
     """The folder of a run of RUNS, trained once. To be read only."""
-    folders = {}
-
-    def run(name):
-        if name not in folders:
-            folders[name] = tmp_path_factory.mktemp("exported") / "run"
-            edgerl.train(edgerl.configure(**RUNS[name]), folders[name])
-        return folders[name]
-
-    return run
+    return lambda name: uninterrupted(edgerl.configure(**RUNS[name]))
 
 
 @pytest.fixture

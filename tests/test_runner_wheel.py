@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import policies
 import pytest
+import wheels
 
 import edgerl
 import edgerl_run
@@ -30,16 +31,7 @@ def wheel(tmp_path_factory):
     """The built wheel."""
     folder = tmp_path_factory.mktemp("runner")
     copytree(SOURCE, folder / "tree", ignore=ignore_patterns("__pycache__", "build", "*.egg-info"))
-    built = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", folder / "tree"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stdout + built.stderr
-    (file,) = (folder / "dist").glob("edgerl_run-*.whl")
-    return file
+    return wheels.build(folder / "tree", folder / "dist", "edgerl_run")
 
 
 @pytest.fixture(scope="module")

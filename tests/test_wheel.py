@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import wheels
 
 pytest.importorskip("build")
 pytest.importorskip("setuptools")
@@ -45,16 +46,7 @@ def unpacked(tmp_path_factory):
     for name in tracked():
         (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / "tree" / name)
-    built = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", folder / "tree"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stdout + built.stderr
-    (wheel,) = (folder / "dist").glob("edgerl-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(wheels.build(folder / "tree", folder / "dist", "edgerl")) as archive:
         archive.extractall(folder / "unpacked")
     return folder / "unpacked"
 

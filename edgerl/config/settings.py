@@ -97,7 +97,6 @@ class RunConfig:
     keep_torch: bool = setting(
         "go on with torch after T_f: the fastest, but not the smallest", default=False, option=True, resumable=True
     )
-
     freeze_by: int | None = setting(
         "the latest step of --freeze-at auto (default: the preset's T_f)", default=None, low=1, option=True, always=True
     )

@@ -45,9 +45,8 @@ def planned(
     before, after = phases(config, window, counts, budget, keeps_pixels=keeps_pixels)
     if checks is not None:
         before["settling"], after["settling"] = checks.nbytes, 0
-    return (
-        max(before, after, key=lambda ledger: sum(ledger.values())) if config.run.latest_freeze is not None else before
-    )
+    there = [before] if config.run.latest_freeze is None else [before, after]
+    return max(there, key=lambda ledger: sum(ledger.values()))
 
 
 def phases(
