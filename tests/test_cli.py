@@ -188,6 +188,7 @@ def test_a_limit_below_what_the_run_needs_is_refused_with_the_ledger(edgerl, tmp
         assert not out.exists()
 
 
+@pytest.mark.long
 def test_a_limit_5_percent_above_steady_state_finishes(edgerl, tmp_path):
     """What a free run holds at most, and 5% more, is enough to run again."""
     free, bound = tmp_path / "free", tmp_path / "bound"

@@ -54,7 +54,8 @@ def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(sma
     assert ledger["networks"]["planned"] - ledger["networks"]["measured"] > 20e6  # the stem and its target are dead
 
 
-@pytest.mark.parametrize("stop", [pytest.param(34, marks=pytest.mark.long), 54])
+@pytest.mark.long
+@pytest.mark.parametrize("stop", [34, 54])
 def test_a_resumed_run_on_reacher_is_the_uninterrupted_one(stop, small, uninterrupted, tmp_path):
     """Its target lies outside the physics' state; stopped on pixels, and on latents."""
     config = small("dmc/reacher-easy", run=STEPS, replay=SHORT)
@@ -85,7 +86,7 @@ def test_a_gymnasium_task_goes_through_the_freeze_with_the_algorithm_of_its_acti
     assert found["capacity"]["paper_initial"] == 6_000_000 // frame
 
 
-@pytest.mark.parametrize("algo", ["sac", "dqn"])
+@pytest.mark.parametrize("algo", [pytest.param("sac", marks=pytest.mark.long), "dqn"])
 def test_the_other_algorithms_go_through_the_same_freeze(algo, small, tmp_path):
     env = {"sac": "dmc/cartpole-swingup", "dqn": "toy/catch"}[algo]
     settings = {"sac": SHORT | {"random_crop": False, "augmentations": 1}, "dqn": {"learn_start": 24}}[algo]

@@ -47,6 +47,7 @@ def test_tasks_are_found_however_they_are_written():
         suites.canonical_name("dmc/waker-walk")
 
 
+@pytest.mark.long
 def test_the_table_of_tasks_is_what_dm_control_says():
     loaded = {f"{domain}-{task}": suite.load(domain, task) for domain, task in suite.ALL_TASKS}
     assert _actions() == {name: env.action_spec().shape[0] for name, env in loaded.items()}

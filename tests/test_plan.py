@@ -181,7 +181,7 @@ def test_networks_behind_a_freeze_are_planned_too(algo):
 @pytest.mark.parametrize(("settings", "torch"), [
     (["--freeze-at", "never"], False),
     (["--freeze-at", "250"], False),
-    (["--freeze-at", "never", "--engine", "torch"], True),
+    pytest.param(["--freeze-at", "never", "--engine", "torch"], True, marks=pytest.mark.long),
 ])  # fmt: skip
 def test_a_run_holds_what_was_planned(settings, torch, edgerl, tmp_path):
     """The libraries, and all together: to 5% where they were measured, here to 10%."""

@@ -160,7 +160,7 @@ CONTROLLED = {"env": "gym/Pendulum-v1", "n_step": 3, "n_step_end": 1, "random_st
 RESUMED |= {"curl": CONTROLLED | {"algo": "curl", "weight_decay": 0.1}}
 
 
-@pytest.mark.parametrize("case", RESUMED)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.long) if c == "curl" else c for c in RESUMED])
 def test_a_run_resumed_around_a_reset_is_the_uninterrupted_one(case, tmp_path):
     """Heads anew before the updates of steps 65 and 79; stopped before the freeze, and between the two."""
     config = configured(TOY | ANNEALED | RESUMED[case])

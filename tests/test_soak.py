@@ -16,6 +16,7 @@ def test_killed_runs_end_bit_identical():
     assert found.identical == found.runs >= 1
 
 
+@pytest.mark.long
 def test_memory_files_and_threads_stay_as_they_are():
     first, last = soak.flat(3000)
     assert last.step > first.step
