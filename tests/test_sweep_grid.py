@@ -10,6 +10,7 @@ import typer
 from edgerl.commands import app
 from edgerl.config import resolve
 from edgerl.config.settings import SETTINGS
+from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps import axes, grid, manifest, paper
 
 SWEEP = ("sweep", "--env", "toy/catch")
@@ -70,10 +71,10 @@ def test_scale_multiplies_the_latest_step_too():
 
 def test_a_setting_of_a_run_reaches_every_cell(program, tmp_path):
     said = ("--set", "snapshot_every=100", "--set", "ort_provider=xnnpack", "--set", "eval_epsilon=0.5")
-    code, printed, _ = program(*SWEEP, *said, "--freeze-at", "50,never", "--out", tmp_path / "s", "--print-commands")
+    code, printed, _ = program(*SWEEP, *said, "--freeze-at", "500,never", "--out", tmp_path / "s", "--print-commands")
     assert code == 0
     runs = [config_of(shlex.split(line)[2:]).run for line in printed.splitlines()]
-    assert [run.freeze_at for run in runs] == [50, None]
+    assert [run.freeze_at for run in runs] == [500, None]
     for run in runs:
         assert (run.snapshot_every, run.ort_provider, run.eval_epsilon) == (100, "XnnpackExecutionProvider", 0.5)
 
@@ -199,10 +200,16 @@ def test_scale_multiplies_every_length():
     assert [cell.steps for cell in sweep.cells] == [50_000, 50_000]
 
 
-def test_scale_leaves_at_least_one_step_and_the_freeze_within_the_run():
-    (cell,) = made(env=["toy/catch"], scale=1e-6).cells
-    run = config_of(cell.arguments).run
-    assert (run.steps, run.freeze_at, run.eval_every) == (1, 0, 1)
+def test_scale_makes_all_lengths_shorter_and_learning_begin_earlier():
+    (cell,) = made(env=["toy/catch"], scale=0.1).cells
+    config = config_of(cell.arguments)
+    run = config.run
+    assert (run.steps, run.freeze_at, run.eval_every, config.replay.learn_start) == (200, 100, 50, 20)
+
+
+def test_a_scale_that_leaves_nothing_to_learn_is_refused_by_name():
+    with pytest.raises(ConfigError, match="--steps: 1 steps make no update"):
+        made(env=["toy/catch"], scale=1e-6)
 
 
 def test_printed_commands_are_complete_and_nothing_is_written(program, tmp_path):

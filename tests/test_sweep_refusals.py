@@ -33,7 +33,7 @@ BAD = {
     "a seed that is none": ([*SWEEP, "--seeds", "1,-2"], "--seeds"),
     "a latest freeze and none to choose": ([*SWEEP, "--freeze-at", "300", "--freeze-by", "200"], "--freeze-by"),
     "a freeze in words": ([*SWEEP, "--freeze-at", "soon"], "--freeze-at"),
-    "a freeze after the run": ([*SWEEP, "--freeze-at", "9,100", "--steps", "100"], "cell toy/catch, freeze 100"),
+    "a freeze after the run": ([*SWEEP, "--freeze-at", "50,100", "--steps", "100"], "cell toy/catch, freeze 100"),
     "an unknown setting": ([*SWEEP, "--vary", "gama=0.9,0.8"], "nearest is gamma"),
     "a setting out of bounds": ([*SWEEP, "--vary", "gamma=0.9,2"], "--vary"),
     "a setting without values": ([*SWEEP, "--vary", "gamma"], "--vary"),

@@ -47,10 +47,8 @@ def train(
     from edgerl.training import summary
     from edgerl.training.train import train as run
 
-    for note in notes if not quiet else []:
-        warn(note)
     folder = resume or out or default_folder(chosen)
-    ended = run(chosen, folder, resume=resume is not None, fork=fork, quiet=quiet, replaceable=True)
+    ended = run(chosen, folder, resume=resume is not None, fork=fork, quiet=quiet, notes=notes, replaceable=True)
     if not quiet:
         summary.show(ended, folder, Console(highlight=False))
     if ended["status"] == "memory-limit":

@@ -12,6 +12,7 @@ from edgerl.config.device import available_cores, load_device
 from edgerl.config.setting import Setting
 from edgerl.config.settings import SETTINGS, TABLES, Config
 from edgerl.config.toml import Tables
+from edgerl.config.updates import check_updates, settle_learn_start
 from edgerl.config.values import check, lookup
 from edgerl.envs import suites
 from edgerl.errors import ConfigError
@@ -195,7 +196,10 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
     _settle_transfer(run)
     _settle_latest_freeze(run, preset_freeze)
     notes = _settle_freeze(run, given="freeze_at" in said["run"]) + notes
-    return toml.build(tables), notes
+    if "learn_start" not in said["replay"]:
+        settle_learn_start(tables)
+    config = toml.build(tables)
+    return config, notes + check_updates(config)
 
 
 def _algorithm(env: str) -> str | None:

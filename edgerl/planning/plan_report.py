@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from edgerl.config import updates
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec
@@ -50,6 +51,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
             "paper_initial": planned.paper_initial,
             "paper_after_freeze": planned.paper_after_freeze,
         },
+        "updates": updates.planned(config),
         "flops": _flops(config, planned),
         "checks": None if planned.checks is None else asdict(planned.checks),
     }
@@ -60,9 +62,9 @@ def _flops(config: Config, planned: Plan) -> dict[str, Any]:
     run, start, counts = config.run, config.replay.learn_start, planned.flops
     conversion = counts.conversion(min(planned.before.rows, run.latest_freeze or 0))
     frozen_at = run.steps if run.latest_freeze is None else run.latest_freeze
-    updates = config.replay.updates(run.steps, frozen_at)
-    before = counts.before.paper(max(0, frozen_at - start), updates.before)
-    after = counts.after.paper(max(0, run.steps - max(frozen_at, start)), updates.after)
+    made = config.replay.updates(run.steps, frozen_at)
+    before = counts.before.paper(max(0, frozen_at - start), made.before)
+    after = counts.after.paper(max(0, run.steps - max(frozen_at, start)), made.after)
     return {
         "layers": counts.layers,
         "per_update_before": counts.before.per_update,

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from edgerl.config import updates
 from edgerl.config.settings import Config
 from edgerl.planning import forecast
 from edgerl.planning.plan_report import Report
@@ -31,6 +32,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
         )
     console.print()
 
+    console.print(f"{updates.in_words(**first['updates'])}\n", soft_wrap=True)
     console.print(_rows_table(sizes, first["capacity"]))
     if _keeps_pixels(sizes):
         console.print("  latents are larger than frames: frames stay, and the frozen stem encodes every batch")

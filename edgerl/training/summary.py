@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from edgerl.config import updates
 from edgerl.envs.human_scores import is_below_random, references
 from edgerl.planning import forecast
 from edgerl.runs import versions
@@ -43,6 +44,7 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
     `expected`: the forecast of these steps on the run's device.
     """
     run, replay, plan, flops = parts.config.run, parts.replay, parts.plan, state.flops
+    made = parts.config.replay.updates(state.step, state.frozen_at)
     around = state.rss_around_freeze or (None, None)
     initial, after = replay.capacity, plan.after.rows
     if state.freeze_report is not None:
@@ -54,6 +56,7 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
         "seed": run.seed,
         "device": run.device,
         "steps": state.step,
+        "updates": {"before_freeze": made.before, "total": sum(made)},
         "episodes_restarted": state.episodes_restarted,
         "transfer": state.origin,
         "fork": state.fork,
@@ -178,6 +181,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         if speed[key]
     ]
     lines += [
+        ("updates", updates.in_words(**summary["updates"])),
         ("speed", ", ".join(rates) or "too short to tell"),
         (
             "memory",

@@ -2,7 +2,7 @@
 
 import gc
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from edgerl.agents.build import make_agent
 from edgerl.agents.engine_choice import torch_is_missed
+from edgerl.config import updates
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
@@ -26,6 +27,7 @@ from edgerl.runs.folder import check_folder, default_folder, locked, make_folder
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
 from edgerl.runs.signals import handling
+from edgerl.runs.terminal import warn
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
 from edgerl.training import handover, summary, transfer
@@ -49,21 +51,26 @@ def train(
     resume: bool = False,
     fork: Path | None = None,
     quiet: bool = False,
+    notes: Sequence[str] = (),
     replaceable: bool = False,
 ) -> dict[str, Any]:
     """Train, and return the summary that is also written to the run folder's summary.json.
 
     `out`: the run folder (default runs/<env>__<algo>__<seed>__<time>). With `resume` it holds a run, which goes on from
     its newest whole checkpoint (from the start, if it was killed before its first). `fork`: the folder of a run whose
-    newest checkpoint, from before T_f, this one begins with. `replaceable`: this process does
-    nothing else, and may become a fresh `edgerl train --resume` at the freeze, to be rid of torch.
+    newest checkpoint, from before T_f, this one begins with. `notes`: what the user is told as
+    it begins. `replaceable`: this process does nothing else, and may become a fresh `edgerl train --resume` at the
+    freeze, to be rid of torch.
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
     """
     folder = out or default_folder(config)
     with heap_set_aside(), handover.received(folder) if replaceable else nullcontext() as handed:
         launcher = handover.launcher() if replaceable else None
-        return _train(config, folder, resume=resume, fork=fork, quiet=quiet, launcher=launcher, handed=handed)
+        told = () if quiet or handed is not None else notes
+        return _train(
+            config, folder, resume=resume, fork=fork, quiet=quiet, notes=told, launcher=launcher, handed=handed
+        )
 
 
 def _train(
@@ -73,6 +80,7 @@ def _train(
     resume: bool,
     fork: Path | None,
     quiet: bool,
+    notes: Sequence[str],
     launcher: list[str] | None,
     handed: Handover | None,
 ) -> dict[str, Any]:
@@ -131,6 +139,8 @@ def _train(
             PeakWatchdog(limit, peak=peak, frozen=frozen) as watchdog,
             Reporter(run.steps, quiet=quiet, elsewhere=elsewhere, done=done, tenths=tenths) as reporter,
         ):
+            for note in notes:
+                warn(note)
             if handed is None:
                 reporter.say(introduction(config, planned, limit, limit_source, folder))
                 if (missed := torch_is_missed(config, pixels.shape, frozen=frozen)) is not None:
@@ -216,6 +226,7 @@ def introduction(config: Config, plan: Plan, limit: int | None, source: str, fol
     return (
         f"{run.env}, {run.algo}, {run.steps:,} steps, seed {run.seed}\n"
         f"replay  {format_bytes(plan.budget)}: {rows}\n"
+        f"learns  {updates.in_words(**updates.planned(config))}\n"
         f"machine {device}{threads}{bound}\n"
         f"folder  {folder}"
     )

@@ -73,9 +73,11 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
             options = common | variant.options | {"env": env}
             if variant.options.get("freeze_at") != "auto":
                 options["freeze_by"] = None  # which is for the cells that choose T_f themselves
-            config, own_notes = resolve.started(options, None, [*given["set"], *variant.assignments])
+            assignments = [*given["set"], *variant.assignments]
+            config, own_notes = resolve.started(options, None, assignments)
+            if scale != 1:
+                config, own_notes = resolve.started(options | _scaled(config.run, scale), None, assignments)
             notes += own_notes
-            config = replace(config, run=_scaled(config.run, scale))
             resolved.append(Resolved(variant.name, config, _planned(config, describe, local)))
     alone = [_cell(of_all, seed, sources) for seed in seeds for of_all in resolved]
     _check_folders([cell for cell, _ in alone])
@@ -114,22 +116,20 @@ def _cell(resolved: Resolved, seed: int, sources: pretrained.Sources) -> tuple[C
     return cell, config
 
 
-def _scaled(run: RunConfig, scale: float) -> RunConfig:
-    """A run with its lengths times `scale`: at least 1, T_f within the run; a length that is None or 0 stays so."""
-    if scale == 1:
-        return run
-    steps, freeze_at, freeze_by, eval_every, flops = (
-        value and (value if value == "auto" else max(1, round(value * scale)))
-        for value in (getattr(run, name) for name in LENGTHS)
-    )
-    return replace(
-        run,
-        steps=steps,
-        freeze_at=freeze_at if freeze_at in (None, "auto") else min(freeze_at, steps - 1),
-        freeze_by=None if freeze_by is None else min(freeze_by, steps - 1),
-        eval_every=eval_every,
-        stop_at_flops=None if flops is None else float(flops),
-    )
+def _scaled(run: RunConfig, scale: float) -> dict[str, Any]:
+    """The lengths of a run times `scale`, by option: at least 1, T_f within the run; None if it has no such length."""
+    lengths: dict[str, Any] = {
+        name: value if value in (None, 0, "auto") else max(1, round(value * scale))
+        for name, value in ((name, getattr(run, name)) for name in LENGTHS)
+    }
+    for name in ("freeze_at", "freeze_by"):
+        if isinstance(lengths[name], int):
+            lengths[name] = min(lengths[name], lengths["steps"] - 1)
+    if lengths["freeze_at"] is None:
+        lengths["freeze_at"] = "never"
+    if lengths["stop_at_flops"] is not None:
+        lengths["stop_at_flops"] = float(lengths["stop_at_flops"])
+    return lengths
 
 
 def _planned(config: Config, describe: Callable[..., EnvSpec], local: bool) -> int:
