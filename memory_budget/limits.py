@@ -1,6 +1,7 @@
-"""What a process may hold: the smallest of the limit given, the device's and the control group's (Linux)."""
+"""What a process may take: the smallest of the memory limits, and the cores, of its control groups (Linux)."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
@@ -9,33 +10,43 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 def cgroup_bytes() -> int | None:
     """The tightest memory limit of this process's control groups (v2 memory.max and memory.high, v1), or None."""
-    values = []
+    names = ("memory.max", "memory.high", "memory.limit_in_bytes")
+    values = [_numbers(folder / name) for folder in _groups("memory") for name in names]
+    return min((value[0] for value in values if value and value[0] < 2**60), default=None)
+
+
+def cgroup_cores() -> float | None:
+    """How many cores' time the control groups leave this process (v2 cpu.max, v1 cpu.cfs_quota_us), or None."""
+    quotas = []
+    for folder in _groups("cpu"):
+        quotas.append(_numbers(folder / "cpu.max"))
+        quotas.append(_numbers(folder / "cpu.cfs_quota_us") + _numbers(folder / "cpu.cfs_period_us"))
+    return min((quota[0] / quota[1] for quota in quotas if len(quota) == 2 and min(quota) > 0), default=None)
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """The folders of this process's control groups, from its own up to the root, that a controller may limit."""
     try:
         lines = os.fsdecode(_MEMBERSHIP.read_bytes()).split("\n")
     except OSError:
-        return None
+        return
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if not path.startswith("/") or (controllers and "memory" not in controllers.split(",")):
+        if not path.startswith("/") or (controllers and controller not in controllers.split(",")):
             continue
-        base = _ROOT / "memory" if controllers else _ROOT
+        base = _ROOT / controller if controllers else _ROOT
         outside = ".." in path.split("/")  # outside this namespace, where no path below the root leads
         group = base if outside else base / path.lstrip("/")
-        for folder in (group, *group.parents):
-            if not folder.is_relative_to(base):
-                break
-            for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
-                values.append(_read(folder / name))
-    limits = [value for value in values if value is not None and value < 2**60]
-    return min(limits, default=None)
+        yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(base))
 
 
-def _read(file: Path) -> int | None:
+def _numbers(file: Path) -> list[int]:
+    """The whole numbers in a file; none if it is not there, or says "max"."""
     try:
-        return int(file.read_text())
-    except (OSError, ValueError):  # not there, or "max"
-        return None
+        return [int(word) for word in file.read_text().split()]
+    except (OSError, ValueError):
+        return []
 
 
 def smallest(**limits: int | None) -> tuple[int | None, str]:

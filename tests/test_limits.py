@@ -94,6 +94,36 @@ def test_the_limit_that_is_found(layout, shown):
     assert limits.cgroup_bytes() == expected
 
 
+@pytest.mark.parametrize(
+    ("lines", "files", "expected"),
+    [
+        ("0::/a/b", {"a/b/cpu.max": "50000 100000"}, 0.5),
+        ("0::/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "150000 100000"}, 1.5),
+        ("0::/a/b", {"a/b/cpu.max": "300000 100000", "a/cpu.max": "20000 10000"}, 2.0),
+        ("0::/docker/7f3a", {"cpu.max": "400000 100000"}, 4.0),
+        ("4:cpu,cpuacct:/a", {"cpu/a/cpu.cfs_quota_us": "25000", "cpu/a/cpu.cfs_period_us": "100000"}, 0.25),
+        ("4:cpu:/a", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, None),
+        ("4:memory:/a", {"cpu/a/cpu.cfs_quota_us": "25000", "cpu/a/cpu.cfs_period_us": "100000"}, None),
+        ("0::/a", {"a/cpu.max": "max"}, None),
+        ("0::/a", {"a/cpu.max": "5 0"}, None),
+        ("0::/a", {}, None),
+    ],
+)
+def test_the_quota_of_cores_that_is_found(lines, files, expected, shown):
+    shown(lines, files)
+    assert limits.cgroup_cores() == expected
+
+
+@pytest.mark.parametrize(("quota", "threads"), [("50000 100000", 1), ("290000 100000", 2), ("800000 100000", 4)])
+def test_a_run_takes_no_more_threads_than_its_quota_has_cores(quota, threads, shown, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    shown("0::/a", {"a/cpu.max": quota})
+    config, notes = resolve.started({"env": "toy/catch"}, None, [])
+    assert (config.run.threads, notes) == (threads, [])
+    _, notes = resolve.started({"env": "toy/catch", "threads": 64}, None, [])
+    assert notes == [f"--threads: 64 are more than the cores that this process may use, {threads}: slower"]
+
+
 def test_without_a_membership_file_there_is_no_limit(shown):
     shown("0::/", {"memory.max": "5"})
     limits._MEMBERSHIP.unlink()

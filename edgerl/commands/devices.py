@@ -1,6 +1,5 @@
 """`edgerl devices`: the list of them, one in full, several side by side, and measuring this machine."""
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 import device_profiles
 from device_profiles import DeviceProfile
 from edgerl.errors import ConfigError
+from edgerl.runs.strict_json import dumps
 from edgerl.runs.terminal import warn
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -41,7 +41,7 @@ def plan(
             rungs = stores.ladder(chosen, spec)
         reports = [report | {"measured": rungs} for report in reports]
     if json:
-        from json import dumps
+        from edgerl.runs.strict_json import dumps
 
         print(dumps(reports if len(reports) > 1 else reports[0], indent=1))
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgerl.config import architectures, toml
 from edgerl.config.agent_settings import AGENTS
-from edgerl.config.device import available_cores, load_device
+from edgerl.config.device import settle_machine
 from edgerl.config.setting import Setting
 from edgerl.config.settings import SETTINGS, TABLES, Config
 from edgerl.config.toml import Tables
@@ -187,7 +187,7 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
     run = tables["run"]
     run |= {"env": env, "budget": _size(SETTINGS["run.budget"], run["budget"], "--budget")}
     _settle_encoder(tables["agent"], run["algo"])
-    notes = _settle_machine(run)
+    notes = settle_machine(run)
     if run["budget"] == "unbounded":
         if said["replay"].get("pixel_codec", "raw") != "raw":
             raise ConfigError("--pixel-codec: --budget unbounded makes room for raw frames; give raw, or a budget")
@@ -225,22 +225,6 @@ def _settle_encoder(agent: dict[str, Any], algo: str) -> None:
         agent["encoder"] = architectures.SHARED.get(agent["encoder"], agent["encoder"])
     if agent["cut"] == "last":
         agent["cut"] = architectures.last_layer(agent["encoder"])
-
-
-def _settle_machine(run: dict[str, Any]) -> list[str]:
-    """The device by its full reference, and the threads of a run there; notes for the user."""
-    if run.get("device") == "never":
-        del run["device"]
-    profile = load_device(run.get("device"))
-    cores = available_cores()
-    if run.get("threads") is None:
-        run["threads"] = min(profile.threads, cores) if profile else cores
-    if profile is None:
-        return []
-    run["device"] = profile.reference  # a file by its absolute path: a run is resumed from any folder
-    if profile.application is not None or run.get("process_limit") is not None:
-        return []
-    return [f"--device: what {profile.name} leaves an application is not known; --process-limit sets a limit"]
 
 
 def _settle_provider(run: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgerl.runs import event_file
+from edgerl.runs import event_file, strict_json
 from edgerl.runs.terminal import warn
 
 LAST_GAMES = 20  # training games whose mean score is reported beside evaluations
@@ -45,7 +45,7 @@ class Metrics:
         seconds = round(time.perf_counter() - self._began, 3)
         line: dict[str, Any] = {"step": step, "time": round(time.time(), 3), "seconds": seconds, **values}
         with self._reporting_refusal():
-            _append(self._lines, json.dumps(line).encode() + b"\n")
+            _append(self._lines, strict_json.dumps(line).encode() + b"\n")
         self._log_event(event_file.scalars_record(time.time(), step, values))
 
     def sync(self) -> int:
@@ -55,10 +55,11 @@ class Metrics:
         return _size(self._lines)
 
     def cut(self, nbytes: int, step: int) -> None:
-        """Remove what was logged after the checkpoint at `step`, when the file had `nbytes`."""
+        """Remove what was logged after the checkpoint at `step`, when the file had `nbytes`, and a torn line."""
         with self._reporting_refusal():
-            if nbytes < _size(self._lines):
-                os.truncate(self._lines, nbytes)
+            whole = _whole_lines(self._lines, nbytes)
+            if whole < _size(self._lines):
+                os.truncate(self._lines, whole)
             self._began = time.perf_counter() - _last_seconds(self._lines)
         self._log_event(event_file.restart_record(time.time(), step))
 
@@ -90,6 +91,15 @@ def _append(file: Path, record: bytes) -> None:
         with contextlib.suppress(OSError):
             os.truncate(file, size)
         raise
+
+
+def _whole_lines(file: Path, most: int) -> int:
+    """How many of a file's bytes, `most` at most, are whole lines."""
+    if not file.exists():
+        return 0
+    with file.open("rb") as lines:
+        beginning = lines.read(most)
+    return beginning.rfind(b"\n") + 1
 
 
 def _last_seconds(file: Path) -> float:

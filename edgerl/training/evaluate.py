@@ -68,10 +68,12 @@ def evaluate(
 
 def statistics(scores: list[float]) -> dict[str, Any]:
     """Mean, standard deviation (of these games), extremes, and the scores themselves."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a user's rewards may be as large as floats are
+        mean, std = float(np.mean(scores)), float(np.std(scores))
     return {
         "episodes": len(scores),
-        "mean": float(np.mean(scores)),
-        "std": float(np.std(scores)),
+        "mean": mean,
+        "std": std,
         "min": float(np.min(scores)),
         "max": float(np.max(scores)),
         "scores": scores,

@@ -101,13 +101,13 @@ class State:
     @property
     def training_mean(self) -> float | None:
         """The mean score of the last training games, LAST_GAMES at most; None before the first has ended."""
-        return float(np.mean(self.last_scores)) if self.last_scores else None
+        return _mean(self.last_scores) if self.last_scores else None
 
     def end_game(self) -> dict[str, float]:
         """Count the training game that has ended; returns its score and the mean of the last ones, as metrics."""
         self.games += 1
         self.last_scores = [*self.last_scores, self.score][-LAST_GAMES:]
-        metrics = {"train/score": self.score, f"train/score_mean_{LAST_GAMES}": float(np.mean(self.last_scores))}
+        metrics = {"train/score": self.score, f"train/score_mean_{LAST_GAMES}": _mean(self.last_scores)}
         self.score = 0.0
         return metrics
 
@@ -148,3 +148,9 @@ def recount(parts: Parts, state: State) -> None:
 def accounts(parts: Parts) -> Ledger:
     """The ledger as it is now: what every part is planned to take and what it takes."""
     return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay, parts.watch)
+
+
+def _mean(scores: list[float]) -> float:
+    """The mean of scores, infinite if their sum is beyond the largest float: rewards are as the user's environment."""
+    with np.errstate(over="ignore"):
+        return float(np.mean(scores))

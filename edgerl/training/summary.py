@@ -1,6 +1,5 @@
 """summary.json, a contract that other programs read, and the summary that people read."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from rich.console import Console
 from edgerl.config import updates
 from edgerl.envs.human_scores import is_below_random, references
 from edgerl.planning import forecast
-from edgerl.runs import versions
+from edgerl.runs import strict_json, versions
 from edgerl.runs.files import write_whole
 from edgerl.runs.metrics import LAST_GAMES
 from edgerl.runs.terminal import plain_table
@@ -115,7 +114,7 @@ def write(parts: Parts, state: State, status: str, expected: dict[str, Any]) -> 
     """
     summary = collect(parts, state, status, expected)
     try:
-        write_whole(parts.folder / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
+        write_whole(parts.folder / "summary.json", (strict_json.dumps(summary, indent=1) + "\n").encode())
     except OSError as error:
         if status != "failed":
             raise

@@ -1,6 +1,5 @@
 """An analysis as files in a folder, and as a table on a terminal."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ from rich.console import Console
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.analyses import ANALYSIS_FILE, ATTENTION_FILE, SVCCA_FILE, table
+from edgerl.runs import strict_json
 from edgerl.runs.files import write_whole
 from edgerl.runs.terminal import plain_table
 
@@ -31,7 +31,7 @@ def write(analysis: dict[str, Any], attention: "Attention", folder: Path) -> lis
     files = {SVCCA_FILE: pictures.similarities(analysis)}
     if attention.steps:
         files[ATTENTION_FILE] = pictures.strip(analysis, attention)
-    files[ANALYSIS_FILE] = (json.dumps(analysis, indent=1) + "\n").encode()
+    files[ANALYSIS_FILE] = (strict_json.dumps(analysis, indent=1) + "\n").encode()
     try:
         folder.mkdir(exist_ok=True)
         for name, data in files.items():

@@ -1,12 +1,11 @@
 """What an exported policy says of itself: all that whoever runs it must know, as strict JSON in the file."""
 
-import json
 from typing import Any
 
 from edgerl.envs.base import EnvSpec, Interface
 from edgerl.experiments.export.parity import Parity
 from edgerl.replay import representation
-from edgerl.runs import versions
+from edgerl.runs import strict_json, versions
 from edgerl.training.policy import Policy
 from edgerl.types import Array
 
@@ -37,7 +36,7 @@ def metadata(
         "action": _action(spec, env_interface, bounds),
         "parity": parity.summary(),
     }
-    return {KEY: json.dumps(said, allow_nan=False)}
+    return {KEY: strict_json.dumps(said)}
 
 
 def _frame(policy: Policy, env_interface: Interface) -> dict[str, Any]:

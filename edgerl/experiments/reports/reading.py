@@ -128,6 +128,8 @@ def read_run(folder: Path, variant: str | None) -> Run:
     try:
         if summary["status"] != "finished":
             raise ConfigError(f"{summary['status']} after {summary['steps']:,} of {config.run.steps:,} steps")
+        if any(evaluation["mean"] is None for evaluation in summary["returns"]):
+            raise ConfigError("a score is beyond the largest float")
         return Run(folder, config, summary, _metrics(folder / "metrics.jsonl", _from_summary(summary)), variant)
     except (KeyError, TypeError) as error:
         raise ConfigError(f"summary.json lacks {error}") from None
@@ -159,7 +161,7 @@ def _metrics(file: Path, added: dict[str, dict[float, float]]) -> dict[str, tupl
             began = line["time"] if began is None else began
             line["seconds"] = line["time"] - began
         for name, known in points.items():
-            if name in line and "step" in line:
+            if line.get(name) is not None and "step" in line:
                 known[line["step"]] = line[name]  # the last one, if a step has several
     metrics = {}
     for name, known in points.items():

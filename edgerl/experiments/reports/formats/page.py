@@ -1,7 +1,6 @@
 """The report as one self-contained page, which needs no network and no other file."""
 
 import base64
-import json
 from importlib import resources
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from edgerl.errors import ConfigError
 from edgerl.experiments.reports.contents import Contents
 from edgerl.experiments.reports.formats.style import INSTALL
 from edgerl.experiments.reports.groups import AXES
+from edgerl.runs import strict_json
 
 
 def page(contents: Contents) -> str:
@@ -49,4 +49,4 @@ def _text(name: str) -> str:
 
 def _script_json(data: object) -> str:
     """JSON that is safe in a script element, whatever strings it has."""
-    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    return strict_json.dumps(data, compact=True).replace("<", "\\u003c")

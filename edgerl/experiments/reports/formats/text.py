@@ -1,10 +1,10 @@
 """The report as Markdown, for an issue or a README, and as JSON, for programs."""
 
-import json
 from dataclasses import asdict
 
 from edgerl.experiments.reports.contents import Contents
 from edgerl.experiments.reports.tables import Table
+from edgerl.runs import strict_json
 
 
 def markdown(contents: Contents) -> str:
@@ -23,7 +23,7 @@ def markdown(contents: Contents) -> str:
 
 def as_json(contents: Contents) -> str:
     """Everything that the page shows, as JSON: tables and curves."""
-    return json.dumps(asdict(contents), indent=1) + "\n"
+    return strict_json.dumps(asdict(contents), indent=1) + "\n"
 
 
 def table_text(table: Table) -> str:
