@@ -60,9 +60,11 @@ def train(config: Config, out: str | Path | None = None, *, resume: bool = False
     Raises ConfigError, EnvError or CheckpointError for what the caller must change, EnvFailed, TrainingError or
     FreezeError for what ended the run.
     """
+    from edgerl.agents.build import threads_as_before
     from edgerl.training.train import train as run
 
-    return run(config, None if out is None else Path(out), resume=resume, quiet=quiet)
+    with threads_as_before():
+        return run(config, None if out is None else Path(out), resume=resume, quiet=quiet)
 
 
 def load(folder: str | Path) -> "Policy":
@@ -70,9 +72,11 @@ def load(folder: str | Path) -> "Policy":
 
     Raises ConfigError or CheckpointError if the folder holds no run that can be read.
     """
+    from edgerl.agents.build import threads_as_before
     from edgerl.training.policy import Policy
 
-    return Policy(Path(folder))
+    with threads_as_before():
+        return Policy(Path(folder))
 
 
 def export(run: str | Path, out: str | Path, *, force: bool = False) -> dict[str, Any]:
@@ -82,9 +86,11 @@ def export(run: str | Path, out: str | Path, *, force: bool = False) -> dict[str
     ConfigError, CheckpointError or EnvError for what the caller must change, ExportError if it acts otherwise than
     the program: nothing is written then.
     """
+    from edgerl.agents.build import threads_as_before
     from edgerl.experiments.export.export import export as export_run
 
-    return export_run(Path(run), Path(out), force=force).parity.summary()
+    with threads_as_before():
+        return export_run(Path(run), Path(out), force=force).parity.summary()
 
 
 def make_env(name: str, rng: "np.random.Generator", *, training: bool = False) -> Environment:

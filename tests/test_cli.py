@@ -114,7 +114,7 @@ def test_a_preset_freeze_beyond_the_run_is_a_note(program, tmp_path):
     assert json.loads((tmp_path / "run/summary.json").read_text())["freeze"]["step"] is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interruption_saves_a_checkpoint_and_exits_130(number, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "edgerl", *TRAIN, "--steps", "100000", "--out", str(out)]

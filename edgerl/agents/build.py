@@ -1,9 +1,13 @@
 """Makes the agent that a configuration names, on the engine that suits it. torch is imported only where it computes."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from edgerl.agents.agent import Agent
 from edgerl.agents.dqn import Dqn
@@ -44,6 +48,26 @@ def make_agent(
     crops = {"random_crop": config.replay.random_crop} if config.agent.continuous else {}
     agent: Agent = AGENT_CLASSES[config.run.algo](window, actions, config.agent, rng, engine, cut, **crops)
     return agent
+
+
+@contextmanager
+def threads_as_before() -> Iterator[None]:
+    """Within, agents bound the threads of NumPy's BLAS and of torch; afterwards both have as many as they had.
+
+    For callers whose process does more than train.
+    """
+    libraries = [
+        (library, library.num_threads) for library in ThreadpoolController().select(user_api="blas").lib_controllers
+    ]
+    torch = sys.modules.get("torch")
+    of_torch = None if torch is None else torch.get_num_threads()
+    try:
+        yield
+    finally:
+        for library, count in libraries:
+            library.set_num_threads(count)
+        if (tensors := sys.modules.get("edgerl.agents.torch_encoder.tensors")) is not None:
+            tensors.torch.set_num_threads(of_torch or tensors.DEFAULT_THREADS)
 
 
 def numpy_engine(threads: int) -> Engine:

@@ -43,12 +43,12 @@ def train(
         chosen, notes = resolve.started(settings, config, set_ or [])
     from rich.console import Console
 
-    from edgerl.runs.folder import default_folder
+    from edgerl.runs.folder import folder_of
     from edgerl.training import summary
     from edgerl.training.train import train as run
 
-    folder = resume or out or default_folder(chosen)
-    ended = run(chosen, folder, resume=resume is not None, fork=fork, quiet=quiet, notes=notes, replaceable=True)
+    with folder_of(chosen, resume or out) as folder:
+        ended = run(chosen, folder, resume=resume is not None, fork=fork, quiet=quiet, notes=notes, replaceable=True)
     if not quiet:
         summary.show(ended, folder, Console(highlight=False))
     if ended["status"] == "memory-limit":

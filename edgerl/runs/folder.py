@@ -4,17 +4,48 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
 
 
-def default_folder(config: Config) -> Path:
-    """runs/<env>__<algo>__<seed>__<time>, the environment's slash as a dash."""
+@contextmanager
+def folder_of(config: Config, given: Path | None) -> Iterator[Path]:
+    """The run folder that is `given`, or runs/<env>__<algo>__<seed>__<time>, the environment's slash as a dash.
+
+    The latter is made here and is nobody else's: a run of the same second has one that ends in -2. It goes again if the
+    block leaves it empty. Raises ConfigError if it cannot be written.
+    """
+    if given is not None:
+        yield given
+        return
     run = config.run
-    return Path("runs") / f"{run.env.replace('/', '-')}__{run.algo}__{run.seed}__{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{run.env.replace('/', '-')}__{run.algo}__{run.seed}__{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = _made(Path("runs"), name)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # not empty
+            folder.rmdir()
+            folder.parent.rmdir()
+
+
+def _made(parent: Path, name: str) -> Path:
+    """A new folder of that name, or of the first name-2, name-3 ... that is free."""
+    folder, number = parent / name, 1
+    try:
+        parent.mkdir(exist_ok=True)
+        while True:
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:
+                number += 1
+                folder = parent / f"{name}-{number}"
+    except OSError as error:
+        raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
 
 
 def check_folder(folder: Path) -> None:

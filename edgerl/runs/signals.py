@@ -2,16 +2,25 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal, or an ssh session, is gone
 
 
 @contextmanager
 def handling(handler: Callable[[int, object], None], numbers: Iterable[int] = INTERRUPTIONS) -> Iterator[None]:
-    """Call `handler(number, frame)` for these signals within the block; afterwards the old handlers are restored."""
-    old_handlers = {number: signal.signal(number, handler) for number in numbers}
+    """Call `handler(number, frame)` for these signals within the block; afterwards the old handlers are restored.
+
+    A SIGHUP that is ignored, as under nohup, stays so. Only a program's main thread can handle signals: in another one
+    the block runs without.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    old_handlers = {number: signal.signal(number, handler) for number in numbers if number not in ignored}
     try:
         yield
     finally:
@@ -36,6 +45,12 @@ def held_back() -> Iterator[int]:
         signal.set_wakeup_fd(old_writer)
         for end in (caught, writer):
             os.close(end)
+
+
+def end_at_the_next() -> None:
+    """Have a second Ctrl-C or SIGTERM end the program at once. A terminal that closes may send SIGHUP several times."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def deliver(caught: int) -> None:

@@ -1,7 +1,6 @@
 """A run from its configuration to its summary: check, build, train, report."""
 
 import gc
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -23,10 +22,10 @@ from edgerl.replay import representation
 from edgerl.runs import checkpoint
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.files import write_whole
-from edgerl.runs.folder import check_folder, default_folder, locked, make_folder
+from edgerl.runs.folder import check_folder, folder_of, locked, make_folder
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
-from edgerl.runs.signals import handling
+from edgerl.runs.signals import end_at_the_next, handling
 from edgerl.runs.terminal import warn
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
@@ -64,8 +63,11 @@ def train(
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
     """
-    folder = out or default_folder(config)
-    with heap_set_aside(), handover.received(folder) if replaceable else nullcontext() as handed:
+    with (
+        heap_set_aside(),
+        folder_of(config, out) as folder,
+        handover.received(folder) if replaceable else nullcontext() as handed,
+    ):
         launcher = handover.launcher() if replaceable else None
         told = () if quiet or handed is not None else notes
         return _train(
@@ -274,11 +276,11 @@ def take_over(parts: Parts, state: State, handed: Handover) -> str:
 
 @contextmanager
 def interruptible(state: State) -> Iterator[None]:
-    """Within, Ctrl-C and SIGTERM end the training after the current step; a second Ctrl-C ends it at once."""
+    """Within, Ctrl-C, SIGTERM and SIGHUP end the training after the current step; a second one ends it at once."""
 
     def stop(number: int, frame: object) -> None:
         state.stop = "interrupted"
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        end_at_the_next()
 
     with handling(stop):
         yield

@@ -15,6 +15,8 @@ from edgerl.config.architectures import Layer
 from edgerl.errors import ConfigError
 from edgerl.types import Array
 
+DEFAULT_THREADS = torch.get_num_threads()  # before any agent bounds them
+
 
 def engine(accelerator: str, threads: int, frozen: Callable[[Engine, list[Layer]], Engine]) -> Engine:
     """torch on the device that the setting `accelerator` names; sets its thread count.
