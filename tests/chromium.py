@@ -5,9 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE = 300_000  # milliseconds, where a machine is busy
 needed = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
 

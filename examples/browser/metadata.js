@@ -21,14 +21,14 @@ export function metadata(bytes) {
 }
 
 function entries(bytes) {
-  const found = new Map();
+  const textByKey = new Map();
   const decoder = new TextDecoder();
   for (const [number, entry] of fields(bytes)) {
     if (number !== METADATA) continue;
     const strings = new Map(fields(entry));
-    found.set(decoder.decode(strings.get(KEY)), decoder.decode(strings.get(VALUE)));
+    textByKey.set(decoder.decode(strings.get(KEY)), decoder.decode(strings.get(VALUE)));
   }
-  return found;
+  return textByKey;
 }
 
 /** The number of each field of a message and its bytes, or its whole number. */

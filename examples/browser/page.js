@@ -1,7 +1,7 @@
 // The page: one game after another, and what the agent thinks of each frame.
 
-import { Catch } from "./catch.js";
 import { describe } from "./about.js";
+import { Catch } from "./catch.js";
 import { drawFrames, drawGames, drawOutcome, drawValues } from "./drawing.js";
 
 const ENV = "toy/catch";
