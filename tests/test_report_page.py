@@ -5,19 +5,16 @@ import json
 import shutil
 from pathlib import Path
 
+import chromium
 import pytest
 
 from edgerl import configure
 from edgerl.experiments.reports import write
 from edgerl.training import train
 
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here: apt-get install chromium")
+pytestmark = chromium.needed
 HOSTILE = "</script><script>window.broken = 1</script><b>bold</b>"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAAAAADRSSBWAAAAC0lEQVR4nGNo+A8AAgIBgG5WixMAAAAASUVORK5CYII="  # 2 x 1
-PATIENCE = 300_000  # milliseconds, where a machine is busy
 PLOTS = ("scores", "rows", "memory", "ledger", "speed", "reaching", "layers", "attention")
 
 
@@ -79,13 +76,8 @@ def page_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu"]
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=arguments, timeout=PATIENCE)
-        yield chromium
-        chromium.close()
+    with chromium.opened() as opened_browser:
+        yield opened_browser
 
 
 @pytest.fixture
@@ -104,7 +96,7 @@ def opened(browser, page_file):
     def show(width=1280, scheme="light", file=page_file, plots=PLOTS):
         files.add(file.as_uri())
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(chromium.PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("request", noticed)
