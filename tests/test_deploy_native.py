@@ -78,9 +78,9 @@ def act(android, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def catching(small, tmp_path_factory):
-    """A policy of toy/catch, frozen and exported."""
+    """A policy of toy/catch that has learned to move, frozen and exported."""
     folder = tmp_path_factory.mktemp("catching")
-    edgerl.train(small(run={"steps": 240, "freeze_at": 160}), folder / "run", quiet=True)
+    edgerl.train(small(run={"steps": 1000, "freeze_at": 600}), folder / "run", quiet=True)
     edgerl.export(folder / "run", folder / "policy.onnx")
     return folder / "policy.onnx"
 
