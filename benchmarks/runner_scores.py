@@ -7,6 +7,7 @@ windows of them itself, and gives actions back. The scores must be the same, gam
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
+from runner_child import receive, send
 
 import edgerl
 from edgerl.envs.base import Environment
@@ -24,21 +26,7 @@ from edgerl.training.policy import Policy
 from edgerl.types import TimeStep
 
 ROOT = Path(__file__).parents[1]
-PLAYER = """
-import sys
-import numpy as np
-from edgerl_run import Player
-player = Player(sys.argv[1])
-while True:
-    try:
-        is_first, frame, before = (np.load(sys.stdin.buffer) for _ in range(3))
-    except EOFError:
-        break
-    if is_first:
-        player.reset()
-    np.save(sys.stdout.buffer, player.act(frame, before if before.size else None))
-    sys.stdout.buffer.flush()
-"""
+CHILD = Path(__file__).with_name("runner_child.py")
 
 
 class RawScreens:
@@ -77,17 +65,17 @@ class Runner:
     """`edgerl_run` in another Python, as an agent that acts on an environment's raw screens."""
 
     def __init__(self, python: Path, policy: Path, env: RawScreens) -> None:
-        command = [str(python), "-I", "-c", PLAYER, str(policy)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        command = [str(python), str(CHILD), str(policy)]
+        self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._env = env
 
     def act(self, window: Any, *, explore: bool) -> Any:
         """The runner's action; it does not get the window."""
         stdin, stdout = self._pipes()
         for array in (np.array(self._env.is_first), *self._env.screens()):
-            np.save(stdin, array)
-        stdin.flush()
-        action = np.load(stdout)
+            send(stdin, array)
+        action = receive(stdout)
         return action if action.ndim else int(action)
 
     def close(self) -> None:
@@ -134,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         python = Path(folder, "bin", "python")
-        subprocess.run([python, "-m", "pip", "install", "-q", ROOT / "edgerl_run"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-qq", ROOT / "edgerl_run"], check=True)
         for run in args.runs:
             own, given = scores(run, python, args.episodes, args.seed)
             differ |= own != given
