@@ -107,12 +107,12 @@ def _interface(about: dict[str, Any]) -> list[str]:
     colour = {"gray": "gray, ", "rgb": "RGB, "}.get(frame["colour"], "")
     crop = "" if seen == stored else f", of which it sees the middle, {seen}"
     brighter = BRIGHTER if environment["max_of_last_two"] else ""
-    before = "that frame itself" if window["before_first"] == "first" else "zeros"
+    before = "copies of it" if window["before_first"] == "first" else "zeros"
     repeats = environment["frame_skip"]
     lasts = "one step" if repeats == 1 else f"{repeats} steps"
     points = [
         f"- **A frame** is {colour}{stored} pixels{RESIZED.get(frame['resize'], '')}{crop}.{brighter}",
-        f"- **It sees** the last {window['frames']} frames; before an episode's first frame stands {before}.",
+        f"- **It sees** the last {window['frames']} frames; those before an episode's first one are {before}.",
         f"- **It does** {_actions(about['action'])}. An action lasts {lasts} of the environment.",
     ]
     return ["## What it sees and does", "\n".join(points)]
