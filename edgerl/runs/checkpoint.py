@@ -63,7 +63,6 @@ def copy(saved: "Saved", folder: Path, values: dict[str, Any]) -> Path:
 
 def _put(place: Path, write: Callable[[Path], None]) -> Path:
     """Make the folder of a checkpoint, whole or not at all; `write` fills the folder that becomes it."""
-    place.parent.mkdir(exist_ok=True)
     with making_folder(place) as part:
         write(part)
     return place

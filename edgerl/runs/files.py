@@ -50,6 +50,7 @@ def making_folder(place: Path) -> Iterator[Path]:
     for rest in (part, replaced):
         shutil.rmtree(rest, ignore_errors=True)
     try:
+        place.parent.mkdir(exist_ok=True)
         part.mkdir()
         yield part
         for path in (*part.iterdir(), part):
