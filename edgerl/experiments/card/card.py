@@ -58,7 +58,6 @@ def make(
         policy = Policy(folder)
         for line in policy.passed:
             say(f"passed over: {line}")
-        shutil.copyfile(folder / CONFIG, part / CONFIG)
         written = export(folder, part / POLICY)
         about = json.loads(Session(part / POLICY).metadata[KEY])
         _check_same(policy, about)
@@ -74,9 +73,15 @@ def make(
             is_filmed=options.film,
             license=options.license,
         )
-        (part / SCORES).write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        (part / README).write_text(readme.text(contents), encoding="utf-8")
+        shutil.copyfile(folder / CONFIG, part / CONFIG)
+        _write(contents, part)
     return contents
+
+
+def _write(contents: Contents, part: Path) -> None:
+    """Write the scores and the page into the folder `part`."""
+    (part / SCORES).write_text(json.dumps(contents.scores, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (part / README).write_text(readme.text(contents), encoding="utf-8")
 
 
 def check(out: Path, options: Options) -> None:
