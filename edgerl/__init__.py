@@ -1,8 +1,8 @@
 """edgerl: train pixel-based reinforcement-learning agents inside a byte budget.
 
 For scripts: `configure` makes a configuration, `train` runs it, `load` gives the trained policy, `export` writes it as
-one ONNX file, `make_env` an environment to play on. An environment of your own gives `TimeStep`s and has an `EnvSpec`;
-an encoder of your own is a list of `Conv`, `Block` and `Linear`.
+one ONNX file, `card` makes a folder to share, `make_env` an environment to play on. An environment of your own gives
+`TimeStep`s and has an `EnvSpec`; an encoder of your own is a list of `Conv`, `Block` and `Linear`.
 """
 
 from pathlib import Path
@@ -25,6 +25,7 @@ __all__ = [
     "train",
     "load",
     "export",
+    "card",
     "make_env",
     "Config",
     "Environment",
@@ -91,6 +92,27 @@ def export(run: str | Path, out: str | Path, *, force: bool = False) -> dict[str
 
     with threads_as_before():
         return export_run(Path(run), Path(out), force=force).parity.summary()
+
+
+def card(
+    run: str | Path,
+    out: str | Path,
+    *,
+    episodes: int = 10,
+    seed: int = 0,
+    film: bool = True,
+    license: str = "other",
+    force: bool = False,
+) -> dict[str, Any]:
+    """Make a folder to share of a run's newest checkpoint: policy, film, scores, settings, README.md (docs/sharing.md).
+
+    It plays `episodes` games; returns what its scores.json holds. `license`: of the policy, as model hubs write it;
+    `force`: also over a card that is there. Raises as `export`, and EnvFailed if the environment fails: nothing is
+    written then.
+    """
+    from edgerl.experiments.card.card import Options, make
+
+    return make(Path(run), Path(out), Options(episodes, seed, film, license, force)).scores
 
 
 def make_env(name: str, rng: "np.random.Generator", *, training: bool = False) -> Environment:

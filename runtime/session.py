@@ -39,6 +39,11 @@ class Session:
         self._input, outputs = self._session.get_inputs()[0].name, self._session.get_outputs()
         self._outputs, self.shape = [output.name for output in outputs], tuple(outputs[0].shape[1:])
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the model's file says of itself: its entries by key."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
     def outputs(self, windows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
         """All outputs of the model by name, of windows [B, ...] in one call."""
         return dict(zip(self._outputs, self._session.run(None, {self._input: windows}), strict=True))

@@ -35,6 +35,7 @@ ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand
     "experiments/reports",
     "experiments/analysis",
     "experiments/export",
+    "experiments/card",
     "commands",
     "",  # edgerl/__init__.py and edgerl/__main__.py
 )

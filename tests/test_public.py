@@ -12,7 +12,7 @@ import pytest
 import edgerl
 
 NAMES = {
-    "configure", "train", "load", "export", "make_env", "Config", "Environment", "EnvSpec", "TimeStep",
+    "configure", "train", "load", "export", "card", "make_env", "Config", "Environment", "EnvSpec", "TimeStep",
     "Conv", "Block", "Linear", "CheckpointError", "ConfigError", "EnvError", "EnvFailed", "ExportError", "FreezeError",
     "TrainingError",
 }  # fmt: skip

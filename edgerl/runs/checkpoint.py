@@ -16,7 +16,7 @@ import numpy as np
 
 from edgerl.errors import CheckpointError
 from edgerl.runs import tensor_file
-from edgerl.runs.files import digest, name_file, sync
+from edgerl.runs.files import digest, making_folder
 from edgerl.types import Array
 
 FORMAT, KEPT = 2, 2
@@ -63,32 +63,15 @@ def copy(saved: "Saved", folder: Path, values: dict[str, Any]) -> Path:
 
 def _put(place: Path, write: Callable[[Path], None]) -> Path:
     """Make the folder of a checkpoint, whole or not at all; `write` fills the folder that becomes it."""
-    folder = place.parent
-    part, replaced = folder / f".{place.name}.part", folder / f".{place.name}.old"
-    for rest in (part, replaced):
-        shutil.rmtree(rest, ignore_errors=True)
-    try:
-        folder.mkdir(exist_ok=True)
-        part.mkdir()
+    with making_folder(place) as part:
         write(part)
-        if place.exists():
-            place.rename(replaced)
-        part.rename(place)
-        sync(folder)
-    except BaseException as error:
-        if replaced.exists() and not place.exists():
-            replaced.rename(place)
-        shutil.rmtree(part, ignore_errors=True)
-        name_file(error, place)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
     return place
 
 
 def _write_files(
     part: Path, step: int, arrays: dict[str, Array], values: dict[str, Any], raw: Mapping[str, Array]
 ) -> None:
-    """Write and sync the files of a checkpoint into the folder `part`."""
+    """Write the files of a checkpoint into the folder `part`."""
     tensor_file.write(part / "weights.safetensors", arrays)
     for name, array in raw.items():
         (part / f"{name}.raw").write_bytes(array.view(np.uint8).data)
@@ -97,10 +80,8 @@ def _write_files(
 
 
 def _write_values(part: Path, manifest: dict[str, Any]) -> None:
-    """Write state.json into the folder `part`, and sync all files that are there."""
+    """Write state.json into the folder `part`."""
     (part / "state.json").write_text(json.dumps({"checksum": _checksum(manifest), **manifest}, indent=1))
-    for path in (*part.iterdir(), part):
-        sync(path)
 
 
 @dataclass(frozen=True)

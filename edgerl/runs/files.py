@@ -1,7 +1,8 @@
-"""Files that are written whole or not at all, and checksums of files."""
+"""Files and folders that are written whole or not at all, and checksums of files."""
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,35 @@ def writing_whole(file: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
         name_file(error, file)
         raise
+
+
+@contextmanager
+def making_folder(place: Path) -> Iterator[Path]:
+    """Make a folder of files so that a crash leaves the old one or the new one. The block fills the folder it is given.
+
+    What is in that temporary folder is synced, then it is renamed to `place`; one that was there is removed. Raises
+    OSError, naming `place`, if the disk refuses it.
+    """
+    part, replaced = (place.with_name(f".{place.name}.{kind}") for kind in ("part", "old"))
+    for rest in (part, replaced):
+        shutil.rmtree(rest, ignore_errors=True)
+    try:
+        place.parent.mkdir(exist_ok=True)
+        part.mkdir()
+        yield part
+        for path in (*part.iterdir(), part):
+            sync(path)
+        if place.exists():
+            place.rename(replaced)
+        part.rename(place)
+        sync(place.parent)
+    except BaseException as error:
+        if replaced.exists() and not place.exists():
+            replaced.rename(place)
+        shutil.rmtree(part, ignore_errors=True)
+        name_file(error, place)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def name_file(error: BaseException, place: Path) -> None:

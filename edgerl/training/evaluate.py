@@ -97,12 +97,19 @@ def evaluate_run(
     policy = Policy(folder, threads=threads)
     for line in policy.passed:
         say(f"passed over: {line}")
+    return evaluate_policy(policy, episodes=episodes, seed=seed, show=show)
+
+
+def evaluate_policy(
+    policy: Policy, *, episodes: int, seed: int, epsilon: float | None = None, show: Show = show_nothing
+) -> dict[str, Any]:
+    """The same of a policy that was read. `epsilon`: the share of random actions (None: the run's own)."""
     run = policy.config.run
     scores = evaluate(
         policy.agent,
         policy.representation,
         make_env(policy.config, np.random.default_rng(seed), training=False),
-        Games(episodes, run.eval_epsilon, np.random.default_rng(seed)),
+        Games(episodes, run.eval_epsilon if epsilon is None else epsilon, np.random.default_rng(seed)),
         Hooks(show=show),
     )
     return {"env": run.env, "step": policy.step, **statistics(scores)}
