@@ -7,7 +7,7 @@ and the checksums of the files.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from edgerl.errors import CheckpointError
 from edgerl.runs import tensor_file
-from edgerl.runs.files import digest, name_file, sync
+from edgerl.runs.files import digest, put_folder, sync
 from edgerl.types import Array
 
 FORMAT, KEPT = 2, 2
@@ -41,7 +41,7 @@ def save(
     place = folder / f"{step:09d}"
     if place.exists() and not replace:
         return place
-    _put(place, lambda part: _write_files(part, step, arrays, values, raw or {}))
+    put_folder(place, lambda part: _write_files(part, step, arrays, values, raw or {}))
     for old in places(folder)[:-KEPT]:
         shutil.rmtree(old)
     return place
@@ -58,31 +58,7 @@ def copy(saved: "Saved", folder: Path, values: dict[str, Any]) -> Path:
             shutil.copyfile(saved.place / name, part / name)
         _write_values(part, values)
 
-    return _put(folder / saved.place.name, write)
-
-
-def _put(place: Path, write: Callable[[Path], None]) -> Path:
-    """Make the folder of a checkpoint, whole or not at all; `write` fills the folder that becomes it."""
-    folder = place.parent
-    part, replaced = folder / f".{place.name}.part", folder / f".{place.name}.old"
-    for rest in (part, replaced):
-        shutil.rmtree(rest, ignore_errors=True)
-    try:
-        folder.mkdir(exist_ok=True)
-        part.mkdir()
-        write(part)
-        if place.exists():
-            place.rename(replaced)
-        part.rename(place)
-        sync(folder)
-    except BaseException as error:
-        if replaced.exists() and not place.exists():
-            replaced.rename(place)
-        shutil.rmtree(part, ignore_errors=True)
-        name_file(error, place)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
-    return place
+    return put_folder(folder / saved.place.name, write)
 
 
 def _write_files(
@@ -111,6 +87,11 @@ class Saved:
     arrays: dict[str, Array]
     values: dict[str, Any]
     passed: list[str]
+
+    @property
+    def for_training(self) -> bool:
+        """Whether it holds only what other runs begin with: the networks, but no moments, replay and environment."""
+        return bool(self.values.get("for_training"))
 
     @property
     def agent_arrays(self) -> dict[str, Array]:

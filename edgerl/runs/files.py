@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all, and checksums of files."""
+"""Files and folders that are written whole or not at all, and checksums of files."""
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +37,33 @@ def writing_whole(file: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
         name_file(error, file)
         raise
+
+
+def put_folder(place: Path, write: Callable[[Path], None]) -> Path:
+    """Make a folder, whole or not at all, in place of one that is there; `write` fills and syncs what becomes it.
+
+    Raises OSError, naming the folder, if the disk refuses it: an older one stays then.
+    """
+    folder = place.parent
+    part, replaced = folder / f".{place.name}.part", folder / f".{place.name}.old"
+    for rest in (part, replaced):
+        shutil.rmtree(rest, ignore_errors=True)
+    try:
+        folder.mkdir(exist_ok=True)
+        part.mkdir()
+        write(part)
+        if place.exists():
+            place.rename(replaced)
+        part.rename(place)
+        sync(folder)
+    except BaseException as error:
+        if replaced.exists() and not place.exists():
+            replaced.rename(place)
+        shutil.rmtree(part, ignore_errors=True)
+        name_file(error, place)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+    return place
 
 
 def name_file(error: BaseException, place: Path) -> None:
