@@ -19,9 +19,8 @@ BATCH = 32  # windows that are calibrated on at a time
 LAYERS = ("Conv", "Gemm", "Relu", "MaxPool", "Flatten")  # what becomes 8 bits; sums, means and softmax stay float32
 FLOAT_OUTPUTS = ("Gemm",)  # what a linear layer gives may be an advantage: small beside the value that it is added to
 PIXELS = "windows Cast"  # the value that holds the pixels as numbers
-PREPARED = {
-    "onnx.quant.pre_process": "onnxruntime.quant"
-}  # tells onnxruntime.quantization that there is nothing left to fold
+# Metadata that tells onnxruntime.quantization that there is nothing left to fold.
+PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
 
 
 def is_possible() -> bool:
