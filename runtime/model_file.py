@@ -102,6 +102,16 @@ def pieces(
         yield _raw(weights[name])
 
 
+def with_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The bytes of an ONNX file with these entries, by key, in place of those that it had."""
+    kept = [
+        protobuf.integer(field, value) if isinstance(value, int) else protobuf.prefix(field, len(value)) + value
+        for field, value in protobuf.fields(memoryview(model))
+        if field != _MODEL_METADATA
+    ]
+    return b"".join([*kept, *_metadata(metadata)])
+
+
 def weights(file: Path) -> dict[str, Array]:
     """The weights in an ONNX file by name; raises OSError if it cannot be read, ValueError if it is none."""
     model = memoryview(file.read_bytes())
@@ -144,10 +154,15 @@ def _model_head(opset: int, metadata: Mapping[str, str]) -> bytes:
         protobuf.text(_MODEL_PRODUCER, PRODUCER),
         protobuf.data(_MODEL_OPSET, domain + protobuf.integer(_OPSET_VERSION, opset)),
     ]
-    for key, value in metadata.items():
-        entry = protobuf.text(_METADATA_KEY, key) + protobuf.text(_METADATA_VALUE, value)
-        written.append(protobuf.data(_MODEL_METADATA, entry))
-    return b"".join(written)
+    return b"".join([*written, *_metadata(metadata)])
+
+
+def _metadata(metadata: Mapping[str, str]) -> list[bytes]:
+    """What a file says of itself, a field for each key."""
+    return [
+        protobuf.data(_MODEL_METADATA, protobuf.text(_METADATA_KEY, key) + protobuf.text(_METADATA_VALUE, value))
+        for key, value in metadata.items()
+    ]
 
 
 def _initializer_head(name: str, array: Array) -> bytes:

@@ -56,7 +56,12 @@ class Bounds:
     high: tuple[float, ...]
 
 
-PolicyOperation = Operation | Columns | Tanh | Dueling | MeanReturn | Greedy | Bounds
+@dataclass(frozen=True)
+class Numbers:
+    """uint8 as float32, 0 to 255."""
+
+
+PolicyOperation = Operation | Columns | Tanh | Dueling | MeanReturn | Greedy | Bounds | Numbers
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,7 @@ _WRITERS: dict[type[Any], Callable[[Nodes, str, Any], str]] = export.WRITERS | {
     MeanReturn: _mean_return,
     Greedy: lambda nodes, x, _: nodes.add("ArgMax", [x], axis=1, keepdims=0),
     Bounds: _bounds,
+    Numbers: lambda nodes, x, _: nodes.add("Cast", [x], to=model_file.data_type(np.float32)),
 }
 
 

@@ -7,7 +7,7 @@ and the checksums of the files.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,8 @@ def save(
     place = folder / f"{step:09d}"
     if place.exists() and not replace:
         return place
-    _put(place, lambda part: _write_files(part, step, arrays, values, raw or {}))
+    with making_folder(place) as part:
+        _write_files(part, step, arrays, values, raw or {})
     for old in places(folder)[:-KEPT]:
         shutil.rmtree(old)
     return place
@@ -52,19 +53,11 @@ def copy(saved: "Saved", folder: Path, values: dict[str, Any]) -> Path:
 
     Its files are copied, not read. Raises OSError, naming the checkpoint's folder, if the disk refuses it.
     """
-
-    def write(part: Path) -> None:
+    place = folder / saved.place.name
+    with making_folder(place) as part:
         for name in saved.values["sha256"]:
             shutil.copyfile(saved.place / name, part / name)
         _write_values(part, values)
-
-    return _put(folder / saved.place.name, write)
-
-
-def _put(place: Path, write: Callable[[Path], None]) -> Path:
-    """Make the folder of a checkpoint, whole or not at all; `write` fills the folder that becomes it."""
-    with making_folder(place) as part:
-        write(part)
     return place
 
 
@@ -92,6 +85,11 @@ class Saved:
     arrays: dict[str, Array]
     values: dict[str, Any]
     passed: list[str]
+
+    @property
+    def for_training(self) -> bool:
+        """Whether it holds only what other runs begin with: the networks, but no moments, replay and environment."""
+        return bool(self.values.get("for_training"))
 
     @property
     def agent_arrays(self) -> dict[str, Array]:

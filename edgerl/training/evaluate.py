@@ -3,17 +3,23 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from edgerl.agents.agent import Agent
 from edgerl.envs.base import Environment, random_action
 from edgerl.replay.representation import Representation
 from edgerl.training.build import make_env
 from edgerl.training.policy import Policy
+from edgerl.types import Array
 
 Show = Callable[[Environment, int, float], None]  # environment, games done, score so far
+
+
+class Actor(Protocol):
+    """What acts in games: an agent, or what stands in for one."""
+
+    def act(self, observation: Array, *, explore: bool) -> Any: ...
 
 
 def show_nothing(env: Environment, game: int, score: float) -> None:
@@ -41,7 +47,7 @@ class Hooks:
 
 
 def evaluate(
-    agent: Agent, representation: Representation, env: Environment, games: Games, hooks: Hooks | None = None
+    agent: Actor, representation: Representation, env: Environment, games: Games, hooks: Hooks | None = None
 ) -> list[float]:
     """Scores of whole games, unclipped; fewer than asked for if they were ended early."""
     hooks = hooks or Hooks()
@@ -104,12 +110,24 @@ def evaluate_policy(
     policy: Policy, *, episodes: int, seed: int, epsilon: float | None = None, show: Show = show_nothing
 ) -> dict[str, Any]:
     """The same of a policy that was read. `epsilon`: the share of random actions (None: the run's own)."""
-    run = policy.config.run
-    scores = evaluate(
-        policy.agent,
-        policy.representation,
-        make_env(policy.config, np.random.default_rng(seed), training=False),
-        Games(episodes, run.eval_epsilon if epsilon is None else epsilon, np.random.default_rng(seed)),
-        Hooks(show=show),
-    )
-    return {"env": run.env, "step": policy.step, **statistics(scores)}
+    scores = play(policy, policy.agent, policy.representation, episodes, seed, epsilon=epsilon, show=show)
+    return {"env": policy.config.run.env, "step": policy.step, **statistics(scores)}
+
+
+def play(
+    policy: Policy,
+    actor: Actor,
+    representation: Representation,
+    episodes: int,
+    seed: int,
+    *,
+    epsilon: float | None = None,
+    show: Show = show_nothing,
+) -> list[float]:
+    """The scores of an actor in whole games of a policy's run: the same games for every actor, if `seed` is the same.
+
+    `representation`: what the actor sees of windows; `epsilon`, `show`: as in `evaluate_policy` and `Hooks`.
+    """
+    env = make_env(policy.config, np.random.default_rng(seed), training=False)
+    epsilon = policy.config.run.eval_epsilon if epsilon is None else epsilon
+    return evaluate(actor, representation, env, Games(episodes, epsilon, np.random.default_rng(seed)), Hooks(show=show))

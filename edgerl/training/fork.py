@@ -29,6 +29,8 @@ def find(source: Path, config: Config) -> Saved:
         saved.check(theirs.identity)
     except (ConfigError, CheckpointError) as error:
         raise ConfigError(f"{OPTION}: {error}") from None
+    if saved.for_training:
+        raise ConfigError(f"{OPTION}: {source} holds no replay: begin a run with --encoder-from {source}")
     _check_beginning(source, theirs, config)
     report, step, run = freeze_report_of(saved), int(saved.values["step"]), config.run
     if report is not None:

@@ -39,7 +39,10 @@ class Policy:
         cut = None if report is None else self.config.agent.cut
         self.agent = make_agent(self.config, pixels.shape, self.spec.actions, rng, cut=cut, threads=threads)
         try:
-            self.agent.load(saved.agent_arrays, saved.values["agent"])
+            if saved.for_training:
+                self.agent.adopt(saved.agent_arrays, {}, heads=True)
+            else:
+                self.agent.load(saved.agent_arrays, saved.values["agent"])
         except (RuntimeError, KeyError) as error:
             raise saved.of_another_run(error) from None
         self.representation: Representation = pixels

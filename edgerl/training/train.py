@@ -198,6 +198,8 @@ def _newest(config: Config, folder: Path) -> Saved | None:
         return None
     saved = checkpoint.newest(checkpoints)
     saved.check(config.identity)
+    if saved.for_training:
+        raise ConfigError(f"--resume: {folder} holds no replay: begin a run with --encoder-from {folder}")
     if config.run.steps < saved.values["step"]:
         raise ConfigError(f"--steps: {config.run.steps} is below the {saved.values['step']} that are done")
     return saved

@@ -1,12 +1,14 @@
 """A run's policy as one ONNX file: windows in, actions out. It is written only if it acts as the program does."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgerl.agents.exported import Exported
-from edgerl.envs.base import EnvSpec, interface
+from edgerl.envs.base import Environment, EnvSpec, interface
 from edgerl.errors import ConfigError
 from edgerl.experiments.export.metadata import metadata
 from edgerl.experiments.export.parity import Comparison, Parity
@@ -37,6 +39,30 @@ class Written:
     passed: list[str]  # a line for everything that was passed over, such as a damaged newer checkpoint
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A policy that acts as the program does, ready to be written: as an ONNX graph, run by `session`.
+
+    `env`: to play its games in; `bounds`: of actions that are vectors, None if they are whole numbers.
+    """
+
+    policy: Policy
+    env: Environment
+    graph: NamedGraph
+    session: Session
+    bounds: tuple[Array, Array] | None
+    parity: Parity
+
+    def metadata(self, int8: dict[str, Any] | None = None) -> dict[str, str]:
+        """What the file says of itself; `int8`: as in `metadata`."""
+        return metadata(self.policy, interface(self.env), self.bounds, self.parity, int8)
+
+    def written(self, nbytes: int) -> Written:
+        """The policy once it is in a file of so many bytes."""
+        run = self.policy.config.run
+        return Written(run.env, run.algo, self.policy.step, nbytes, self.parity, self.policy.passed)
+
+
 def export(folder: Path, out: Path, *, force: bool = False) -> Written:
     """Write the policy of a run's newest whole checkpoint to `out`, whole or not at all.
 
@@ -45,9 +71,14 @@ def export(folder: Path, out: Path, *, force: bool = False) -> Written:
     otherwise than the program: nothing is written then.
     """
     check(out, force=force)
+    compared = compare(folder)
+    return compared.written(write(out, pieces(compared.graph, compared.metadata())))
+
+
+def compare(folder: Path) -> Compared:
+    """The policy of a run's newest whole checkpoint as a graph, compared with the program's; raises as `export`."""
     policy = Policy(folder)
-    run = policy.config.run
-    env = make_env(policy.config, np.random.default_rng(run.seed), training=False)
+    env = make_env(policy.config, np.random.default_rng(policy.config.run.seed), training=False)
     bounds = _bounds(policy.spec, interface(env).bounds)
     exported = policy.agent.exported()
     graph = _graph(folder, policy, exported, bounds)
@@ -59,11 +90,16 @@ def export(folder: Path, out: Path, *, force: bool = False) -> Written:
     show_windows(policy, env, WINDOWS, comparison.act)
     parity = comparison.parity
     parity.check()
+    return Compared(policy, env, graph, session, bounds, parity)
+
+
+def write(out: Path, written: Iterable[bytes | memoryview]) -> int:
+    """Write a file from its pieces, whole or not at all; returns its bytes. Raises ConfigError if that cannot be."""
     try:
-        write_pieces(out, pieces(graph, metadata(policy, interface(env), bounds, parity)))
+        write_pieces(out, written)
     except OSError as error:
         raise ConfigError(f"--out: {out} cannot be written: {error.strerror}") from None
-    return Written(run.env, run.algo, policy.step, out.stat().st_size, parity, policy.passed)
+    return out.stat().st_size
 
 
 def check(out: Path, *, force: bool) -> None:

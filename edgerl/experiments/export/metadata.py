@@ -16,9 +16,16 @@ SCORES = ("step", "episodes", "mean", "std")
 
 
 def metadata(
-    policy: Policy, env_interface: Interface, bounds: tuple[Array, Array] | None, parity: Parity
+    policy: Policy,
+    env_interface: Interface,
+    bounds: tuple[Array, Array] | None,
+    parity: Parity,
+    int8: dict[str, Any] | None = None,
 ) -> dict[str, str]:
-    """The entries of the file, by key: one, whose value is JSON. `bounds`: of actions that are vectors."""
+    """The entries of the file, by key: one, whose value is JSON. `bounds`: of actions that are vectors.
+
+    `int8`: how the policy in 8 bits compares with the float one, if this is that policy.
+    """
     run, spec, saved = policy.config.run, policy.spec, policy.saved
     said = {
         "format": FORMAT,
@@ -35,6 +42,7 @@ def metadata(
         "environment": {"frame_skip": spec.repeat, "max_of_last_two": env_interface.max_of_last_two},
         "action": _action(spec, env_interface, bounds),
         "parity": parity.summary(),
+        **({} if int8 is None else {"int8": int8}),
     }
     return {KEY: strict_json.dumps(said)}
 

@@ -36,9 +36,9 @@ def show_windows(policy: Policy, env: Environment, count: int, act: Callable[[Ar
 
 
 def _replay(policy: Policy) -> Replay | None:
-    """The replay of the policy's checkpoint; None if it holds latents, or if this machine has no room for it."""
+    """The replay of the policy's checkpoint; None if it has none or one of latents, or if this machine has no room."""
     config, saved, report = policy.config, policy.saved, freeze_report_of(policy.saved)
-    if report is not None and report["store"] != "pixels":
+    if saved.for_training or (report is not None and report["store"] != "pixels"):
         return None
     budget = make_plan(config, policy.spec).budget
     if budget > psutil.virtual_memory().available // 2:
