@@ -3,7 +3,7 @@
 import gc
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from edgerl.agents.build import make_agent
 from edgerl.agents.engine_choice import torch_is_missed
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
-from edgerl.errors import ConfigError
+from edgerl.envs.door import Door
+from edgerl.errors import ConfigError, EnvFailed
 from edgerl.planning import forecast, limits, plan
 from edgerl.planning.capacity import Store
 from edgerl.planning.plan import Plan
@@ -29,12 +30,12 @@ from edgerl.runs.signals import handling
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
 from edgerl.training import handover, summary, transfer
-from edgerl.training.build import make_env, make_replay
+from edgerl.training.build import make_env, make_replay, try_out
 from edgerl.training.freeze import rehearse
 from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
 from edgerl.training.meters import PeakWatchdog, Stopwatch
-from edgerl.training.resume import encode_once, go_on
+from edgerl.training.resume import encode_once, failure, go_on
 from edgerl.training.state import Parts, State, freeze_report_of
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import keep_blocks, trim
@@ -61,14 +62,24 @@ def train(
     or changed then.
     """
     folder = out or default_folder(config)
-    with heap_set_aside(), handover.received(folder) if replaceable else nullcontext() as handed:
+    with (
+        heap_set_aside(),
+        handover.received(folder) if replaceable else nullcontext() as handed,
+        closing(make_env(config, _rngs(config)[0], training=True)) as env,
+    ):
         launcher = handover.launcher() if replaceable else None
-        return _train(config, folder, resume=resume, fork=fork, quiet=quiet, launcher=launcher, handed=handed)
+        return _train(config, folder, env, resume=resume, fork=fork, quiet=quiet, launcher=launcher, handed=handed)
+
+
+def _rngs(config: Config) -> list[np.random.Generator]:
+    """The generators of environment, replay and agent."""
+    return [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.run.seed).spawn(3)]
 
 
 def _train(
     config: Config,
     folder: Path,
+    env: Door,
     *,
     resume: bool,
     fork: Path | None,
@@ -76,15 +87,13 @@ def _train(
     launcher: list[str] | None,
     handed: Handover | None,
 ) -> dict[str, Any]:
-    """Check everything, build the parts, and run them; returns the summary.
+    """Check everything, build the other parts, and run them; returns the summary.
 
     What was `handed` over by the program before this one has been checked, and told to the user, by that one.
     """
     # What can be checked before any network or replay is made.
     run = config.run
-    seeds = np.random.SeedSequence(run.seed).spawn(3)
-    env_rng, replay_rng, agent_rng = (np.random.default_rng(seed) for seed in seeds)
-    env = make_env(config, env_rng, training=True)
+    _, replay_rng, agent_rng = _rngs(config)
     planned = plan.make_plan(config, env.spec)
     limit, limit_source = limits.process_limit(config)
     if handed is None:
@@ -95,6 +104,7 @@ def _train(
     if fork is not None:
         saved = forking.find(fork, config)
     source = transfer.find(config, env.spec) if saved is None else None
+    alone = try_out(env, config)
 
     # The networks, through a rehearsal of the freeze.
     keep_blocks(SCRATCH_BLOCK)
@@ -135,6 +145,10 @@ def _train(
                 reporter.say(introduction(config, planned, limit, limit_source, folder))
                 if (missed := torch_is_missed(config, pixels.shape, frozen=frozen)) is not None:
                     reporter.say(missed)
+                for note in env.notes:
+                    reporter.say(note)
+                if alone is not None:
+                    reporter.say(f"evaluations are played on the training environment, after an episode: {alone}")
             if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
                 reporter.say(f"--ort-provider: {provider_note}")
             if profile is not None and handed is None:
@@ -152,7 +166,7 @@ def _train(
                 reporter=reporter,
                 plan=planned,
                 library_bytes=library_bytes,
-                make_eval_env=lambda rng: make_env(config, rng, training=False),
+                make_eval_env=partial(make_env, config, training=False) if alone is None else None,
                 baseline=handed.baseline if handed else baseline,
                 lock=lock,
                 launcher=launcher,
@@ -233,15 +247,17 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
     """Run the parts, from the start or from a checkpoint, and write the summary, however the run ends."""
     config, status, began = parts.config, "failed", "at the start"
     with interruptible(state):
-        if saved is None:
-            parts.env.reset()
-        else:
-            go_on(parts, state, saved, seamless=handed is not None and not saved.passed)
-            write_config(config, parts.folder)
-        if handed is not None:
-            began = take_over(parts, state, handed)
         try:
-            status = TrainingLoop(parts, state).run(began)
+            if saved is not None:
+                go_on(parts, state, saved, seamless=handed is not None and not saved.passed)
+                write_config(config, parts.folder)
+            if handed is not None:
+                began = take_over(parts, state, handed)
+            ended = TrainingLoop(parts, state).run(began)
+            parts.env.close()
+            status = ended
+        except EnvFailed as error:
+            raise failure(error, parts, state) from error
         finally:
             profile = load_device(config.run.device)
             expected = forecast.forecast(config, parts.plan, parts.pixels.shape, profile, state.step)

@@ -1,5 +1,6 @@
 """A run's policy as one ONNX file: windows in, actions out. It is written only if it acts as the program does."""
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from edgerl.agents.exported import Exported
 from edgerl.envs.base import EnvSpec, interface
+from edgerl.envs.door import Door
 from edgerl.errors import ConfigError
 from edgerl.experiments.export.metadata import metadata
 from edgerl.experiments.export.parity import Comparison, Parity
@@ -47,7 +49,13 @@ def export(folder: Path, out: Path, *, force: bool = False) -> Written:
     check(out, force=force)
     policy = Policy(folder)
     run = policy.config.run
-    env = make_env(policy.config, np.random.default_rng(run.seed), training=False)
+    with closing(make_env(policy.config, np.random.default_rng(run.seed), training=False)) as env:
+        parity = _write(policy, env, folder, out)
+    return Written(run.env, run.algo, policy.step, out.stat().st_size, parity, policy.passed)
+
+
+def _write(policy: Policy, env: Door, folder: Path, out: Path) -> Parity:
+    """Write the policy, compared on windows of this environment; returns the parity."""
     bounds = _bounds(policy.spec, interface(env).bounds)
     exported = policy.agent.exported()
     graph = _graph(folder, policy, exported, bounds)
@@ -63,7 +71,7 @@ def export(folder: Path, out: Path, *, force: bool = False) -> Written:
         write_pieces(out, pieces(graph, metadata(policy, interface(env), bounds, parity)))
     except OSError as error:
         raise ConfigError(f"--out: {out} cannot be written: {error.strerror}") from None
-    return Written(run.env, run.algo, policy.step, out.stat().st_size, parity, policy.passed)
+    return parity
 
 
 def check(out: Path, *, force: bool) -> None:
