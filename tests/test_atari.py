@@ -42,17 +42,17 @@ def test_a_step_is_four_frames_and_the_maximum_of_the_last_two():
     env = suites.make("atari/breakout", np.random.default_rng(0), training=False)
     env.reset()
     for action in (1, 2, 3, 0, 2):
-        state, before = env.ale.cloneState(), env.ale.getFrameNumber()
+        state, before = env.env.ale.cloneState(), env.env.ale.getFrameNumber()
         seen = env.step(action).window[-1].copy()
-        assert env.ale.getFrameNumber() - before == REPEAT
-        after = env.ale.cloneState()
-        env.ale.restoreState(state)
+        assert env.env.ale.getFrameNumber() - before == REPEAT
+        after = env.env.ale.cloneState()
+        env.env.ale.restoreState(state)
         screens = []
         for _ in range(REPEAT):
-            env.ale.act(env._actions[action])
-            screens.append(cv2.resize(env.ale.getScreenGrayscale(), (84, 84), interpolation=cv2.INTER_LINEAR))
+            env.env.ale.act(env.env._actions[action])
+            screens.append(cv2.resize(env.env.ale.getScreenGrayscale(), (84, 84), interpolation=cv2.INTER_LINEAR))
         np.testing.assert_array_equal(seen, np.maximum(screens[-1], screens[-2]))
-        env.ale.restoreState(after)
+        env.env.ale.restoreState(after)
 
 
 def test_a_lost_life_ends_an_episode_in_training_only_and_the_game_goes_on():
@@ -91,8 +91,8 @@ def test_the_same_generator_plays_the_same_game():
 
 def test_a_cut_off_game_is_truncated_and_not_terminated():
     env = suites.make("atari/qbert", np.random.default_rng(0), training=True)
-    env.ale.setInt("max_num_frames_per_episode", 200)
-    env.ale.loadROM(str(__import__("ale_py").roms.get_rom_path("qbert")))
+    env.env.ale.setInt("max_num_frames_per_episode", 200)
+    env.env.ale.loadROM(str(__import__("ale_py").roms.get_rom_path("qbert")))
     timestep = env.reset()
     for _ in range(60):
         timestep = env.step(0)

@@ -22,7 +22,7 @@ def make(task, seed=0, repeat=None):
     """The environment, and its simulator."""
     options = EnvOptions(action_repeat=repeat)
     env = suites.make(f"dmc/{task}", np.random.default_rng(seed), training=True, options=options)
-    return env, env.env._simulator
+    return env, env.env.env._simulator
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_actions_reach_the_bounds_of_every_actuator_and_no_farther():
 def test_an_episode_is_a_thousand_steps_then_cut_off_and_not_terminal(task, repeat):
     """lqr has neither a time limit of its own nor bounds, at which it would fall apart."""
     env, simulator = make(task, repeat=repeat)
-    with env.env.unseen():
+    with env.env.env.unseen():
         for _ in range(2):
             timestep, steps = env.reset(), 0
             while not timestep.over:

@@ -60,7 +60,7 @@ def painted(monkeypatch):
     def build(name="Painted-v0", **settings):
         monkeypatch.setattr(gymnasium.registry[name], "kwargs", settings)
         env = make(name)
-        return env, env.env._simulator._env.unwrapped
+        return env, env.env.env._simulator._env.unwrapped
 
     return build
 

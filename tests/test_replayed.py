@@ -117,7 +117,7 @@ def drawn(name, seed):
     for _ in range(seed):
         env.reset()
     env.step(moves(env, 1)[0])
-    return env, env.env._simulator
+    return env, env.env.env._simulator
 
 
 def moves(env, count):

@@ -191,7 +191,7 @@ def test_pictures_of_dmc_show_in_480x480_what_the_agent_sees():
 def test_pictures_of_atari_are_the_brighter_of_two_screens():
     """The ghosts of Ms. Pac-Man take turns at being drawn: one screen shows half of them."""
     _, env = played("atari/ms_pacman", SimpleNamespace(show=lambda env, game, score: env.render()), steps=80)
-    screen = env.ale.getScreenRGB().repeat(2, axis=1)
+    screen = env.env.ale.getScreenRGB().repeat(2, axis=1)
     assert (env.render() >= screen).all()
     assert (env.render() != screen).any()
 

@@ -16,24 +16,38 @@ def evaluate(
     episodes: Annotated[int, typer.Option(help="whole games to play")] = 10,
     seed: Annotated[int, typer.Option(help="seeds the games")] = 0,
     threads: Annotated[int, typer.Option(help="compute threads")] = 1,
+    eval_max_steps: Annotated[
+        int | None, typer.Option(help="agent steps after which a game is cut (default: as in the run)", metavar="N")
+    ] = None,
     video: Annotated[
         Path | None, typer.Option(help="film the first game into this file, .gif or .mp4", metavar="FILE")
     ] = None,
     video_games: Annotated[int, typer.Option(help="how many games to film, from the first on")] = 1,
 ) -> None:
     """Play whole games with a run's newest checkpoint: unclipped scores, no exploration."""
-    for name, value in (("episodes", episodes), ("threads", threads), ("video-games", video_games)):
-        if value < 1:
+    least_one = {"episodes": episodes, "threads": threads, "video-games": video_games, "eval-max-steps": eval_max_steps}
+    for name, value in least_one.items():
+        if value is not None and value < 1:
             raise ConfigError(f"--{name}: {value} is below 1")
     if seed < 0:
         raise ConfigError(f"--seed: {seed} is below 0")
     with _filming(video, video_games) as film:
-        from edgerl.training.evaluate import evaluate_run, show_nothing
+        from edgerl.training.evaluate import cut_games, evaluate_run, show_nothing
 
         show = show_nothing if film is None else film.show
-        played = evaluate_run(run_folder, episodes=episodes, seed=seed, threads=threads, say=warn, show=show)
+        played = evaluate_run(
+            run_folder,
+            episodes=episodes,
+            seed=seed,
+            threads=threads,
+            say=warn,
+            show=show,
+            max_steps=eval_max_steps,
+        )
         print(f"{played['env']} at step {played['step']:,}: {played['episodes']} games")
         print(f"score {played['mean']:,.1f} +- {played['std']:,.1f} ({played['min']:,.0f} to {played['max']:,.0f})")
+        if played["cut"]:
+            print(cut_games(played))
         known = references(played["env"])
         if known is not None:
             normalised = known.normalised(played["mean"])

@@ -100,6 +100,10 @@ class RunConfig:
     freeze_by: int | None = setting(
         "the latest step of --freeze-at auto (default: the preset's T_f)", default=None, low=1, option=True, always=True
     )
+    eval_max_steps: int | None = setting(
+        "agent steps after which an evaluation's game is cut (default: the environment's own limit, else 27000)",
+        default=None, low=1, option=True, resumable=True,
+    )  # fmt: skip
 
     @property
     def latest_freeze(self) -> int | None:

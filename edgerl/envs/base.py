@@ -6,6 +6,9 @@ import numpy as np
 
 from edgerl.types import Array, TimeStep
 
+PARTS = ("spec", "actions", "window", "reset", "step")  # that an environment must have
+MOST_ACTIONS = 256  # a row of the replay holds the number of an action in one byte
+
 
 class EnvSpec(NamedTuple):
     """What a plan needs of an environment.
@@ -32,6 +35,17 @@ class EnvSpec(NamedTuple):
         """The shape of a window as encoders see it, the channels of its frames one after another: [history C, H, W]."""
         channels = 1 if len(self.frame) == 2 else self.frame[0]
         return (self.history * channels, self.frame[-2], self.frame[-1])
+
+    def plain(self) -> "EnvSpec":
+        """The same, with Python's own whole numbers: a spec may be computed with NumPy's."""
+        return EnvSpec(
+            tuple(int(side) for side in self.frame),
+            int(self.history),
+            int(self.actions),
+            int(self.repeat),
+            bool(self.continuous),
+            bool(self.refill),
+        )
 
 
 class EnvOptions(NamedTuple):
@@ -70,6 +84,8 @@ class Environment(Protocol):
     """A pixel environment with windows uint8 [history, *frame].
 
     Actions are whole numbers from 0 to `actions` - 1 or, if the spec says continuous, float32 [actions] in [-1, 1].
+    All of it passes `Door`. One without `state` and `restore` is played again at a resume. It may have a `close()`,
+    called once at the end, and `most_steps`, the agent steps after which it truncates an episode.
     """
 
     name: str
@@ -99,3 +115,53 @@ def random_action(env: Environment, rng: np.random.Generator) -> Any:
     if env.spec.continuous:
         return rng.uniform(-1, 1, env.actions).astype(np.float32)
     return int(rng.integers(env.actions))
+
+
+def fault(made: Any) -> str | None:
+    """What keeps something from being an environment to train on, in words; None if nothing does."""
+    if missing := [part for part in PARTS if not hasattr(made, part)]:
+        return f"is no environment: it has no {', '.join(missing)}"
+    spec = made.spec
+    if not isinstance(spec, EnvSpec):
+        return f"is no environment: its spec is a {type(spec).__name__}, not an EnvSpec"
+    wrong = _spec_fault(spec)
+    if wrong is None and made.actions != spec.actions:
+        wrong = f"it has {made.actions!r} actions, its spec {spec.actions}"
+    if wrong is None:
+        wrong = window_fault(made.window, (spec.history, *spec.frame))
+    return None if wrong is None else f"cannot be trained on: {wrong}"
+
+
+def _spec_fault(spec: EnvSpec) -> str | None:
+    """What is wrong with a spec, in words; None if nothing is."""
+    sides = spec.frame if isinstance(spec.frame, tuple) else ()
+    if len(sides) not in (2, 3) or not all(_counts(side) for side in sides):
+        return f"its spec's frame is {spec.frame!r}; allowed is (H, W) or (C, H, W)"
+    for name in ("history", "actions", "repeat"):
+        if not _counts(getattr(spec, name)):
+            return f"its spec has {name} = {getattr(spec, name)!r}; allowed is a whole number from 1"
+    if not spec.continuous and spec.actions > MOST_ACTIONS:
+        return (
+            f"its spec has {spec.actions} actions; allowed are {MOST_ACTIONS} at most, as a row holds one byte of them"
+        )
+    return None
+
+
+def window_fault(window: Any, shape: tuple[int, ...]) -> str | None:
+    """What keeps a value from being a window, uint8 of this shape, in words; None if nothing does."""
+    if isinstance(window, np.ndarray) and window.dtype == np.uint8 and window.shape == shape:
+        return None
+    what = f"{window.dtype} {list(window.shape)}" if isinstance(window, np.ndarray) else in_words(window)
+    return f"the window is {what}; allowed is uint8 {list(shape)}"
+
+
+def in_words(given: Any) -> str:
+    """A value in a few words; the five of Gymnasium's step and the two of its reset are named as such."""
+    if isinstance(given, tuple) and len(given) in (2, 5):
+        return f"a tuple of {len(given)}, as Gymnasium's environments do"
+    return f"a {type(given).__name__}"
+
+
+def _counts(value: Any) -> bool:
+    """Whether a value is a whole number from 1 up."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)

@@ -92,6 +92,8 @@ class Dmc:
     Raises EnvError if nothing can be drawn.
     """
 
+    most_steps: int | None = None  # all tasks have a limit, in seconds
+
     def __init__(self, task: str, repeat: int) -> None:
         self.spec = describe(task, repeat)
         domain, _, part = task.partition("-")
@@ -140,3 +142,6 @@ class Dmc:
             self._wide = mujoco.Camera(_Screen(physics.data), SCREEN, SCREEN, self._angle)
         picture: Array = self._wide.render()
         return picture
+
+    def close(self) -> None:
+        self._env.close()

@@ -44,6 +44,7 @@ class Gym:
             env.close()
             env = _made(name, render_mode="rgb_array")
         self._env = env
+        self.most_steps = None if env.spec is None else env.spec.max_episode_steps
         try:
             self.steps_per_second = float(env.metadata.get("render_fps") or 15)
             import cv2  # here, not above: its 17 MB are of no use to a plan
@@ -64,14 +65,14 @@ class Gym:
     def reset(self, seed: int) -> None:
         self._keep(self._env.reset(seed=seed)[0])
 
-    def step(self, action: Any) -> tuple[float, bool, bool]:
+    def step(self, action: Any) -> tuple[Any, Any, Any]:
         if self.spec.continuous:
             taken: Any = scaled(action, self._space.low, self._space.high).astype(self._space.dtype)
         else:
             taken = int(self._space.start + action)
         seen, reward, terminated, truncated, _ = self._env.step(taken)
         self._keep(seen)
-        return float(reward), bool(terminated), bool(truncated)
+        return reward, terminated, truncated
 
     def frame(self) -> Array:
         """The picture, resized by areas, in gray or in colours as the spec's frames are."""
@@ -87,6 +88,9 @@ class Gym:
         if seen.ndim == 2:
             seen = seen[:, :, None]
         return np.ascontiguousarray(np.broadcast_to(seen, (*seen.shape[:2], 3)))
+
+    def close(self) -> None:
+        self._env.close()
 
     def _keep(self, seen: Any) -> None:
         if self._pixels:

@@ -11,20 +11,24 @@ from edgerl.envs.base import interface
 from edgerl.errors import EpisodeLost
 from edgerl.types import Array, TimeStep
 
+LONGEST = 27_000  # agent steps of an episode that is played again: as many as an Atari game has at most
+
 
 class Resumable:
     """`env`, with a state made of the last reset and the actions since. `rng`: the only generator `env` draws from.
 
-    Restoring plays the episode again, and raises EpisodeLost if it ends up elsewhere. An `env` whose frames are costly
-    may have `unseen()`, a context in which it draws none: then only the last frame is drawn and compared.
+    Restoring plays the episode again, and raises EpisodeLost if it ends up elsewhere, or if it was longer than LONGEST:
+    its later actions are not kept. An `env` whose frames are costly may have `unseen()`, a context in which it draws
+    none: then only the last frame is drawn and compared.
     """
 
     def __init__(self, env: Any, rng: np.random.Generator, name: str) -> None:
         self.env, self.rng = env, rng
         self.name, self.spec, self.actions = getattr(env, "name", name), env.spec, env.actions
         self.interface = interface(env)
+        self._kind = self.spec.action
         self._began = rng.bit_generator.state
-        self._taken: list[Any] = []
+        self._taken = bytearray()  # the actions since, as rows of the replay hold them
 
     @property
     def window(self) -> Array:
@@ -32,30 +36,47 @@ class Resumable:
         return window
 
     def reset(self) -> TimeStep:
-        self._began, self._taken = copy.deepcopy(self.rng.bit_generator.state), []
+        began = copy.deepcopy(self.rng.bit_generator.state)
         timestep: TimeStep = self.env.reset()
+        self._began, self._taken = began, bytearray()
         return timestep
 
     def step(self, action: Any) -> TimeStep:
+        taken = np.asarray(action, self._kind.base).tobytes()  # before the step, which may write over it
         timestep: TimeStep = self.env.step(action)
-        self._taken.append(copy.copy(action))  # only if the step did not fail: a resume would fail there too
+        if not self._too_long:
+            self._taken += taken  # only if the step did not fail: a resume would fail there too
         return timestep
+
+    @property
+    def _too_long(self) -> bool:
+        return len(self._taken) > LONGEST * int(self._kind.itemsize)
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """The generator at the last reset, the actions since, and the window they have led to."""
-        arrays = {"window": self.window, "taken": np.array(self._taken)}
-        return arrays, {"began": self._began, "rng": self.rng.bit_generator.state}
+        taken = np.frombuffer(b"" if self._too_long else bytes(self._taken), self._kind.base)
+        values = {"began": self._began, "rng": self.rng.bit_generator.state, "too_long": self._too_long}
+        return {"window": self.window, "taken": taken.reshape(-1, *self._kind.shape)}, values
 
     def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+        if values.get("too_long"):  # older checkpoints lack it
+            self.rng.bit_generator.state = values["rng"]
+            raise EpisodeLost(f"it had more than {LONGEST:,} steps, and no more are played again")
+        self._play_again(arrays, values)
+
+    def _play_again(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
         self.rng.bit_generator.state = values["began"]
-        *before, last = [self.reset, *(partial(self.step, action) for action in arrays["taken"])]
+        taken = arrays["taken"].tolist() if not self._kind.shape else arrays["taken"]
+        *before, last = [self.reset, *(partial(self.step, action) for action in taken)]
         draws_less = hasattr(self.env, "unseen")
         try:
             with self.env.unseen() if draws_less else nullcontext():
                 for play in before:
                     play()
             last()
-        except Exception as error:  # a user's environment may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a user's environment may raise anything
             raise EpisodeLost(f"playing it again failed: {error}") from error
         finally:
             led, self.rng.bit_generator.state = self.rng.bit_generator.state, values["rng"]
@@ -67,3 +88,7 @@ class Resumable:
     def render(self) -> Array:
         screen: Array = self.env.render()
         return screen
+
+    def close(self) -> None:
+        if hasattr(self.env, "close"):
+            self.env.close()

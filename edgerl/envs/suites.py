@@ -1,11 +1,15 @@
 """Environments by name: the suites atari, dmc, gym and toy, and the user's own `module:callable`."""
 
 import difflib
+from contextlib import closing
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from edgerl import plugins
-from edgerl.envs.base import Environment, EnvOptions, EnvSpec
+from edgerl.envs.base import EnvOptions, EnvSpec
+from edgerl.envs.door import Door
 from edgerl.errors import EnvError
 
 DEFAULT = EnvOptions()
@@ -43,26 +47,6 @@ def canonical_name(name: str) -> str:
     )
 
 
-def _custom(name: str, rng: np.random.Generator) -> Environment:
-    """The environment that `module:callable` makes, called with its Generator; raises EnvError if it makes none."""
-    try:
-        made: Environment = plugins.load(name)(rng)
-        missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]
-    except (Exception, SystemExit) as error:  # a user's module and callable may raise anything
-        from edgerl.envs.simulator import reason
-
-        raise EnvError(f"--env: {name!r} cannot be loaded: {reason(error)}") from error
-    if missing:
-        raise EnvError(f"--env: {name!r} is no environment: it has no {', '.join(missing)}")
-    if not isinstance(made.spec, EnvSpec):
-        raise EnvError(f"--env: {name!r} is no environment: its spec is a {type(made.spec).__name__}, not an EnvSpec")
-    if hasattr(made, "state") and hasattr(made, "restore"):
-        return made
-    from edgerl.envs.resumable import Resumable
-
-    return Resumable(made, rng, name)
-
-
 def describe(name: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     """The spec of an environment; neither ale-py nor MuJoCo is loaded. Raises EnvError as `make` does."""
     name = canonical_name(name)
@@ -81,21 +65,28 @@ def describe(name: str, options: EnvOptions = DEFAULT) -> EnvSpec:
 
         return gym.describe(task)
     if suite == "custom":
-        return _custom(name, np.random.default_rng(0)).spec
+        with closing(make(name, np.random.default_rng(0), training=False)) as made:
+            spec: EnvSpec = made.spec
+        return spec
     from edgerl.envs.toy import SPEC
 
     return SPEC
 
 
-def make(name: str, rng: np.random.Generator, *, training: bool, options: EnvOptions = DEFAULT) -> Environment:
+def make(name: str, rng: np.random.Generator, *, training: bool, options: EnvOptions = DEFAULT) -> Door:
     """The environment of that name. With `training`, losing a life ends an Atari episode; scores need it off.
 
-    Raises EnvError, in one line, for an unknown suite or task, for an option that it does not have, and if its packages
-    or libraries are not installed.
+    Raises EnvError, in one line, for an unknown suite or task, for an option that it does not have, if its packages
+    or libraries are not installed, and for what `Door` refuses. Close it when it is needed no more.
     """
     name = canonical_name(name)
-    suite, task = suite_of(name), name.partition("/")[2]
     _check(name, options)
+    return Door(partial(_made, name, rng, training, options), rng, name)
+
+
+def _made(name: str, rng: np.random.Generator, training: bool, options: EnvOptions) -> Any:
+    """What the suite makes under that name, or the user's callable, called with the generator; not checked yet."""
+    suite, task = suite_of(name), name.partition("/")[2]
     if suite == "atari":
         from edgerl.envs.atari import Atari
 
@@ -103,16 +94,16 @@ def make(name: str, rng: np.random.Generator, *, training: bool, options: EnvOpt
         return Atari(task, rng, training=training, sticky_actions=sticky, full_action_set=full)
     if suite == "dmc":
         from edgerl.envs.dmc import Dmc
-        from edgerl.envs.simulator import environment
+        from edgerl.envs.simulator import Simulated
 
-        return environment(Dmc(task, options.action_repeat or 1), rng, name)
+        return Simulated(Dmc(task, options.action_repeat or 1), rng, name)
     if suite == "gym":
         from edgerl.envs.gym import Gym
-        from edgerl.envs.simulator import environment
+        from edgerl.envs.simulator import Simulated
 
-        return environment(Gym(task), rng, name)
+        return Simulated(Gym(task), rng, name)
     if suite == "custom":
-        return _custom(name, rng)
+        return plugins.load(name)(rng)
     from edgerl.envs.toy import Catch
 
     return Catch(rng)

@@ -1,18 +1,23 @@
 """Scores: whole games without learning, and with hardly any random actions."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from edgerl.envs.base import Environment, random_action
+from edgerl.envs.door import Door
+from edgerl.errors import EnvError, EnvFailed
 from edgerl.replay.representation import Representation
 from edgerl.training.build import make_env
 from edgerl.training.policy import Policy
+from edgerl.training.state import Parts, State, cut_episode
 from edgerl.types import Array
 
+LONGEST = 27_000  # agent steps of a game whose environment says no limit: Atari's 108,000 frames
 Show = Callable[[Environment, int, float], None]  # environment, games done, score so far
 
 
@@ -28,11 +33,23 @@ def show_nothing(env: Environment, game: int, score: float) -> None:
 
 @dataclass(frozen=True)
 class Games:
-    """How many whole games to play. `epsilon`: the share of random actions, which `rng` draws."""
+    """How many whole games to play. `epsilon`: the share of random actions, which `rng` draws.
+
+    `most_steps`: agent steps after which a game is cut; None: what the environment says, else LONGEST.
+    """
 
     episodes: int
     epsilon: float
     rng: np.random.Generator
+    most_steps: int | None = None
+
+
+@dataclass
+class Played:
+    """The scores of games, unclipped, and how many of the games were cut at their longest."""
+
+    scores: list[float] = field(default_factory=list)
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,32 +65,77 @@ class Hooks:
 
 def evaluate(
     agent: Actor, representation: Representation, env: Environment, games: Games, hooks: Hooks | None = None
-) -> list[float]:
-    """Scores of whole games, unclipped; fewer than asked for if they were ended early."""
-    hooks = hooks or Hooks()
-    scores: list[float] = []
-    while len(scores) < games.episodes:
-        hooks.playing(len(scores))
+) -> Played:
+    """Play whole games; fewer than asked for if they were ended early. A game that is cut counts with its score."""
+    hooks, played = hooks or Hooks(), Played()
+    longest = games.most_steps or getattr(env, "most_steps", None) or LONGEST
+    while len(played.scores) < games.episodes:
+        game = len(played.scores)
+        hooks.playing(game)
         timestep, score = env.reset(), 0.0
-        hooks.show(env, len(scores), score)
-        while True:
+        hooks.show(env, game, score)
+        for _ in range(longest):
             if hooks.stopping():
-                return scores
+                return played
             if games.rng.random() < games.epsilon:
                 action = random_action(env, games.rng)
             else:
                 action = agent.act(representation.see(timestep.window), explore=False)
             timestep = env.step(action)
             score += timestep.reward
-            hooks.show(env, len(scores), score)
+            hooks.show(env, game, score)
             if timestep.terminated or timestep.truncated:
                 break
-        scores.append(score)
-    return scores
+        else:
+            played.cut += 1
+        played.scores.append(score)
+    return played
 
 
-def statistics(scores: list[float]) -> dict[str, Any]:
-    """Mean, standard deviation (of these games), extremes, and the scores themselves."""
+def play(parts: Parts, state: State, hooks: Hooks) -> dict[str, Any] | None:
+    """An evaluation of a run, as an entry of `returns`; None if it was ended early.
+
+    Raises EnvFailed if the environment fails, or cannot be made any more.
+    """
+    run = parts.config.run
+    rng = np.random.default_rng([run.seed, state.step, 1])
+    with _arena(parts, state, rng) as env:
+        games = Games(run.eval_episodes, run.eval_epsilon, rng, run.eval_max_steps)
+        played = evaluate(parts.agent, parts.replay.representation, env, games, hooks)
+    if len(played.scores) < run.eval_episodes:
+        return None
+    return {
+        "step": state.step,
+        "env_steps": state.step * parts.env.spec.repeat,
+        "flops": state.flops_total,
+        **statistics(played),
+        "training_mean": state.training_mean,
+    }
+
+
+@contextmanager
+def _arena(parts: Parts, state: State, rng: np.random.Generator) -> Iterator[Door]:
+    """The environment to play on: one of its own, or the training environment between two of its episodes.
+
+    On the latter the games draw numbers of their own, so that training goes on as if there had been none.
+    """
+    if parts.make_eval_env is None:
+        if not state.between_episodes:  # at the run's end
+            cut_episode(parts, state, parts.replay.representation.observe(parts.env.window)[1])
+        with parts.env.drawing_from(np.random.default_rng([parts.config.run.seed, state.step, 2])):
+            yield parts.env
+        return
+    try:
+        env = parts.make_eval_env(rng)
+    except EnvError as error:
+        raise EnvFailed(str(error).removeprefix("--env: ")) from error
+    with closing(env):
+        yield env
+
+
+def statistics(played: Played) -> dict[str, Any]:
+    """Mean, standard deviation (of these games), extremes, the scores themselves, and how many games were cut."""
+    scores = played.scores
     with np.errstate(over="ignore", invalid="ignore"):  # a user's rewards may be as large as floats are
         mean, std = float(np.mean(scores)), float(np.std(scores))
     return {
@@ -83,7 +145,13 @@ def statistics(scores: list[float]) -> dict[str, Any]:
         "min": float(np.min(scores)),
         "max": float(np.max(scores)),
         "scores": scores,
+        "cut": played.cut,
     }
+
+
+def cut_games(result: dict[str, Any]) -> str:
+    """How many of the games were cut, in words."""
+    return f"{result['cut']} of {result['episodes']} games were cut at their longest (--eval-max-steps)"
 
 
 def evaluate_run(
@@ -94,40 +162,41 @@ def evaluate_run(
     threads: int,
     say: Callable[[str], None],
     show: Show = show_nothing,
+    max_steps: int | None = None,
 ) -> dict[str, Any]:
     """Play whole games with a run's newest checkpoint; returns their statistics, with `step` and `env`.
 
-    `say` is told what was passed over; `show`: see `Hooks`. Raises ConfigError or CheckpointError, in one line, if the
-    folder holds no run that can be read.
+    `say` is told what was passed over; `show`: see `Hooks`; `max_steps`: of a game, None: as in the run. Raises
+    ConfigError or CheckpointError, in one line, if the folder holds no run that can be read.
     """
     policy = Policy(folder, threads=threads)
     for line in policy.passed:
         say(f"passed over: {line}")
-    return evaluate_policy(policy, episodes=episodes, seed=seed, show=show)
+    return evaluate_policy(policy, episodes=episodes, seed=seed, max_steps=max_steps, show=show)
 
 
 def evaluate_policy(
-    policy: Policy, *, episodes: int, seed: int, epsilon: float | None = None, show: Show = show_nothing
-) -> dict[str, Any]:
-    """The same of a policy that was read. `epsilon`: the share of random actions (None: the run's own)."""
-    scores = play(policy, policy.agent, policy.representation, episodes, seed, epsilon=epsilon, show=show)
-    return {"env": policy.config.run.env, "step": policy.step, **statistics(scores)}
-
-
-def play(
     policy: Policy,
-    actor: Actor,
-    representation: Representation,
+    *,
     episodes: int,
     seed: int,
-    *,
     epsilon: float | None = None,
+    max_steps: int | None = None,
     show: Show = show_nothing,
-) -> list[float]:
-    """The scores of an actor in whole games of a policy's run: the same games for every actor, if `seed` is the same.
+) -> dict[str, Any]:
+    """The same of a policy that was read. `epsilon`: the share of random actions (None: the run's own)."""
+    run, rng = policy.config.run, np.random.default_rng(seed)
+    share, longest = run.eval_epsilon if epsilon is None else epsilon, max_steps or run.eval_max_steps
+    played = play_with(policy, policy.agent, policy.representation, Games(episodes, share, rng, longest), seed, show)
+    return {"env": run.env, "step": policy.step, **statistics(played)}
 
-    `representation`: what the actor sees of windows; `epsilon`, `show`: as in `evaluate_policy` and `Hooks`.
+
+def play_with(
+    policy: Policy, actor: Actor, representation: Representation, games: Games, seed: int, show: Show = show_nothing
+) -> Played:
+    """Games of an actor in the environment of a policy's run: the same for every actor, if the seeds are the same.
+
+    `representation`: what the actor sees of windows; `seed`: of the environment; `show`: as in `Hooks`.
     """
-    env = make_env(policy.config, np.random.default_rng(seed), training=False)
-    epsilon = policy.config.run.eval_epsilon if epsilon is None else epsilon
-    return evaluate(actor, representation, env, Games(episodes, epsilon, np.random.default_rng(seed)), Hooks(show=show))
+    with closing(make_env(policy.config, np.random.default_rng(seed), training=False)) as env:
+        return evaluate(actor, representation, env, games, Hooks(show=show))

@@ -18,6 +18,7 @@ from typing import Any
 from edgerl.runs import versions
 from edgerl.runs.signals import deliver, handling, held_back
 from edgerl.runs.terminal import warn
+from edgerl.training.resume import reopen
 from edgerl.training.state import Parts, State
 from memory_budget import format_bytes, rss_bytes
 
@@ -92,10 +93,13 @@ def hand_over(parts: Parts, state: State, began: float) -> None:
             stopwatch=state.stopwatch.kept(),
             metrics=parts.metrics.kept(),
         )
+        arrays, values = parts.env.state()
+        parts.env.close()  # what it holds, such as a child or a port, the next program's own needs
         try:
             _become(handed, parts)
         except OSError as error:
             warn(f"step {state.step:,}: torch stays: {error.strerror}; going on")
+            reopen(parts, state, arrays, values)
 
 
 def _become(handed: Handover, parts: Parts) -> None:

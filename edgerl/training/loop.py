@@ -1,18 +1,14 @@
 """The training loop: environment, replay and agent step by step, the freeze at T_f, evaluations and checkpoints."""
 
-import contextlib
 import math
 import time
-from collections.abc import Iterator
-
-import numpy as np
 
 from edgerl.errors import EnvFailed, TrainingError
 from edgerl.planning import ledger
 from edgerl.training import handover, resume
-from edgerl.training.evaluate import Games, Hooks, evaluate, statistics
+from edgerl.training.evaluate import Hooks, cut_games, play
 from edgerl.training.freeze import FreezeSettings, freeze, freeze_line
-from edgerl.training.state import Parts, State, accounts, recount
+from edgerl.training.state import Parts, State, accounts, cut_episode, recount
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import trim
 
@@ -31,6 +27,18 @@ class TrainingLoop:
         The environment must have been reset, or restored together with the state. `began`: when this is, in words.
         """
         self.account(began)
+        try:
+            self.train()
+            resume.save(self.parts, self.state, needed=True)
+        except EnvFailed:
+            resume.save(self.parts, self.state, needed=False)
+            raise
+        self.show(f"{len(self.parts.replay):,} rows  {format_bytes(self.parts.watchdog.peak)} at most")
+        self.account("at the end")
+        return self.stopping or "finished"
+
+    def train(self) -> None:
+        """All steps from where the run stands, with what is due between them."""
         while True:
             self.check_stem()
             if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
@@ -48,17 +56,18 @@ class TrainingLoop:
                 resume.save(self.parts, self.state, needed=self.state.step == 0)
             self.step()
             self.report()
-        resume.save(self.parts, self.state, needed=True)
-        self.show(f"{len(self.parts.replay):,} rows  {format_bytes(self.parts.watchdog.peak)} at most")
-        self.account("at the end")
-        return self.stopping or "finished"
 
     @property
     def evaluation_due(self) -> bool:
-        """Whether an evaluation is due now and has not been played."""
-        returns, step = self.state.returns, self.state.step
-        played = bool(returns) and returns[-1]["step"] == step
-        return due(step, self.parts.config.run.eval_every, done=self.done) and not played
+        """Whether an evaluation is due now and has not been played.
+
+        On the training environment it waits for the end of an episode, or of the run.
+        """
+        every, step, returns = self.parts.config.run.eval_every, self.state.step, self.state.returns
+        played = returns[-1]["step"] if returns else 0
+        if self.parts.make_eval_env is None and every > 0 and not self.done:
+            return self.state.between_episodes and step // every > played // every
+        return due(step, every, done=self.done) and played != step
 
     @property
     def checkpoint_due(self) -> bool:
@@ -95,6 +104,9 @@ class TrainingLoop:
         """One timed step: act, and make the updates that belong to it, once learning has begun."""
         state, learn_start = self.state, self.parts.config.replay.learn_start
         with state.stopwatch.step(state.step, learn_start, state.frozen_at):
+            if state.between_episodes:
+                self.parts.env.reset()
+                state.between_episodes = False
             self.interact()
             state.step += 1
             updates = self.updates_due
@@ -129,8 +141,12 @@ class TrainingLoop:
         env, replay, state = self.parts.env, self.parts.replay, self.state
         observation, stored = replay.representation.observe(env.window)
         action = self.parts.agent.act(observation, explore=True)
-        with self.surviving():
+        try:
             timestep = env.step(action)
+        except EnvFailed:  # it may stand anywhere now: a resume begins with the next episode
+            cut_episode(self.parts, state, stored)
+            state.episodes_restarted += 1
+            raise
         state.score += timestep.reward
         clip = self.parts.config.replay.reward_clip
         reward = timestep.reward if clip is None else min(max(timestep.reward, -clip), clip)
@@ -141,8 +157,7 @@ class TrainingLoop:
             if self.parts.watch is not None:
                 self.parts.watch.game(state.score)
             self.parts.metrics.write(state.step + 1, state.end_game())
-        if timestep.terminated or timestep.truncated:
-            env.reset()
+        state.between_episodes = timestep.terminated or timestep.truncated
 
     def learn(self) -> None:
         """Update the agent on one batch, and give the batch its new priorities."""
@@ -204,44 +219,25 @@ class TrainingLoop:
             handover.hand_over(self.parts, self.state, began)
 
     def evaluate(self) -> None:
-        """Play whole games without exploration, in an environment of their own, and log their scores."""
-        run, state, parts = self.parts.config.run, self.state, self.parts
-        rng = np.random.default_rng([run.seed, state.step, 1])
+        """Play whole games without exploration, and log their scores."""
+        episodes = self.parts.config.run.eval_episodes
         hooks = Hooks(
             stopping=lambda: self.stopping is not None,
-            playing=lambda done: self.show(f"evaluating, game {done + 1} of {run.eval_episodes}"),
+            playing=lambda done: self.show(f"evaluating, game {done + 1} of {episodes}"),
         )
-        with self.surviving():
-            games = Games(run.eval_episodes, run.eval_epsilon, rng)
-            scores = evaluate(parts.agent, parts.replay.representation, parts.make_eval_env(rng), games, hooks)
+        result = play(self.parts, self.state, hooks)
         trim()  # the games' environment is gone
-        if len(scores) < run.eval_episodes:  # stopped before the last game: no result
+        if result is None:
             return
-        result = statistics(scores)
-        env_steps = state.step * parts.env.spec.repeat
-        state.returns.append(
-            {
-                "step": state.step,
-                "env_steps": env_steps,
-                "flops": state.flops_total,
-                **result,
-                "training_mean": state.training_mean,
-            }
-        )
-        parts.metrics.write(state.step, {f"eval/{name}": result[name] for name in ("mean", "std", "min", "max")})
+        self.state.returns.append(result)
+        metrics = {f"eval/{name}": result[name] for name in ("mean", "std", "min", "max")}
+        self.parts.metrics.write(self.state.step, metrics)
         self.say(
             f"{result['episodes']} games, score {result['mean']:,.1f} +- {result['std']:,.1f} "
-            f"({result['min']:,.0f} to {result['max']:,.0f}){state.training_games}"
+            f"({result['min']:,.0f} to {result['max']:,.0f}){self.state.training_games}"
         )
-
-    @contextlib.contextmanager
-    def surviving(self) -> Iterator[None]:
-        """Save a checkpoint if the environment fails: until it answers, nothing of the run has changed."""
-        try:
-            yield
-        except EnvFailed:
-            resume.save(self.parts, self.state, needed=False)
-            raise
+        if result["cut"]:
+            self.say(cut_games(result))
 
     def room(self, nbytes: int) -> bool:
         """Whether the process limit has room for `nbytes` more; if not, the run ends in order."""

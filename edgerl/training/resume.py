@@ -1,5 +1,7 @@
 """What a run writes to go on from, checkpoints and snapshots, and how a resumed run takes it over."""
 
+import contextlib
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +9,18 @@ import numpy as np
 
 from edgerl.agents.agent import Agent
 from edgerl.agents.algorithms import learned
-from edgerl.errors import EpisodeLost
+from edgerl.errors import EnvError, EnvFailed, EpisodeLost
 from edgerl.replay.representation import Pixels, chunk
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots
+from edgerl.runs.files import write_whole
 from edgerl.runs.snapshots import Snapshot
 from edgerl.runs.terminal import warn
-from edgerl.training.state import Parts, State, recount
+from edgerl.training.state import Parts, State, cut_episode, recount
 from edgerl.types import Array
 from memory_budget.malloc import trim
+
+ERROR_FILE = "environment-error.txt"
 
 
 def saved_state(parts: Parts, state: State) -> tuple[dict[str, Array], dict[str, Any], dict[str, Array]]:
@@ -98,12 +103,15 @@ def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool
         parts.reporter.say(f"passed over: {line}")
     try:
         _restore(parts, state, saved, seamless=seamless)
+    except EnvFailed:
+        raise
     except (RuntimeError, KeyError, ValueError) as error:
         raise saved.of_another_run(error) from None
     saved.arrays.clear()  # mapped from the file: its pages would stay resident
     trim()
     checkpoint.discard_after(parts.folder / "checkpoint", state.step)
     snapshots.discard_after(parts.folder, state.step)
+    (parts.folder / ERROR_FILE).unlink(missing_ok=True)
     if not seamless:
         fork = state.fork or {}
         begun = f"forked at step {state.step:,} from {fork['run']}" if fork.get("step") == state.step else ""
@@ -131,13 +139,39 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: b
     if parts.watch is not None:
         parts.watch.restore(saved.settling_arrays, values["settling"])
     recount(parts, state)
-    try:
-        parts.env.restore(saved.env_arrays, values["env"])
-    except EpisodeLost as error:
-        replay.truncate(replay.representation.observe(saved.env_arrays["window"])[1])
-        parts.env.reset()
-        state.score, state.episodes_restarted = 0.0, state.episodes_restarted + 1
-        parts.reporter.say(f"the episode under way starts again: {error}")
+    _restore_env(parts, state, saved.env_arrays, values["env"])
     if not seamless:
         parts.metrics.cut(values["metrics_bytes"], state.step)
     state.checkpoint = saved.place
+
+
+def _restore_env(parts: Parts, state: State, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+    """Put the environment where it stood. If that cannot be, its episode ends there; the next step begins another."""
+    try:
+        parts.env.restore(arrays, values)
+    except EpisodeLost as error:
+        if not state.between_episodes:
+            cut_episode(parts, state, parts.replay.representation.observe(arrays["window"])[1])
+            state.episodes_restarted += 1
+            parts.reporter.say(f"the episode under way starts again: {error}")
+
+
+def reopen(parts: Parts, state: State, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+    """Make the environment again, after it was closed, and put it where it stood. Raises EnvFailed."""
+    try:
+        parts.env.open()
+    except EnvError as error:
+        raise EnvFailed(str(error).removeprefix("--env: ")) from error
+    parts.env.reset()
+    _restore_env(parts, state, arrays, values)
+
+
+def failure(error: EnvFailed, parts: Parts, state: State) -> EnvFailed:
+    """The same error with all that the user needs, in one line; the whole traceback goes to the run folder."""
+    file, told = parts.folder / ERROR_FILE, ""
+    lines = traceback.format_exception(error.__cause__ or error)
+    with contextlib.suppress(OSError):  # a full disk does not hide what failed
+        write_whole(file, "".join(lines).encode(errors="replace"))
+        told = f"; the whole traceback is in {file}"
+    kept = "" if state.checkpoint is None else f"; go on with --resume {parts.folder}"
+    return EnvFailed(f"step {state.step:,}: {error}{told}{kept}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
-from edgerl.envs.base import Environment
+from edgerl.envs.door import Door
 from edgerl.planning import flops, ledger
 from edgerl.planning.flops import Flops
 from edgerl.planning.plan import Plan
@@ -20,6 +20,7 @@ from edgerl.runs.metrics import LAST_GAMES, Metrics
 from edgerl.runs.progress import Reporter
 from edgerl.settling.watch import Watch
 from edgerl.training.meters import PeakWatchdog, Stopwatch
+from edgerl.types import Array
 from memory_budget import Ledger
 
 
@@ -28,13 +29,13 @@ class Parts:
     """What a run is built of.
 
     `pixels`: what the replay stores before the freeze; `library_bytes`: resident bytes without networks and replay;
-    `make_eval_env`: makes an environment for evaluations, from a generator; `baseline`: resident bytes after imports;
-    `lock`: the descriptor of the folder's lock; `launcher`: the words that start `edgerl` again in this process, None
-    if it must stay what it is; `watch`: of the stem, with --freeze-at auto.
+    `make_eval_env`: makes an environment for evaluations, from a generator; None if they are played on `env`;
+    `baseline`: resident bytes after imports; `lock`: the descriptor of the folder's lock; `launcher`: the words that
+    start `edgerl` again in this process, None if it must stay what it is; `watch`: of the stem, with --freeze-at auto.
     """
 
     config: Config
-    env: Environment
+    env: Door
     agent: Agent
     replay: Replay
     pixels: Pixels
@@ -44,7 +45,7 @@ class Parts:
     reporter: Reporter
     plan: Plan
     library_bytes: int
-    make_eval_env: Callable[[np.random.Generator], Environment]
+    make_eval_env: Callable[[np.random.Generator], Door] | None
     baseline: int
     lock: int
     launcher: list[str] | None
@@ -63,6 +64,7 @@ class State:
     paper's count and all that ran. `returns`: evaluations. `freeze_report`: the summary's part on the freeze; None
     before it. `rss_around_freeze`: resident bytes before and after it. `sums`: sums of the metrics of the `updates`
     since metrics were last written. `episodes_restarted`: how often a resume could not go on with the saved episode.
+    `between_episodes`: the environment is reset before the next step.
     `origin`: the run whose networks this one began with. `fork`: the run whose beginning it shares, and to which step.
 
     No checkpoint keeps these: `flops`: what an update takes; `stopwatch`; `checkpoint`: the newest one; `stop`: why the
@@ -84,6 +86,7 @@ class State:
     fork: dict[str, Any] | None = None
     games: int = 0
     last_scores: list[float] = field(default_factory=list)
+    between_episodes: bool = False
     stopwatch: Stopwatch = field(default_factory=Stopwatch, metadata=THIS_PROCESS)
     checkpoint: Path | None = field(default=None, metadata=THIS_PROCESS)
     stop: str | None = field(default=None, metadata=THIS_PROCESS)
@@ -129,7 +132,7 @@ class State:
 
 KEPT = [own.name for own in fields(State) if not own.metadata]
 # Fields that checkpoints of older runs lack.
-ADDED_LATER: dict[str, Any] = {"origin": None, "fork": None, "games": 0, "last_scores": []}
+ADDED_LATER: dict[str, Any] = {"origin": None, "fork": None, "games": 0, "last_scores": [], "between_episodes": False}
 
 
 def freeze_report_of(saved: Saved) -> dict[str, Any] | None:
@@ -143,6 +146,12 @@ def recount(parts: Parts, state: State) -> None:
     if state.freeze_report is not None:
         kept = state.freeze_report["store"] == "pixels"
         state.flops = flops.count(parts.config, parts.pixels.shape, parts.env.spec.actions, keeps_pixels=kept)
+
+
+def cut_episode(parts: Parts, state: State, stored: Array) -> None:
+    """End the training episode under way at the pending observation, as `stored`; the next step begins another."""
+    parts.replay.truncate(stored)
+    state.score, state.between_episodes = 0.0, True
 
 
 def accounts(parts: Parts) -> Ledger:

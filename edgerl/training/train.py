@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,12 @@ import numpy as np
 
 from edgerl.agents.build import make_agent
 from edgerl.agents.engine_choice import torch_is_missed
-from edgerl.config import updates
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
-from edgerl.errors import ConfigError
+from edgerl.envs.door import Door
+from edgerl.errors import ConfigError, EnvFailed
 from edgerl.planning import forecast, limits, plan
-from edgerl.planning.capacity import Store
-from edgerl.planning.plan import Plan
+from edgerl.planning.introduction import introduction
 from edgerl.replay import representation
 from edgerl.runs import checkpoint
 from edgerl.runs.checkpoint import Saved
@@ -30,14 +29,14 @@ from edgerl.runs.terminal import warn
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
 from edgerl.training import handover, summary, transfer
-from edgerl.training.build import make_env, make_replay
+from edgerl.training.build import make_env, make_replay, try_out
 from edgerl.training.freeze import rehearse
 from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
 from edgerl.training.meters import PeakWatchdog, Stopwatch
-from edgerl.training.resume import encode_once, go_on
+from edgerl.training.resume import encode_once, failure, go_on
 from edgerl.training.state import Parts, State, freeze_report_of
-from memory_budget import format_bytes, rss_bytes
+from memory_budget import rss_bytes
 from memory_budget.malloc import keep_blocks, trim
 
 SCRATCH_BLOCK = 32 * 2**20  # bytes: what a training step frees is kept for the next
@@ -67,17 +66,24 @@ def train(
         heap_set_aside(),
         folder_of(config, out) as folder,
         handover.received(folder) if replaceable else nullcontext() as handed,
+        closing(make_env(config, _rngs(config)[0], training=True)) as env,
     ):
         launcher = handover.launcher() if replaceable else None
         told = () if quiet or handed is not None else notes
         return _train(
-            config, folder, resume=resume, fork=fork, quiet=quiet, notes=told, launcher=launcher, handed=handed
+            config, folder, env, resume=resume, fork=fork, quiet=quiet, notes=told, launcher=launcher, handed=handed
         )
+
+
+def _rngs(config: Config) -> list[np.random.Generator]:
+    """The generators of environment, replay and agent."""
+    return [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.run.seed).spawn(3)]
 
 
 def _train(
     config: Config,
     folder: Path,
+    env: Door,
     *,
     resume: bool,
     fork: Path | None,
@@ -86,15 +92,13 @@ def _train(
     launcher: list[str] | None,
     handed: Handover | None,
 ) -> dict[str, Any]:
-    """Check everything, build the parts, and run them; returns the summary.
+    """Check everything, build the other parts, and run them; returns the summary.
 
     What was `handed` over by the program before this one has been checked, and told to the user, by that one.
     """
     # What can be checked before any network or replay is made.
     run = config.run
-    seeds = np.random.SeedSequence(run.seed).spawn(3)
-    env_rng, replay_rng, agent_rng = (np.random.default_rng(seed) for seed in seeds)
-    env = make_env(config, env_rng, training=True)
+    _, replay_rng, agent_rng = _rngs(config)
     planned = plan.make_plan(config, env.spec)
     limit, limit_source = limits.process_limit(config)
     if handed is None:
@@ -105,6 +109,7 @@ def _train(
     if fork is not None:
         saved = forking.find(fork, config)
     source = transfer.find(config, env.spec) if saved is None else None
+    alone = try_out(env, config)
 
     # The networks, through a rehearsal of the freeze.
     keep_blocks(SCRATCH_BLOCK)
@@ -147,6 +152,10 @@ def _train(
                 reporter.say(introduction(config, planned, limit, limit_source, folder))
                 if (missed := torch_is_missed(config, pixels.shape, frozen=frozen)) is not None:
                     reporter.say(missed)
+                for note in env.notes:
+                    reporter.say(note)
+                if alone is not None:
+                    reporter.say(f"evaluations are played on the training environment, after an episode: {alone}")
             if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
                 reporter.say(f"--ort-provider: {provider_note}")
             if profile is not None and handed is None:
@@ -164,7 +173,7 @@ def _train(
                 reporter=reporter,
                 plan=planned,
                 library_bytes=library_bytes,
-                make_eval_env=lambda rng: make_env(config, rng, training=False),
+                make_eval_env=partial(make_env, config, training=False) if alone is None else None,
                 baseline=handed.baseline if handed else baseline,
                 lock=lock,
                 launcher=launcher,
@@ -210,53 +219,21 @@ def write_config(config: Config, folder: Path) -> None:
     write_whole(folder / "config.toml", config.to_toml().encode())
 
 
-def introduction(config: Config, plan: Plan, limit: int | None, source: str, folder: Path) -> str:
-    """The lines that a run starts with: what it will do, in which bytes, and in which folder."""
-    run = config.run
-    rows = _rows(plan.before)
-    if run.latest_freeze is not None:
-        what = _rows(plan.after)
-        if plan.after.stores == "pixels":
-            latents = plan.latents
-            what = f"frozen, still pixels: {latents.rows:,} rows of latents would be {latents.row_bytes:,} B each"
-        at_the_latest = " at the latest" if run.freeze_at == "auto" else ""
-        rows += f", from step {run.latest_freeze:,}{at_the_latest} {what}"
-    if run.freeze_at == 0:
-        rows = f"{_rows(plan.after)}, frozen from the start"
-    profile = load_device(run.device)
-    device = f"{profile.name}: " if profile else ""
-    threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
-    bound = f"; process limit {format_bytes(limit)} ({source})" if limit is not None else ""
-    return (
-        f"{run.env}, {run.algo}, {run.steps:,} steps, seed {run.seed}\n"
-        f"replay  {format_bytes(plan.budget)}: {rows}\n"
-        f"learns  {updates.in_words(**updates.planned(config))}\n"
-        f"machine {device}{threads}{bound}\n"
-        f"folder  {folder}"
-    )
-
-
-def _rows(store: Store) -> str:
-    """How many rows a store holds, and of what, in words."""
-    what = store.stores if store.codec in ("raw", "float32") else f"{store.stores}, {store.codec}"
-    if store.varies:
-        return f"{store.rows:,} rows or more, each of {store.row_bytes:,} B or less ({what})"
-    return f"{store.rows:,} rows of {store.row_bytes:,} B ({what})"
-
-
 def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | None) -> dict[str, Any]:
     """Run the parts, from the start or from a checkpoint, and write the summary, however the run ends."""
     config, status, began = parts.config, "failed", "at the start"
     with interruptible(state):
-        if saved is None:
-            parts.env.reset()
-        else:
-            go_on(parts, state, saved, seamless=handed is not None and not saved.passed)
-            write_config(config, parts.folder)
-        if handed is not None:
-            began = take_over(parts, state, handed)
         try:
-            status = TrainingLoop(parts, state).run(began)
+            if saved is not None:
+                go_on(parts, state, saved, seamless=handed is not None and not saved.passed)
+                write_config(config, parts.folder)
+            if handed is not None:
+                began = take_over(parts, state, handed)
+            ended = TrainingLoop(parts, state).run(began)
+            parts.env.close()
+            status = ended
+        except EnvFailed as error:
+            raise failure(error, parts, state) from error
         finally:
             profile = load_device(config.run.device)
             expected = forecast.forecast(config, parts.plan, parts.pixels.shape, profile, state.step)

@@ -1,6 +1,7 @@
 """One fixed batch of observations to compare layers on: what a run's own policy sees when it plays."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,23 +69,23 @@ def play(policy: Policy, frames: int, rng: np.random.Generator, played: Callable
     if nbytes > psutil.virtual_memory().available:
         raise ConfigError(f"--frames: {frames:,} windows are {format_bytes(nbytes)}, more than this machine has free")
     env_rng, actions_rng, crops_rng = rng.spawn(3)
-    env = make_env(config, env_rng, training=False)
     windows, actions, starts = np.empty((frames, *pixels.whole), np.uint8), [], []
     over = True
-    for index in range(frames):
-        if index % BATCH == 0:
-            played(index)
-        if over:
-            timestep = env.reset()
-            starts.append(index)
-        windows[index] = pixels.window(timestep.window)
-        if actions_rng.random() < RANDOM:
-            action = random_action(env, actions_rng)
-        else:
-            action = policy.agent.act(policy.representation.see(timestep.window), explore=False)
-        actions.append(action)
-        timestep = env.step(action)
-        over = timestep.terminated or timestep.truncated
+    with closing(make_env(config, env_rng, training=False)) as env:
+        for index in range(frames):
+            if index % BATCH == 0:
+                played(index)
+            if over:
+                timestep = env.reset()
+                starts.append(index)
+            windows[index] = pixels.window(timestep.window)
+            if actions_rng.random() < RANDOM:
+                action = random_action(env, actions_rng)
+            else:
+                action = policy.agent.act(policy.representation.see(timestep.window), explore=False)
+            actions.append(action)
+            timestep = env.step(action)
+            over = timestep.terminated or timestep.truncated
     return Observations(windows, np.array(actions), _offsets(pixels, windows, crops_rng), starts, pixels)
 
 

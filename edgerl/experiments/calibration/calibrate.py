@@ -28,6 +28,7 @@ from edgerl.config.architectures import layers, of_patches
 from edgerl.config.settings import Config
 from edgerl.envs import suites
 from edgerl.envs.base import Environment, EnvSpec
+from edgerl.envs.door import Door
 from edgerl.envs.suites import suite_of
 from edgerl.errors import EnvError
 from edgerl.planning import plan, workload
@@ -110,7 +111,7 @@ def baseline() -> int:
     """Resident bytes with all that training loads, except its networks. Must run before anything else is loaded."""
     config = edgerl.configure(env=ENVS["rainbow"], threads=1)
     with contextlib.suppress(EnvError):
-        make_env(config, np.random.default_rng(0), training=True)
+        make_env(config, np.random.default_rng(0), training=True).close()
     spec = suites.describe(config.run.env)
     pixels = representation.pixels(spec, config.replay)
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(0))
@@ -190,8 +191,14 @@ def training(config: Config, spec: EnvSpec, *, before: bool) -> PartTimes:
     `before`: whether steps before the freeze are timed. Raises EnvError if the environment cannot be made.
     """
     keep_blocks(train.SCRATCH_BLOCK)  # again: the previous algorithm's freeze has undone it
-    rng, pixels = np.random.default_rng(0), representation.pixels(spec, config.replay)
-    env, planned = make_env(config, rng, training=True), plan.make_plan(config, spec)
+    rng = np.random.default_rng(0)
+    with contextlib.closing(make_env(config, rng, training=True)) as env:
+        return _training(config, spec, env, rng, before=before)
+
+
+def _training(config: Config, spec: EnvSpec, env: Door, rng: np.random.Generator, *, before: bool) -> PartTimes:
+    """The same, on this environment, which draws from `rng`."""
+    pixels, planned = representation.pixels(spec, config.replay), plan.make_plan(config, spec)
     agent = make_agent(config, pixels.shape, spec.actions, np.random.default_rng(0))
     replay = make_replay(config, spec, planned.budget, pixels, rng)
     frames = rng.integers(0, 256, (8, *spec.frame), np.uint8)

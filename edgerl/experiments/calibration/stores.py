@@ -3,6 +3,7 @@
 import statistics
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
     The steps are random and the encoder is untrained, whose latents take the same time and bytes as a trained one's.
     """
     keep_blocks(train.SCRATCH_BLOCK)  # as a run does
-    env = make_env(config, np.random.default_rng(config.run.seed), training=True)
-    taken = steps(env, STEPS)
+    with closing(make_env(config, np.random.default_rng(config.run.seed), training=True)) as env:
+        taken = steps(env, STEPS)
     budget, rng = plan.make_plan(config, spec).budget, np.random.default_rng(0)
     raw = representation.pixels(spec, replace(config.replay, pixel_codec="raw"))
     agent = make_agent(config, raw.shape, spec.actions, np.random.default_rng(0))

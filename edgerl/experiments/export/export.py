@@ -1,6 +1,7 @@
 """A run's policy as one ONNX file: windows in, actions out. It is written only if it acts as the program does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents.exported import Exported
-from edgerl.envs.base import Environment, EnvSpec, interface
+from edgerl.envs.base import EnvSpec, interface
+from edgerl.envs.door import Door
 from edgerl.errors import ConfigError
 from edgerl.experiments.export.metadata import metadata
 from edgerl.experiments.export.parity import Comparison, Parity
@@ -47,7 +49,7 @@ class Compared:
     """
 
     policy: Policy
-    env: Environment
+    env: Door
     graph: NamedGraph
     session: Session
     bounds: tuple[Array, Array] | None
@@ -71,14 +73,19 @@ def export(folder: Path, out: Path, *, force: bool = False) -> Written:
     otherwise than the program: nothing is written then.
     """
     check(out, force=force)
-    compared = compare(folder)
-    return compared.written(write(out, pieces(compared.graph, compared.metadata())))
+    with comparing(folder) as compared:
+        return compared.written(write(out, pieces(compared.graph, compared.metadata())))
 
 
-def compare(folder: Path) -> Compared:
+@contextmanager
+def comparing(folder: Path) -> Iterator[Compared]:
     """The policy of a run's newest whole checkpoint as a graph, compared with the program's; raises as `export`."""
     policy = Policy(folder)
-    env = make_env(policy.config, np.random.default_rng(policy.config.run.seed), training=False)
+    with closing(make_env(policy.config, np.random.default_rng(policy.config.run.seed), training=False)) as env:
+        yield _compared(folder, policy, env)
+
+
+def _compared(folder: Path, policy: Policy, env: Door) -> Compared:
     bounds = _bounds(policy.spec, interface(env).bounds)
     exported = policy.agent.exported()
     graph = _graph(folder, policy, exported, bounds)

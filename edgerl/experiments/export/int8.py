@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from edgerl.errors import ConfigError
-from edgerl.experiments.export.export import Compared, Written, check, compare, write
+from edgerl.experiments.export.export import Compared, Written, check, comparing, write
 from edgerl.experiments.export.windows import show_windows
 from edgerl.replay import representation
-from edgerl.training.evaluate import play, statistics
+from edgerl.replay.representation import Representation
+from edgerl.training.evaluate import Actor, Games, play_with, statistics
 from edgerl.types import Array
 from runtime import Session
 from runtime.int8 import is_possible, quantised
@@ -71,7 +72,13 @@ def export_int8(folder: Path, out: Path, *, episodes: int = 10, force: bool = Fa
     if episodes < 1:
         raise ConfigError(f"--episodes: {episodes} is below 1")
     check(out, force=force)
-    compared = compare(folder)
+    with comparing(folder) as compared:
+        model, int8 = _int8(compared, episodes)
+        return compared.written(write(out, [model])), int8
+
+
+def _int8(compared: Compared, episodes: int) -> tuple[bytes, Int8]:
+    """The file of a policy in 8 bits, and how it compares with the float one."""
     windows = _windows(compared)
     calibrates = np.arange(len(windows)) % EVERY == 0
     model = _quantised(compared, windows[calibrates])
@@ -86,7 +93,7 @@ def export_int8(folder: Path, out: Path, *, episodes: int = 10, force: bool = Fa
         nbytes={"float": sum(map(len, pieces(compared.graph, compared.metadata()))), "int8": 0},
     )
     int8, file = _file(compared, model, int8)
-    return compared.written(write(out, [file])), int8
+    return file, int8
 
 
 def agreement(own: Array, given: Array, bounds: tuple[Array, Array] | None) -> float:
@@ -140,11 +147,15 @@ class _Actor:
 def _scores(compared: Compared, session: Session, episodes: int) -> dict[str, dict[str, Any]]:
     """The statistics of both in the same games: of the program, which the float policy acts as, and of `session`."""
     policy = compared.policy
-    pixels = representation.pixels(policy.spec, policy.config.replay)
-    actor = _Actor(session, compared.bounds)
+    run, pixels = policy.config.run, representation.pixels(policy.spec, policy.config.replay)
+
+    def played(actor: Actor, sees: Representation) -> dict[str, Any]:
+        games = Games(episodes, run.eval_epsilon, np.random.default_rng(SEED), run.eval_max_steps)
+        return statistics(play_with(policy, actor, sees, games, SEED))
+
     return {
-        "float": statistics(play(policy, policy.agent, policy.representation, episodes, SEED)),
-        "int8": statistics(play(policy, actor, pixels, episodes, SEED)),
+        "float": played(policy.agent, policy.representation),
+        "int8": played(_Actor(session, compared.bounds), pixels),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from edgerl.envs.base import Environment
+from edgerl.envs.door import Door
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import ConfigError, EnvFailed
 from edgerl.types import Array
@@ -114,9 +115,8 @@ def picture(env: Environment) -> Array:
 
     Raises EnvFailed if render() returns something else.
     """
-    unwrapped = _unwrapped(env)
-    if hasattr(unwrapped, "render"):
-        drawn = np.asarray(unwrapped.render())
+    if hasattr(_unwrapped(env), "render"):
+        drawn = np.asarray(env.render())
     else:
         drawn = env.window[-1]
         drawn = drawn[:, :, None] if drawn.ndim == 2 else drawn.transpose(1, 2, 0)
@@ -131,8 +131,10 @@ def speed(env: Environment) -> float:
 
 
 def _unwrapped(env: Environment) -> Environment:
-    """Unwrap `Resumable`, which has render() even if the environment does not."""
-    return env.env if isinstance(env, Resumable) else env
+    """What is in `Door` and `Resumable`, which have render() even if the environment does not."""
+    while isinstance(env, Door | Resumable):
+        env = env.env
+    return env
 
 
 def points(score: float) -> str:

@@ -1,0 +1,259 @@
+"""The door: every environment of every suite comes in through it, is checked, and is closed."""
+
+import json
+import os
+import reprlib
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+import numpy as np
+
+from edgerl.envs.base import fault, in_words, interface, window_fault
+from edgerl.envs.resumable import Resumable
+from edgerl.envs.simulator import reason
+from edgerl.errors import EnvError, EnvFailed, EpisodeLost
+from edgerl.types import Array, TimeStep
+
+MOST_REWARD = float(np.finfo(np.float32).max)  # a row holds a reward as float32
+NUMBERS = (float, int, np.floating, np.integer, np.bool_)
+OURS = str(Path(__file__).parents[1]) + os.sep
+STANDARD = (sysconfig.get_path("stdlib") + os.sep, "<frozen ")
+INSTALLED = ("site-packages", "dist-packages")
+LOST, BETWEEN = "door:lost", "door:between"  # values of a state that the door itself makes
+
+
+class Door:
+    """An environment, and the one place where all that it gives is checked and converted.
+
+    `make`: makes the environment of a suite, or the user's; `rng`: all that it draws from; `called`: its name on the
+    command line. `env`: what was made, or the `Resumable` around it; `notes`: what the user should know, a line each;
+    `most_steps`: agent steps after which it truncates an episode itself, None if that is not known.
+
+    Raises EnvError if it cannot be made or is no environment. After that whatever it raises is an EnvFailed, and so is
+    a value that cannot be used: a window of another dtype or shape than the spec's, a reward that is no finite float32,
+    a flag that is neither true nor false.
+    """
+
+    def __init__(self, make: Callable[[], Any], rng: np.random.Generator, called: str) -> None:
+        self.rng = rng
+        self._make, self._called = make, called
+        self.open()
+
+    def open(self) -> None:
+        """Make the environment, again if it was closed; reset or restore it then. Raises EnvError."""
+        self._failed, self._closed, self._between = False, False, True
+        made = None
+        try:
+            made = self._make()
+            if (wrong := fault(made)) is not None:
+                raise EnvError(f"--env: {self._called!r} {wrong}")
+            self._take(made)
+        except KeyboardInterrupt:
+            raise
+        except EnvError as error:
+            _close_quietly(made)
+            raise EnvError(f"{error}{place(error.__cause__)}") from error
+        except BaseException as error:
+            _close_quietly(made)
+            raise EnvError(f"--env: {self._called!r} cannot be loaded: {reason(error)}{place(error)}") from error
+
+    def _take(self, made: Any) -> None:
+        """Read what stays of a whole environment. One that cannot save its state is played again at a resume."""
+        self.spec, self.interface = made.spec.plain(), interface(made)
+        self.actions = self.spec.actions
+        self.most_steps: int | None = getattr(made, "most_steps", None)
+        name, self.notes = getattr(made, "name", None), list[str]()
+        self.name: str = name if isinstance(name, str) else self._called
+        if not isinstance(name, str):
+            self.notes.append(f"{self.name}: the environment has no name of its own; --env names it")
+        self._window, self._shape = made.window, (self.spec.history, *self.spec.frame)
+        saves_itself = hasattr(made, "state") and hasattr(made, "restore")
+        self.env = made if saves_itself else Resumable(made, self.rng, self.name)
+
+    @property
+    def window(self) -> Array:
+        """The window to act on, uint8 [history, *frame], as the last reset or step returned it."""
+        window: Array = self._window
+        return window
+
+    def reset(self) -> TimeStep:
+        """Begin an episode. After one that could not begin, the generator is as it was before."""
+        before = self.rng.bit_generator.state
+        try:
+            with self._named("reset"):
+                given = self.env.reset()
+            begun = self._checked(given, "reset")
+        except EnvFailed:
+            self.rng.bit_generator.state = before
+            raise
+        self._between = False
+        return begun
+
+    def step(self, action: Any) -> TimeStep:
+        """Act. After a step that failed, another episode must begin."""
+        self._between = True
+        try:  # no context manager here: it would take as long as all the rest
+            given = self.env.step(action)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise self._failure("step", error) from error
+        timestep = self._checked(given, "step")
+        self._between = timestep.terminated or timestep.truncated
+        return timestep
+
+    def render(self) -> Array:
+        """The screen as people see it; who shows it checks that it is a picture."""
+        with self._named("render"):
+            screen: Array = self.env.render()
+        return screen
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """All that determines what follows; of an environment that has failed and cannot say it, that it is lost.
+
+        Between two episodes nothing is played again at a resume: the generator says all.
+        """
+        if self._between and isinstance(self.env, Resumable):
+            return {"window": self.window}, {BETWEEN: True, "rng": self.rng.bit_generator.state}
+        has_failed = self._failed
+        try:
+            with self._named("state"):
+                arrays, values = self.env.state()
+                _check_state(arrays, values)
+        except EnvFailed as error:
+            if not has_failed:
+                raise
+            return {"window": self.window}, {LOST: str(error), "rng": self.rng.bit_generator.state}
+        return {"window": self.window} | arrays, values
+
+    def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+        """Go on from what `state` gave. Raises EpisodeLost if that cannot be done; the window is undefined then."""
+        if LOST in values or BETWEEN in values:
+            self.rng.bit_generator.state, self._window = values["rng"], np.array(arrays["window"])
+            if LOST in values:
+                raise EpisodeLost(values[LOST])
+            return
+        with self._named("restore"):
+            self.env.restore(arrays, values)
+            window = self.env.window
+        self._window = self._checked_window(window)
+
+    def close(self) -> None:
+        """Let go of all that the environment holds; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._failed:
+            _close_quietly(self.env)  # its first failure says more
+            return
+        with self._named("close"):
+            _close(self.env)
+
+    @contextmanager
+    def drawing_from(self, rng: np.random.Generator) -> Iterator[None]:
+        """Within, the environment draws what `rng` would draw; its own generator is left as it was."""
+        own, self.rng.bit_generator.state = self.rng.bit_generator.state, rng.bit_generator.state
+        try:
+            yield
+        finally:
+            self.rng.bit_generator.state = own
+
+    def _checked(self, given: Any, method: str) -> TimeStep:
+        """What `reset` or `step` gave, as a TimeStep of a uint8 window, a float and three bools."""
+        if not isinstance(given, TimeStep):
+            fields = ", ".join(TimeStep._fields)
+            raise self._refusal(f"{method}() gave {in_words(given)}, not a TimeStep({fields})")
+        window, reward, terminated, truncated, over = given
+        self._window = self._checked_window(window)
+        right_types = type(reward) is float and type(terminated) is type(truncated) is type(over) is bool
+        if right_types and -MOST_REWARD <= reward <= MOST_REWARD:
+            return given
+        return TimeStep(
+            window,
+            self._reward(reward),
+            self._flag(terminated, "terminated"),
+            self._flag(truncated, "truncated"),
+            self._flag(over, "over"),
+        )
+
+    def _checked_window(self, window: Any) -> Array:
+        if (wrong := window_fault(window, self._shape)) is not None:
+            raise self._refusal(wrong)
+        checked: Array = window
+        return checked
+
+    def _reward(self, given: Any) -> float:
+        number = _number(given)
+        if number is None or not -MOST_REWARD <= number <= MOST_REWARD:
+            raise self._refusal(f"the reward is {reprlib.repr(given)}; allowed is a number that float32 holds")
+        return number
+
+    def _flag(self, given: Any, name: str) -> bool:
+        number = _number(given)
+        if number not in (0.0, 1.0):
+            raise self._refusal(f"{name} is {reprlib.repr(given)}; allowed is True or False")
+        return bool(number)
+
+    @contextmanager
+    def _named(self, method: str) -> Iterator[None]:
+        """Make what a method raises an EnvFailed, whatever that is but Ctrl-C."""
+        try:
+            yield
+        except (KeyboardInterrupt, EpisodeLost):
+            raise
+        except BaseException as error:
+            raise self._failure(method, error) from error
+
+    def _failure(self, method: str, error: BaseException) -> EnvFailed:
+        return self._refusal(f"{method}() raised {reason(error)}{place(error)}")
+
+    def _refusal(self, what: str) -> EnvFailed:
+        self._failed = True
+        return EnvFailed(f"{self.name} failed: {' '.join(what.split())}")
+
+
+def place(error: BaseException | None) -> str:
+    """Where in the user's own file an error was raised, " (file, line N)"; in a library if in no such file; or ""."""
+    frames = [] if error is None else walk_tb(error.__traceback__)
+    places = [(frame.f_code.co_filename, line) for frame, line in frames]
+    foreign = [where for where in places if not where[0].startswith((OURS, *STANDARD))]
+    own = [where for where in foreign if not any(folder in where[0] for folder in INSTALLED)]
+    if not foreign:
+        return ""
+    file, line = (own or foreign)[-1]
+    here = os.getcwd() + os.sep
+    return f" ({file.removeprefix(here)}, line {line})"
+
+
+def _number(given: Any) -> float | None:
+    """A number, or an array of one, as a float; None for anything else."""
+    try:
+        if isinstance(given, NUMBERS):
+            return float(given)
+        array = np.asarray(given)
+        return float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else None
+    except Exception:  # of a number too large, or of an object that is none
+        return None
+
+
+def _check_state(arrays: Any, values: Any) -> None:
+    """Raise TypeError or ValueError for a state that a checkpoint cannot hold."""
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise TypeError("the first part of a state holds arrays by name")
+    json.dumps(values, allow_nan=False)
+    if not isinstance(values, dict):
+        raise TypeError("the second part of a state holds values by name")
+
+
+def _close(env: Any) -> None:
+    if hasattr(env, "close"):
+        env.close()
+
+
+def _close_quietly(env: Any) -> None:
+    with suppress(Exception, SystemExit):
+        _close(env)
