@@ -36,7 +36,8 @@ class RawScreens:
     """An environment that also shows what a camera would: its newest screen, and for Atari the one before it."""
 
     def __init__(self, env: Environment) -> None:
-        self._env: Any = env
+        self._door: Any = env
+        self._env: Any = getattr(env, "env", env)
         self.is_first = True
         self.actions, self.spec = env.actions, env.spec
         if self._has_emulator:
@@ -48,11 +49,11 @@ class RawScreens:
 
     def reset(self) -> TimeStep:
         self.is_first = True
-        return self._env.reset()
+        return self._door.reset()
 
     def step(self, action: Any) -> TimeStep:
         self.is_first = False
-        return self._env.step(action)
+        return self._door.step(action)
 
     def screens(self) -> tuple[Any, Any]:
         """The newest screen, uint8 [H, W] or [H, W, 3], and the one before it; empty if there is none to look at."""
@@ -94,14 +95,14 @@ class Runner:
 def scores(folder: Path, python: Path, episodes: int, seed: int) -> tuple[list[float], list[float]]:
     """Of the program and of the runner, game by game."""
     policy = Policy(folder)
-    own = evaluate(policy.agent, policy.representation, _env(policy, seed), _games(policy, episodes, seed))
+    own = evaluate(policy.agent, policy.representation, _env(policy, seed), _games(policy, episodes, seed)).scores
     env = RawScreens(_env(policy, seed))
     with tempfile.TemporaryDirectory() as exported:
         file = Path(exported, "policy.onnx")
         edgerl.export(folder, file)
         runner = Runner(python, file, env)
         blind: Any = SimpleNamespace(see=lambda window: None)
-        given = evaluate(runner, blind, env, _games(policy, episodes, seed))
+        given = evaluate(runner, blind, env, _games(policy, episodes, seed)).scores
         runner.close()
     return own, given
 

@@ -75,7 +75,7 @@ def test_the_scores_are_those_of_eval_and_of_the_run_and_their_seeds_give_them_a
     rng = np.random.default_rng(last["seed"])
     games = Games(last["episodes"], last["random_actions"], rng)
     again = evaluate(policy.agent, policy.representation, edgerl.make_env("toy/catch", rng), games)
-    assert again == last["scores"]
+    assert again.scores == last["scores"]
 
 
 def test_random_play_is_played_where_no_score_of_it_is_published(made):

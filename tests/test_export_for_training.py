@@ -110,7 +110,7 @@ def test_a_board_goes_on_with_the_printed_command_and_never_imports_torch(name, 
 
 
 def test_the_settings_of_the_run_go_with_it_and_those_of_its_machine_do_not(tmp_path, program):
-    settings = tiny(accelerator="auto", keep_torch=True, hidden=9, process_limit="9GB", steps=2, until=1)
+    settings = tiny(accelerator="auto", keep_torch=True, hidden=9, process_limit="9GB", steps=8, until=1)
     train.train(settings, tmp_path / "run", quiet=True)
     text = program("export", tmp_path / "run", "--for-training", tmp_path / "light")[1]
     assert "--hidden 9" in text or "agent.hidden=9" in text
@@ -119,7 +119,7 @@ def test_the_settings_of_the_run_go_with_it_and_those_of_its_machine_do_not(tmp_
 
 
 def test_an_encoder_that_only_torch_trains_is_said(tmp_path, program):
-    train.train(tiny(encoder="impala", steps=1), tmp_path / "run", quiet=True)
+    train.train(tiny(encoder="impala", steps=8), tmp_path / "run", quiet=True)
     code, _, lines = program("export", tmp_path / "run", "--for-training", tmp_path / "light")
     assert code == 0
     assert lines == [
