@@ -197,7 +197,7 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("module", "name"), [(runtime.int8, "_reader"), (int8, "play")])
+@pytest.mark.parametrize(("module", "name"), [(runtime.int8, "_reader"), (int8, "play_with")])
 @pytest.mark.usefixtures("few")
 def test_an_interruption_leaves_nothing(module, name, trained, tmp_path, temporary, program, monkeypatch):
     monkeypatch.setattr(module, name, interrupt)
