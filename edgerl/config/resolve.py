@@ -14,6 +14,7 @@ from edgerl.config.settings import SETTINGS, TABLES, Config
 from edgerl.config.toml import Tables
 from edgerl.config.values import check, lookup
 from edgerl.envs import suites
+from edgerl.envs.base import ENV_OPTIONS, EnvOptions
 from edgerl.errors import ConfigError
 from memory_budget import parse_bytes
 
@@ -117,10 +118,12 @@ def _given(options: dict[str, Any]) -> Tables:
     """The options that were given, by table, checked; messages name the option."""
     tables: Tables = {name: {} for name in TABLES}
     for name, value in options.items():
-        if value is None:
+        if value is None or value == []:
             continue
         setting = lookup(name)
-        if setting.size:
+        if dict in setting.types and isinstance(value, list):
+            value = _table(setting, value)
+        elif setting.size:
             value = _size(setting, value, setting.flag)
         elif isinstance(value, str) and int in setting.types and value not in ("never", *setting.words):
             value = _whole_number(setting, value)
@@ -131,6 +134,19 @@ def _given(options: dict[str, Any]) -> Tables:
         except ConfigError as error:
             raise ConfigError(f"{setting.flag}: {str(error).removeprefix(f'{setting.name} = ')}") from None
     return tables
+
+
+def _table(setting: Setting, texts: list[str]) -> dict[str, Any]:
+    """`key=value` texts as a table; a value is TOML, or else text. Raises ConfigError, naming the option."""
+    table: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not key or not equals:
+            raise ConfigError(f"{setting.flag}: {text!r} is not key=value, such as size=9")
+        if key in table:
+            raise ConfigError(f"{setting.flag}: {key} is given twice")
+        table[key] = _toml_value(value)
+    return table
 
 
 def _whole_number(setting: Setting, text: str) -> int:
@@ -175,7 +191,7 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
         for name, table in layer.items():
             said[name] |= table
     env = suites.canonical_name(said["run"].get("env", DEFAULTS["env"]))
-    tables = toml.preset(env, said["run"].get("algo") or _algorithm(env))
+    tables = toml.preset(env, said["run"].get("algo") or _algorithm(env, said["run"]))
     _check_algorithm(tables["run"]["algo"], said["agent"])
     tables["run"] = DEFAULTS | tables["run"]
     if said["run"].get("budget") == "unbounded" and "freeze_at_unbounded" in tables["run"]:
@@ -198,11 +214,12 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
     return toml.build(tables), notes
 
 
-def _algorithm(env: str) -> str | None:
+def _algorithm(env: str, said: dict[str, Any]) -> str | None:
     """The algorithm that an environment's actions ask for, if its suite does not say one; None if it does."""
     if "algo" in toml.preset(env)["run"]:
         return None
-    return "curl" if suites.describe(env).continuous else "rainbow"
+    options = {name: said[name] for name in ENV_OPTIONS if said.get(name, "never") != "never"}
+    return "curl" if suites.describe(env, EnvOptions(**options)).continuous else "rainbow"
 
 
 def _check_algorithm(algo: str, said: dict[str, Any]) -> None:

@@ -67,3 +67,7 @@ class Resumable:
     def render(self) -> Array:
         screen: Array = self.env.render()
         return screen
+
+    def close(self) -> None:
+        """Close `env`, if it can be closed."""
+        getattr(self.env, "close", lambda: None)()

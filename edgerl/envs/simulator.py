@@ -1,8 +1,6 @@
 """What the suites dmc and gym share: simulators that draw a frame when asked, and may fail at any time."""
 
 import math
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -31,15 +29,6 @@ class Simulator(Protocol):
 
     def render(self) -> Array:
         """The same moment as a picture for people, uint8 [H, W, 3]."""
-
-
-def headless() -> None:
-    """Let simulators draw without a screen; call this before they are imported. What the user has set stays."""
-    if sys.platform == "linux" and "DISPLAY" not in os.environ:
-        os.environ.setdefault("MUJOCO_GL", "egl")
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    # Mesa's rasteriser then draws in the calling thread; threads of its own would take cores from the learner.
-    os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 def reason(error: BaseException) -> str:
@@ -96,6 +85,9 @@ class Simulated:
 
     def render(self) -> Array:
         return np.array(self._simulator.render())  # a copy: the simulator's own is drawn over
+
+    def close(self) -> None:
+        getattr(self._simulator, "close", lambda: None)()
 
     def _look(self) -> None:
         if self._drawing:

@@ -1,14 +1,19 @@
 """Environments by name: the suites atari, dmc, gym and toy, and the user's own `module:callable`."""
 
 import difflib
+from typing import Any
 
 import numpy as np
 
-from edgerl import plugins
 from edgerl.envs.base import Environment, EnvOptions, EnvSpec
+from edgerl.envs.outside import callables
+from edgerl.envs.outside.limited import Limited
 from edgerl.errors import EnvError
 
 DEFAULT = EnvOptions()
+OF_PICTURES = ("frame_skip", "frame", "frame_size", "observation")  # options of Gymnasium environments
+OF_GYM = ("env_arg", *OF_PICTURES, "env_max_steps")  # options of gym and custom environments
+OLDER = ("observation", "older")  # what runs of before the option are
 
 
 def suite_of(name: str) -> str:
@@ -35,6 +40,10 @@ def canonical_name(name: str) -> str:
         return name
     if suite == "toy":
         raise EnvError(f"--env: unknown task {name!r}; the suite toy has toy/catch")
+    from edgerl.envs.outside import names
+
+    if not task and (meant := names.suggested(name)) is not None:
+        raise EnvError(f"--env: {name!r} names no suite, perhaps {meant}")
     near = difflib.get_close_matches(suite, ["atari", "dmc", "gym", "toy"], n=1)
     hint = f", perhaps {near[0]}/{task or '...'}" if near else ""
     raise EnvError(
@@ -43,24 +52,51 @@ def canonical_name(name: str) -> str:
     )
 
 
-def _custom(name: str, rng: np.random.Generator) -> Environment:
-    """The environment that `module:callable` makes, called with its Generator; raises EnvError if it makes none."""
+def _custom(name: str, rng: np.random.Generator, options: EnvOptions) -> Environment:
+    """The environment that `module:callable` makes or is; raises EnvError if it is none."""
+    made = _called(name, rng, options)
+    if callables.is_gym(made):
+        from edgerl.envs.gym import brought
+        from edgerl.envs.simulator import environment
+
+        return environment(brought(name, made, options), rng, name)
+    _refuse_of_gym(name, options)
+    if options.env_max_steps is not None:
+        made = Limited(made, options.env_max_steps)
+    if hasattr(made, "state") and hasattr(made, "restore"):
+        own: Environment = made
+        return own
+    from edgerl.envs.resumable import Resumable
+
+    return Resumable(made, rng, name)
+
+
+def _called(name: str, rng: np.random.Generator, options: EnvOptions, *, lend: bool = True) -> Any:
+    """What `module:callable` makes, a Gymnasium environment or one of edgerl's; raises EnvError if it is neither."""
+    missing: list[str] = []
     try:
-        made: Environment = plugins.load(name)(rng)
+        made = callables.called(name, rng, options)
+        if callables.is_gym(made):
+            if lend:
+                callables.lend(name, made)
+            return made
         missing = [part for part in ("spec", "actions", "window", "reset", "step") if not hasattr(made, part)]
     except (Exception, SystemExit) as error:  # a user's module and callable may raise anything
         from edgerl.envs.simulator import reason
 
-        raise EnvError(f"--env: {name!r} cannot be loaded: {reason(error)}") from error
+        raise EnvError(f"--env: {name!r} cannot be loaded: {reason(error)}{_perhaps(name)}") from error
     if missing:
         raise EnvError(f"--env: {name!r} is no environment: it has no {', '.join(missing)}")
     if not isinstance(made.spec, EnvSpec):
         raise EnvError(f"--env: {name!r} is no environment: its spec is a {type(made.spec).__name__}, not an EnvSpec")
-    if hasattr(made, "state") and hasattr(made, "restore"):
-        return made
-    from edgerl.envs.resumable import Resumable
+    return made
 
-    return Resumable(made, rng, name)
+
+def _perhaps(name: str) -> str:
+    """A hint for a name that is an id of Gymnasium."""
+    from edgerl.envs.outside import names
+
+    return f"; perhaps {names.suggested(name)}" if names.is_id(name) else ""
 
 
 def describe(name: str, options: EnvOptions = DEFAULT) -> EnvSpec:
@@ -79,12 +115,24 @@ def describe(name: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     if suite == "gym":
         from edgerl.envs import gym
 
-        return gym.describe(task)
+        return gym.describe(task, options)
     if suite == "custom":
-        return _custom(name, np.random.default_rng(0)).spec
+        return _describe_custom(name, options)
     from edgerl.envs.toy import SPEC
 
     return SPEC
+
+
+def _describe_custom(name: str, options: EnvOptions) -> EnvSpec:
+    """The spec of what `module:callable` makes or is; what it makes is closed again."""
+    made = _called(name, np.random.default_rng(0), options, lend=False)
+    if callables.is_gym(made):
+        from edgerl.envs.gym import describe_brought
+
+        return describe_brought(name, made, options, close=not callables.is_named(name, made))
+    _refuse_of_gym(name, options)
+    spec: EnvSpec = made.spec
+    return spec
 
 
 def make(name: str, rng: np.random.Generator, *, training: bool, options: EnvOptions = DEFAULT) -> Environment:
@@ -107,12 +155,12 @@ def make(name: str, rng: np.random.Generator, *, training: bool, options: EnvOpt
 
         return environment(Dmc(task, options.action_repeat or 1), rng, name)
     if suite == "gym":
-        from edgerl.envs.gym import Gym
+        from edgerl.envs.gym import registered
         from edgerl.envs.simulator import environment
 
-        return environment(Gym(task), rng, name)
+        return environment(registered(task, options), rng, name)
     if suite == "custom":
-        return _custom(name, rng)
+        return _custom(name, rng, options)
     from edgerl.envs.toy import Catch
 
     return Catch(rng)
@@ -125,3 +173,19 @@ def _check(name: str, options: EnvOptions) -> None:
         raise EnvError(f"--action-repeat is of dmc tasks; {name} has none")
     if suite != "atari" and (options.sticky_actions or options.full_action_set):
         raise EnvError(f"--sticky-actions and --full-action-set are of Atari games; {name} has neither")
+    if suite not in ("gym", "custom"):
+        for option in OF_GYM:
+            if getattr(options, option) != getattr(DEFAULT, option) and (option, options.observation) != OLDER:
+                instead = "; dmc has --action-repeat" if suite == "dmc" and option == "frame_skip" else ""
+                raise EnvError(f"{_flag(option)} is of gym and module:callable environments; {name} has none{instead}")
+
+
+def _refuse_of_gym(name: str, options: EnvOptions) -> None:
+    """Raise EnvError for what is asked of pictures, of an environment that makes windows itself."""
+    for option in OF_PICTURES:
+        if getattr(options, option) != getattr(DEFAULT, option) and (option, options.observation) != OLDER:
+            raise EnvError(f"{_flag(option)} is of Gymnasium environments; {name} makes its windows itself")
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"

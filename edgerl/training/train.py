@@ -14,6 +14,7 @@ from edgerl.agents.build import make_agent
 from edgerl.agents.engine_choice import torch_is_missed
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
+from edgerl.envs.base import sees
 from edgerl.errors import ConfigError
 from edgerl.planning import forecast, limits, plan
 from edgerl.planning.capacity import Store
@@ -133,6 +134,8 @@ def _train(
         ):
             if handed is None:
                 reporter.say(introduction(config, planned, limit, limit_source, folder))
+                if (seen := sees(env)) is not None:
+                    reporter.say(f"sees    {seen}")
                 if (missed := torch_is_missed(config, pixels.shape, frozen=frozen)) is not None:
                     reporter.say(missed)
             if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
