@@ -16,7 +16,7 @@ try:
     import gymnasium
 
     from edgerl.envs.outside.actions import Choices, Controls, actions_of, line
-    from edgerl.envs.outside.pictures import PictureError, rendered
+    from edgerl.envs.outside.pictures import ALLOWED, PictureError, rendered
     from edgerl.envs.outside.sources import Source, source_of
 except ImportError as error:
     raise EnvError(f"--env: gym needs the package {error.name}: {INSTALL}") from error
@@ -158,8 +158,7 @@ def _source(name: str, env: Made, options: EnvOptions, *, drawing: bool) -> Sour
         raise EnvError(f"{shows}: its metadata has render.modes, of old Gym; Gymnasium reads render_modes")
     if _can_draw(env):
         raise EnvError(f"{shows}: it was made with render_mode {env.render_mode}; make it with rgb_array")
-    why = source.words.partition(": ")[2].removesuffix(")")
-    raise EnvError(f"{shows}{f'; {why}' if why else ''} (docs/environments.md says what a picture is)")
+    raise EnvError(f"{shows}; {ALLOWED}; or let it draw, with rgb_array among its metadata's render_modes")
 
 
 def _refuse_stacks(name: str, env: Any) -> None:

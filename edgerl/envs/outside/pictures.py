@@ -15,7 +15,11 @@ ALLOWED = (
 
 
 class PictureError(ValueError):
-    """What is no picture, or contradicts its declared space; the message is one line."""
+    """What is no picture, or contradicts its declared space; the message is one line. `what`: it, in words."""
+
+    def __init__(self, message: str, what: str = "") -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class Picture(NamedTuple):
@@ -55,15 +59,15 @@ def coloured(pixels: Array) -> Array:
 def picture_of(space: Any) -> Picture:
     """How to read observations of this space. Raises PictureError, saying why, if it declares no picture."""
     if not isinstance(space, spaces.Box):
-        raise PictureError(f"{type(space).__name__} is no picture; {ALLOWED}")
+        raise _none(f"a {type(space).__name__}")
     if space.dtype == np.uint8:
         highest = 255
     elif np.issubdtype(space.dtype, np.floating):
         highest = 1
     else:
-        raise PictureError(f"{_declared(space)} is no picture; {ALLOWED}")
+        raise _none(_declared(space))
     if space.low.size == 0 or (space.low != 0).any() or (space.high != highest).any():
-        raise PictureError(f"{_declared(space)} is no picture; {ALLOWED}")
+        raise _none(_declared(space))
     shape = space.shape
     sizes = {"last": shape[:2], "first": shape[1:]}
     large = {place: len(size) == 2 and min(size) >= LEAST for place, size in sizes.items()}
@@ -71,8 +75,12 @@ def picture_of(space: Any) -> Picture:
         return Picture(shape, space.dtype)
     if large["first"] and shape[0] in (1, 3) and len(shape) == 3:
         return Picture(shape, space.dtype, channels_first=True)
-    hint = "; a stack of frames is for edgerl to make: leave it out" if large["first"] and len(shape) == 3 else ""
-    raise PictureError(f"{_declared(space)} is no picture{hint}; {ALLOWED}")
+    stack = ", perhaps a stack of frames, which is for edgerl to make" if large["first"] and len(shape) == 3 else ""
+    raise _none(f"{_declared(space)}{stack}")
+
+
+def _none(what: str) -> PictureError:
+    return PictureError(f"it is {what}; {ALLOWED}", what)
 
 
 def older_picture_of(space: Any) -> Picture | None:

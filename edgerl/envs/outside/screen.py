@@ -7,7 +7,10 @@ import warnings
 
 PACKAGES = {"EGL": "libegl1", "OpenGL": "libopengl0"}  # what a library is in
 DRIVER = "libgl1-mesa-dri"
-CHOICES = ("", "glfw", "on", "enable", "enabled", "1", "true")  # of MUJOCO_GL: the first that works, or a window's
+ASIDE = ("__EGL_VENDOR_LIBRARY_DIRS", "__EGL_VENDOR_LIBRARY_FILENAMES", "MUJOCO_EGL_DEVICE_ID")  # lead EGL elsewhere
+# Values of MUJOCO_GL: those that may open a window, and those that forbid drawing.
+WINDOWS = ("", "glfw", "on", "enable", "enabled", "1", "true")
+OFF = ("off", "disable", "disabled", "0", "false")
 
 
 def headless() -> None:
@@ -23,21 +26,21 @@ def headless() -> None:
 
 
 def _choose_gl() -> None:
-    """Choose EGL where nothing is chosen, or what is chosen cannot work here."""
+    """Choose EGL, unless something else is chosen and works here, or drawing is turned off."""
     wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
-    display = os.environ.get("DISPLAY", "").strip()
-    if wanted in CHOICES and screen_answers():
+    if not os.environ.get("DISPLAY", "").strip():
+        os.environ.setdefault("PYGLET_HEADLESS", "true")  # of MiniWorld
+    if wanted in OFF or (wanted == "osmesa" and ctypes.util.find_library("OSMesa")):
+        return
+    if wanted in WINDOWS and screen_answers():
         if not wanted:
             os.environ.pop("MUJOCO_GL", None)
         return
-    if not display:
-        os.environ.setdefault("PYGLET_HEADLESS", "true")  # of MiniWorld
-    if wanted == "osmesa" and ctypes.util.find_library("OSMesa"):
-        return
-    if wanted in (*CHOICES, "osmesa"):
-        os.environ["MUJOCO_GL"] = "egl"
-        if os.environ.get("PYOPENGL_PLATFORM", "") != "egl":
-            os.environ.pop("PYOPENGL_PLATFORM", None)  # dm_control sets it to egl
+    os.environ["MUJOCO_GL"] = "egl"
+    if os.environ.get("PYOPENGL_PLATFORM") != "egl":
+        os.environ.pop("PYOPENGL_PLATFORM", None)  # dm_control sets it
+    if os.environ.get("MUJOCO_EGL_DEVICE_ID", "").strip() == "":
+        os.environ.pop("MUJOCO_EGL_DEVICE_ID", None)
 
 
 def screen_answers() -> bool:
@@ -54,12 +57,9 @@ def screen_answers() -> bool:
 
 
 def missing_for_egl() -> list[str]:
-    """What to install or unset so that EGL draws here; empty if nothing is known to be missing."""
+    """What to install or unset so that EGL draws here; the driver, if nothing else is known to be missing."""
     missing = [package for library, package in PACKAGES.items() if ctypes.util.find_library(library) is None]
-    advice = [f"apt-get install {' '.join(missing)}"] if missing else []
-    for name, allowed in (("MUJOCO_GL", ("", "egl")), ("PYOPENGL_PLATFORM", ("", "egl"))):
-        if os.environ.get(name, "").strip().lower() not in allowed:
-            advice.append(f"unset {name}, which is {os.environ[name]}")
-    if os.environ.get("__EGL_VENDOR_LIBRARY_DIRS"):
-        advice.append(f"unset __EGL_VENDOR_LIBRARY_DIRS, which is {os.environ['__EGL_VENDOR_LIBRARY_DIRS']}")
-    return advice or [f"apt-get install {DRIVER}, the driver, and see that MUJOCO_EGL_DEVICE_ID is not set"]
+    advice = [f"apt-get install {' '.join([*missing, DRIVER])}"] if missing else []
+    own = {name: os.environ[name] for name in (*ASIDE, "MUJOCO_GL") if os.environ.get(name)}
+    advice += [f"unset {name}, which is {value}" for name, value in own.items() if value != "egl"]
+    return advice or [f"apt-get install {DRIVER}"]

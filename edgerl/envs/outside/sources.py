@@ -41,13 +41,13 @@ def source_of(name: str, space: Any, options: EnvOptions) -> Source:
     try:
         return Source(picture_of(space), None, "what it observes")
     except PictureError as error:
-        return _drawn(str(error))
+        return _drawn(error.what)
 
 
 def _drawn(why: str = "") -> Source:
     """`why`: no observation is taken, in words."""
-    reason = f" (what it observes is none: {why.partition(';')[0]})" if why else ""
-    return Source(None, None, f"render() of the whole screen{reason}")
+    observed = f" (what it observes is no picture: {why})" if why else ""
+    return Source(None, None, f"render() of the whole screen{observed}")
 
 
 def _of_key(name: str, space: Any, key: str) -> Source:
@@ -69,7 +69,7 @@ def _only_one(name: str, space: Any) -> Source:
         try:
             pictures[key] = picture_of(part)
         except PictureError as error:
-            reasons.append(f"{key!r}: {str(error).partition(';')[0]}")
+            reasons.append(f"{key!r} is {error.what}")
     if len(pictures) > 1:
         raise EnvError(f"--observation: {name} observes several pictures; give one of {', '.join(pictures)}, or render")
     if not pictures:
