@@ -88,15 +88,15 @@ def played(client: Client, folder: Path) -> list[str]:
     """Train through the freeze and go on from a checkpoint after it; what the run sees, its actions, what happened."""
     run = folder / "run"
     began = edgerl("train", "--env", client.env, *f"{client.options} {client.quick} {RUN}".split(), "--out", str(run))
-    seen = re.search(r"^sees +(.*)", began, re.MULTILINE)
+    seen = re.search(r"^sees +(.*?)(?: \(what it observes.*\))?(, .*)", began, re.MULTILINE)
     if ended(run) != 220:
-        return [seen[1] if seen else "", "", f"stopped: {last_line(began)}"]
+        return [seen[1] + seen[2] if seen else "", "", f"stopped: {last_line(began)}"]
     again = edgerl("train", "--resume", str(run), "--until", "never")
     if ended(run) != 300:
-        return [seen[1] if seen else "", actions(run), f"froze, but the resume stopped: {last_line(again)}"]
+        return [seen[1] + seen[2] if seen else "", actions(run), f"froze, but the resume stopped: {last_line(again)}"]
     lost = re.search(r"the episode under way starts again: (.*)", again)
     resumed = f"resumed, but {lost[0]}" if lost else "resumed in the same episode"
-    return [seen[1] if seen else "", actions(run), f"froze, {resumed}"]
+    return [seen[1] + seen[2] if seen else "", actions(run), f"froze, {resumed}"]
 
 
 def edgerl(*arguments: str) -> str:

@@ -62,7 +62,8 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
     config = toml.load(folder / "config.toml")
     changes = _given({name: options.get(name) for name in RESUMABLE})["run"]
     _settle_provider(changes)
-    return replace(config, run=replace(config.run, **changes))
+    values: dict[str, Any] = {name: None if value == "never" else value for name, value in changes.items()}
+    return replace(config, run=replace(config.run, **values))
 
 
 def forked(source: Path, options: dict[str, Any], assignments: list[str]) -> tuple[Config, list[str]]:

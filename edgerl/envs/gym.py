@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from edgerl import plugins
 from edgerl.envs.base import EnvOptions, EnvSpec, Interface
 from edgerl.envs.outside import callables, names
 from edgerl.envs.outside.screen import headless
@@ -136,7 +137,8 @@ def _made(task: str, options: EnvOptions, **settings: Any) -> Made:
     """The environment with this id, made with the run's arguments and these settings where the run says nothing."""
     arguments = settings | (options.env_arg or {})
     try:
-        return gymnasium.make(task, disable_env_checker=True, **arguments)
+        with plugins.current_folder():
+            return gymnasium.make(task, disable_env_checker=True, **arguments)
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise EnvError(f"--env: {names.unknown(task, gymnasium.registry)}") from error
     except (Exception, SystemExit) as error:  # an environment may raise anything

@@ -42,7 +42,7 @@ def canonical_name(name: str) -> str:
         raise EnvError(f"--env: unknown task {name!r}; the suite toy has toy/catch")
     from edgerl.envs.outside import names
 
-    if not task and (meant := names.suggested(name)) is not None:
+    if (meant := names.suggested(name)) is not None:
         raise EnvError(f"--env: {name!r} names no suite, perhaps {meant}")
     near = difflib.get_close_matches(suite, ["atari", "dmc", "gym", "toy"], n=1)
     hint = f", perhaps {near[0]}/{task or '...'}" if near else ""
