@@ -262,3 +262,12 @@ def test_an_id_with_its_module_is_found(bringing, tmp_path):
         module.write(f"\ngymnasium.register('{bringing}/Walk-v0', Walk)\n")
     env = make(f"gym/{bringing}:{bringing}/Walk-v0", env_arg={"side": 40})
     assert env.render().shape == (40, 40, 3)
+
+
+def test_the_commands_of_a_sweep_say_the_arguments(bringing, program):
+    small = ("--budgets", "2MB,3MB", "--threads", 1, "--steps", 2000, "--batch-size", 8)
+    arguments = ("--env-arg", "side=30", "--env-arg", "length=25")
+    code, printed, said = program("sweep", "--env", f"{bringing}:Walk", *small, *arguments, "--print-commands")
+    assert code == 0, said
+    assert len(printed.splitlines()) == 2
+    assert all(" --env-arg side=30 --env-arg length=25 " in line for line in printed.splitlines())

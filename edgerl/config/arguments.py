@@ -46,6 +46,8 @@ def text(setting: Setting, value: Any) -> str:
         return "never"
     if setting.size and isinstance(value, int):
         return f"{value}B"
+    if isinstance(value, dict):
+        return inline.text(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

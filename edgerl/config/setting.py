@@ -7,11 +7,14 @@ from typing import Any, Literal, get_args, get_origin
 MARKS = ("low", "high", "option", "metavar", "size", "resumable", "identity", "always", "after_freeze")
 
 
-def setting(help: str, *, default: Any = MISSING, **marks: Any) -> Any:
-    """A dataclass field that is a setting; `help` says what it is, `marks` are those of `Setting`."""
+def setting(help: str, *, default: Any = MISSING, hash: bool | None = None, **marks: Any) -> Any:
+    """A dataclass field that is a setting; `help` says what it is, `marks` are those of `Setting`.
+
+    `hash`: False for a table, which has none.
+    """
     if unknown := marks.keys() - set(MARKS):
         raise TypeError(f"unknown marks: {unknown}")
-    return field(default=default, metadata={"help": help, **marks})
+    return field(default=default, hash=hash, metadata={"help": help, **marks})
 
 
 @dataclass(frozen=True)

@@ -104,23 +104,23 @@ class RunConfig:
     # Added later, of gym and custom environments.
     env_arg: dict[str, Any] | None = setting(  # noqa: RUF009
         "an argument of what makes a gym or custom environment, such as size=9; may be given several times",
-        default=None, option=True, metavar="KEY=VALUE", identity="--env-arg",
+        default=None, hash=False, option=True, metavar="KEY=VALUE", identity="--env-arg",
     )  # fmt: skip
     frame_skip: int = setting(
-        "environment steps that an agent step of a gym environment lasts (default: 1)",
+        "environment steps that an agent step of a Gymnasium environment lasts (default: 1)",
         default=1, low=1, high=1000, option=True, identity="--frame-skip",
     )  # fmt: skip
     frame: Literal["gray", "rgb"] | None = setting(
-        "colours of a gym environment's frames (default: gray where actions are choices, else rgb)",
+        "colours of a Gymnasium environment's frames (default: gray where actions are choices, else rgb)",
         default=None, option=True, identity="--frame",
     )  # fmt: skip
     frame_size: int | None = setting(
-        "height and width of a gym environment's frames in pixels (default: gray 84, else 100)",
+        "height and width of a Gymnasium environment's frames in pixels (default: gray 84, else 100)",
         default=None, low=8, high=1024, option=True, identity="--frame-size",
     )  # fmt: skip
     observation: str = setting(
-        "the key of the picture in a gym environment's Dict observations; render: what it draws; auto: the picture it "
-        "observes if there is one, else what it draws (default: auto); older: as runs did that lack this setting",
+        "the key of the picture in a Gymnasium environment's Dict observations; render: what it draws; auto: the "
+        "picture it observes if there is one, else what it draws (default: auto); older: as runs without this setting",
         default="older", option=True, metavar="KEY|auto|render", identity="--observation",
     )  # fmt: skip
     env_max_steps: int | None = setting(
