@@ -267,7 +267,9 @@ def test_an_id_with_its_module_is_found(bringing, tmp_path):
 def test_the_commands_of_a_sweep_say_the_arguments(bringing, program):
     small = ("--budgets", "2MB,3MB", "--threads", 1, "--steps", 2000, "--batch-size", 8)
     arguments = ("--env-arg", "side=30", "--env-arg", "length=25")
-    code, printed, said = program("sweep", "--env", f"{bringing}:Walk", *small, *arguments, "--print-commands")
+    code, printed, said = program(
+        "sweep", "--env", f"{bringing}:Walk", *small, *arguments, "--print-commands", "--out", "sweep"
+    )
     assert code == 0, said
     assert len(printed.splitlines()) == 2
     assert all(" --env-arg side=30 --env-arg length=25 " in line for line in printed.splitlines())

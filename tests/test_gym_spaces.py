@@ -304,6 +304,35 @@ def test_an_episode_is_cut_off_after_so_many_agent_steps():
         assert [env.step(0)[2:] for _ in range(2)] == [(False, False, False), (False, True, True)]
 
 
+@pytest.mark.parametrize(
+    ("method", "gives", "line"),
+    [
+        ("reset", lambda seed=None: RED, r"its reset\(\) must give an observation and a dict"),
+        ("step", lambda action: (RED, 1.0, False, {}), r"its step\(\) must give observation, reward, terminated"),
+        ("step", lambda action: RED, r"its step\(\) must give observation, reward, terminated"),
+    ],
+    ids=["a reset of old Gym", "a step of old Gym", "an observation alone"],
+)
+def test_what_speaks_old_gym_is_told_so(method, gives, line):
+    env = made(Shown(box((24, 30, 3)), RED))
+    env.reset()
+    setattr(env.env._simulator._env, method, gives)
+    with pytest.raises(EnvFailed, match=f"^mine:made failed: TypeError: {line}"):
+        getattr(env, method)(*([0] if method == "step" else []))
+
+
+@pytest.mark.parametrize("lacks", ["observation_space", "action_space", "metadata"])
+def test_what_lacks_a_part_is_refused_in_one_line_and_closed(lacks):
+    inner = Shown(drawn=RED)
+    if lacks == "metadata":
+        inner.metadata = None
+    else:
+        delattr(inner, lacks)
+    with pytest.raises(EnvError, match=r"^--env: mine:made cannot be shown: AttributeError: .*\Z"):
+        made(inner)
+    assert inner.closed
+
+
 def test_closing_reaches_the_environment():
     inner = Shown(box((24, 30, 3)), RED)
     made(inner).close()

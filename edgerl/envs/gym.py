@@ -1,6 +1,7 @@
 """Any Gymnasium environment that shows pixels: gray 84x84 for discrete actions, RGB 100x100 for continuous ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from edgerl import plugins
@@ -31,18 +32,19 @@ DEFAULT = EnvOptions()
 def describe(task: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     """The spec of the environment with this id; raises EnvError if it cannot be made, shown or acted in."""
     name, env = f"gym/{task}", _made(task, options)
-    try:
+    with _closed_if_refused(name, env):
         _source(name, env, options, drawing=_can_draw(env))
-        return _spec(options, _actions(name, env))
-    finally:
-        env.close()
+        spec = _spec(options, _actions(name, env))
+    env.close()
+    return spec
 
 
 def registered(task: str, options: EnvOptions = DEFAULT) -> "Gym":
     """The environment with this id; raises EnvError if it cannot be made, shown or acted in."""
     name, env = f"gym/{task}", _made(task, options)
-    source = _source(name, env, options, drawing=_can_draw(env))
-    _actions(name, env)
+    with _closed_if_refused(name, env):
+        source = _source(name, env, options, drawing=_can_draw(env))
+        _actions(name, env)
     if source.draws and env.render_mode != "rgb_array":
         env.close()
         env = _made(task, options, render_mode="rgb_array")
@@ -51,17 +53,36 @@ def registered(task: str, options: EnvOptions = DEFAULT) -> "Gym":
 
 def describe_brought(name: str, env: Made, options: EnvOptions, *, close: bool) -> EnvSpec:
     """The spec of an environment that a user's callable made, which is closed then if that is said."""
-    try:
+    with _closed_if_refused(name, env):
         _source(name, env, options, drawing=env.render_mode == "rgb_array")
-        return _spec(options, _actions(name, env))
-    finally:
-        if close:
-            env.close()
+        spec = _spec(options, _actions(name, env))
+    if close:
+        env.close()
+    return spec
 
 
 def brought(name: str, env: Made, options: EnvOptions) -> "Gym":
     """An environment that a user's callable made, as it is; raises EnvError if it cannot be shown or acted in."""
-    return Gym(name, env, _source(name, env, options, drawing=env.render_mode == "rgb_array"), options)
+    with _closed_if_refused(name, env):
+        source = _source(name, env, options, drawing=env.render_mode == "rgb_array")
+    return Gym(name, env, source, options)
+
+
+@contextmanager
+def _closed_if_refused(name: str, env: Made) -> Iterator[None]:
+    """Close an environment that is refused within. What else it raises there is an EnvError too, in one line."""
+    try:
+        yield
+    except Exception as error:  # an environment may raise anything
+        callables.release(env)
+        with suppress(Exception):
+            env.close()
+        if isinstance(error, EnvError):
+            raise
+        if isinstance(error, PictureError):
+            raise EnvError(f"--env: {name} cannot be shown: {error}") from error
+        lacks = isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled)
+        raise EnvError(f"--env: {name} cannot be shown: {reason(error)}{f' ({INSTALL})' if lacks else ''}") from error
 
 
 class Gym:
@@ -72,22 +93,19 @@ class Gym:
     """
 
     def __init__(self, name: str, env: Made, source: Source, options: EnvOptions) -> None:
-        self._env, self._source, self._actions = env, source, _actions(name, env)
+        self._env, self._source = env, source
         self._repeat, self._most = options.frame_skip, options.env_max_steps
-        self.spec = _spec(options, self._actions)
         self._seen: Any = None  # the newest observation, if it is the picture
         self._steps = 0  # of this episode
-        try:
+        with _closed_if_refused(name, env):
+            self._actions = _actions(name, env)
+            self.spec = _spec(options, self._actions)
             self.steps_per_second = float(env.metadata.get("render_fps") or 15) / self._repeat
             import cv2  # here, not above: its 17 MB are of no use to a plan
 
             self._cv2: Any = cv2
             self.reset(0)
             self.frame()
-        except PictureError as error:
-            raise EnvError(f"--env: {name} cannot be shown: {error}") from error
-        except Exception as error:  # an environment may raise anything
-            raise EnvError(f"--env: {name} cannot be shown: {reason(error)} ({INSTALL})") from error
 
     @property
     def interface(self) -> Interface:
@@ -98,12 +116,18 @@ class Gym:
 
     def reset(self, seed: int) -> None:
         self._steps = 0
-        self._keep(self._env.reset(seed=seed)[0])
+        given = self._env.reset(seed=seed)
+        if not isinstance(given, tuple) or len(given) != 2:
+            raise TypeError("its reset() must give an observation and a dict, as Gymnasium has it")
+        self._keep(given[0])
 
     def step(self, action: Any) -> tuple[float, bool, bool]:
         taken, total = self._actions.taken(action), 0.0
         for _ in range(self._repeat):
-            seen, reward, terminated, truncated, _ = self._env.step(taken)
+            given = self._env.step(taken)
+            if not isinstance(given, tuple) or len(given) != 5:
+                raise TypeError("its step() must give observation, reward, terminated, truncated and a dict")
+            seen, reward, terminated, truncated, _ = given
             total += float(reward)
             if terminated or truncated:
                 break

@@ -1,7 +1,7 @@
 """Resume an environment that cannot save its state, from its generator as the episode began and the actions since."""
 
 import copy
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,8 @@ class Resumable:
     """`env`, with a state made of the last reset and the actions since. `rng`: the only generator `env` draws from.
 
     Restoring plays the episode again, and raises EpisodeLost if it ends up elsewhere. An `env` whose frames are costly
-    may have `unseen()`, a context in which it draws none: then only the last frame is drawn and compared.
+    may have `unseen()`, a context in which it draws none: then only the last frame is drawn and compared, and all frames
+    only if that is another.
     """
 
     def __init__(self, env: Any, rng: np.random.Generator, name: str) -> None:
@@ -47,11 +48,24 @@ class Resumable:
         return arrays, {"began": self._began, "rng": self.rng.bit_generator.state}
 
     def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+        unseen = getattr(self.env, "unseen", None)
+        if unseen is not None and self._play_again(arrays, values, unseen(), drawn=False):
+            return
+        # Drawing changes some simulators: LunarLander's sparks grow older.
+        if not self._play_again(arrays, values, nullcontext(), drawn=True):
+            raise EpisodeLost("playing it again led elsewhere")
+
+    def _play_again(
+        self, arrays: dict[str, Array], values: dict[str, Any], context: AbstractContextManager[None], *, drawn: bool
+    ) -> bool:
+        """Play the episode again, all but its last step within the context; returns whether that led to its window.
+
+        `drawn`: whether all frames of the window are; else the last is compared, and the others are taken.
+        """
         self.rng.bit_generator.state = values["began"]
         *before, last = [self.reset, *(partial(self.step, action) for action in arrays["taken"])]
-        draws_less = hasattr(self.env, "unseen")
         try:
-            with self.env.unseen() if draws_less else nullcontext():
+            with context:
                 for play in before:
                     play()
             last()
@@ -59,10 +73,9 @@ class Resumable:
             raise EpisodeLost(f"playing it again failed: {error}") from error
         finally:
             led, self.rng.bit_generator.state = self.rng.bit_generator.state, values["rng"]
-        if draws_less and np.array_equal(self.window[-1], arrays["window"][-1]):
+        if not drawn and np.array_equal(self.window[-1], arrays["window"][-1]):
             self.window[:] = arrays["window"]
-        if led != values["rng"] or not np.array_equal(self.window, arrays["window"]):
-            raise EpisodeLost("playing it again led elsewhere")
+        return bool(led == values["rng"] and np.array_equal(self.window, arrays["window"]))
 
     def render(self) -> Array:
         screen: Array = self.env.render()
