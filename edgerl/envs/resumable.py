@@ -16,8 +16,8 @@ class Resumable:
     """`env`, with a state made of the last reset and the actions since. `rng`: the only generator `env` draws from.
 
     Restoring plays the episode again, and raises EpisodeLost if it ends up elsewhere. An `env` whose frames are costly
-    may have `unseen()`, a context in which it draws none: then only the last frame is drawn and compared, and all frames
-    only if that is another.
+    may have `unseen()`, a context in which it draws none: then only the last frame is drawn and compared, and all of
+    them only if that is another.
     """
 
     def __init__(self, env: Any, rng: np.random.Generator, name: str) -> None:
