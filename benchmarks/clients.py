@@ -1,10 +1,12 @@
 """Environments that people bring, each through a freeze and a resume: `python benchmarks/clients.py [NAME ...]`.
 
 Prints the table of docs/environments.md. A client whose package is not installed is named and left out. To install:
-pip install minigrid crafter gymnasium[box2d] vizdoom miniworld gymnasium-robotics metaworld
+pip install minigrid crafter gymnasium[box2d] vizdoom miniworld gymnasium-robotics metaworld mujoco==3.3.7
 """
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
 import re
@@ -123,7 +125,8 @@ def actions(run: Path) -> str:
     """The actions of a run, in words."""
     config = load(run / "config.toml").run
     sys.path.insert(0, str(HERE))
-    spec = suites.describe(config.env, config.env_options)
+    with contextlib.redirect_stdout(io.StringIO()):  # some print when they are made
+        spec = suites.describe(config.env, config.env_options)
     return f"a vector of {spec.actions}" if spec.continuous else f"{spec.actions} choices"
 
 

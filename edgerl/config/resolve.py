@@ -1,7 +1,7 @@
 """What the command line's options come to: a run's configuration, or the changes to one that is resumed."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def forked(source: Path, options: dict[str, Any], assignments: list[str]) -> tup
 def refuse_at_resume(options: Mapping[str, Any], may_change: list[str]) -> None:
     """Raise ConfigError for an option that was given and may not change at a resume. A number 0 counts as given."""
     for name, value in options.items():
-        if value is not None and value is not False and value != [] and name not in may_change:
+        if value is not None and value is not False and value not in ([], ()) and name not in may_change:
             allowed = ", ".join(map(flag, may_change))
             raise ConfigError(f"{flag(name)}: cannot change at --resume; what can: {allowed}")
 
@@ -119,10 +119,10 @@ def _given(options: dict[str, Any]) -> Tables:
     """The options that were given, by table, checked; messages name the option."""
     tables: Tables = {name: {} for name in TABLES}
     for name, value in options.items():
-        if value is None or value == []:
+        if value is None or value in ([], ()):  # of an option that may be given several times
             continue
         setting = lookup(name)
-        if dict in setting.types and isinstance(value, list):
+        if dict in setting.types and isinstance(value, list | tuple):
             value = _table(setting, value)
         elif setting.size:
             value = _size(setting, value, setting.flag)
@@ -137,7 +137,7 @@ def _given(options: dict[str, Any]) -> Tables:
     return tables
 
 
-def _table(setting: Setting, texts: list[str]) -> dict[str, Any]:
+def _table(setting: Setting, texts: Sequence[str]) -> dict[str, Any]:
     """`key=value` texts as a table; a value is TOML, or else text. Raises ConfigError, naming the option."""
     table: dict[str, Any] = {}
     for text in texts:
