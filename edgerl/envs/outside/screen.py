@@ -28,11 +28,12 @@ def headless() -> None:
 def _choose_gl() -> None:
     """Choose EGL, unless something else is chosen and works here, or drawing is turned off."""
     wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
-    if not os.environ.get("DISPLAY", "").strip():
+    answers = screen_answers()
+    if not answers:
         os.environ.setdefault("PYGLET_HEADLESS", "true")  # of MiniWorld
     if wanted in OFF or (wanted == "osmesa" and ctypes.util.find_library("OSMesa")):
         return
-    if wanted in WINDOWS and screen_answers():
+    if wanted in WINDOWS and answers:
         if not wanted:
             os.environ.pop("MUJOCO_GL", None)
         return
