@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -13,8 +15,15 @@ def load(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if module.startswith("."):
         raise ImportError("a module's name here begins with no dot")
+    with current_folder():
+        return getattr(importlib.import_module(module), attribute)
+
+
+@contextmanager
+def current_folder() -> Iterator[None]:
+    """Within, modules of the current folder can be imported."""
     sys.path.insert(0, "")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        yield
     finally:
         sys.path.remove("")

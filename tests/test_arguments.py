@@ -22,6 +22,12 @@ NOT_ALONE = {  # what another setting needs to be as well
     "run.transfer": {"transfer": "all", "encoder_from": "runs/other"},
     "run.encoder_from": {"encoder_from": "runs/other"},
     "run.ort_provider": {"ort_provider": "XnnpackExecutionProvider"},
+    "run.env_arg": {"env": "gym/CartPole-v1", "env_arg": {"sutton_barto_reward": True}},
+    "run.frame_skip": {"env": "gym/CartPole-v1", "frame_skip": 3},
+    "run.frame": {"env": "gym/CartPole-v1", "frame": "rgb"},
+    "run.frame_size": {"env": "gym/CartPole-v1", "frame_size": 64},
+    "run.observation": {"env": "gym/CartPole-v1", "observation": "render"},
+    "run.env_max_steps": {"env": "gym/CartPole-v1", "env_max_steps": 50},
     "agent.encoder": {"encoder": "canonical", "cut": "conv2"},
     "agent.cut": {"cut": "conv1"},
     "replay.updates_per_step_after_freeze": {"updates_per_step_after_freeze": 2.5},
@@ -73,6 +79,20 @@ def test_what_is_never_or_false_is_said_where_a_preset_says_otherwise(parsed):
     unclipped = configure(env="atari/qbert", reward_clip="never")
     assert "replay.reward_clip=never" in arguments(unclipped)
     assert parsed(arguments(unclipped)) == unclipped
+
+
+def test_arguments_of_an_environment_are_said_one_by_one_as_toml(parsed):
+    given = {
+        "size": 9,
+        "name": 'a "b" = c\n',
+        "ratio": 0.5,
+        "sides": [1, [2.0, "x"]],
+        "table": {"a b": False},
+        "n": "9",
+    }
+    config = configure(env="gym/CartPole-v1", env_arg=given, algo="rainbow")
+    assert arguments(config).count("--env-arg") == len(given)
+    assert parsed(arguments(config)) == config
 
 
 def test_a_budget_without_bound_and_a_whole_action_set(parsed):

@@ -134,7 +134,11 @@ def test_training_through_the_freeze_keeps_the_contract(small, tmp_path):
 
 def test_eval_says_that_a_score_is_below_random_play(small, program, tmp_path):
     """Pong, where the constant action of a network that learned nothing loses every point; random play wins some."""
-    train.train(small("atari/pong", run={"steps": 20, "freeze_at": None}), tmp_path / "run", quiet=True)
+    train.train(
+        small("atari/pong", run={"steps": 20, "freeze_at": None, "learn_start": 19, "n_step": 3}),
+        tmp_path / "run",
+        quiet=True,
+    )
     code, printed, _ = program("eval", tmp_path / "run", "--episodes", "1")
     assert code == 0
     assert "score -21.0 " in printed

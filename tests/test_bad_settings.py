@@ -19,6 +19,7 @@ WRONG = {
     bool: ["0", "1", "1.0", '"true"', "[true]"],
     int: ["1.5", "1e3", "true", '"many"', "[1]", "{a = 1}", "nan", "1979-05-27"],
     float: ["true", '"0.5"', "[0.5]", "{a = 0.5}", "nan", "inf", "-inf", "1979-05-27"],
+    dict: ["3", "1.5", "false", '["a"]', '"a"', "1979-05-27"],
     str: ["3", "1.5", "false", '["a"]', '{a = "b"}', "1979-05-27"],
 }
 BEYOND_64_BITS = ["9" * 19, "-" + "9" * 19, "1" + "0" * 30, "1" + "0" * 400, "9" * 5000, "0x" + "f" * 5000]
@@ -55,7 +56,7 @@ def refusal(*said, **given):
 def kind(table, key):
     """The type of a setting, without the words and the None it may also be."""
     allowed = SETTINGS[f"{table}.{key}"].types
-    return next((each for each in (bool, int, float) if each in allowed), str)
+    return next((each for each in (bool, int, float, dict) if each in allowed), str)
 
 
 def outside(table, key):

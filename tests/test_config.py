@@ -15,6 +15,8 @@ LATER = {"batch_size_after_freeze": 0, "snapshot_every": 0, "ort_provider": "CPU
 LATER |= {"engine": "auto", "keep_torch": False}
 LATER |= {"updates_per_step": 1.0, "updates_per_step_after_freeze": "same", "priority": "cross_entropy"}
 LATER |= {"reset_heads_every": 0, "weight_decay": 0.0, "n_step_end": 0, "gamma_start": 0.0, "n_step_anneal": 10_000}
+LATER |= {"env_arg": None, "frame_skip": 1, "frame": None, "frame_size": None, "observation": "older"}
+LATER |= {"env_max_steps": None}
 LATER |= {"noisy": True, "epsilon_start": 1.0, "epsilon_end": 0.01, "epsilon_steps": 4000}
 
 
@@ -46,6 +48,7 @@ def test_build_takes_every_setting_over():
 def test_a_file_of_before_a_setting_came_is_read_as_what_ran_then(tmp_path):
     said, path = tables(), tmp_path / "config.toml"
     said["agent"] |= {"priority": LATER["priority"]}  # which the presets say today
+    said["run"] |= {"observation": LATER["observation"]}
     given = build(said)
     lines = given.to_toml().splitlines()
     kept = [line for line in lines if line.partition(" ")[0] not in LATER]

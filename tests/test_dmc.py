@@ -13,6 +13,7 @@ from edgerl.envs import (
 )
 from edgerl.envs.base import EnvOptions
 from edgerl.envs.dmc_tasks import _actions, task_name
+from edgerl.envs.outside import screen
 from edgerl.errors import EnvError, EnvFailed
 
 from dm_control import suite  # isort: skip
@@ -35,8 +36,11 @@ def actions(env, count):
 
 
 def fresh_process(program, **variables):
+    """What a program did in its own process, with these variables and no others that say how to draw."""
+    drawing = ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL", "PYOPENGL_PLATFORM", *screen.ASIDE)
+    others = {name: value for name, value in os.environ.items() if name not in drawing}
     command = [sys.executable, "-W", "error", "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
+    return subprocess.run(command, capture_output=True, text=True, env=others | variables)
 
 
 def test_tasks_are_found_however_they_are_written():
@@ -136,34 +140,63 @@ def test_what_fails_on_the_way_is_one_line_with_the_environments_name(cartpole, 
         env.step(np.zeros(1, np.float32))
 
 
-PACKAGES = "(apt-get install libegl1 libgl1-mesa-dri libopengl0)"
+DRAW = """
+import sys, numpy
+from edgerl.envs import suites
+if {missing!r}:
+    sys.modules[{missing!r}] = None
+try:
+    env = suites.make("dmc/cartpole-swingup", numpy.random.default_rng(0), training=True)
+    print("drawn" if env.reset().window.std() > 10 else "blank")
+except ValueError as error:
+    print(error)
+"""
 
 
 @pytest.mark.parametrize(
     ("variables", "missing", "line"),
     [
-        ({"__EGL_VENDOR_LIBRARY_DIRS": "/nonexistent", "MUJOCO_GL": "egl", "PYOPENGL_PLATFORM": "egl"}, "", PACKAGES),
-        ({"PYOPENGL_PLATFORM": "osmesa", "MUJOCO_GL": "egl"}, "", PACKAGES),
-        ({"MUJOCO_GL": "disabled"}, "", PACKAGES),
+        ({"__EGL_VENDOR_LIBRARY_DIRS": "/nonexistent"}, "", "; unset __EGL_VENDOR_LIBRARY_DIRS, which is /nonexistent"),
+        ({"MUJOCO_EGL_DEVICE_ID": "77"}, "", "; unset MUJOCO_EGL_DEVICE_ID, which is 77"),
+        ({"MUJOCO_GL": "disabled"}, "", "; unset MUJOCO_GL, which is disabled"),
         ({}, "dm_control", "needs the package dm_control: pip install -c constraints.txt -e '.[dmc]'"),
     ],
-    ids=["no driver", "another platform", "disabled", "no dm_control"],
+    ids=["no driver", "no such device", "disabled", "no dm_control"],
 )
-def test_where_it_cannot_start_one_line_says_what_to_install(variables, missing, line):
-    program = f"""
-import sys, numpy
-from edgerl.envs import suites
-from edgerl.envs.base import EnvOptions
-if {missing!r}:
-    sys.modules[{missing!r}] = None
-try:
-    suites.make("dmc/cartpole-swingup", numpy.random.default_rng(0), training=True)
-except ValueError as error:
-    print(error)
-"""
-    found = fresh_process(program, **variables)
-    assert (found.stdout.count("\n"), found.stderr) == (1, "")
-    assert line in found.stdout
+def test_where_it_cannot_start_one_line_says_what_is_wrong(variables, missing, line):
+    ended = fresh_process(DRAW.format(missing=missing), **variables)
+    assert (ended.stdout.count("\n"), ended.stderr) == (1, "")
+    assert line in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"DISPLAY": ":99"},
+        {"DISPLAY": "", "MUJOCO_GL": "", "PYOPENGL_PLATFORM": "", "MUJOCO_EGL_DEVICE_ID": ""},
+        {"DISPLAY": ":99", "MUJOCO_GL": "glfw", "PYOPENGL_PLATFORM": "glx"},
+        {"MUJOCO_GL": "osmesa", "PYOPENGL_PLATFORM": "osmesa"},
+    ],
+    ids=["a stale display", "all empty", "a window on a stale display", "a library that is not there"],
+)
+def test_it_draws_whatever_is_left_over_in_the_environments_variables(variables):
+    ended = fresh_process(DRAW.format(missing=""), **variables)
+    assert (ended.stdout, ended.stderr) == ("drawn\n", "")
+
+
+@pytest.mark.parametrize(
+    ("libraries", "advice"),
+    [
+        ([], ["apt-get install libegl1 libopengl0 libgl1-mesa-dri"]),
+        (["OpenGL"], ["apt-get install libegl1 libgl1-mesa-dri"]),
+        (["EGL", "OpenGL"], ["apt-get install libgl1-mesa-dri"]),
+    ],
+)
+def test_the_advice_names_the_libraries_that_are_missing(libraries, advice, monkeypatch):
+    for name in screen.ASIDE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(screen.ctypes.util, "find_library", lambda name: name if name in libraries else None)
+    assert screen.missing_for_egl() == advice
 
 
 SCIPY = """

@@ -33,6 +33,11 @@ def test_custom_environment(tmp_path):
     assert float(re.search(r"mean score ([\d.]+)", output("custom_environment.py", tmp_path))[1]) >= 0.9
 
 
+def test_camera_environment(tmp_path):
+    score, best = re.search(r"mean score ([\d.]+) of ([\d.]+)", output("camera_environment.py", tmp_path)).groups()
+    assert float(score) >= 0.75 * float(best) > 2
+
+
 def test_a_policy_wants_the_windows_it_was_trained_on(small, tmp_path):
     edgerl.train(small(run={"steps": 20, "freeze_at": None}), tmp_path / "run")
     policy = edgerl.load(tmp_path / "run")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import safetensors.numpy
+from simulators import environment
 from stopping import stopped_after
 
 from edgerl.envs import suites
@@ -149,6 +150,34 @@ def test_a_drawn_episode_goes_on_bit_for_bit_and_only_its_last_frame_is_drawn_ag
             assert one[1:] == same[1:]
             np.testing.assert_array_equal(one.window, same.window)
         np.testing.assert_array_equal(env.reset().window, other.reset().window)
+
+
+class Sparks:
+    """A simulator whose picture grows brighter each time that it is drawn."""
+
+    spec, steps_per_second, most_steps = EnvSpec((2, 2), 3, 2, 1), 15.0, None
+
+    def reset(self, seed):
+        self.drawn = 0
+
+    def step(self, action):
+        return 0.0, False, False
+
+    def frame(self):
+        self.drawn += 1
+        return np.full((2, 2), self.drawn, np.uint8)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5])
+def test_a_simulator_that_drawing_changes_is_drawn_again(taken):
+    """As LunarLander's sparks are, which grow older by being drawn."""
+    env, other = (environment(Sparks(), "sparks") for _ in range(2))
+    env.reset()
+    for _ in range(taken):
+        env.step(0)
+    other.restore(*env.state())
+    np.testing.assert_array_equal(other.window, env.window)
+    np.testing.assert_array_equal(other.step(0).window, env.step(0).window)
 
 
 def test_a_last_frame_that_was_not_seen_is_not_taken_for_the_same_episode(monkeypatch):

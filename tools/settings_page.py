@@ -26,7 +26,7 @@ TAIL = """## Where a setting means something else than in public code
   first copy the target is the network as it was drawn.
 - `priority = "kl"` is the loss of Hessel et al. 2018; public code has the cross-entropy (`cross_entropy`).
 """
-KINDS = {int: "whole number", float: "number", str: "text", bool: "true, false"}
+KINDS = {int: "whole number", float: "number", str: "text", bool: "true, false", dict: "table"}
 TITLES = {"run": "Run", "replay": "Replay and updates", "agent": "Agent"}
 
 

@@ -49,7 +49,7 @@ def _parameter(setting: Setting) -> inspect.Parameter:
         default = " (default: the preset's)" if setting.from_preset else ""
         metavar = setting.metavar or ("|".join(setting.words) if not setting.types else None)
         text = setting.size or setting.words or setting.takes_never
-        kind = str if text else setting.types[0]
+        kind = list[str] if dict in setting.types else str if text else setting.types[0]
         option = typer.Option(setting.flag, help=setting.help + default, metavar=metavar)
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from edgerl.config import resolve
+from edgerl.config import inline, resolve
 from edgerl.config.setting import Setting
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
@@ -23,6 +23,9 @@ def arguments(config: Config) -> list[str]:
             continue
         if setting.option and value is True:
             options.append(setting.flag)
+        elif isinstance(value, dict):
+            for key, part in value.items():
+                options += [setting.flag, f"{key}={inline.text(part)}"]
         elif setting.option and value is not False and (value is not None or setting.takes_never):
             options += [setting.flag, text(setting, value)]
         else:
@@ -43,6 +46,8 @@ def text(setting: Setting, value: Any) -> str:
         return "never"
     if setting.size and isinstance(value, int):
         return f"{value}B"
+    if isinstance(value, dict):
+        return inline.text(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,7 +1,7 @@
 """What the command line's options come to: a run's configuration, or the changes to one that is resumed."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from edgerl.config.toml import Tables
 from edgerl.config.updates import check_updates, settle_learn_start
 from edgerl.config.values import check, lookup
 from edgerl.envs import suites
+from edgerl.envs.base import ENV_OPTIONS, EnvOptions
 from edgerl.errors import ConfigError
 from memory_budget import parse_bytes
 
@@ -62,7 +63,8 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
     config = toml.load(folder / "config.toml")
     changes = _given({name: options.get(name) for name in RESUMABLE})["run"]
     _settle_provider(changes)
-    return replace(config, run=replace(config.run, **changes))
+    values: dict[str, Any] = {name: None if value == "never" else value for name, value in changes.items()}
+    return replace(config, run=replace(config.run, **values))
 
 
 def forked(source: Path, options: dict[str, Any], assignments: list[str]) -> tuple[Config, list[str]]:
@@ -77,7 +79,7 @@ def forked(source: Path, options: dict[str, Any], assignments: list[str]) -> tup
 def refuse_at_resume(options: Mapping[str, Any], may_change: list[str]) -> None:
     """Raise ConfigError for an option that was given and may not change at a resume. A number 0 counts as given."""
     for name, value in options.items():
-        if value is not None and value is not False and value != [] and name not in may_change:
+        if value is not None and value is not False and value not in ([], ()) and name not in may_change:
             allowed = ", ".join(map(flag, may_change))
             raise ConfigError(f"{flag(name)}: cannot change at --resume; what can: {allowed}")
 
@@ -118,10 +120,12 @@ def _given(options: dict[str, Any]) -> Tables:
     """The options that were given, by table, checked; messages name the option."""
     tables: Tables = {name: {} for name in TABLES}
     for name, value in options.items():
-        if value is None:
+        if value is None or value in ([], ()):  # of an option that may be given several times
             continue
         setting = lookup(name)
-        if setting.size:
+        if dict in setting.types and isinstance(value, list | tuple):
+            value = _table(setting, value)
+        elif setting.size:
             value = _size(setting, value, setting.flag)
         elif isinstance(value, str) and int in setting.types and value not in ("never", *setting.words):
             value = _whole_number(setting, value)
@@ -132,6 +136,19 @@ def _given(options: dict[str, Any]) -> Tables:
         except ConfigError as error:
             raise ConfigError(f"{setting.flag}: {str(error).removeprefix(f'{setting.name} = ')}") from None
     return tables
+
+
+def _table(setting: Setting, texts: Sequence[str]) -> dict[str, Any]:
+    """`key=value` texts as a table; a value is TOML, or else text. Raises ConfigError, naming the option."""
+    table: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not key or not equals:
+            raise ConfigError(f"{setting.flag}: {text!r} is not key=value, such as size=9")
+        if key in table:
+            raise ConfigError(f"{setting.flag}: {key} is given twice")
+        table[key] = _toml_value(value)
+    return table
 
 
 def _whole_number(setting: Setting, text: str) -> int:
@@ -176,7 +193,7 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
         for name, table in layer.items():
             said[name] |= table
     env = suites.canonical_name(said["run"].get("env", DEFAULTS["env"]))
-    tables = toml.preset(env, said["run"].get("algo") or _algorithm(env))
+    tables = toml.preset(env, said["run"].get("algo") or _algorithm(env, said["run"]))
     _check_algorithm(tables["run"]["algo"], said["agent"])
     tables["run"] = DEFAULTS | tables["run"]
     if said["run"].get("budget") == "unbounded" and "freeze_at_unbounded" in tables["run"]:
@@ -202,11 +219,12 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
     return config, notes + check_updates(config)
 
 
-def _algorithm(env: str) -> str | None:
+def _algorithm(env: str, said: dict[str, Any]) -> str | None:
     """The algorithm that an environment's actions ask for, if its suite does not say one; None if it does."""
     if "algo" in toml.preset(env)["run"]:
         return None
-    return "curl" if suites.describe(env).continuous else "rainbow"
+    options = {name: said[name] for name in ENV_OPTIONS if said.get(name, "never") != "never"}
+    return "curl" if suites.describe(env, EnvOptions(**options)).continuous else "rainbow"
 
 
 def _check_algorithm(algo: str, said: dict[str, Any]) -> None:

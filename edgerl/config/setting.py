@@ -7,11 +7,14 @@ from typing import Any, Literal, get_args, get_origin
 MARKS = ("low", "high", "option", "metavar", "size", "resumable", "identity", "always", "after_freeze")
 
 
-def setting(help: str, *, default: Any = MISSING, **marks: Any) -> Any:
-    """A dataclass field that is a setting; `help` says what it is, `marks` are those of `Setting`."""
+def setting(help: str, *, default: Any = MISSING, hash: bool | None = None, **marks: Any) -> Any:
+    """A dataclass field that is a setting; `help` says what it is, `marks` are those of `Setting`.
+
+    `hash`: False for a table, which has none.
+    """
     if unknown := marks.keys() - set(MARKS):
         raise TypeError(f"unknown marks: {unknown}")
-    return field(default=default, metadata={"help": help, **marks})
+    return field(default=default, hash=hash, metadata={"help": help, **marks})
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Setting:
     `metavar`: what stands for the value in its help; `size`: bytes, given as text such as 0.07GB; `resumable`: it may
     change at a resume; `identity`: what a checkpoint calls it, if a run of another value cannot go on from it;
     `always`: a command that repeats a run always says it; `after_freeze`: it matters only from T_f on, so that runs
-    which differ in it share their beginning. `added_later`: older runs lack it, so it has a default.
+    which differ in it share their beginning. `added_later`: older runs lack it, so it has a `default`.
     """
 
     table: str
@@ -39,6 +42,7 @@ class Setting:
     always: bool = False
     after_freeze: bool = False
     added_later: bool = False
+    default: Any = None
 
     @property
     def from_preset(self) -> bool:
@@ -72,7 +76,8 @@ class Setting:
     @property
     def types(self) -> list[type]:
         """The types of its values, words and None aside."""
-        return [kind for kind in self.kinds if isinstance(kind, type) and kind is not type(None)]
+        plain = [get_origin(kind) if get_origin(kind) is dict else kind for kind in self.kinds]
+        return [kind for kind in plain if isinstance(kind, type) and kind is not type(None)]
 
     @property
     def words(self) -> list[str]:

@@ -10,10 +10,11 @@ from typing import Any, Literal, get_type_hints
 
 import tomli_w
 
+from edgerl.config import inline
 from edgerl.config.agent_settings import AGENTS, AgentConfig
 from edgerl.config.replay_settings import ReplayConfig
 from edgerl.config.setting import Setting, setting
-from edgerl.envs.base import EnvOptions
+from edgerl.envs.base import ENV_OPTIONS, EnvOptions
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,32 @@ class RunConfig:
         "agent steps after which an evaluation's game is cut (default: the environment's own limit, else 27000)",
         default=None, low=1, option=True, resumable=True,
     )  # fmt: skip
+    # Added later, of gym and custom environments.
+    env_arg: dict[str, Any] | None = setting(  # noqa: RUF009
+        "an argument of what makes a gym or custom environment, such as size=9; may be given several times",
+        default=None, hash=False, option=True, metavar="KEY=VALUE", identity="--env-arg",
+    )  # fmt: skip
+    frame_skip: int = setting(
+        "environment steps that an agent step of a Gymnasium environment lasts (default: 1)",
+        default=1, low=1, high=1000, option=True, identity="--frame-skip",
+    )  # fmt: skip
+    frame: Literal["gray", "rgb"] | None = setting(
+        "colours of a Gymnasium environment's frames (default: gray where actions are choices, else rgb)",
+        default=None, option=True, identity="--frame",
+    )  # fmt: skip
+    frame_size: int | None = setting(
+        "height and width of a Gymnasium environment's frames in pixels (default: gray 84, else 100)",
+        default=None, low=8, high=1024, option=True, identity="--frame-size",
+    )  # fmt: skip
+    observation: str = setting(
+        "the key of the picture in a Gymnasium environment's Dict observations; render: what it draws; auto: the "
+        "picture it observes if there is one, else what it draws (default: auto); older: as runs without this setting",
+        default="older", option=True, metavar="KEY|auto|render", identity="--observation",
+    )  # fmt: skip
+    env_max_steps: int | None = setting(
+        "agent steps after which an episode of a gym or custom environment is cut off (default: its own limit)",
+        default=None, low=1, option=True, identity="--env-max-steps",
+    )  # fmt: skip
 
     @property
     def latest_freeze(self) -> int | None:
@@ -113,7 +140,7 @@ class RunConfig:
     @property
     def env_options(self) -> EnvOptions:
         """What it asks of its environment."""
-        return EnvOptions(self.sticky_actions, self.full_action_set, self.action_repeat)
+        return EnvOptions(**{name: getattr(self, name) for name in ENV_OPTIONS})
 
 
 TABLES: dict[str, tuple[type, ...]] = {
@@ -133,6 +160,7 @@ def _declared() -> Iterator[Setting]:
                     declared.name,
                     types[declared.name],
                     added_later=declared.default is not MISSING,
+                    default=None if declared.default is MISSING else declared.default,
                     **declared.metadata,
                 )
 
@@ -150,8 +178,12 @@ class Config:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must share with a run to be resumed by it."""
-        return {setting.identity: value for setting, value in self.values() if setting.identity}
+        """What a checkpoint must share with a run to be resumed by it; of later settings, what older runs were not."""
+        return {
+            setting.identity: inline.text(value) if isinstance(value, dict) else value
+            for setting, value in self.values()
+            if setting.identity and not (setting.added_later and value == setting.default)
+        }
 
     def values(self) -> Iterator[tuple[Setting, Any]]:
         """Every setting of this run with its value."""

@@ -31,7 +31,7 @@ def check(key: str, value: Any) -> Any:
     if value == "":
         raise ConfigError(f"{key} = '' is empty")
     if value not in own.words and type(value) not in own.types:
-        names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+        names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
         wanted = " or ".join([*(names[kind] for kind in own.types), *map(repr, own.words)])
         raise ConfigError(f"{key} = {value!r} is not {wanted}")
     if isinstance(value, int | float) and not isinstance(value, bool) and not own.low <= value <= own.high:

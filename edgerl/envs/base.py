@@ -1,5 +1,6 @@
 """An environment's spec, and the protocol that the training loop uses."""
 
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -48,16 +49,27 @@ class EnvSpec(NamedTuple):
         )
 
 
-class EnvOptions(NamedTuple):
-    """What a run may ask of its environment.
+@dataclass(frozen=True)
+class EnvOptions:
+    """What a run may ask of its environment; the settings of these names (RunConfig) say what they are.
 
-    `sticky_actions`: the probability that an Atari game repeats the last action; `full_action_set`: all 18 actions of
-    Atari; `action_repeat`: how many env steps an action of dmc lasts (None: 1).
+    Of Atari: `sticky_actions`, `full_action_set`. Of dmc: `action_repeat` (None: 1). Of gym and custom environments:
+    `env_arg`, the keyword arguments of what makes them; `frame_skip`; `frame` and `frame_size` (None: by their
+    actions); `observation`, where pictures come from; `env_max_steps`.
     """
 
     sticky_actions: float = 0.0
     full_action_set: bool = False
     action_repeat: int | None = None
+    env_arg: dict[str, Any] | None = field(default=None, hash=False)
+    frame_skip: int = 1
+    frame: str | None = None
+    frame_size: int | None = None
+    observation: str = "auto"
+    env_max_steps: int | None = None
+
+
+ENV_OPTIONS = tuple(option.name for option in fields(EnvOptions))
 
 
 class Interface(NamedTuple):
@@ -65,19 +77,29 @@ class Interface(NamedTuple):
 
     `resize`: how screens become frames, linear or area as OpenCV has them, or none; `max_of_last_two`: whether a frame
     is the maximum of the last two screens; `meanings`: of whole-number actions, in words, if there are any; `bounds`:
-    the lowest and the highest action [A] that -1 and 1 are scaled to.
+    the lowest and the highest action [A] that -1 and 1 are scaled to; `pictures`: where they come from, in words.
     """
 
     resize: str = "none"
     max_of_last_two: bool = False
     meanings: tuple[str, ...] | None = None
     bounds: tuple[Array, Array] | None = None
+    pictures: str | None = None
 
 
 def interface(env: Any) -> Interface:
     """An environment's `interface`; one that has none, such as a user's, is taken as it is."""
     own: Interface = getattr(env, "interface", Interface())
     return own
+
+
+def sees(env: Any) -> str | None:
+    """What the agent sees of an environment, in one line; None if it does not say where its pictures come from."""
+    pictures, spec = interface(env).pictures, env.spec
+    if pictures is None:
+        return None
+    colours, (height, width) = "gray" if len(spec.frame) == 2 else "RGB", spec.frame[-2:]
+    return f"{pictures}, {colours} {height}x{width}, {spec.history} frames"
 
 
 class Environment(Protocol):

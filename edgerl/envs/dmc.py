@@ -10,7 +10,8 @@ import numpy as np
 
 from edgerl.envs.base import Interface
 from edgerl.envs.dmc_tasks import SIDE, describe
-from edgerl.envs.simulator import headless, reason, scaled
+from edgerl.envs.outside.screen import headless, missing_for_egl
+from edgerl.envs.simulator import reason, scaled
 from edgerl.errors import EnvError
 from edgerl.types import Array
 
@@ -19,10 +20,7 @@ NO_GL = (ImportError, AttributeError, RuntimeError, ctypes.ArgumentError)
 
 
 def _no_gl(error: Exception) -> EnvError:
-    return EnvError(
-        f"--env: dmc cannot draw here ({reason(error)}); it needs a GL library "
-        "(apt-get install libegl1 libgl1-mesa-dri libopengl0) and MUJOCO_GL and PYOPENGL_PLATFORM unset, or egl"
-    )
+    return EnvError(f"--env: dmc cannot draw here ({reason(error)}); {' and '.join(missing_for_egl())}")
 
 
 class _Later(ModuleType):

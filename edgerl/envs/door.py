@@ -56,7 +56,7 @@ class Door:
             raise
         except EnvError as error:
             _close_quietly(made)
-            raise EnvError(f"{error}{place(error.__cause__)}") from error
+            raise EnvError(f"{error}{place(error.__cause__, libraries=False)}") from error
         except BaseException as error:
             _close_quietly(made)
             raise EnvError(f"--env: {self._called!r} cannot be loaded: {reason(error)}{place(error)}") from error
@@ -216,13 +216,16 @@ class Door:
         return EnvFailed(f"{self.name} failed: {' '.join(what.split())}")
 
 
-def place(error: BaseException | None) -> str:
-    """Where in the user's own file an error was raised, " (file, line N)"; in a library if in no such file; or ""."""
+def place(error: BaseException | None, *, libraries: bool = True) -> str:
+    """Where in the user's own file an error was raised, " (file, line N)"; "" if nowhere.
+
+    With `libraries`, the place in a library's file if there is none in the user's.
+    """
     frames = [] if error is None else walk_tb(error.__traceback__)
     places = [(frame.f_code.co_filename, line) for frame, line in frames]
     foreign = [where for where in places if not where[0].startswith((OURS, *STANDARD))]
     own = [where for where in foreign if not any(folder in where[0] for folder in INSTALLED)]
-    if not foreign:
+    if not own and not (libraries and foreign):
         return ""
     file, line = (own or foreign)[-1]
     here = os.getcwd() + os.sep

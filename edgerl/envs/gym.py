@@ -1,12 +1,14 @@
 """Any Gymnasium environment that shows pixels: gray 84x84 for discrete actions, RGB 100x100 for continuous ones."""
 
-import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-import numpy as np
-
-from edgerl.envs.base import EnvSpec, Interface
-from edgerl.envs.simulator import headless, reason, scaled
+from edgerl import plugins
+from edgerl.envs.base import EnvOptions, EnvSpec, Interface
+from edgerl.envs.outside import callables, names
+from edgerl.envs.outside.screen import headless
+from edgerl.envs.simulator import reason
 from edgerl.errors import EnvError
 from edgerl.types import Array
 
@@ -14,65 +16,126 @@ INSTALL = "pip install -c constraints.txt -e '.[gym]'"
 headless()
 try:
     import gymnasium
-    from gymnasium import spaces
+
+    from edgerl.envs.outside.actions import Choices, Controls, actions_of, line
+    from edgerl.envs.outside.pictures import ALLOWED, PictureError, rendered
+    from edgerl.envs.outside.sources import Source, source_of
 except ImportError as error:
     raise EnvError(f"--env: gym needs the package {error.name}: {INSTALL}") from error
+
 gymnasium.logger.min_level = gymnasium.logger.ERROR
 
 Made = gymnasium.Env[Any, Any]
+DEFAULT = EnvOptions()
 
 
-def describe(name: str) -> EnvSpec:
+def describe(task: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     """The spec of the environment with this id; raises EnvError if it cannot be made, shown or acted in."""
-    env = _made(name)
-    try:
-        return _spec(name, env)
-    finally:
+    name, env = f"gym/{task}", _made(task, options)
+    with _closed_if_refused(name, env):
+        _source(name, env, options, drawing=_can_draw(env))
+        spec = _spec(options, _actions(name, env))
+    env.close()
+    return spec
+
+
+def registered(task: str, options: EnvOptions = DEFAULT) -> "Gym":
+    """The environment with this id; raises EnvError if it cannot be made, shown or acted in."""
+    name, env = f"gym/{task}", _made(task, options)
+    with _closed_if_refused(name, env):
+        source = _source(name, env, options, drawing=_can_draw(env))
+        _actions(name, env)
+    if source.draws and env.render_mode != "rgb_array":
         env.close()
+        env = _made(task, options, render_mode="rgb_array")
+    return Gym(name, env, source, options)
+
+
+def describe_brought(name: str, env: Made, options: EnvOptions, *, close: bool) -> EnvSpec:
+    """The spec of an environment that a user's callable made, which is closed then if that is said."""
+    with _closed_if_refused(name, env):
+        _source(name, env, options, drawing=env.render_mode == "rgb_array")
+        spec = _spec(options, _actions(name, env))
+    if close:
+        env.close()
+    return spec
+
+
+def brought(name: str, env: Made, options: EnvOptions) -> "Gym":
+    """An environment that a user's callable made, as it is; raises EnvError if it cannot be shown or acted in."""
+    with _closed_if_refused(name, env):
+        source = _source(name, env, options, drawing=env.render_mode == "rgb_array")
+    return Gym(name, env, source, options)
+
+
+@contextmanager
+def _closed_if_refused(name: str, env: Made) -> Iterator[None]:
+    """Close an environment that is refused within. What else it raises there is an EnvError too, in one line."""
+    try:
+        yield
+    except Exception as error:  # an environment may raise anything
+        callables.release(env)
+        with suppress(Exception):
+            env.close()
+        if isinstance(error, EnvError):
+            raise
+        if isinstance(error, PictureError):
+            raise EnvError(f"--env: {name} cannot be shown: {error}") from error
+        lacks = isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled)
+        raise EnvError(f"--env: {name} cannot be shown: {reason(error)}{f' ({INSTALL})' if lacks else ''}") from error
 
 
 class Gym:
-    """One environment as a Simulator, seeded at every reset. Raises EnvError if it cannot be made or shown."""
+    """One environment as a Simulator, seeded at every reset. Raises EnvError if it cannot be shown or acted in.
 
-    def __init__(self, name: str) -> None:
-        env = _made(name)
-        self.spec = _spec(name, env)
-        self._space: Any = env.action_space
-        self._seen: Array | None = None  # the newest observation, if observations are pixels
-        self._pixels = _are_pixels(env.observation_space)
-        if not self._pixels:
-            env.close()
-            env = _made(name, render_mode="rgb_array")
-        self._env = env
-        self.most_steps = None if env.spec is None else env.spec.max_episode_steps
-        try:
-            self.steps_per_second = float(env.metadata.get("render_fps") or 15)
+    A step repeats its action `frame_skip` times or to the episode's end, and sums the rewards; the episode is cut off
+    after `env_max_steps` of them.
+    """
+
+    def __init__(self, name: str, env: Made, source: Source, options: EnvOptions) -> None:
+        self._env, self._source = env, source
+        self._repeat, self._most = options.frame_skip, options.env_max_steps
+        self._seen: Any = None  # the newest observation, if it is the picture
+        self._steps = 0  # of this episode
+        with _closed_if_refused(name, env):
+            self._actions = _actions(name, env)
+            self.spec = _spec(options, self._actions)
+            self.most_steps = self._most or _own_limit(env, self._repeat)
+            self.steps_per_second = float(env.metadata.get("render_fps") or 15) / self._repeat
             import cv2  # here, not above: its 17 MB are of no use to a plan
 
             self._cv2: Any = cv2
             self.reset(0)
             self.frame()
-        except Exception as error:  # an environment may raise anything
-            raise EnvError(f"--env: gym/{name} cannot be shown: {reason(error)} ({INSTALL})") from error
 
     @property
     def interface(self) -> Interface:
         """Actions have meanings if the environment says them, as ALE's do."""
-        bounds = (self._space.low, self._space.high) if self.spec.continuous else None
-        meanings = getattr(self._env.unwrapped, "get_action_meanings", lambda: ())()
-        return Interface("area", meanings=tuple(meanings) or None, bounds=bounds)
+        words: Callable[[], Any] = getattr(self._env.unwrapped, "get_action_meanings", lambda: ())
+        meanings = self._actions.meanings(tuple(words()))
+        return Interface("area", meanings=meanings, bounds=self._actions.bounds, pictures=self._source.words)
 
     def reset(self, seed: int) -> None:
-        self._keep(self._env.reset(seed=seed)[0])
+        self._steps = 0
+        given = self._env.reset(seed=seed)
+        if not isinstance(given, tuple) or len(given) != 2:
+            raise TypeError("its reset() must give an observation and a dict, as Gymnasium has it")
+        self._keep(given[0])
 
     def step(self, action: Any) -> tuple[Any, Any, Any]:
-        if self.spec.continuous:
-            taken: Any = scaled(action, self._space.low, self._space.high).astype(self._space.dtype)
-        else:
-            taken = int(self._space.start + action)
-        seen, reward, terminated, truncated, _ = self._env.step(taken)
+        taken = self._actions.taken(action)
+        total: Any = None
+        for _ in range(self._repeat):
+            given = self._env.step(taken)
+            if not isinstance(given, tuple) or len(given) != 5:
+                raise TypeError("its step() must give observation, reward, terminated, truncated and a dict")
+            seen, reward, terminated, truncated, _ = given
+            total = reward if total is None else total + reward
+            if terminated or truncated:
+                break
+        self._steps += 1
         self._keep(seen)
-        return reward, terminated, truncated
+        return total, terminated, truncated or self._steps == self._most
 
     def frame(self) -> Array:
         """The picture, resized by areas, in gray or in colours as the spec's frames are."""
@@ -83,54 +146,77 @@ class Gym:
         return small if len(self.spec.frame) == 2 else small.transpose(2, 0, 1)
 
     def render(self) -> Array:
-        seen: Any = self._seen if self._pixels else self._env.render()
-        seen = np.asarray(seen)
-        if seen.ndim == 2:
-            seen = seen[:, :, None]
-        return np.ascontiguousarray(np.broadcast_to(seen, (*seen.shape[:2], 3)))
+        if self._source.picture is None:
+            return rendered(self._env.render())
+        return self._source.picture.read(self._seen)
 
     def close(self) -> None:
+        callables.release(self._env)
         self._env.close()
 
     def _keep(self, seen: Any) -> None:
-        if self._pixels:
-            self._seen = seen
+        if not self._source.draws:
+            self._seen = seen if self._source.key is None else seen[self._source.key]
 
 
-def _made(name: str, **settings: Any) -> Made:
+def _made(task: str, options: EnvOptions, **settings: Any) -> Made:
+    """The environment with this id, made with the run's arguments and these settings where the run says nothing."""
+    arguments = settings | (options.env_arg or {})
+    if ":" not in task and (game := names.atari_game(task)) is not None:
+        raise EnvError(f"--env: gym/{task}: Atari's games are a suite of their own: {game}")
     try:
-        return gymnasium.make(name, disable_env_checker=True, **settings)
+        with plugins.current_folder():
+            return gymnasium.make(task, disable_env_checker=True, **arguments)
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
-        near = difflib.get_close_matches(name, gymnasium.registry, n=1)
-        hint = f", perhaps gym/{near[0]}" if near else ""
-        raise EnvError(f"--env: Gymnasium knows no 'gym/{name}'{hint}") from error
-    except Exception as error:  # an environment may raise anything
-        raise EnvError(f"--env: gym/{name} cannot be made: {reason(error)}") from error
+        raise EnvError(f"--env: {names.unknown(task, gymnasium.registry)}") from error
+    except (Exception, SystemExit) as error:  # an environment may raise anything
+        raise EnvError(f"--env: gym/{task} cannot be made: {reason(error)}") from error
 
 
-def _spec(name: str, env: Made) -> EnvSpec:
-    if not _are_pixels(env.observation_space) and "rgb_array" not in (env.metadata.get("render_modes") or ()):
-        raise EnvError(
-            f"--env: gym/{name} shows no pixels: it observes {_line(env.observation_space)} and draws no rgb_array"
-        )
-    space: Any = env.action_space
-    if isinstance(space, spaces.Discrete) and space.n <= 256:
-        return EnvSpec((84, 84), 4, int(space.n), 1)
-    floats = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
-    if floats and len(space.shape) == 1 and space.is_bounded():
-        return EnvSpec((3, 100, 100), 3, space.shape[0], 1, continuous=True, refill=True)
-    raise EnvError(
-        f"--env: gym/{name} is acted in by {_line(space)}; it must be Discrete, of 256 at most, or a bounded Box "
-        "of floats in one dimension"
-    )
+def _own_limit(env: Made, repeat: int) -> int | None:
+    """The agent steps after which the environment truncates an episode itself; None if its registration says none."""
+    steps = None if env.spec is None else env.spec.max_episode_steps
+    return None if steps is None else -(-steps // repeat)
 
 
-def _are_pixels(space: Any) -> bool:
-    """Whether these observations are pictures: uint8 [H, W], [H, W, 1] or [H, W, 3]."""
-    shape: tuple[int, ...] = getattr(space, "shape", None) or ()
-    picture = len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3))
-    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and picture
+def _can_draw(env: Made) -> bool:
+    return "rgb_array" in (env.metadata.get("render_modes") or ())
 
 
-def _line(space: Any) -> str:
-    return " ".join(str(space).split())
+def _source(name: str, env: Made, options: EnvOptions, *, drawing: bool) -> Source:
+    """Where its pictures come from. `drawing`: whether it draws. Raises EnvError if there are none."""
+    _refuse_stacks(name, env)
+    source = source_of(name, env.observation_space, options)
+    if not source.draws or drawing:
+        return source
+    shows = f"--env: {name} shows no pixels: it observes {line(env.observation_space)} and draws no rgb_array"
+    if "render.modes" in env.metadata:
+        raise EnvError(f"{shows}: its metadata has render.modes, of old Gym; Gymnasium reads render_modes")
+    if _can_draw(env):
+        raise EnvError(f"{shows}: it was made with render_mode {env.render_mode}; make it with rgb_array")
+    raise EnvError(f"{shows}; {ALLOWED}; or let it draw, with rgb_array among its metadata's render_modes")
+
+
+def _refuse_stacks(name: str, env: Any) -> None:
+    """Raise EnvError for a wrapper that stacks frames: windows do."""
+    while isinstance(env, gymnasium.Wrapper):
+        if type(env).__name__ == "FrameStackObservation":
+            raise EnvError(f"--env: {name} stacks frames (FrameStackObservation), and edgerl does; leave it out")
+        env = env.env
+
+
+def _actions(name: str, env: Made) -> Choices | Controls:
+    try:
+        return actions_of(env.action_space)
+    except ValueError as error:
+        raise EnvError(f"--env: {name} is acted in by {error}") from None
+
+
+def _spec(options: EnvOptions, actions: Choices | Controls) -> EnvSpec:
+    """Frames as the run says; else gray 84x84 for choices, and RGB 100x100 for vectors."""
+    continuous = isinstance(actions, Controls)
+    side = options.frame_size or (100 if continuous else 84)
+    gray = options.frame == "gray" or (options.frame is None and not continuous)
+    frame = (side, side) if gray else (3, side, side)
+    history, repeat = 3 if continuous else 4, options.frame_skip
+    return EnvSpec(frame, history, actions.count, repeat, continuous=continuous, refill=continuous)

@@ -1,7 +1,7 @@
 """Resume an environment that cannot save its state, from its generator as the episode began and the actions since."""
 
 import copy
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ class Resumable:
 
     Restoring plays the episode again, and raises EpisodeLost if it ends up elsewhere, or if it was longer than LONGEST:
     its later actions are not kept. An `env` whose frames are costly may have `unseen()`, a context in which it draws
-    none: then only the last frame is drawn and compared.
+    none: then only the last frame is drawn and compared, and all of them only if that is another.
     """
 
     def __init__(self, env: Any, rng: np.random.Generator, name: str) -> None:
@@ -62,15 +62,25 @@ class Resumable:
         if values.get("too_long"):  # older checkpoints lack it
             self.rng.bit_generator.state = values["rng"]
             raise EpisodeLost(f"it had more than {LONGEST:,} steps, and no more are played again")
-        self._play_again(arrays, values)
+        unseen = getattr(self.env, "unseen", None)
+        if unseen is not None and self._play_again(arrays, values, unseen(), drawn=False):
+            return
+        # Drawing changes some simulators: LunarLander's sparks grow older.
+        if not self._play_again(arrays, values, nullcontext(), drawn=True):
+            raise EpisodeLost("playing it again led elsewhere")
 
-    def _play_again(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+    def _play_again(
+        self, arrays: dict[str, Array], values: dict[str, Any], context: AbstractContextManager[None], *, drawn: bool
+    ) -> bool:
+        """Play the episode again, all but its last step within the context; returns whether that led to its window.
+
+        `drawn`: whether all frames of the window are; else the last is compared, and the others are taken.
+        """
         self.rng.bit_generator.state = values["began"]
-        taken = arrays["taken"].tolist() if not self._kind.shape else arrays["taken"]
+        taken = arrays["taken"] if self._kind.shape else arrays["taken"].tolist()
         *before, last = [self.reset, *(partial(self.step, action) for action in taken)]
-        draws_less = hasattr(self.env, "unseen")
         try:
-            with self.env.unseen() if draws_less else nullcontext():
+            with context:
                 for play in before:
                     play()
             last()
@@ -80,10 +90,9 @@ class Resumable:
             raise EpisodeLost(f"playing it again failed: {error}") from error
         finally:
             led, self.rng.bit_generator.state = self.rng.bit_generator.state, values["rng"]
-        if draws_less and np.array_equal(self.window[-1], arrays["window"][-1]):
+        if not drawn and np.array_equal(self.window[-1], arrays["window"][-1]):
             self.window[:] = arrays["window"]
-        if led != values["rng"] or not np.array_equal(self.window, arrays["window"]):
-            raise EpisodeLost("playing it again led elsewhere")
+        return bool(led == values["rng"] and np.array_equal(self.window, arrays["window"]))
 
     def render(self) -> Array:
         screen: Array = self.env.render()

@@ -1,7 +1,5 @@
 """What the suites dmc and gym share: simulators that draw a frame when asked, and may fail at any time."""
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -32,15 +30,6 @@ class Simulator(Protocol):
 
     def close(self) -> None:
         """Let go of windows, files and processes."""
-
-
-def headless() -> None:
-    """Let simulators draw without a screen; call this before they are imported. What the user has set stays."""
-    if sys.platform == "linux" and "DISPLAY" not in os.environ:
-        os.environ.setdefault("MUJOCO_GL", "egl")
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    # Mesa's rasteriser then draws in the calling thread; threads of its own would take cores from the learner.
-    os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 def reason(error: BaseException) -> str:

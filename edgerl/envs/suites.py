@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from edgerl import plugins
-from edgerl.envs.base import EnvOptions, EnvSpec
-from edgerl.envs.door import Door
+from edgerl.envs.base import EnvOptions, EnvSpec, fault
+from edgerl.envs.door import Door, place
+from edgerl.envs.outside import callables
+from edgerl.envs.outside.limited import Limited
 from edgerl.errors import EnvError
 
 DEFAULT = EnvOptions()
+OF_PICTURES = ("frame_skip", "frame", "frame_size", "observation")  # options of Gymnasium environments
+OF_GYM = ("env_arg", *OF_PICTURES, "env_max_steps")  # options of gym and custom environments
+OLDER = ("observation", "older")  # what runs of before the option are
 
 
 def suite_of(name: str) -> str:
@@ -39,6 +43,10 @@ def canonical_name(name: str) -> str:
         return name
     if suite == "toy":
         raise EnvError(f"--env: unknown task {name!r}; the suite toy has toy/catch")
+    from edgerl.envs.outside import names
+
+    if (meant := names.suggested(name)) is not None:
+        raise EnvError(f"--env: {name!r} names no suite, perhaps {meant}")
     near = difflib.get_close_matches(suite, ["atari", "dmc", "gym", "toy"], n=1)
     hint = f", perhaps {near[0]}/{task or '...'}" if near else ""
     raise EnvError(
@@ -63,14 +71,26 @@ def describe(name: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     if suite == "gym":
         from edgerl.envs import gym
 
-        return gym.describe(task)
+        return gym.describe(task, options)
     if suite == "custom":
-        with closing(make(name, np.random.default_rng(0), training=False)) as made:
-            spec: EnvSpec = made.spec
-        return spec
+        return _describe_custom(name, options)
     from edgerl.envs.toy import SPEC
 
     return SPEC
+
+
+def _describe_custom(name: str, options: EnvOptions) -> EnvSpec:
+    """The spec of what `module:callable` makes or is; what it makes is closed again."""
+    rng = np.random.default_rng(0)
+    made = _called(name, rng, options)
+    if callables.is_gym(made):
+        from edgerl.envs.gym import describe_brought
+
+        return describe_brought(name, made, options, close=not callables.is_named(name, made))
+    _refuse_of_gym(name, options)
+    with closing(Door(lambda: made, rng, name)) as door:
+        spec: EnvSpec = door.spec
+    return spec
 
 
 def make(name: str, rng: np.random.Generator, *, training: bool, options: EnvOptions = DEFAULT) -> Door:
@@ -98,15 +118,43 @@ def _made(name: str, rng: np.random.Generator, training: bool, options: EnvOptio
 
         return Simulated(Dmc(task, options.action_repeat or 1), rng, name)
     if suite == "gym":
-        from edgerl.envs.gym import Gym
+        from edgerl.envs.gym import registered
         from edgerl.envs.simulator import Simulated
 
-        return Simulated(Gym(task), rng, name)
+        return Simulated(registered(task, options), rng, name)
     if suite == "custom":
-        return plugins.load(name)(rng)
+        return _custom(name, rng, options)
     from edgerl.envs.toy import Catch
 
     return Catch(rng)
+
+
+def _custom(name: str, rng: np.random.Generator, options: EnvOptions) -> Any:
+    """What `module:callable` makes or is, wrapped if it is Gymnasium's; not checked yet."""
+    made = _called(name, rng, options)
+    if callables.is_gym(made):
+        from edgerl.envs.gym import brought
+        from edgerl.envs.simulator import Simulated
+
+        callables.lend(name, made)
+        return Simulated(brought(name, made, options), rng, name)
+    _refuse_of_gym(name, options)
+    most = options.env_max_steps
+    return made if most is None or fault(made) is not None else Limited(made, most)
+
+
+def _called(name: str, rng: np.random.Generator, options: EnvOptions) -> Any:
+    """What `module:callable` makes of the run's arguments; raises EnvError, with a hint, if it raises anything."""
+    try:
+        return callables.called(name, rng, options)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's module and callable may raise anything
+        from edgerl.envs.outside import names
+        from edgerl.envs.simulator import reason
+
+        hint = f"; perhaps {names.suggested(name)}" if names.is_id(name) else ""
+        raise EnvError(f"--env: {name!r} cannot be loaded: {reason(error)}{place(error)}{hint}") from None
 
 
 def _check(name: str, options: EnvOptions) -> None:
@@ -116,3 +164,19 @@ def _check(name: str, options: EnvOptions) -> None:
         raise EnvError(f"--action-repeat is of dmc tasks; {name} has none")
     if suite != "atari" and (options.sticky_actions or options.full_action_set):
         raise EnvError(f"--sticky-actions and --full-action-set are of Atari games; {name} has neither")
+    if suite not in ("gym", "custom"):
+        for option in OF_GYM:
+            if getattr(options, option) != getattr(DEFAULT, option) and (option, options.observation) != OLDER:
+                instead = "; dmc has --action-repeat" if suite == "dmc" and option == "frame_skip" else ""
+                raise EnvError(f"{_flag(option)} is of gym and module:callable environments; {name} has none{instead}")
+
+
+def _refuse_of_gym(name: str, options: EnvOptions) -> None:
+    """Raise EnvError for what is asked of pictures, of an environment that makes windows itself."""
+    for option in OF_PICTURES:
+        if getattr(options, option) != getattr(DEFAULT, option) and (option, options.observation) != OLDER:
+            raise EnvError(f"{_flag(option)} is of Gymnasium environments; {name} makes its windows itself")
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"

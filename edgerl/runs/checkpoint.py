@@ -108,8 +108,9 @@ class Saved:
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raise CheckpointError if this checkpoint belongs to a run with another `Config.identity`."""
-        for name, expected in identity.items():
-            if (value := self.values["identity"].get(name)) != expected:
+        own = self.values["identity"]
+        for name in {**identity, **own}:
+            if (value := own.get(name)) != (expected := identity.get(name)):
                 raise CheckpointError(f"{self.place} is of another run: its {name} is {value}, not {expected}")
 
     def of_another_run(self, error: Exception) -> CheckpointError:

@@ -13,6 +13,7 @@ from edgerl.agents.build import make_agent
 from edgerl.agents.engine_choice import torch_is_missed
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
+from edgerl.envs.base import sees
 from edgerl.envs.door import Door
 from edgerl.errors import ConfigError, EnvFailed
 from edgerl.planning import forecast, limits, plan
@@ -150,6 +151,8 @@ def _train(
                 warn(note)
             if handed is None:
                 reporter.say(introduction(config, planned, limit, limit_source, folder))
+                if (seen := sees(env)) is not None:
+                    reporter.say(f"sees    {seen}")
                 if (missed := torch_is_missed(config, pixels.shape, frozen=frozen)) is not None:
                     reporter.say(missed)
                 for note in env.notes:

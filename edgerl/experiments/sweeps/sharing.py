@@ -50,10 +50,10 @@ def share(cells: Sequence[tuple[Cell, Config]]) -> Shared:
     return Shared(tuple(forks.get(cell.folder, cell) for cell, _ in cells), tuple(beginnings))
 
 
-def _before_freeze(config: Config) -> tuple[Any, ...]:
+def _before_freeze(config: Config) -> tuple[str, ...]:
     """What must be equal for runs to share their beginning: everything, if the replay's size or T_f follows from it."""
     everything = config.run.budget == "unbounded" or config.run.freeze_at == "auto"
-    return tuple(value for setting, value in config.values() if everything or not setting.after_freeze)
+    return tuple(text(setting, value) for setting, value in config.values() if everything or not setting.after_freeze)
 
 
 def _differences(config: Config, beginning: Config) -> list[str]:
