@@ -36,6 +36,7 @@ ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand
     "experiments/analysis",
     "experiments/export",
     "experiments/card",
+    "experiments/check",
     "commands",
     "",  # edgerl/__init__.py and edgerl/__main__.py
 )

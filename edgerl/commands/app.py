@@ -5,7 +5,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from edgerl.commands import analyze, card, devices, evaluate, export, plan, report, sweep, train
+from edgerl.commands import analyze, card, check, devices, evaluate, export, plan, report, sweep, train
 from edgerl.runs.status import EXIT_CODES
 from edgerl.runs.terminal import warn
 
@@ -20,6 +20,7 @@ app.command(short_help="train an agent, through the freeze")(train.train)
 app.command("eval", short_help="play whole games with a trained agent")(evaluate.evaluate)
 app.command(short_help="a trained policy as one ONNX file")(export.export)
 app.command(short_help="a folder to share: policy, film, scores, README.md")(card.card)
+app.command(short_help="what an environment is like, and what is wrong with it")(check.check)
 app.command(short_help="what a run will take, and whether it fits")(plan.plan)
 app.command(short_help="train a grid of runs: environments, budgets, freezes, seeds")(sweep.sweep)
 app.command(short_help="runs and sweeps as one page, a table, a picture or JSON")(report.report)

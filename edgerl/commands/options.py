@@ -20,10 +20,10 @@ Assignments = Annotated[
 ]
 
 
-def setting_options(without: Collection[str] = ()) -> Callable[[Command], Command]:
+def setting_options(without: Collection[str] = (), only: Collection[str] | None = None) -> Callable[[Command], Command]:
     """Give a command the options of settings, before its own; it receives them by name, None if they are not given.
 
-    `without`: names of settings that the command says in another way.
+    `without`: names of settings that the command says in another way; `only`: of those that it takes (None: all).
     """
 
     def decorate(command: Command) -> Command:
@@ -33,8 +33,12 @@ def setting_options(without: Collection[str] = ()) -> Callable[[Command], Comman
             for parameter in own.parameters.values()
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
+
+        def takes(name: str) -> bool:
+            return name not in without and (only is None or name in only)
+
         settings = {setting.name: setting for setting in SETTINGS.values() if setting.option}
-        added = [_parameter(setting) for name, setting in settings.items() if name not in without]
+        added = [_parameter(setting) for name, setting in settings.items() if takes(name)]
         command.__signature__ = own.replace(parameters=added + kept)  # type: ignore[attr-defined]
         return command
 

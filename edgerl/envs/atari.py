@@ -58,7 +58,7 @@ class Atari:
         self.actions = len(self._actions)
         self.spec = spec(self.actions)
         meanings = tuple(action.name for action in self._actions)
-        self.interface = Interface("linear", max_of_last_two=True, meanings=meanings)
+        self.interface = Interface("linear", max_of_last_two=True, meanings=meanings, pictures="the game's screen")
         height, width = self.ale.getScreenDims()
         self._screen = np.empty((height, width), np.uint8)
         self._shrink = Shrink((height, width), SIDE)

@@ -100,7 +100,7 @@ class Dmc:
         self.steps_per_second = 1 / (self._env.control_timestep() * repeat)
         free = (bounds.minimum <= -UNBOUNDED) | (bounds.maximum >= UNBOUNDED)  # scaled to these, any action crashes
         self._low, self._high = np.where(free, -1.0, bounds.minimum), np.where(free, 1.0, bounds.maximum)
-        self.interface = Interface(bounds=(self._low, self._high))
+        self.interface = Interface(bounds=(self._low, self._high), pictures="the task's camera")
         physics = self._env.physics
         physics.model.vis.global_.offwidth = physics.model.vis.global_.offheight = SIDE  # before anything is drawn
         self._angle = CAMERAS.get(domain, 0)

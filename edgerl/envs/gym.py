@@ -6,6 +6,7 @@ from typing import Any
 
 from edgerl import plugins
 from edgerl.envs.base import EnvOptions, EnvSpec, Interface
+from edgerl.envs.door import place
 from edgerl.envs.outside import callables, names
 from edgerl.envs.outside.screen import headless
 from edgerl.envs.simulator import reason
@@ -82,7 +83,8 @@ def _closed_if_refused(name: str, env: Made) -> Iterator[None]:
         if isinstance(error, PictureError):
             raise EnvError(f"--env: {name} cannot be shown: {error}") from error
         lacks = isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled)
-        raise EnvError(f"--env: {name} cannot be shown: {reason(error)}{f' ({INSTALL})' if lacks else ''}") from error
+        where = f" ({INSTALL})" if lacks else place(error, libraries=False)
+        raise EnvError(f"--env: {name} cannot be shown: {reason(error)}{where}") from None
 
 
 class Gym:
@@ -170,7 +172,7 @@ def _made(task: str, options: EnvOptions, **settings: Any) -> Made:
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise EnvError(f"--env: {names.unknown(task, gymnasium.registry)}") from error
     except (Exception, SystemExit) as error:  # an environment may raise anything
-        raise EnvError(f"--env: gym/{task} cannot be made: {reason(error)}") from error
+        raise EnvError(f"--env: gym/{task} cannot be made: {reason(error)}{place(error, libraries=False)}") from None
 
 
 def _own_limit(env: Made, repeat: int) -> int | None:

@@ -17,7 +17,7 @@ class Catch:
     """Move left, stay or move right until the block reaches the bottom row; reward 1 if caught, -1 if not."""
 
     steps_per_second = 5.0  # for people who watch
-    interface = Interface(meanings=("left", "stay", "right"))
+    interface = Interface(meanings=("left", "stay", "right"), pictures="the board")
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.name = "toy/catch"

@@ -1,6 +1,7 @@
 """Warnings on stderr and plain tables, the same for all commands. Rich is imported only when a table is made."""
 
 import contextlib
+import math
 import sys
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,11 +9,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+SMALLEST, LARGEST = 1e-4, 1e15  # numbers beyond these are written with an exponent
+
 
 def warn(message: str) -> None:
     """Print one line on stderr, even with --quiet; a stderr that refuses it does not end the run."""
     with contextlib.suppress(OSError):
         print(f"edgerl: {message}", file=sys.stderr)
+
+
+def figure(value: float) -> str:
+    """A number for people: as many digits as its size asks for, thousands separated, and no negative zero."""
+    size = abs(value)
+    if not math.isfinite(value) or (size and not SMALLEST <= size < LARGEST):
+        return f"{value:.3g}"
+    whole_digits = 1 + math.floor(math.log10(size)) if size else 1
+    text = f"{value:,.{max(0, 3 - whole_digits)}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def plain_table(

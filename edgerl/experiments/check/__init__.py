@@ -1,0 +1,1 @@
+"""What an environment is like, and what is wrong with it, before anything is trained on it."""
