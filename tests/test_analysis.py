@@ -249,7 +249,7 @@ def test_where_snapshots_began_around_the_freeze_no_safe_step_can_be_told(copied
 
 def test_a_run_that_has_only_begun_is_played_by_the_policy_of_its_newest_checkpoint(copied, tmp_path):
     """Killed at 130: snapshots of up to 120, of which the last is frozen, and no checkpoint but that of step 0."""
-    begun = SNAPSHOTTED | {"steps": 5, "freeze_at": "never"}
+    begun = SNAPSHOTTED | {"until": 5, "freeze_at": "never"}
     train.train(configure(env="toy/catch", **begun), tmp_path / "begun", quiet=True)
     shutil.rmtree(copied / "checkpoint")
     shutil.copytree(tmp_path / "begun/checkpoint/000000000", copied / "checkpoint/000000000")

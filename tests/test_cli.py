@@ -213,5 +213,5 @@ def test_threads_never_exceed_the_machine_unless_asked(program, tmp_path):
         (["--threads", "3"], 3),
     ):
         out = tmp_path / str(expected)
-        assert program(*unset, "--steps", "1", *arguments, "--out", out)[0] == 0
+        assert program(*unset, "--steps", "5", *arguments, "--out", out)[0] == 0
         assert f"threads = {expected}\n" in (out / "config.toml").read_text()

@@ -97,7 +97,7 @@ def test_the_other_algorithms_go_through_the_same_freeze(algo, small, tmp_path):
 
 @pytest.mark.parametrize(("env", "algo"), [("dmc/cartpole-swingup", "rainbow"), ("toy/catch", "curl")])
 def test_an_algorithm_for_other_actions_is_refused_before_anything_is_made(env, algo, small, tmp_path):
-    config = small(env, run={"algo": algo})
+    config = small(env, run={"algo": algo, "steps": 3000, "freeze_at": 2000})
     with pytest.raises(ConfigError, match=rf"--algo: {algo} does not fit"):
         train.train(config, tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()

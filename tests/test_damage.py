@@ -98,13 +98,13 @@ STEMS = {
 def frozen(tmp_path_factory):
     """The folder of a finished run that was frozen at 30."""
     folder = tmp_path_factory.mktemp("frozen") / "run"
-    train.train(configure(**SETTINGS | {"freeze_at": 30}), folder, quiet=True)
+    train.train(configure(**SETTINGS | {"freeze_at": 30, "learn_start": 20}), folder, quiet=True)
     return folder
 
 
 @pytest.mark.parametrize("damage", STEMS)
 def test_a_frozen_run_whose_stem_is_damaged_is_refused_by_name(damage, frozen, tmp_path):
-    config, file = configure(**SETTINGS | {"freeze_at": 30}), tmp_path / "run/encoder.onnx"
+    config, file = configure(**SETTINGS | {"freeze_at": 30, "learn_start": 20}), tmp_path / "run/encoder.onnx"
     shutil.copytree(frozen, tmp_path / "run")
     STEMS[damage](file)
     reason = f"^{re.escape(str(file))} (is damaged: its checksum differs|cannot be read: .+)$"

@@ -247,10 +247,10 @@ def test_windows_are_played_if_the_replay_holds_too_few_or_latents_or_is_too_lar
     ("edgerl.envs.toy:Catch", ("none", False, ("left", "stay", "right"), None)),
 ])  # fmt: skip
 def test_an_environment_says_what_lies_between_it_and_the_real_one(name, facts):
-    resize, max_of_last_two, meanings, bounds = interface(edgerl.make_env(name, np.random.default_rng(0)))
+    resize, max_of_last_two, meanings, bounds, _ = interface(edgerl.make_env(name, np.random.default_rng(0)))
     found = None if bounds is None else tuple(bound.tolist() for bound in bounds)
     assert (resize, max_of_last_two, meanings, found) == facts
 
 
 def test_what_an_environment_does_not_say_is_taken_as_nothing():
-    assert interface(object()) == ("none", False, None, None)
+    assert interface(object()) == ("none", False, None, None, None)

@@ -206,12 +206,12 @@ def begun(folder, config, full):
 @needs_full
 @pytest.mark.parametrize("full", ["config.toml", "encoder.onnx", "summary.json"])
 def test_no_space_for_a_file_of_a_run_is_one_line_and_leaves_no_part_of_it(full, program, tmp_path):
-    folder = begun(tmp_path / "run", tiny(freeze_at=30), full)
+    folder = begun(tmp_path / "run", tiny(freeze_at=30, learn_start=20), full)
     assert program("train", "--resume", folder, "--quiet") == (1, [f"edgerl: {folder / full}: {FULL}"])
     left = {file.name for file in folder.iterdir() if not file.name.startswith("events")} - {".lock", "metrics.jsonl"}
     expected = {"config.toml": set(), "encoder.onnx": {"summary.json"}, "summary.json": {"encoder.onnx"}}[full]
     assert left == ({"config.toml"} if full == "config.toml" else {"config.toml", "checkpoint", *expected})
-    assert (folder / "config.toml").read_text() == tiny(freeze_at=30).to_toml()
+    assert (folder / "config.toml").read_text() == tiny(freeze_at=30, learn_start=20).to_toml()
     if full != "config.toml":
         assert newest(folder / "checkpoint").values["step"] == (20 if full == "encoder.onnx" else 60)
     assert program("train", "--resume", folder, "--quiet") == (0, [])  # with space again

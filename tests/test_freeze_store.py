@@ -116,7 +116,7 @@ STORED = {  # settings, what is held in the end
 @pytest.mark.parametrize("case", STORED)
 def test_the_summary_says_what_the_replay_holds(case, small, tmp_path):
     changes, (store, codec) = STORED[case]
-    config = small(run={"budget": 700_000, "steps": 130, "freeze_at": 120, "learn_start": 125} | changes)
+    config = small(run={"budget": 700_000, "steps": 130, "freeze_at": 120, "learn_start": 95} | changes)
     found = train.train(config, tmp_path / "run", quiet=True)
     saved = checkpoint.newest(tmp_path / "run/checkpoint")
     files = {file.stem: file.stat().st_size for file in saved.place.glob("*.raw")}
@@ -148,7 +148,7 @@ def test_the_summary_says_what_the_replay_holds(case, small, tmp_path):
 def test_rows_that_are_dropped_are_said(small, tmp_path, capfd):
     """Latents by choice where compressed frames are far smaller: the newest stay."""
     changes = {"store": "latents", "pixel_codec": "lz4", "budget": 620_000}
-    config = small(run={"steps": 320, "freeze_at": 310, "learn_start": 315} | changes)
+    config = small(run={"steps": 320, "freeze_at": 310, "learn_start": 305} | changes)
     found = train.train(config, tmp_path / "run")
     freeze, after = found["freeze"], plan.make_plan(config, suites.describe("toy/catch")).after.rows
     assert freeze["rows_before"] == 310
@@ -161,7 +161,7 @@ def test_rows_that_are_dropped_are_said(small, tmp_path, capfd):
 def test_latents_by_choice_never_fail_at_the_freeze(small, tmp_path):
     """5,184 values: smaller than a frame as uint8, not as the float16 that too few rows would get."""
     changes = {"encoder": "canonical", "cut": "conv2", "store": "latents", "latent_dtype": "uint8"}
-    config = small(run={"steps": 70, "freeze_at": 60, "learn_start": 65} | changes)
+    config = small(run={"steps": 70, "freeze_at": 60, "learn_start": 55} | changes)
     assert train.train(config, tmp_path / "run", quiet=True)["status"] == "finished"
 
 
@@ -244,5 +244,5 @@ def test_the_smallest_budget_named_for_compressed_frames_is_one(settings, progra
     short = f"{int(named.removesuffix('B')) - 1}B"
     assert program("plan", *arguments, "--budget", short)[0] == 2
     assert program("plan", *arguments, "--budget", named)[0] == 0
-    run_options = ["--steps", "3", "--eval-every", "0", "--quiet", "--out", tmp_path / "run"]
+    run_options = ["--steps", "5", "--eval-every", "0", "--quiet", "--out", tmp_path / "run"]
     assert program("train", *arguments, "--budget", named, *run_options) == (0, "", [])

@@ -11,7 +11,8 @@ from edgerl.training import train
 
 def test_catch_is_learned(small, tmp_path):
     """Any player that does not look catches one in seven and scores -0.71; what is asked for here needs eyes."""
-    config = small(run={"steps": 1600, "freeze_at": 1000, "eval_every": 800, "eval_episodes": 40, "budget": 10_000_000})
+    settings = {"steps": 1600, "freeze_at": 1000, "learn_start": 200, "budget": 10_000_000}
+    config = small(run=settings | {"eval_every": 800, "eval_episodes": 40})
     found = train.train(config, tmp_path / "run", quiet=True)
     assert found["store"] == "latents"
     assert found["returns"][0]["mean"] >= -0.3  # on pixels
@@ -64,7 +65,15 @@ def test_a_freeze_before_anything_is_stored_trains_on_latents_from_the_start(sma
 def test_a_run_ends_at_its_multiply_adds(small, tmp_path):
     """100 updates of toy/catch on pixels, and the evaluation that belongs at the end."""
     per_update = 16 * 5 * (1_280_000 + 87_116)
-    config = small(run={"stop_at_flops": 99.5 * per_update, "eval_every": 1000, "eval_episodes": 2, "freeze_at": None})
+    config = small(
+        run={
+            "stop_at_flops": 99.5 * per_update,
+            "eval_every": 1000,
+            "eval_episodes": 2,
+            "freeze_at": None,
+            "learn_start": 200,
+        }
+    )
     found = train.train(config, tmp_path / "run", quiet=True)
     assert (found["status"], found["steps"]) == ("finished", 300)
     assert found["flops"]["total"] == 100 * per_update

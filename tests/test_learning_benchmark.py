@@ -22,6 +22,7 @@ paper = "frozen"
 [every]
 budget = "3MB"
 steps = 400
+learn_start = 40
 freeze_at = 300
 eval_every = 100
 threads = 1

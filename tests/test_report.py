@@ -144,8 +144,10 @@ def test_the_printed_command_is_the_run(real, small, parsed):
     configs = [
         load(real / "config.toml"),
         small(run={"freeze_at": None, "process_limit": 10**9, "device": "jetson_nano"}, agent={"learning_rate": 0.5}),
-        small(env="dmc/walker-walk", run={"steps": 9000, "budget": 2 * 10**7, "action_repeat": 3}),
-        small(env="atari/qbert", run={"sticky_actions": 0.25, "full_action_set": True, "budget": "unbounded"}),
+        small(env="dmc/walker-walk", run={"steps": 9000, "freeze_at": 2000, "budget": 2 * 10**7, "action_repeat": 3}),
+        small(
+            env="atari/qbert", run={"steps": 9000, "freeze_at": 2000, "sticky_actions": 0.25, "full_action_set": True}
+        ),
         small(run={"stop_at_flops": 1e9}, replay={"reward_clip": None, "latent_dtype": "uint8"}),
     ]
     for config in configs:

@@ -56,7 +56,10 @@ def test_a_run_under_nohup_goes_on_when_the_terminal_closes(tmp_path):
 
 def test_a_second_signal_ends_a_run_at_once(tmp_path):
     command = signalled_after(30, TERMINATION, *TRAIN, "--quiet", "--out", tmp_path / "run")
-    twice = command[2].replace("        os.kill(os.getpid(), number)\n", "        os.kill(os.getpid(), number)\n" * 2)
+    twice = command[2].replace(
+        "        os.kill(os.getpid(), number)\n",
+        "        os.kill(os.getpid(), number)\n        import time; time.sleep(1.1)\n" * 2,
+    )
     ended = subprocess.run([*command[:2], twice, *command[3:]], capture_output=True, check=False)
     assert ended.returncode == -TERMINATION
     assert not (tmp_path / "run/summary.json").exists()

@@ -17,18 +17,8 @@ from stopping import signalled_after
 from waiting import until
 
 GRID = ("--env", "toy/catch", "--budgets", "2MB,3MB", "--freeze-at", "30,60,never", "--steps", "80")
-GRID += (
-    "--threads",
-    "1",
-    "--set",
-    "learn_start=40",
-    "--eval-every",
-    "50",
-    "--eval-episodes",
-    "2",
-    "--checkpoint-every",
-    "40",
-)
+GRID += ("--threads", "1", "--set", "learn_start=20", "--eval-every", "50", "--eval-episodes", "2")
+GRID += ("--checkpoint-every", "40")
 LONG = ("--env", "toy/catch", "--budgets", "2MB", "--steps", "1000000", "--eval-every", "0", "--freeze-at", "never")
 LONG += ("--threads", "1")
 SHORT = ("--env", "toy/catch", "--budgets", "2MB", "--freeze-at", "never", "--eval-every", "0", "--threads", "1")
@@ -232,7 +222,7 @@ def test_memory_decides_how_many_cells_run(tmp_path, sweep, trouble):
 
 def test_cells_wait_where_two_are_planned_to_be_too_large(tmp_path, sweep):
     out = tmp_path / "sweep"
-    process = sweep(*SHORT, "--steps", "1", "--seeds", "2", "--jobs", "2", "--memory-limit", "180MB", "--out", out)
+    process = sweep(*SHORT, "--steps", "5", "--seeds", "2", "--jobs", "2", "--memory-limit", "180MB", "--out", out)
     lines = process.communicate(timeout=300)[1].splitlines()
     assert [line.split()[0] for line in lines] == ["running", "finished", "running", "finished"]
 
@@ -270,7 +260,7 @@ def test_a_cell_that_trains_elsewhere_is_waited_for_and_leftovers_are_removed(tm
 
 def test_quiet_says_nothing(tmp_path, program):
     out = tmp_path / "sweep"
-    assert program("sweep", *SHORT, "--steps", "1", "--quiet", "--out", out) == (0, "", [])
+    assert program("sweep", *SHORT, "--steps", "5", "--quiet", "--out", out) == (0, "", [])
     assert program("sweep", "--resume", out, "--quiet") == (0, "", [])
     code, printed, lines = program("sweep", "--resume", out)
     assert (code, [line.split()[0] for line in lines]) == (0, ["finished"])

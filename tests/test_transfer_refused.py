@@ -75,7 +75,7 @@ def test_what_cannot_be_taken_is_one_line_that_names_both_and_nothing_is_made(ca
 def test_a_pair_of_encoders_is_not_one(tmp_path):
     """Rainbow with CURL's encoder, on windows as large."""
     source = tmp_path / "source"
-    train.train(tiny(encoder="curl", steps=1), source, quiet=True)
+    train.train(tiny(encoder="curl", steps=8), source, quiet=True)
     control = configure(
         env="dmc/pendulum-swingup", crop=0, random_crop=False, augmentations=1, encoder_from=str(source)
     )

@@ -54,7 +54,7 @@ def as_counted(batch):
 
 def calls_in_phases(algo, env, encoder, folder, **settings):
     """Calls of an update (mean of two) and an act, before the freeze and after it, and what the counts say of them."""
-    config, spec, pixels, planned = made(algo, env, encoder, batch_size=4, freeze_at=60, **settings)
+    config, spec, pixels, planned = made(algo, env, encoder, batch_size=4, freeze_at=60, learn_start=50, **settings)
     if hasattr(config.agent, "random_steps"):
         config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, random_steps=0))
     if hasattr(config.agent, "epsilon_start"):
@@ -117,7 +117,9 @@ def test_calls_without_noisy_layers_are_fewer(settings, tmp_path, monkeypatch):
 def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
     algo = edgerl.configure(env=env).run.algo
     encoder = edgerl.configure(env=env).agent.encoder
-    config, _, pixels, planned = made(algo, env, encoder, steps=2000, freeze_at=freeze_at, checkpoint_every=500)
+    config, _, pixels, planned = made(
+        algo, env, encoder, steps=2000, freeze_at=freeze_at, learn_start=600, checkpoint_every=500
+    )
     found, counts = workload.run_work(config, planned, pixels.shape), planned.flops
     start, frozen_at = config.replay.learn_start, 2000 if freeze_at == "never" else freeze_at
     exact = 0

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -47,10 +48,27 @@ def held_back() -> Iterator[int]:
             os.close(end)
 
 
-def end_at_the_next() -> None:
-    """Have a second Ctrl-C or SIGTERM end the program at once. A terminal that closes may send SIGHUP several times."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+class Interruption:
+    """A handler that calls `stop` at the first signal; a second Ctrl-C, or a later other signal, ends the program.
+
+    What ends a machine, a job or a terminal may send several signals within SECONDS: they are one.
+    """
+
+    SECONDS = 1.0
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._first: float | None = None
+
+    def __call__(self, number: int, frame: object) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._stop()
+        elif now - self._first > self.SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
 
 def deliver(caught: int) -> None:

@@ -25,7 +25,7 @@ from edgerl.runs.files import write_whole
 from edgerl.runs.folder import check_folder, folder_of, locked, make_folder
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
-from edgerl.runs.signals import end_at_the_next, handling
+from edgerl.runs.signals import Interruption, handling
 from edgerl.runs.terminal import warn
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
@@ -260,9 +260,8 @@ def take_over(parts: Parts, state: State, handed: Handover) -> str:
 def interruptible(state: State) -> Iterator[None]:
     """Within, Ctrl-C, SIGTERM and SIGHUP end the training after the current step; a second one ends it at once."""
 
-    def stop(number: int, frame: object) -> None:
+    def stop() -> None:
         state.stop = "interrupted"
-        end_at_the_next()
 
-    with handling(stop):
+    with handling(Interruption(stop)):
         yield
