@@ -20,17 +20,17 @@ UPDATES, ROWS, ACTIONS = 200, 4, 3
 CLOSE = 1e-6  # float32's rounding
 WINDOW, CONTROL = (2, 40, 40), (3, 30, 30)
 CASES = [
-    ("rainbow", "data_efficient", None),
+    pytest.param("rainbow", "data_efficient", None, marks=pytest.mark.long),
     ("rainbow", "data_efficient", "conv2"),
-    ("rainbow", "data_efficient", "conv1"),
-    ("rainbow", "impala", "block3"),
+    pytest.param("rainbow", "data_efficient", "conv1", marks=pytest.mark.long),
+    pytest.param("rainbow", "impala", "block3", marks=pytest.mark.long),
     ("dqn", "canonical", None),
-    ("dqn", "data_efficient", "conv2"),
+    pytest.param("dqn", "data_efficient", "conv2", marks=pytest.mark.long),
     pytest.param("curl", "curl", None, marks=pytest.mark.long),
     ("curl", "curl", "fc"),
-    ("curl", "curl", "conv2"),
+    pytest.param("curl", "curl", "conv2", marks=pytest.mark.long),
     pytest.param("sac", "curl", None, marks=pytest.mark.long),
-    ("sac", "data_efficient", "conv2"),
+    pytest.param("sac", "data_efficient", "conv2", marks=pytest.mark.long),
 ]
 KINDS = {"rainbow": (Rainbow, rainbow.Rainbow), "dqn": (Dqn, dqn.Dqn)}
 KINDS |= {"curl": (CurlSac, sac.CurlSac), "sac": (CurlSac, sac.CurlSac)}

@@ -103,6 +103,7 @@ def test_an_algorithm_for_other_actions_is_refused_before_anything_is_made(env, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_an_environment_that_fails_leaves_a_checkpoint_to_go_on_from(small, tmp_path, monkeypatch):
     config = small("dmc/cartpole-swingup", run=STEPS, replay=SHORT)
     made = suites.make

@@ -80,7 +80,12 @@ def metadata(file):
     return json.loads(entry.value, parse_constant=lambda word: pytest.fail(f"{word} is not strict JSON"))
 
 
-@pytest.mark.parametrize("name", RUNS)
+SHOWN = ("rainbow", "rainbow frozen", "rainbow cut early", "dqn frozen", "curl frozen", "sac")  # others: make test-long
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SHOWN else pytest.param(name, marks=pytest.mark.long) for name in RUNS]
+)
 @pytest.mark.usefixtures("few")
 def test_an_exported_policy_acts_as_the_program_does(name, trained, tmp_path):
     file = tmp_path / "policy.onnx"
@@ -129,7 +134,7 @@ def test_the_runner_plays_it_from_raw_frames_as_the_program_does(name, trained, 
             player.reset()
 
 
-@pytest.mark.parametrize("name", ["rainbow cut early", "rainbow, impala", "dqn", "sac cut early"])
+@pytest.mark.parametrize("name", ["rainbow cut early", pytest.param("rainbow, impala", marks=pytest.mark.long), "sac"])
 @pytest.mark.usefixtures("few")
 def test_the_file_is_valid_onnx_that_says_what_it_is(name, trained, tmp_path):
     file = tmp_path / "policy.onnx"

@@ -30,7 +30,12 @@ def beginning(small, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("later", LATER)
+SHOWN = ("another T_f", "uint8 latents", "two updates a step", "resets of the heads")  # the others: make test-long
+
+
+@pytest.mark.parametrize(
+    "later", [later if later in SHOWN else pytest.param(later, marks=pytest.mark.long) for later in LATER]
+)
 def test_a_fork_is_the_run_that_was_trained_alone(later, beginning, small, tmp_path):
     config = small(run=BEGINNING | {"until": None} | LATER[later])
     alone, fork = tmp_path / "alone", tmp_path / "fork"

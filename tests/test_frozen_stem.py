@@ -93,7 +93,9 @@ def test_what_is_acted_on_and_learned_from_never_leaves_the_accelerator(case, ac
     assert set(kinds) == {(False, np.ndarray), (True, torch.Tensor)}
 
 
-@pytest.mark.parametrize(("case", "stop"), [("canonical", 24), ("the first layer alone", 26)])
+@pytest.mark.parametrize(
+    ("case", "stop"), [pytest.param("canonical", 24, marks=pytest.mark.long), ("the first layer alone", 26)]
+)
 def test_a_resumed_run_is_the_uninterrupted_one(case, stop, accelerated, whole, tmp_path):
     with stopped_after(stop):
         assert train(config(case), tmp_path / "parts", quiet=True)["steps"] == stop

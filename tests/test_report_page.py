@@ -173,7 +173,7 @@ def test_random_play_and_a_human_stand_beside_the_curves(opened, another, tmp_pa
     assert high > (13455 if drawn == 3 else scores[-1])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_the_page_follows_the_readers_scheme_and_can_be_turned(opened, scheme):
     page = opened(scheme=scheme)
 

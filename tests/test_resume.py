@@ -148,6 +148,7 @@ def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encod
     assert (state, raw) == (state_again, raw_again)
 
 
+@pytest.mark.long
 def test_a_run_killed_without_warning_resumes_from_its_last_checkpoint(program, tmp_path):
     """kill -9 between two checkpoints, before learning begins and right after the freeze."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -239,6 +240,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(small, tmp_path):
     assert (found["status"], found["steps"]) == ("finished", 30)
 
 
+@pytest.mark.long
 def test_a_run_whose_freeze_failed_resumes_from_what_it_had_saved(small, tmp_path, monkeypatch):
     config = small(run={"steps": 260, "freeze_at": 180, "checkpoint_every": 60})
     with monkeypatch.context() as patched:

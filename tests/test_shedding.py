@@ -169,6 +169,7 @@ def test_a_run_that_stays_one_program_has_these_figures_too(tmp_path):
         assert memory["memory"]["torch_loaded"] is ("torch" in sys.modules)
 
 
+@pytest.mark.long
 def test_killed_at_the_handover_it_resumes_to_the_same_bits(uninterrupted, tmp_path):
     folder = tmp_path / "run"
     assert run(command(*new(folder, SHORT, "--quiet"), hook=KILLED)) == (-signal.SIGKILL, [])
@@ -178,7 +179,7 @@ def test_killed_at_the_handover_it_resumes_to_the_same_bits(uninterrupted, tmp_p
     assert_same(folder, uninterrupted(configure(env="toy/catch", **SHORT)), 60)
 
 
-@pytest.mark.parametrize("signals", [ONCE_BLOCKED, ONCE_CAUGHT])
+@pytest.mark.parametrize("signals", [ONCE_BLOCKED, pytest.param(ONCE_CAUGHT, marks=pytest.mark.long)])
 def test_an_interruption_during_the_switch_is_not_lost(signals, tmp_path):
     folder = tmp_path / "run"
     code, lines = run(command(*new(folder, SHORT, "--quiet"), hook=INTERRUPTED.format(signals)))
@@ -194,6 +195,7 @@ def test_frozen_before_the_first_step_torch_is_never_there(tmp_path):
     assert not json.loads((tmp_path / "run" / "summary.json").read_text())["memory"]["torch_loaded"]
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_the_step_from_before_the_freeze_is_replaced(uninterrupted, tmp_path):
     """Stopped between the last step on pixels and the freeze, and resumed."""
     folder = tmp_path / "run"

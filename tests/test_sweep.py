@@ -197,6 +197,7 @@ def test_cells_that_fail_are_told_and_the_others_go_on(tmp_path, sweep, trouble)
     assert "the joystick came off" in (out / "trouble-Broken__2MB-freeze-never__0.log").read_text()
 
 
+@pytest.mark.long
 def test_memory_decides_how_many_cells_run(tmp_path, sweep, trouble):
     """Two fit as planned, but they take more: the younger one saves, waits, and goes on when the other has left."""
     out, told = tmp_path / "sweep", tmp_path / "told"

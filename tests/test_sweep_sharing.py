@@ -99,6 +99,7 @@ def test_a_sweep_with_a_shared_beginning_gives_what_its_cells_give_alone(edgerl,
         assert state["trainer"] | {"fork": None} == state_again["trainer"] | {"fork": None}
 
 
+@pytest.mark.long
 def test_cells_whose_beginning_fails_say_so_and_go_on_once_it_is_mended(edgerl, tmp_path):
     given = ("--budgets", "2MB", "--freeze-at", "1000,never", "--steps", "1010", *QUICK)
     program, out = tmp_path / "mine.py", tmp_path / "sweep"

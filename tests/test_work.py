@@ -81,7 +81,11 @@ def calls_in_phases(algo, env, encoder, folder, **settings):
         yield frozen, (update, act), (unit.updating.calls, unit.acting.calls)
 
 
-@pytest.mark.parametrize("settings", [{}, {"engine": "torch", "keep_torch": True}], ids=["as chosen", "torch"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, pytest.param({"engine": "torch", "keep_torch": True}, marks=pytest.mark.long)],
+    ids=["as chosen", "torch"],
+)
 @pytest.mark.parametrize(
     ("algo", "env", "encoder"),
     [
@@ -112,7 +116,8 @@ def test_calls_without_noisy_layers_are_fewer(settings, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("env", "freeze_at"), [("atari/qbert", 700), ("dmc/walker-walk", 700), ("atari/qbert", "never")]
+    ("env", "freeze_at"),
+    [("atari/qbert", 700), pytest.param("dmc/walker-walk", 700, marks=pytest.mark.long), ("atari/qbert", "never")],
 )
 def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
     algo = edgerl.configure(env=env).run.algo
