@@ -207,3 +207,11 @@ def test_json_has_the_same(program):
 )  # fmt: skip
 def test_numbers_have_the_digits_that_their_size_asks_for(value, text):
     assert figure(value) == text
+
+
+def test_a_run_tries_some_steps_and_says_that_the_screen_stays_black(program, mine, tmp_path):
+    code, _, lines = program(
+        "train", "--env", "checked:Black", "--budget", "3MB", "--steps", 30, "--threads", 1, "--out", tmp_path / "run"
+    )
+    assert code == 0
+    assert "every pixel of 8 windows is 0; `edgerl check` shows what an agent sees" in lines

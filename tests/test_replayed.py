@@ -128,8 +128,10 @@ def moves(env, count):
     return rng.uniform(-1, 1, (count, env.actions)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["dmc/reacher-easy", "dmc/cartpole-swingup", pytest.param("dmc/quadruped-escape", marks=pytest.mark.long),
-                                  "gym/CartPole-v1", "gym/Pendulum-v1", "gym/Acrobot-v1"])  # fmt: skip
+DRAWN = ["dmc/reacher-easy", "dmc/cartpole-swingup", "gym/CartPole-v1", "gym/Pendulum-v1", "gym/Acrobot-v1"]
+
+
+@pytest.mark.parametrize("name", [*DRAWN, pytest.param("dmc/quadruped-escape", marks=pytest.mark.long)])
 def test_a_drawn_episode_goes_on_bit_for_bit_and_only_its_last_frame_is_drawn_again(name, monkeypatch):
     """The reacher's target and the quadruped's terrain are no part of the physics' state."""
     (env, _), (other, simulator) = drawn(name, 1), drawn(name, 2)

@@ -12,6 +12,8 @@ from edgerl.errors import EnvError, EnvFailed
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 
+TRIED = 8  # steps before a run's first one
+
 
 def make_replay(
     config: Config, spec: EnvSpec, budget: int, pixels: representation.Pixels, rng: np.random.Generator
@@ -36,21 +38,20 @@ def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> Doo
 
 
 def try_out(env: Door, config: Config) -> str | None:
-    """Begin an episode, and play a step on a second environment, as evaluations do; before the first step of a run.
+    """Begin an episode, and play TRIED steps on a second environment, as evaluations do; before a run's first step.
 
-    Returns why there cannot be a second one while there is `env`, None if there can. Raises EnvError if an environment
-    fails here: nothing has been trained yet.
+    Returns why there cannot be a second one while there is `env`, None if there can. A screen without a picture becomes
+    a note of `env`. Raises EnvError if an environment fails here: nothing has been trained yet.
     """
     try:
         env.reset()
-        if not config.run.eval_every:
-            return None
-        return _try_second(config)
+        alone = _try_second(env, config)
+        return alone if config.run.eval_every else None
     except EnvFailed as error:
         raise EnvError(f"--env: {error}") from error
 
 
-def _try_second(config: Config) -> str | None:
+def _try_second(env: Door, config: Config) -> str | None:
     rng = np.random.default_rng(config.run.seed)
     try:
         second = make_env(config, rng, training=False)
@@ -58,8 +59,16 @@ def _try_second(config: Config) -> str | None:
         return str(error).removeprefix("--env: ")
     with closing(second):
         try:
-            second.reset()
+            window = second.reset().window
         except EnvFailed as error:  # what exists once may be taken at the first reset
             return str(error)
-        second.step(random_action(second, rng))
+        darkest, brightest = int(window.min()), int(window.max())
+        for _ in range(TRIED):
+            timestep = second.step(random_action(second, rng))
+            darkest = min(darkest, int(timestep.window.min()))
+            brightest = max(brightest, int(timestep.window.max()))
+            if timestep.terminated or timestep.truncated:
+                second.reset()
+    if darkest == brightest:
+        env.notes.append(f"every pixel of {TRIED} windows is {darkest}; `edgerl check` shows what an agent sees")
     return None
