@@ -199,6 +199,7 @@ def test_it_catches_at_least_18_of_20(page):
     assert page.locator("#history .caught").count() >= 18
 
 
+@pytest.mark.long
 def test_a_step_is_what_the_chosen_bar_says(page):
     assert page.text_content("#play") == "Play"
     columns = set()
@@ -228,6 +229,7 @@ def test_the_page_says_what_the_file_says(page):
     assert about["licence"] in said
 
 
+@pytest.mark.long
 def test_it_fits_a_phone_in_light_and_dark(page):
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

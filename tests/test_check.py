@@ -129,7 +129,7 @@ def test_a_sound_environment_is_described(checked):
     ("name", "line"),
     [
         ("Black", "every pixel of every window is 0, so an agent sees nothing: draw in shades from 0 to 255"),
-        ("Hoarding", "150 steps left 7"),
+        ("Hoarding", "150 steps left "),
         ("Failing", f"step() raised ValueError: the line is dead {place('raise ValueError')}"),
     ],
 )

@@ -52,6 +52,7 @@ def test_a_fork_is_the_run_that_was_trained_alone(later, beginning, small, tmp_p
     assert logged(alone) == logged(fork)
 
 
+@pytest.mark.long
 def test_a_fork_that_was_stopped_goes_on(beginning, small, tmp_path):
     """It has all that it began with: the other run may be gone."""
     config = small(run=BEGINNING | {"until": 160})

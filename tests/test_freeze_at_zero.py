@@ -177,6 +177,7 @@ print(json.dumps(found["freeze"]["peak_extra_bytes"]))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak")
 @pytest.mark.parametrize(
     ("env", "encoder", "most"), [("atari/qbert", "impala", 16e6), ("dmc/walker-walk", "curl", 32e6)]

@@ -103,6 +103,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(case, stop, accelerated, whole, 
     assert differing(final(whole(case)), final(tmp_path / "parts")) == []
 
 
+@pytest.mark.long
 @every_run
 def test_a_policy_acts_there_as_it_does_by_onnx_runtime(case, whole, monkeypatch):
     by_onnx = load(whole(case))

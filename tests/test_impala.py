@@ -266,6 +266,7 @@ def test_a_larger_encoder_is_given_fewer_windows_at_a_time():
 TINY = {"steps": 36, "freeze_at": 26, "learn_start": 18, "batch_size": 2, "hidden": 16}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("encoder", "cut", "stops"), [
     ("impala", "last", [22, 30]),
     ("impala", "block3", [30]),

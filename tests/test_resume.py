@@ -130,6 +130,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_with_every_store(store, small, t
     assert logged(whole) == logged(parts)
 
 
+@pytest.mark.long
 def test_where_latents_are_larger_than_frames_the_frames_stay_and_the_stem_encodes_what_is_sampled(small, tmp_path):
     """Frozen behind conv1, 32 x 16 x 16 floats; and the resumed run is the uninterrupted one here too."""
     config = small(run={"budget": 1_500_000}, replay={"learn_start": 220}, agent={"cut": "conv1"})

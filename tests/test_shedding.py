@@ -208,6 +208,7 @@ def test_a_checkpoint_of_the_step_from_before_the_freeze_is_replaced(uninterrupt
     assert_same(folder, uninterrupted(config), 60)
 
 
+@pytest.mark.long
 def test_a_sweeps_cell_stays_one_job(tmp_path):
     """Its process is the executor's, before and after; it can still be stopped."""
     folder = tmp_path / "run"

@@ -78,6 +78,7 @@ def stopped(executor, folder):
     return ended(job)
 
 
+@pytest.mark.long
 def test_a_sweep_on_ray(ray, tmp_path, program):
     out = tmp_path / "sweep"
     options = (*SHORT, "--steps", "5", "--seeds", "2", "--vary", "hidden=32", "--executor", "ray")
@@ -87,6 +88,7 @@ def test_a_sweep_on_ray(ray, tmp_path, program):
     assert {status(folder) for folder in out.glob("toy*__[01]")} == {"finished"}
 
 
+@pytest.mark.long
 def test_ray_stops_a_cell_with_a_checkpoint_and_tells_what_failed(ray, tmp_path):
     executor = clusters.Ray(threads=1, nbytes=PLANNED)
     assert stopped(executor, tmp_path / "run") == 130
@@ -96,6 +98,7 @@ def test_ray_stops_a_cell_with_a_checkpoint_and_tells_what_failed(ray, tmp_path)
     assert "--seed" in log.read_text()
 
 
+@pytest.mark.long
 def test_a_cell_whose_worker_is_lost_saves_a_checkpoint_and_has_failed(ray, tmp_path):
     folder, log = tmp_path / "run", tmp_path / "run.log"
     job = clusters.Ray(threads=1, nbytes=PLANNED).submit([*LONG, "--out", str(folder)], log, 1, PLANNED)
@@ -108,6 +111,7 @@ def test_a_cell_whose_worker_is_lost_saves_a_checkpoint_and_has_failed(ray, tmp_
     assert status(folder) == "interrupted"
 
 
+@pytest.mark.long
 def test_a_cell_that_no_machine_of_rays_can_run_is_refused(ray):
     with pytest.raises(ConfigError, match="no machine of ray's has 99 cores"):
         clusters.Ray(threads=99, nbytes=PLANNED)
@@ -115,6 +119,7 @@ def test_a_cell_that_no_machine_of_rays_can_run_is_refused(ray):
         clusters.Ray(threads=1, nbytes=10**15)
 
 
+@pytest.mark.long
 def test_slurms_class_runs_stops_and_tells_what_failed(tmp_path):
     pytest.importorskip("submitit")
     executor = clusters.Slurm(tmp_path / ".slurm", {"partition": "gpu", "time": 60}, cluster="local")

@@ -105,6 +105,7 @@ def test_the_encoder_goes_from_one_algorithm_to_another(sources, tmp_path):
     assert same(encoder(tmp_path / "rainbow", 0), encoder(sources["dqn"], 12))
 
 
+@pytest.mark.long
 def test_a_pair_of_encoders_goes_from_task_to_task(tmp_path):
     """Cartpole to another task of one action, frozen behind the convolutions; then all of that for one more."""
     changes = {"budget": 6_000_000, "steps": 6, "learn_start": 2, "random_steps": 2}

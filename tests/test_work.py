@@ -94,8 +94,8 @@ def calls_in_phases(algo, env, encoder, folder, **settings):
         ("rainbow", "atari/qbert", "impala"),
         ("dqn", "atari/qbert", "data_efficient"),
         ("curl", "dmc/walker-walk", "curl"),
-        ("curl", "dmc/walker-walk", "data_efficient"),
-        ("sac", "dmc/walker-walk", "curl"),
+        pytest.param("curl", "dmc/walker-walk", "data_efficient", marks=pytest.mark.long),
+        pytest.param("sac", "dmc/walker-walk", "curl", marks=pytest.mark.long),
         ("sac", "dmc/walker-walk", "data_efficient"),
     ],
 )

@@ -45,8 +45,7 @@ def try_out(env: Door, config: Config) -> str | None:
     """
     try:
         env.reset()
-        alone = _try_second(env, config)
-        return alone if config.run.eval_every else None
+        return _try_second(env, config) if config.run.eval_every else None
     except EnvFailed as error:
         raise EnvError(f"--env: {error}") from error
 
