@@ -9,6 +9,8 @@ import sys
 import pytest
 from waiting import until
 
+import edgerl
+
 TRAIN = (
     "train",
     "--env",
@@ -215,3 +217,17 @@ def test_threads_never_exceed_the_machine_unless_asked(program, tmp_path):
         out = tmp_path / str(expected)
         assert program(*unset, "--steps", "5", *arguments, "--out", out)[0] == 0
         assert f"threads = {expected}\n" in (out / "config.toml").read_text()
+
+
+def test_alone_the_program_says_what_it_can_do(program):
+    code, printed, lines = program()
+    assert (code, lines) == (0, [])
+    assert printed.splitlines()[0].startswith("Usage: ")
+    assert "  train    train an agent, through the freeze\n" in printed
+
+
+def test_its_version_and_a_command_that_is_none(program):
+    assert program("--version")[:2] == (0, f"edgerl {edgerl.__version__}\n")
+    code, _, lines = program("trian")
+    assert code == 2
+    assert lines == ["edgerl: No such command 'trian'. Did you mean 'train'? (edgerl --help lists them)"]

@@ -1,17 +1,18 @@
 """The `edgerl` program: its commands and its exit codes. Only the commands that need torch import it."""
 
 import sys
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from edgerl import __version__
 from edgerl.commands import analyze, card, check, devices, evaluate, export, plan, report, sweep, train
 from edgerl.runs.status import EXIT_CODES
 from edgerl.runs.terminal import warn
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Train pixel-based reinforcement-learning agents inside a byte budget.",
@@ -28,15 +29,32 @@ app.command(short_help="what the encoder learned: SVCCA and attention of a run's
 app.add_typer(devices.app, name="devices", short_help="the boards and phones that --device knows")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"edgerl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Train pixel-based reinforcement-learning agents inside a byte budget."""
+
+
 def main() -> None:
     """Run the program; an error that a user can cause becomes one line on stderr and the exit code of its class."""
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         if code == EXIT_CODES["interrupted"]:  # Typer returns this after Ctrl-C; `train` leaves by itself
             _leave("interrupted", code)
         sys.exit(code)
     except TyperException as error:
-        _leave(error.format_message().replace("\n", " "), 2)
+        message = error.format_message().replace("\n", " ")
+        where = " (edgerl --help lists them)" if message.startswith("No such command") else ""
+        _leave(f"{message}{where}", 2)
     except (KeyboardInterrupt, typer.Abort):  # before Typer handles it
         _leave("interrupted", EXIT_CODES["interrupted"])
     except OSError as error:
