@@ -93,3 +93,39 @@ def test_it_is_written_in_the_oldest_python_that_it_asks_for():
     assert tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["requires-python"] == ">=3.10"
     for file in SOURCE.glob("*.py"):
         ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 10))
+
+
+OLDEST = ("onnxruntime==1.15.1", "numpy==1.26.4")
+PLAY = """
+import sys
+import numpy as np
+import onnxruntime
+from edgerl_run import Player
+player, rng = Player(sys.argv[1]), np.random.default_rng(0)
+acted = [(player.act(rng.integers(0, 256, (84, 84), np.uint8)), player.values) for _ in range(20)]
+print(onnxruntime.__version__)
+np.savez(sys.argv[2], actions=[action for action, _ in acted], values=[values for _, values in acted])
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="onnxruntime 1.15 has wheels up to Python 3.11")
+@pytest.mark.parametrize("freeze_at", ["never", 80])
+def test_a_policy_plays_on_the_oldest_onnx_runtime_that_it_asks_for(wheel, freeze_at, tmp_path):
+    run, policy = tmp_path / "run", tmp_path / "policy.onnx"
+    settings = {"budget": 3_000_000, "threads": 1, "steps": 120, "freeze_at": freeze_at, "hidden": 16, "eval_every": 0}
+    edgerl.train(edgerl.configure(env="toy/catch", **settings), run)
+    edgerl.export(run, policy)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "old"], check=True)
+    old = tmp_path / "old/bin/python"
+    installed = subprocess.run([old, "-m", "pip", "install", "-qq", wheel, *OLDEST], capture_output=True, check=False)
+    if installed.returncode:
+        pytest.skip("the oldest versions cannot be had here")
+    versions = []
+    for name, python in (("old", old), ("new", sys.executable)):
+        command = [python, "-c", PLAY, policy, tmp_path / f"{name}.npz"]
+        versions.append(subprocess.check_output(command, cwd=SOURCE.parent, text=True).strip())
+    assert versions == ["1.15.1", onnxruntime.__version__]
+    old_acts, new_acts = (np.load(tmp_path / f"{name}.npz") for name in ("old", "new"))
+    np.testing.assert_array_equal(old_acts["actions"], new_acts["actions"])
+    np.testing.assert_allclose(old_acts["values"], new_acts["values"], atol=1e-4)
