@@ -124,7 +124,7 @@ def test_a_policy_plays_on_the_oldest_onnx_runtime_that_it_asks_for(wheel, freez
     versions = []
     for name, python in (("old", old), ("new", sys.executable)):
         command = [python, "-c", PLAY, policy, tmp_path / f"{name}.npz"]
-        versions.append(subprocess.check_output(command, cwd=SOURCE.parent, text=True).strip())
+        versions.append(subprocess.check_output(command, cwd=tmp_path, text=True).strip())
     assert versions == ["1.15.1", onnxruntime.__version__]
     old_acts, new_acts = (np.load(tmp_path / f"{name}.npz") for name in ("old", "new"))
     np.testing.assert_array_equal(old_acts["actions"], new_acts["actions"])

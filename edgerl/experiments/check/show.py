@@ -15,7 +15,7 @@ from memory_budget import format_bytes
 
 SIDE = 252  # pixels of a frame in the picture, at least
 GAP = 8  # pixels between two frames
-FEW_BYTES = 1000  # left behind a step: fewer are noise
+NOISE = 1_000_000  # bytes: what any process gains or loses
 
 
 def lines(findings: Findings) -> list[tuple[str, str]]:
@@ -37,7 +37,8 @@ def lines(findings: Findings) -> list[tuple[str, str]]:
         shown.append(("a second", second))
     if findings.left_bytes is not None:
         left = findings.left_bytes
-        growth = f"{format_bytes(round(left))} a step" if left > FEW_BYTES else "nothing to speak of"
+        is_noise = left * (findings.steps // 2) < NOISE
+        growth = "nothing to speak of" if is_noise else f"{format_bytes(round(left))} a step"
         shown.append(("left behind", f"{growth} in memory"))
     return shown
 
