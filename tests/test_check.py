@@ -50,6 +50,10 @@ class Failing(Plain):
             raise ValueError("the line is dead")
         return 1.0
 
+class Unclosed(Plain):
+    def close(self):
+        print(self.port)
+
 class Random(Plain):
     def reward(self):
         return float(np.random.rand())
@@ -137,6 +141,13 @@ def test_a_fault_is_one_line_and_exit_code_2(name, line, checked):
     code, found, lines = checked(name)
     assert (code, found["faults"], len(lines)) == (2, "1", 1)
     assert lines[0].startswith(f"edgerl: checked:{name}: {line}")
+
+
+def test_what_cannot_be_closed_is_one_line(checked):
+    code, found, lines = checked("Unclosed")
+    assert (code, found) == (2, {})
+    raised = "close() raised AttributeError: 'Unclosed' object has no attribute 'port'"
+    assert lines == [f"edgerl: --env: mine failed: {raised} {place('print')}"]
 
 
 def test_what_cannot_be_made_is_one_line(checked):

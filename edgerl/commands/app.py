@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from edgerl import __version__
 from edgerl.commands import analyze, card, check, devices, evaluate, export, plan, report, sweep, train
 from edgerl.runs.status import EXIT_CODES
 from edgerl.runs.terminal import warn
@@ -31,7 +30,9 @@ app.add_typer(devices.app, name="devices", short_help="the boards and phones tha
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"edgerl {__version__}")
+        from importlib.metadata import version
+
+        print(f"edgerl {version('edgerl')}")
         raise typer.Exit
 
 

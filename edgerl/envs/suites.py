@@ -11,7 +11,7 @@ from edgerl.envs.base import EnvOptions, EnvSpec, fault
 from edgerl.envs.door import Door, place
 from edgerl.envs.outside import callables
 from edgerl.envs.outside.limited import Limited
-from edgerl.errors import EnvError
+from edgerl.errors import EnvError, EnvFailed
 
 DEFAULT = EnvOptions()
 OF_PICTURES = ("frame_skip", "frame", "frame_size", "observation")  # options of Gymnasium environments
@@ -88,8 +88,11 @@ def _describe_custom(name: str, options: EnvOptions) -> EnvSpec:
 
         return describe_brought(name, made, options, close=not callables.is_named(name, made))
     _refuse_of_gym(name, options)
-    with closing(Door(lambda: made, rng, name)) as door:
-        spec: EnvSpec = door.spec
+    try:
+        with closing(Door(lambda: made, rng, name)) as door:
+            spec: EnvSpec = door.spec
+    except EnvFailed as error:  # as it was closed
+        raise EnvError(f"--env: {error}") from error
     return spec
 
 

@@ -57,13 +57,18 @@ def check(config: Config, steps: int, playing: Callable[[int], None] = lambda do
     """
     with closing(make_env(config, np.random.default_rng(config.run.seed), training=True)) as env:
         findings = Findings(env.name, _sees(env), _actions(env), env.most_steps, notes=env.notes)
-        try:
+
+        def look() -> None:
             _play(env, steps, findings, playing)
             findings.second = _second(config)
             findings.resumes = _resumes(env, config, alone=findings.second is not None)
-            env.close()
-        except EnvFailed as error:
-            findings.faults.append(str(error).removeprefix(f"{env.name} failed: "))
+
+        for part in (look, env.close):
+            try:
+                part()
+            except EnvFailed as error:
+                findings.faults.append(str(error).removeprefix(f"{env.name} failed: "))
+    findings.faults = list(dict.fromkeys(findings.faults))
     return findings
 
 
