@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from broken_runs import damaged, empty, no_run
 from disk import files_end_at
 from waiting import until
 
@@ -68,19 +69,6 @@ def test_force_writes_over_nothing_but_a_card(run, tmp_path, program):
     assert code == 2
     assert lines == [f"edgerl: --out: {out} holds thesis.tex, which is of no card; --force writes over a card alone"]
     assert (out / "thesis.tex").read_text() == "years of work"
-
-
-def empty(folder):
-    shutil.rmtree(folder / "checkpoint")
-
-
-def no_run(folder):
-    shutil.rmtree(folder)
-
-
-def damaged(folder):
-    for place in (folder / "checkpoint").iterdir():
-        (place / "weights.safetensors").write_bytes(b"damaged")
 
 
 @pytest.mark.parametrize(("change", "words"), [

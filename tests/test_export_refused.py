@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from broken_runs import damaged, empty, no_run
 from disk import files_end_at
 
 import edgerl
@@ -77,19 +78,6 @@ def test_a_policy_that_differs_is_not_written(trained, tmp_path, program, monkey
     assert (code, text, len(lines)) == (1, "", 1), lines
     assert "edgerl: the exported policy differs from the program's by " in lines[0]
     assert list(tmp_path.iterdir()) == []
-
-
-def empty(folder):
-    shutil.rmtree(folder / "checkpoint")
-
-
-def no_run(folder):
-    shutil.rmtree(folder)
-
-
-def damaged(folder):
-    for place in (folder / "checkpoint").iterdir():
-        (place / "weights.safetensors").write_bytes(b"damaged")
 
 
 def stem_damaged(folder):

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from edgerl.envs.base import MOST_ACTIONS
 from edgerl.envs.simulator import scaled
-
-MOST = 256  # an action in a row is one byte
 
 
 class Choices:
@@ -55,17 +54,17 @@ def actions_of(space: Any) -> Choices | Controls:
     """How to act in this space. Raises ValueError, saying what is allowed, if agents cannot."""
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         choices = Choices(space)
-        if 0 < choices.count <= MOST:
+        if 0 < choices.count <= MOST_ACTIONS:
             return choices
-        raise ValueError(f"{line(space)}, {choices.count:,} actions; {MOST} is the most")
+        raise ValueError(f"{line(space)}, {choices.count:,} actions; {MOST_ACTIONS} is the most")
     floats = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
     if floats and len(space.shape) == 1 and space.shape[0] > 0:
         if space.is_bounded():
             return Controls(space)
         raise ValueError(f"{line(space)}; it must have bounds: a gymnasium.ActionWrapper gives it some")
     raise ValueError(
-        f"{line(space)}; it must be Discrete or MultiDiscrete, of {MOST} actions at most, or a bounded Box of floats "
-        "in one dimension"
+        f"{line(space)}; it must be Discrete or MultiDiscrete, of {MOST_ACTIONS} actions at most, or a bounded Box "
+        "of floats in one dimension"
     )
 
 

@@ -19,6 +19,7 @@ from edgerl.types import Array, TimeStep
 from memory_budget import format_bytes, rss_bytes
 
 BEFORE, AGAIN = 5, 20  # steps before a state is saved, and steps that are played twice after it
+SHOWN = 8  # meanings of actions
 MUCH = 4_000_000  # bytes that the second half of the steps may leave in memory
 
 
@@ -85,9 +86,8 @@ def _actions(env: Door) -> str:
         scaled = ", scaled to its bounds" if env.interface.bounds is not None else ""
         return f"{env.actions} numbers from -1 to 1{scaled}"
     meanings = env.interface.meanings or ()
-    return f"{env.actions} choices" + (f": {', '.join(meanings[:8])}" + (", ..." if len(meanings) > 8 else "")) * (
-        len(meanings) > 0
-    )
+    named = ", ".join(meanings[:SHOWN]) + (", ..." if len(meanings) > SHOWN else "")
+    return f"{env.actions} choices" + (f": {named}" if named else "")
 
 
 def _play(env: Door, steps: int, findings: Findings, playing: Callable[[int], None]) -> None:

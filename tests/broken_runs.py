@@ -1,0 +1,16 @@
+"""Run folders that nothing can be made of."""
+
+import shutil
+
+
+def empty(folder):
+    shutil.rmtree(folder / "checkpoint")
+
+
+def no_run(folder):
+    shutil.rmtree(folder)
+
+
+def damaged(folder):
+    for place in (folder / "checkpoint").iterdir():
+        (place / "weights.safetensors").write_bytes(b"damaged")
