@@ -26,9 +26,14 @@ def own_files() -> dict[str, Path]:
 
 
 def own_folder() -> Path:
-    """$XDG_CONFIG_HOME/edgerl/devices; ~/.config/edgerl/devices if that is not set or not absolute."""
+    """$XDG_CONFIG_HOME/edgerl/devices; ~/.config/edgerl/devices if that is not set or not absolute.
+
+    A user without a home, as in some containers, has no such folder: the name keeps its ~ then.
+    """
     base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".config") / "edgerl" / "devices"
+    if not base.is_absolute():
+        base = Path(os.path.expanduser("~/.config"))
+    return base / "edgerl" / "devices"
 
 
 def load(reference: str) -> DeviceProfile:

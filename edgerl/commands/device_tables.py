@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from device_profiles import CLOCKED, DeviceProfile, Number
-from edgerl.runs.terminal import plain_table
+from edgerl.runs import terminal
+from edgerl.runs.terminal import PipeSafeConsole, plain_table
 from memory_budget import format_bytes
 
 NUMBERS = ("application", "ram", *CLOCKED, "storage_write")
@@ -27,9 +27,9 @@ LEGEND = (
 )
 
 
-def console() -> Console:
-    """The console for tables; brackets and colons in a user's file are printed as they are."""
-    return Console(highlight=False, markup=False, emoji=False)
+def console() -> PipeSafeConsole:
+    """The console for tables."""
+    return terminal.console()
 
 
 def listing(groups: dict[str, list[DeviceProfile]], width: int) -> Table:

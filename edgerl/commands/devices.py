@@ -8,8 +8,8 @@ import typer
 import device_profiles
 from device_profiles import DeviceProfile
 from edgerl.errors import ConfigError
+from edgerl.messages import warn
 from edgerl.runs.strict_json import dumps
-from edgerl.runs.terminal import warn
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -100,13 +100,13 @@ def calibrate(
     import os
 
     import tomli_w
-    from rich.console import Console
 
     from edgerl.commands import device_tables as tables
     from edgerl.experiments.calibration import calibrate as calibrating
     from edgerl.runs.files import write_whole
+    from edgerl.runs.terminal import waiting
 
-    with Console(stderr=True, highlight=False).status("loading") as status:
+    with waiting("loading") as status:
 
         def say(line: str) -> None:
             if line.startswith("not measured"):
