@@ -21,7 +21,7 @@ Names = Annotated[list[str], typer.Argument(metavar="A B...", help="devices as s
 
 @app.callback(invoke_without_command=True)
 def devices(context: typer.Context, json: Json = False) -> None:
-    """List the devices that --device knows: the catalogue's, and profiles of your own.
+    """List the devices that --device knows, and what each can do: the catalogue's, and profiles of your own.
 
     A profile of your own is a file like a table of the catalogue: ./my_board.toml, or my_board.toml in
     ~/.config/edgerl/devices, then named my_board.
@@ -57,7 +57,10 @@ def show(name: Name, json: Json = False) -> None:
         print(dumps(tables.plain(profile), indent=1))
         return
     console = tables.console()
-    console.print(f"{profile.name}: {profile.title}, {profile.platform}\n", style="bold", soft_wrap=True)
+    console.print(f"{profile.name}: {profile.title}, {profile.platform}", style="bold", soft_wrap=True)
+    if profile.possible is not None:
+        console.print(f"{profile.possible.what}: {profile.possible.reason}")
+    console.print()
     console.print(tables.sheet(profile))
     unknown = tables.unknown(profile)
     if unknown:
@@ -131,7 +134,7 @@ def _own() -> tuple[list[DeviceProfile], list[str]]:
     """The user's own profiles, and a line for every file that was passed over."""
     profiles, passed_over = [], []
     for name, path in device_profiles.own_files().items():
-        if name.lower() in device_profiles.names():
+        if device_profiles.in_catalogue(name):
             passed_over.append(f"passed over: {path}: the catalogue has a device of this name; name the file otherwise")
             continue
         try:

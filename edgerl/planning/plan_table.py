@@ -46,6 +46,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     console.print(f"  the freeze itself {flops['conversion']:.3g}, the whole run {flops['run']:.3g}\n", style="dim")
 
     console.print(_process_table(reports))
+    _print_what_cannot_train(reports, console)
     if any(report["device"] for report in reports):
         console.print()
         console.print(_forecast_table(reports))
@@ -95,8 +96,20 @@ def _process_table(reports: list[Report]) -> Table:
     table.add_row("limit", *(_bytes(report["bytes"]["limit"]) for report in reports))
     table.add_row(f"left below {Watchdog.LEAVE:.0%}", *(_bytes(report["bytes"]["left"]) for report in reports))
     answers = {True: "[green]yes", False: "[red]no", None: "no limit known"}
-    table.add_row("[bold]fits", *(answers[report["fits"]] for report in reports))
+    table.add_row("[bold]memory fits", *(answers[report["fits"]] for report in reports))
+    if any(report["possible"] for report in reports):
+        possible = (report["possible"] or {"what": "unknown"} for report in reports)
+        table.add_row("[bold]possible", *(each["what"] for each in possible))
     return table
+
+
+def _print_what_cannot_train(reports: list[Report], console: Console) -> None:
+    """Print why a device cannot train, or why nobody knows whether it can: a line a device."""
+    for report in reports:
+        possible = report["possible"]
+        if possible and possible["what"] != "trains":
+            line = f"  {report['device']} {possible['what']}: {possible['reason']}"
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def _forecast_table(reports: list[Report]) -> Table:
