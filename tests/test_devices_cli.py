@@ -1,7 +1,6 @@
 """`edgerl devices`, and what --device takes elsewhere."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -216,13 +215,18 @@ def test_a_run_has_the_modes_cores_and_the_files_absolute_path(tmp_path, monkeyp
         limits.process_limit(config)
 
 
-def test_a_name_of_before_is_todays_in_a_new_run_and_as_good_in_an_old_one(program):
-    config, _ = started(device="raspberry_pi_4")
-    assert config.run.device == "pi_4_1gb"
-    old = replace(config, run=replace(config.run, device="raspberry_pi_4"))  # as a run on record has it
-    assert limits.process_limit(old) == limits.process_limit(config)
-    code, out, _ = program("plan", "--env", "toy/catch", "--device", "raspberry_pi_4", "--json")
-    assert (code, json.loads(out)["device"]) == (0, "pi_4_1gb")
+def test_a_name_of_before_is_todays_in_a_new_run_and_stays_in_an_old_one(program):
+    small = ["--env", "toy/catch", "--budget", "1.5MB", "--set", "replay.learn_start=30", "--freeze-at", "never"]
+    train = ["train", *small, "--threads", "1", "--quiet", "--eval-every", "0"]
+    assert program(*train, "--device", "raspberry_pi_4", "--steps", "40", "--out", "run")[0] == 0
+    settings = Path("run/config.toml").read_text()
+    assert 'device = "pi_4_1gb"' in settings
+    Path("run/config.toml").write_text(settings.replace("pi_4_1gb", "raspberry_pi_4"))  # as a run on record has it
+    assert program("train", "--resume", "run", "--quiet", "--steps", "50") == (0, "", [])
+    summary = json.loads(Path("run/summary.json").read_text())
+    assert (summary["steps"], summary["device"]) == (50, "raspberry_pi_4")
+    assert summary["memory"]["limit_bytes"] <= int(0.76 * 2**30)
+    assert summary["forecast"]["hours"] is not None
 
 
 def test_a_phone_at_a_workstation_trains_without_a_word():
