@@ -98,8 +98,8 @@ def _process_table(reports: list[Report]) -> Table:
     answers = {True: "[green]yes", False: "[red]no", None: "no limit known"}
     table.add_row("[bold]memory fits", *(answers[report["fits"]] for report in reports))
     if any(report["possible"] for report in reports):
-        possible = (report["possible"] or {"what": "unknown"} for report in reports)
-        table.add_row("[bold]possible", *(each["what"] for each in possible))
+        words = (report["possible"]["what"] if report["possible"] else "unknown" for report in reports)
+        table.add_row("[bold]possible", *words)
     return table
 
 
@@ -109,7 +109,7 @@ def _print_what_cannot_train(reports: list[Report], console: Console) -> None:
         possible = report["possible"]
         if possible and possible["what"] != "trains":
             line = f"  {report['device']} {possible['what']}: {possible['reason']}"
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, markup=False, emoji=False, soft_wrap=True)
 
 
 def _forecast_table(reports: list[Report]) -> Table:
