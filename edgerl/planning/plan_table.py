@@ -48,6 +48,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
 
     _show_process(reports, console)
     console.print("  scratch: arrays that a step makes and drops", style="dim")
+    _show_what_cannot_train(reports, console)
     if any(report["device"] for report in reports):
         console.print()
         _show_forecast(reports, console)
@@ -100,9 +101,20 @@ def _show_process(reports: list[Report], console: Console) -> None:
         (bold("together"), *(bold(format_bytes(report["bytes"]["process"])) for report in reports)),
         ("limit", *(_bytes(report["bytes"]["limit"]) for report in reports)),
         (f"left below {Watchdog.LEAVE:.0%}", *(_bytes(report["bytes"]["left"]) for report in reports)),
-        (bold("fits"), *(answers[report["fits"]] for report in reports)),
+        (bold("memory fits"), *(answers[report["fits"]] for report in reports)),
     ]
+    if any(report["possible"] for report in reports):
+        words = (report["possible"]["what"] if report["possible"] else "unknown" for report in reports)
+        rows.append((bold("possible"), *words))
     side_by_side(console, "process", _device_names(reports), rows)
+
+
+def _show_what_cannot_train(reports: list[Report], console: Console) -> None:
+    """Print why a device cannot train, or why nobody knows whether it can: a line a device."""
+    for report in reports:
+        possible = report["possible"]
+        if possible and possible["what"] != "trains":
+            console.print(f"  {report['device']} {possible['what']}: {possible['reason']}", soft_wrap=True)
 
 
 def _show_forecast(reports: list[Report], console: Console) -> None:
