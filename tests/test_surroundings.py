@@ -247,7 +247,7 @@ def test_a_long_run_says_first_how_long_it_is_and_what_would_be_shorter(program,
 def test_the_ledger_is_shown_if_it_is_asked_for(program, tmp_path):
     _, _, short = program(*TRAIN, "--out", tmp_path / "short")
     _, _, whole = program(*TRAIN, "--out", tmp_path / "whole", "--verbose")
-    assert not [line for line in short if line.startswith("memory ")]
-    assert [line.partition(":")[0] for line in whole if line.startswith("memory ")] == [
+    assert not [line for line in short if line.startswith("memory at")]
+    assert [line.partition(":")[0] for line in whole if line.startswith("memory at")] == [
         "memory at the start", "memory at the end"
     ]  # fmt: skip

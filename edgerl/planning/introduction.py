@@ -29,18 +29,19 @@ def introduction(
             latents = plan.latents
             what = f"frames still, as {latents.rows:,} rows of latents would be {latents.row_bytes:,} B each"
         at_the_latest = " at the latest" if run.freeze_at == "auto" else ""
-        rows += f"; after the freeze at step {run.latest_freeze:,}{at_the_latest} {what}"
+        rows += f"; after the freeze at step {run.latest_freeze:,}{at_the_latest}: {what}"
     if run.freeze_at == 0:
         rows = f"{_rows(plan.after)}, frozen from the start"
     profile = load_device(run.device)
     device = f"{profile.name}, " if profile else ""
     threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
-    bound = f"; it may hold {format_bytes(limit)} ({source})" if limit is not None else ""
+    allowed = f", {format_bytes(limit)} allowed ({source})" if limit is not None else ""
     lines = [
         f"{run.env}, {run.algo}, {run.steps:,} steps, seed {run.seed}",
         f"replay   {format_bytes(plan.budget)}: {rows}",
         f"learns   {updates.in_words(**updates.planned(config))}",
-        f"machine  {device}{threads}; the process will hold {format_bytes(sum(plan.ledger.values()))}{bound}",
+        f"machine  {device}{threads}",
+        f"memory   {format_bytes(sum(plan.ledger.values()))} planned for the whole process{allowed}",
         f"time     {_time(config, plan, window)}",
         f"folder   {folder}",
     ]
