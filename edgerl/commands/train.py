@@ -31,7 +31,10 @@ def train(
     verbose: Annotated[bool, typer.Option("--verbose", help="also print what takes the memory, at every turn")] = False,
     **settings: Any,
 ) -> None:
-    """Train an agent; the encoder freezes at T_f and the replay turns from pixels to latents in the same bytes."""
+    """Train an agent. At step T_f (--freeze-at) the encoder freezes, and the replay turns from pixels to latents.
+
+    Both take the same bytes, --budget.
+    """
     settings |= {"paper": paper}
     if resume is not None:
         chosen = resolve.resumed(resume, settings | {"fork": fork, "out": out, "config": config, "set": set_})
