@@ -1,16 +1,26 @@
 """A run in its surroundings: other runs, other threads, terminals that close, a library's caller."""
 
+import logging
+import os
+import random
+import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 
+import cv2  # noqa: F401  # what these two do to the process as they are first imported is not edgerl's
+import gymnasium  # noqa: F401
+import numpy as np
 import pytest
 import threadpoolctl
 import torch
 from stopping import signalled_after
 
 import edgerl
+from edgerl.agents.torch_encoder import tensors
+from edgerl.envs.outside import screen
 from edgerl.runs.folder import folder_of
 
 HANGUP, TERMINATION = 1, 15
@@ -79,12 +89,68 @@ def blas():
     return [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
 
 
-def test_a_library_leaves_its_process_as_it_was(threads, tmp_path):
-    before, state = threads(), torch.get_rng_state()
-    edgerl.train(edgerl.configure(**TINY, threads=1, engine="torch"), tmp_path / "run")
-    edgerl.load(tmp_path / "run")
-    assert threads() == before == ({2}, 2)
-    assert torch.equal(torch.get_rng_state(), state)
+@pytest.fixture
+def surroundings(threads, monkeypatch):
+    """What a library could change in its caller's process, as it is now."""
+    for name in screen.CHANGED:
+        monkeypatch.delenv(name, raising=False)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    old = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    yield lambda: {
+        "handlers of signals": [signal.getsignal(number) for number in signal.valid_signals()],
+        "blocked signals": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+        "threads": threads(),
+        "generators": (repr(np.random.get_state()), random.getstate(), torch.get_rng_state().tolist()),  # noqa: NPY002
+        "of torch": (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_deterministic_debug_mode()),
+        "of NumPy": (np.geterr(), np.get_printoptions()),
+        "logging": (logging.root.level, list(logging.root.handlers), logging.root.manager.disable),
+        "warnings": (list(warnings.filters), warnings.showwarning),
+        "variables": dict(os.environ),
+        "places": (os.getcwd(), list(sys.path), list(sys.argv)),
+        "streams": (sys.stdin, sys.stdout, sys.stderr),
+        "hooks": (sys.excepthook, threading.excepthook, sys.unraisablehook),
+    }
+    for number, handler in old.items():
+        signal.signal(number, handler)
+
+
+def export(run):
+    edgerl.export(run, run.with_name("policy.onnx"))
+
+
+def make_card(run):
+    edgerl.card(run, run.with_name("card"), episodes=1, film=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "uses"),
+    [
+        ({"engine": "torch"}, (edgerl.load, export, make_card)),
+        ({"env": "gym/CartPole-v1", "algo": "rainbow"}, (edgerl.load,)),  # the rest takes seconds with such frames
+    ],
+    ids=["toy", "gym"],
+)
+def test_a_library_leaves_its_process_as_it_was(changed, uses, surroundings, tmp_path):
+    before = surroundings()
+    assert before["threads"] == ({2}, 2)
+    small = {"batch_size": 4, "hidden": 8, "eval_every": 50, "eval_episodes": 1, "eval_max_steps": 20}
+    edgerl.train(edgerl.configure(**TINY | small | changed, threads=1), tmp_path / "run")
+    assert surroundings() == before
+    for use in uses:
+        use(tmp_path / "run")
+        assert surroundings() == before
+    with pytest.raises(edgerl.ConfigError):
+        edgerl.train(edgerl.configure(**TINY | changed, threads=1, process_limit="50MB"), tmp_path / "refused")
+    assert surroundings() == before
+
+
+def test_what_makes_cuda_repeatable_ends_with_the_run(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with edgerl._process_as_before():
+        tensors._compute_repeatably()  # as for a run with --accelerator cuda
+        assert torch.get_deterministic_debug_mode() == 2
+    assert torch.get_deterministic_debug_mode() == 0
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 
 
 def test_a_run_can_be_trained_in_a_thread_of_a_program(tmp_path):
@@ -97,16 +163,21 @@ def test_a_run_can_be_trained_in_a_thread_of_a_program(tmp_path):
 
 
 @pytest.mark.long
-def test_torch_has_its_own_threads_after_the_first_run_that_loads_it(tmp_path):
+def test_torch_has_its_own_threads_and_random_numbers_follow_their_seed_after_the_first_run(tmp_path):
     script = f"""
+import random
+random.seed(3)
 import edgerl
 edgerl.train(edgerl.configure(**{TINY | {"threads": 1, "engine": "torch"}}), {str(tmp_path / "run")!r})
 import sys, torch
 count = torch.get_num_threads()
 torch.set_num_threads(1)
-print(count)
+print(count, random.random())
 """
     fresh = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert int(fresh.stdout) == int(
+    count, drawn = fresh.stdout.split()
+    assert int(count) == int(
         subprocess.check_output([sys.executable, "-c", "import torch; print(torch.get_num_threads())"])
     )
+    random.seed(3)
+    assert float(drawn) == random.random()  # noqa: S311
