@@ -162,7 +162,7 @@ class CellRun:
         """What the summary of a run that has not finished says, in words."""
         if not (summary := self.summary):
             return "it has no summary"
-        return f"its summary says {summary.get('status')} after {summary.get('steps')} of {self.cell.steps} steps"
+        return f"its summary says {summary.get('status')} after {summary.get('steps')} of {self.cell.steps:,} steps"
 
     def _preempted(self) -> str:
         """The state after the executor ended the job: waiting, to be resumed, unless that leads nowhere."""
