@@ -223,7 +223,7 @@ function draw(element) {
     trace.hoverlabel = { bordercolor: inkOf(trace) };
   }
   showNames(element, traces.filter((trace) => trace.showlegend), env);
-  Plotly.react(element, traces, shape, { responsive: true, displayModeBar: false, showTips: false });
+  Plotly.react(element, traces, shape, { responsive: true, displayModeBar: false, showTips: false, doubleClickDelay: 500 });
 }
 
 // The names beside their colours, as buttons: plotly's own legend breaks no long name and covers a narrow plot.
