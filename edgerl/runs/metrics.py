@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 from edgerl.runs import event_file, strict_json
 
 LAST_GAMES = 20  # training games whose mean score is reported beside evaluations

@@ -16,7 +16,8 @@ from edgerl.config.settings import Config
 from edgerl.envs.base import sees
 from edgerl.envs.door import Door
 from edgerl.errors import ConfigError, EnvError, EnvFailed
-from edgerl.messages import warn
+from edgerl.output.messages import warn
+from edgerl.output.progress import Reporter
 from edgerl.planning import forecast, limits, plan
 from edgerl.planning.introduction import introduction
 from edgerl.replay import representation
@@ -25,7 +26,6 @@ from edgerl.runs.checkpoint import Saved
 from edgerl.runs.files import write_whole
 from edgerl.runs.folder import check_folder, folder_of, locked, new_folder
 from edgerl.runs.metrics import Metrics
-from edgerl.runs.progress import Reporter
 from edgerl.runs.signals import Interruption, handling
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking

@@ -121,7 +121,11 @@ def _names(runs: list[Run]) -> list[str]:
                     *([run.config.run.algo] if "run.algo" in worded else []),
                     *([budget_text(run)] if "run.budget" in worded else []),
                     *([frozen] if {"run.freeze_at", "run.freeze_by"} & set(worded) else []),
-                    *(f"{key.partition('.')[2]} {_setting(run, key)}" for key in others if _setting(run, key) not in UNSAID),
+                    *(
+                        f"{key.partition('.')[2]} {value}"
+                        for key in others
+                        if (value := _setting(run, key)) not in UNSAID
+                    ),
                 ]
             )
         )
