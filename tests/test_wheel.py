@@ -87,7 +87,12 @@ def test_the_unpacked_program_runs_elsewhere(unpacked, tmp_path):
     assert [Path(module).is_relative_to(unpacked) for module in modules] == [True, True]  # not the checkout's
 
 
-def test_the_version_is_the_packages(unpacked):
+def test_the_version_is_written_in_one_place(unpacked):
     (metadata,) = unpacked.glob("edgerl-*.dist-info/METADATA")
-    version = next(line for line in metadata.read_text().splitlines() if line.startswith("Version: "))
-    assert f'__version__ = "{version.removeprefix("Version: ")}"' in (unpacked / "edgerl/__init__.py").read_text()
+    lines = metadata.read_text().splitlines()
+    version = next(line for line in lines if line.startswith("Version: ")).removeprefix("Version: ")
+    written = [file for file in unpacked.rglob("*.py") if f'"{version}"' in file.read_text(encoding="utf-8")]
+    assert written == [unpacked / "edgerl_run/__init__.py"]
+    program = "import edgerl; print(edgerl.__version__)"
+    elsewhere = {"cwd": unpacked, "env": os.environ | {"PYTHONPATH": str(unpacked)}}
+    assert subprocess.check_output([sys.executable, "-c", program], text=True, **elsewhere).strip() == version
