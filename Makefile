@@ -44,7 +44,7 @@ dist-check: dist
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt tools/system_libraries.sh
+$(STAMP): pyproject.toml constraints.txt tools/system_libraries.sh edgerl_run/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "edgerl needs Python 3.11 or newer; $(PYTHON) is older (make PYTHON=python3.11 ...)" >&2; exit 1; }
 	@sh tools/system_libraries.sh
