@@ -1,12 +1,15 @@
-# make train, make test: from a bare machine with Python 3.11. The other targets: test-long, install, check, bench, soak.
+# make train, make test: from a bare machine with Python 3.11. The other targets: test-long, install, check, bench, soak;
+# dist builds what a package index takes, dist-check installs it under each of PYTHONS and runs it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 SMALL := .venv-without-torch
+RELEASE := .venv-dist
+PYTHONS := 3.11 3.12 3.13
 
-.PHONY: train test test-long test-without-torch check bench soak install clean
+.PHONY: train test test-long test-without-torch check bench soak dist dist-check install clean
 
 train: $(STAMP)
 	$(BIN)/edgerl train --env atari/qbert --budget 0.07GB --device jetson_nano --steps 6000 --freeze-at 3000
@@ -33,9 +36,15 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/curl_updates.py
 	$(BIN)/python benchmarks/freeze_memory.py
 
+dist: $(RELEASE)/.installed
+	$(RELEASE)/bin/python tools/build_distributions.py
+
+dist-check: dist
+	$(RELEASE)/bin/python tools/check_distributions.py $(PYTHONS)
+
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt tools/system_libraries.sh
+$(STAMP): pyproject.toml constraints.txt tools/system_libraries.sh edgerl_run/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "edgerl needs Python 3.11 or newer; $(PYTHON) is older (make PYTHON=python3.11 ...)" >&2; exit 1; }
 	@sh tools/system_libraries.sh
@@ -49,5 +58,11 @@ $(SMALL)/.installed: pyproject.toml constraints.txt
 		hypothesis pytest pytest-xdist
 	@touch $@
 
+$(RELEASE)/.installed: constraints.txt Makefile
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		build check-wheel-contents 'setuptools>=77' twine
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(SMALL) build *.egg-info
+	rm -rf $(VENV) $(SMALL) $(RELEASE) build dist *.egg-info

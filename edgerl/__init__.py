@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 
     from edgerl.training.policy import Policy
 
-__version__ = "0.1.0"
+    __version__: str
+else:  # not for type checkers: to them, every name would be there
+
+    def __getattr__(name):
+        """`__version__`, of the installed distribution; asked for only when needed, as that takes a while."""
+        if name != "__version__":
+            raise AttributeError(f"module 'edgerl' has no attribute {name!r}")
+        from importlib.metadata import version
+
+        return version("edgerl")
+
+
 __all__ = [
     "configure",
     "train",

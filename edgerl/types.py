@@ -1,11 +1,14 @@
 """The values that pass between environment, replay and agent."""
 
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+    Array = npt.NDArray[Any]
+else:
+    Array = Any  # NumPy is half of the time that `import edgerl` would take
 T = TypeVar("T")
 
 

@@ -25,7 +25,7 @@ import onnxruntime  # noqa: E402
 if not _set_by_user:
     del os.environ["ORT_DISABLE_TELEMETRY"]
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the one place: both distributions, edgerl and edgerl-run, read it here
 __all__ = ["FrameError", "Player", "PolicyError", "gray", "resize"]
 
 ENTRY, FORMAT = "edgerl", 1  # in a policy's metadata

@@ -42,6 +42,11 @@ def test_examples_import_from_edgerl_alone(example):
     assert {module for module in modules if module.startswith("edgerl")} == {"edgerl"}
 
 
+def test_a_name_that_is_not_there_is_an_error():
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        edgerl.trian  # noqa: B018
+
+
 def test_an_environment_is_made_by_its_name():
     env = edgerl.make_env("toy/catch", np.random.default_rng(0))
     assert env.reset().window.shape == (4, 84, 84)

@@ -27,6 +27,7 @@ TABLES = (
     "edgerl/experiments/sweeps/paper.toml",
     "edgerl/config/presets.toml",
 )
+HIDDEN = (".ci/", ".github/", ".gitignore", ".pre-commit-config.yaml")  # of the repository alone
 DATA = (*TABLES, *(f"{package}/py.typed" for package in PACKAGES))
 
 
@@ -41,13 +42,20 @@ def tracked():
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory):
+def tree(tmp_path_factory):
+    """A copy of the tracked files."""
+    tree = tmp_path_factory.mktemp("source") / "tree"
+    for name in tracked():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tree / name)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def unpacked(tree, tmp_path_factory):
     """The wheel's content in a folder of its own."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in tracked():
-        (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / "tree" / name)
-    with zipfile.ZipFile(wheels.build(folder / "tree", folder / "dist", "edgerl")) as archive:
+    with zipfile.ZipFile(wheels.build(tree, folder / "dist", "edgerl")) as archive:
         archive.extractall(folder / "unpacked")
     return folder / "unpacked"
 
@@ -87,7 +95,23 @@ def test_the_unpacked_program_runs_elsewhere(unpacked, tmp_path):
     assert [Path(module).is_relative_to(unpacked) for module in modules] == [True, True]  # not the checkout's
 
 
-def test_the_version_is_the_packages(unpacked):
+def test_the_source_archive_has_what_is_tracked_and_nothing_else(tree, tmp_path):
+    archive = wheels.build(tree, tmp_path / "dist", "edgerl", "sdist")
+    shutil.unpack_archive(archive, tmp_path, filter="data")
+    source = tmp_path / archive.name.removesuffix(".tar.gz")
+    inside = {str(file.relative_to(source)) for file in source.rglob("*") if file.is_file()}
+    own = {name for name in tracked() if not name.startswith(HIDDEN)}
+    made = {name for name in inside - own if not name.startswith("edgerl.egg-info/")}
+    assert own <= inside
+    assert made == {"PKG-INFO", "setup.cfg"}
+
+
+def test_the_version_is_written_in_one_place(unpacked):
     (metadata,) = unpacked.glob("edgerl-*.dist-info/METADATA")
-    version = next(line for line in metadata.read_text().splitlines() if line.startswith("Version: "))
-    assert f'__version__ = "{version.removeprefix("Version: ")}"' in (unpacked / "edgerl/__init__.py").read_text()
+    lines = metadata.read_text().splitlines()
+    version = next(line for line in lines if line.startswith("Version: ")).removeprefix("Version: ")
+    written = [file for file in unpacked.rglob("*.py") if f'"{version}"' in file.read_text(encoding="utf-8")]
+    assert written == [unpacked / "edgerl_run/__init__.py"]
+    program = "import edgerl; print(edgerl.__version__)"
+    elsewhere = {"cwd": unpacked, "env": os.environ | {"PYTHONPATH": str(unpacked)}}
+    assert subprocess.check_output([sys.executable, "-c", program], text=True, **elsewhere).strip() == version

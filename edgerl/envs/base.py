@@ -1,11 +1,13 @@
 """An environment's spec, and the protocol that the training loop uses."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from edgerl.types import Array, TimeStep
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PARTS = ("spec", "actions", "window", "reset", "step")  # that an environment must have
 MOST_ACTIONS = 256  # a row of the replay holds the number of an action in one byte
@@ -27,8 +29,10 @@ class EnvSpec(NamedTuple):
     refill: bool = False
 
     @property
-    def action(self) -> np.dtype[Any]:
+    def action(self) -> "np.dtype[Any]":
         """The dtype of an action in a row."""
+        import numpy as np
+
         return np.dtype((np.float32, (self.actions,))) if self.continuous else np.dtype(np.uint8)
 
     @property
@@ -132,10 +136,10 @@ class Environment(Protocol):
         """The screen as people see it, uint8 [H, W, 3]."""
 
 
-def random_action(env: Environment, rng: np.random.Generator) -> Any:
+def random_action(env: Environment, rng: "np.random.Generator") -> Any:
     """An action drawn uniformly."""
     if env.spec.continuous:
-        return rng.uniform(-1, 1, env.actions).astype(np.float32)
+        return rng.uniform(-1, 1, env.actions).astype("float32")
     return int(rng.integers(env.actions))
 
 
@@ -171,6 +175,8 @@ def _spec_fault(spec: EnvSpec) -> str | None:
 
 def window_fault(window: Any, shape: tuple[int, ...]) -> str | None:
     """What keeps a value from being a window, uint8 of this shape, in words; None if nothing does."""
+    import numpy as np
+
     if isinstance(window, np.ndarray) and window.dtype == np.uint8 and window.shape == shape:
         return None
     what = f"{window.dtype} {list(window.shape)}" if isinstance(window, np.ndarray) else in_words(window)
@@ -186,4 +192,4 @@ def in_words(given: Any) -> str:
 
 def _counts(value: Any) -> bool:
     """Whether a value is a whole number from 1 up."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
