@@ -47,3 +47,7 @@ class CheckpointError(ValueError):
     """No checkpoint that can be read; the message is one line."""
 
     exit_code = 2
+
+
+class StopTraining(Exception):  # noqa: N818
+    """What a listener of `edgerl.train` raises to end the run in order, with a checkpoint."""
