@@ -49,5 +49,5 @@ class CheckpointError(ValueError):
     exit_code = 2
 
 
-class StopTraining(Exception):  # noqa: N818
+class StopTraining(Exception):
     """What a listener of `edgerl.train` raises to end the run in order, with a checkpoint."""
