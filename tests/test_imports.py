@@ -19,6 +19,7 @@ ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand
     "plugins",
     "envs",
     "config",
+    "runs/formats",
     "runs",
     "replay",
     "agents/layers",

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgerl.runs import event_file, strict_json
+from edgerl.runs import strict_json
+from edgerl.runs.formats import event_file
 from edgerl.runs.terminal import warn
 
 LAST_GAMES = 20  # training games whose mean score is reported beside evaluations
@@ -47,6 +48,11 @@ class Metrics:
         with self._reporting_refusal():
             _append(self._lines, strict_json.dumps(line).encode() + b"\n")
         self._log_event(event_file.scalars_record(time.time(), step, values))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the lines so far."""
+        return _size(self._lines)
 
     def sync(self) -> int:
         """Flush all lines to the disk; returns how many bytes the file has."""

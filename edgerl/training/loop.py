@@ -33,6 +33,8 @@ class TrainingLoop:
         except EnvFailed:
             resume.save(self.parts, self.state, needed=False)
             raise
+        finally:
+            resume.settle(self.parts, self.state)
         self.show(f"{len(self.parts.replay):,} rows  {format_bytes(self.parts.watchdog.peak)} at most")
         self.account("at the end")
         return self.stopping or "finished"
@@ -53,9 +55,11 @@ class TrainingLoop:
                 if self.stopping is None and handover.torch_is_idle(self.parts):
                     self.shed_torch()
             if self.checkpoint_due:
-                resume.save(self.parts, self.state, needed=self.state.step == 0)
+                first = self.state.step == 0
+                resume.save(self.parts, self.state, needed=first, behind=not first)
             self.step()
             self.report()
+            resume.settle(self.parts, self.state, wait=False)
 
     @property
     def evaluation_due(self) -> bool:

@@ -25,6 +25,7 @@ from edgerl.runs.files import write_whole
 from edgerl.runs.folder import check_folder, folder_of, locked, make_folder
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
+from edgerl.runs.saver import Saver
 from edgerl.runs.signals import Interruption, handling
 from edgerl.runs.terminal import warn
 from edgerl.settling.watch import Watch
@@ -181,6 +182,7 @@ def _train(
                 lock=lock,
                 launcher=launcher,
                 watch=Watch(config, planned.checks, pixels, env.spec.action) if planned.checks else None,
+                saver=Saver(folder / "checkpoint"),
             )
             state = State(planned.flops)
             if source is not None:

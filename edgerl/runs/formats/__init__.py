@@ -1,0 +1,1 @@
+"""File formats that others read too: TensorBoard's events, safetensors."""
