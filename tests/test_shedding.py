@@ -23,8 +23,8 @@ from waiting import until
 from edgerl import configure
 from edgerl.experiments.sweeps.executors.local import Local
 from edgerl.runs import checkpoint
-from edgerl.runs.saver import Saver
 from edgerl.runs.folder import held
+from edgerl.runs.saver import Saver
 from edgerl.training import handover, train
 
 LONG = {"budget": 1_500_000, "threads": 1, "steps": 430, "freeze_at": 410, "learn_start": 5, "batch_size": 2}
