@@ -8,7 +8,9 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+from device_profiles.naming import meant
 from device_profiles.parsing import parse
 from device_profiles.profile import DeviceProfile, ProfileError, UnknownDevice, UnknownMode
 
@@ -20,22 +22,33 @@ def names() -> list[str]:
     return list(_catalog())
 
 
+def in_catalogue(name: str) -> bool:
+    """Whether a device of the catalogue has this name, or had it once, in upper or lower case."""
+    return name.lower() in _catalog() or name.lower() in _former_names()
+
+
 def own_files() -> dict[str, Path]:
     """The user's own profiles by name: the files of `own_folder()`; none if there is no such folder."""
     return {path.stem: path for path in sorted(own_folder().glob("*.toml"))}
 
 
 def own_folder() -> Path:
-    """$XDG_CONFIG_HOME/edgerl/devices; ~/.config/edgerl/devices if that is not set or not absolute."""
+    """$XDG_CONFIG_HOME/edgerl/devices; ~/.config/edgerl/devices if that is not set or not absolute.
+
+    A user without a home, as in some containers, has no such folder: the name keeps its ~ then.
+    """
     base = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".config") / "edgerl" / "devices"
+    if not base.is_absolute():
+        base = Path(os.path.expanduser("~/.config"))
+    return base / "edgerl" / "devices"
 
 
 def load(reference: str) -> DeviceProfile:
     """The profile of `NAME`, or of `NAME:MODE` in one of its power modes.
 
     NAME is a device of the catalogue or a file in the user's own folder, in upper or lower case; if both have it, it is
-    the catalogue's: a name means the same on every machine. With a path separator, or ending in .toml, it is a file.
+    the catalogue's: a name means the same on every machine. A name that neither has means the only device whose name or
+    title has its words (`pi5_8gb`, `Orin Nano 4GB`). With a path separator, or ending in .toml, it is a file.
     Raises UnknownDevice, UnknownMode, and ProfileError for a file that is not there or is malformed.
     """
     name, mode = _split(reference)
@@ -87,20 +100,34 @@ def _is_path(name: str) -> bool:
 
 
 def _named(name: str) -> DeviceProfile:
-    wanted, catalog = name.lower(), _catalog()
-    if wanted in catalog:
-        return parse(wanted, catalog[wanted])
-    own = own_files()
+    catalog, own = _catalog(), own_files()
+    exact = _former_names().get(name.lower(), name.lower())
+    if exact in catalog:
+        return parse(exact, catalog[exact])
     for stem in (name, *own):
-        if stem in own and stem.lower() == wanted:
+        if stem in own and stem.lower() == name.lower():
             return read(own[stem], stem)
-    known = [*catalog, *own]
-    nearest = difflib.get_close_matches(wanted, known, n=1, cutoff=0.0)[0]
-    raise UnknownDevice(f"unknown device {name!r}; the nearest is {nearest}; known: {', '.join(known)}")
+    titles = {known: table["title"] for known, table in catalog.items()}
+    titles |= {stem: stem for stem in own if not in_catalogue(stem)}
+    candidates = meant(name, titles)
+    if len(candidates) == 1:
+        return _named(candidates[0])
+    if candidates:
+        raise UnknownDevice(f"{name!r} may be any of {', '.join(candidates)}; name one of them")
+    nearest = difflib.get_close_matches(name.lower(), titles, n=1, cutoff=0.0)[0]
+    raise UnknownDevice(f"unknown device {name!r}; the nearest is {nearest}; known: {', '.join(titles)}")
 
 
 @cache
-def _catalog() -> dict[str, object]:
-    folder = files("device_profiles").joinpath("catalog")
-    catalogs = (tomllib.loads(folder.joinpath(name).read_text(encoding="utf-8")) for name in _CATALOG)
-    return {name: table for catalog in catalogs for name, table in catalog.items()}
+def _catalog() -> dict[str, dict[str, Any]]:
+    return {name: table for file in _CATALOG for name, table in _tables(file).items()}
+
+
+@cache
+def _former_names() -> dict[str, str]:
+    """The names of today by those that devices of the catalogue had before."""
+    return _tables("former_names.toml")
+
+
+def _tables(file: str) -> dict[str, Any]:
+    return tomllib.loads(files("device_profiles").joinpath("catalog", file).read_text(encoding="utf-8"))

@@ -9,7 +9,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from device_profiles.profile import KINDS, PLATFORMS, Cluster, DeviceProfile, Number, ProfileError
+from device_profiles.profile import (
+    KINDS,
+    PLATFORMS,
+    POSSIBLE,
+    Cluster,
+    DeviceProfile,
+    Number,
+    Possible,
+    ProfileError,
+)
 
 _MEMORY = ("MB", "MiB", "GB", "GiB")
 FIXED = {"application": _MEMORY, "ram": _MEMORY, "storage_write": ("MB/s",)}
@@ -42,6 +51,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 _REQUIRED = ("title", "platform", "clusters")
 _ORIGIN = ("source", "kind")
+_OTHERS = ("possible", "modes", "calibrated")
+_POSSIBLE = ("what", "reason")
 _CLUSTER = ("core", "count", "clock", "flop_per_cycle")
 _MODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -56,7 +67,7 @@ def parse(name: str, table: object, where: str = "", reference: str = "") -> Dev
     outside BOUNDS, and for an application that may use more than the device's RAM.
     """
     at = f"{where or f'device {name!r}'}: "
-    entries = _entries(at, table, _REQUIRED, (*_REQUIRED, *_ORIGIN, *FIXED, *CLOCKED, "modes", "calibrated"))
+    entries = _entries(at, table, _REQUIRED, (*_REQUIRED, *_ORIGIN, *FIXED, *CLOCKED, *_OTHERS))
     clusters = _clusters(at, entries)
     device = DeviceProfile(
         name=name,
@@ -65,12 +76,19 @@ def parse(name: str, table: object, where: str = "", reference: str = "") -> Dev
         platform=_one_of(f"{at}platform", entries["platform"], PLATFORMS),
         clusters=clusters,
         threads=sum(cluster.count for cluster in clusters),
+        possible=_possible(f"{at}possible", entries["possible"]) if "possible" in entries else None,
         calibrated=_calibrated(at, entries),
         **_numbers(at, entries, FIXED | CLOCKED),
     )
     if device.application and device.ram and device.application.bytes > device.ram.bytes:
         raise ProfileError(f"{at}application: is more than ram, {device.ram.value:g} {device.ram.unit}")
     return replace(device, modes=_modes(at, entries.get("modes", {}), device))
+
+
+def _possible(where: str, table: object) -> Possible:
+    entries = _entries(f"{where}: ", table, _POSSIBLE, _POSSIBLE)
+    what = _one_of(f"{where}.what", entries["what"], POSSIBLE)
+    return Possible(what, _text(f"{where}.reason", entries["reason"]))
 
 
 def _calibrated(at: str, entries: Table) -> dict[str, Number]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 KINDS = ("sourced", "derived", "unverified", "measured")
 PLATFORMS = ("linux", "android", "ios")
+POSSIBLE = ("trains", "acts only", "unverified")
 
 _BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30, "MB/s": 10**6, "GB/s": 10**9}
 
@@ -17,7 +18,7 @@ class ProfileError(ValueError):
 
 
 class UnknownDevice(ValueError):
-    """No device has this name; the message is one line with the nearest name and all known ones."""
+    """No device has this name, or several have; the message is one line with the nearest name, or with all these."""
 
 
 class UnknownMode(ValueError):
@@ -65,12 +66,20 @@ class Cluster:
 
 
 @dataclass(frozen=True)
+class Possible:
+    """Which of POSSIBLE a device can do with edgerl: `what`, and why, in one sentence: `reason`."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class DeviceProfile:
     """One device in one of its power modes; a number is None if nobody has published or measured it.
 
     `name`: for people (`jetson_nano:5w`; of a file, its stem); `reference`: what `load` takes in any folder. `threads`:
     how many to use by default, one a core; all of the device's cores if a mode's cores are unknown, as no mode has
-    more. `modes`: the device's other power modes; a mode has none.
+    more. `modes`: the device's other power modes; a mode has none. `possible`: None if the profile does not say.
 
     Units: `gpu_clock` GHz; `cpu_peak`, `gpu_fp32`, `gpu_fp16` GFLOP/s; `bandwidth` (nominal), `copy` and `fill`
     (measured on one core) GB/s; `power` W; `storage_write` MB/s. `ram` (what the system sees; a phone's nominal) and
@@ -85,6 +94,7 @@ class DeviceProfile:
     clusters: tuple[Cluster, ...]
     threads: int
     mode: str | None = None
+    possible: Possible | None = None
     application: Number | None = None
     ram: Number | None = None
     cpu_peak: Number | None = None

@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+
+# ONNX Runtime would report to its maker what it runs, from 1.29 on, and decides as it is imported.
+_set_by_user = "ORT_DISABLE_TELEMETRY" in os.environ
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime  # noqa: E402
+
+if not _set_by_user:
+    del os.environ["ORT_DISABLE_TELEMETRY"]
 
 __version__ = "0.1.0"
 __all__ = ["FrameError", "Player", "PolicyError", "gray", "resize"]
@@ -263,9 +270,19 @@ def _session(path: Path, threads: int) -> Any:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(_readable(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no class in common
         raise PolicyError(f"{path} is no ONNX file that runs here: {' '.join(str(error).split())}") from None
+
+
+def _readable(path: Path) -> str | bytes:
+    """A file as ONNX Runtime opens it: by its path, or by its bytes if the path is no UTF-8."""
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        with open(path, "rb") as file:
+            return file.read()
+    return os.fsdecode(path)
 
 
 def _entry(path: Path, session: Any) -> dict[str, Any]:

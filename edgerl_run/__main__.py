@@ -101,8 +101,14 @@ def play(player: Player, name: str, episodes: int, seed: int) -> None:
             raise
         except Exception as error:  # an environment may raise anything
             _leave(f"{name} failed: {_line(error)}", FAILED)
-        print(f"game {number}  score {scores[-1]:,.1f}", flush=True)
-    print(f"score {np.mean(scores):,.1f} +- {np.std(scores):,.1f} ({min(scores):,.0f} to {max(scores):,.0f})")
+        print(f"game {number}  score {_figure(scores[-1])}", flush=True)
+    mean, deviation, low, high = (_figure(float(of(scores))) for of in (np.mean, np.std, min, max))
+    print(f"score {mean} +- {deviation} ({low} to {high})")
+
+
+def _figure(score: float) -> str:
+    """A score for reading, in hundredths at most; never a negative zero."""
+    return f"{round(float(score), 2) + 0.0:,.12g}"
 
 
 def frames(stream: io.BufferedReader, width: int, height: int) -> Iterator[Array]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from runtime.onnx_runtime import onnxruntime
 from runtime.session import CPU, Session
 
 SUFFIX = "ExecutionProvider"

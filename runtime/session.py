@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+
+from runtime.onnx_runtime import onnxruntime
 
 CPU = "CPUExecutionProvider"
 OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}  # the 10 bits of mantissa of TF32 would fail parity
@@ -31,7 +32,7 @@ class Session:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            model if isinstance(model, bytes) else str(model),
+            model if isinstance(model, bytes) else _readable(model),
             options,
             providers=[(name, OPTIONS.get(name, {})) for name in dict.fromkeys([provider, CPU])],
             enable_fallback=0,  # a fallback would hide a provider's failure; see runtime.providers
@@ -57,3 +58,12 @@ class Session:
         for low in range(0, len(windows), most):
             latents[low : low + most] = self(windows[low : low + most])
         return latents
+
+
+def _readable(file: Path) -> str | bytes:
+    """A file as ONNX Runtime opens it: by its path, or by its bytes if the path is no UTF-8."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return file.read_bytes()
+    return str(file)

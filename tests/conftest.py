@@ -37,7 +37,7 @@ def interruptible():
 @pytest.fixture(scope="session", autouse=True)
 def frozen_heap():
     """Keep the collector from what is imported by now: a run collects several times, and that is most of the heap."""
-    for name in ("torch", "onnxruntime"):
+    for name in ("torch", "runtime"):
         if has_torch() or name != "torch":
             importlib.import_module(name)
     gc.collect()

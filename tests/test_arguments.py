@@ -16,7 +16,7 @@ NOT_ALONE = {  # what another setting needs to be as well
     "replay.pixel_codec": {"pixel_codec": "lz4"},
     "run.env": {"env": "atari/krull"},
     "run.algo": {"algo": "dqn"},
-    "run.device": {"device": "raspberry_pi_5"},
+    "run.device": {"device": "pi_5_4gb"},
     "run.action_repeat": {"env": "dmc/walker-walk", "action_repeat": 3},
     "run.freeze_by": {"freeze_by": 50_000, "freeze_at": "auto"},
     "run.transfer": {"transfer": "all", "encoder_from": "runs/other"},

@@ -19,6 +19,7 @@ from edgerl.experiments.card.front_matter import front_matter, quoted
 from edgerl.experiments.card.markdown import block, code, escaped
 from edgerl.experiments.export import export as exporting
 from edgerl.experiments.reports.repeat import command
+from edgerl.messages import figure
 from edgerl.training.evaluate import Games, evaluate
 from edgerl.training.policy import Policy
 
@@ -67,7 +68,7 @@ def test_the_scores_are_those_of_eval_and_of_the_run_and_their_seeds_give_them_a
     played = scores["evaluation"]
     assert (played["step"], played["seed"], played["episodes"], len(played["scores"])) == (120, 7, 4, 4)
     text = program("eval", run, "--episodes", 4, "--seed", 7)[1]
-    assert f"score {played['mean']:,.1f} +- {played['std']:,.1f} ({played['min']:,.0f} to {played['max']:,.0f})" in text
+    assert f"score {figure(played['mean'])} +- {figure(played['std'])} ({figure(played['min'])} to " in text
     returns = json.loads((run / "summary.json").read_text())["returns"]
     assert [result["scores"] for result in scores["during_training"]] == [result["scores"] for result in returns]
     assert [result["step"] for result in scores["during_training"]] == [60, 120]
@@ -111,7 +112,7 @@ def test_the_page_says_how_to_run_and_repeat_it_and_links_every_file(run, made):
     assert "| freeze | at step 80 in " in page
     assert "| memory | " in page
     assert f"numpy {np.__version__}" in page
-    assert "parity over 40 windows" in page
+    assert "compared over 40 windows" in page
 
 
 def with_mean(contents, mean, **changes):

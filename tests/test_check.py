@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgerl.runs.terminal import figure
+from edgerl.messages import figure
 
 MINE = """
 import numpy as np

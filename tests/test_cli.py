@@ -204,7 +204,7 @@ def test_a_limit_5_percent_above_steady_state_finishes(edgerl, tmp_path):
 def test_devices_lists_the_catalogue(program):
     code, printed, _ = program("devices")
     assert code == 0
-    for name in ("jetson_nano", "orin_nano_8gb", "raspberry_pi_4", "pi_zero_2_w", "pixel_6"):
+    for name in ("jetson_nano", "orin_nano_8gb", "pi_4_1gb", "pi_zero_2_w", "pixel_6"):
         assert name in printed
 
 

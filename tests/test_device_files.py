@@ -7,13 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from device_profiles import Number, ProfileError, UnknownDevice, UnknownMode, load, own_files, own_folder, read
+from device_profiles import (
+    Number,
+    Possible,
+    ProfileError,
+    UnknownDevice,
+    UnknownMode,
+    load,
+    own_files,
+    own_folder,
+    read,
+)
 
 FILE = """
 title = "My board"
 platform = "linux"
 source = "measured here"
 kind = "sourced"
+possible = { what = "trains", reason = "tried here" }
 clusters = [{ core = "Cortex-A55", count = 4, clock = 2.0, flop_per_cycle = 8 }]
 application = { value = 3, unit = "GiB" }
 copy = { value = 5.5, unit = "GB/s", kind = "derived" }
@@ -44,6 +55,7 @@ def test_a_file_is_a_profile(name: str, folder: Path) -> None:
     assert (profile.name, profile.title, profile.application_bytes) == ("my_board", "My board", 3 * 2**30)
     assert profile.reference == os.path.abspath("my_board.toml")
     assert profile.copy == Number(5.5, "GB/s", "measured here", "derived")
+    assert profile.possible == Possible("trains", "tried here")
     eco = load(f"{name}:eCO")
     assert (eco.name, eco.cores, eco.copy) == ("my_board:eco", 2, None)
     assert load(eco.reference) == eco  # from any folder
@@ -63,10 +75,21 @@ def test_a_bare_name_is_a_file_of_the_users_own_folder(folder: Path) -> None:
         load("my_board:5w")
 
 
-def test_a_name_of_the_catalogue_is_the_catalogues(folder: Path) -> None:
-    (folder / "jetson_nano.toml").write_text(FILE)
-    assert load("jetson_nano").title == "Jetson Nano 4GB"
-    assert load(str(folder / "jetson_nano.toml")).title == "My board"
+def test_own_files_are_found_without_case_and_separators(folder: Path) -> None:
+    for stem in ("my_board", "pi4", "jetson_tx2"):
+        (folder / f"{stem}.toml").write_text(FILE)
+    assert load("My Board").reference == load("board").reference == "my_board"
+    assert load("pi4").title == load("Pi 4").title == "My board"  # of just this name, unlike the catalogue's four
+    assert load("TX2").title == "Jetson TX2 8GB"  # the catalogue's, as for jetson_tx2 itself
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("jetson_nano", "Jetson Nano 4GB"), ("raspberry_pi_4", "Raspberry Pi 4, 1 GB")]
+)
+def test_a_name_of_the_catalogue_is_the_catalogues(name: str, title: str, folder: Path) -> None:
+    (folder / f"{name}.toml").write_text(FILE)
+    assert load(name).title == title
+    assert load(str(folder / f"{name}.toml")).title == "My board"
 
 
 @pytest.mark.parametrize("base", ["", "relative/folder"])

@@ -8,7 +8,18 @@ from importlib.resources import files
 
 import pytest
 
-from device_profiles import CLOCKED, FIXED, KINDS, DeviceProfile, Number, UnknownDevice, UnknownMode, load, names
+from device_profiles import (
+    CLOCKED,
+    FIXED,
+    KINDS,
+    DeviceProfile,
+    Number,
+    UnknownDevice,
+    UnknownMode,
+    in_catalogue,
+    load,
+    names,
+)
 from edgerl.config.device import available_cores
 
 KIND = {"s": "sourced", "d": "derived", "u": "unverified"}
@@ -25,8 +36,14 @@ orin_nx_16gb     -      -           256d     1880d    -        102u      -     -
 orin_nx_8gb      7.4s   6.4s        192d     1880d    -        102u      6.9s  20.5s  -     -
 agx_orin_32gb    29s    29s         422d     5325d    -        204.8u    10.6s 30.3s  -     -
 agx_orin_64gb    -      -           422d     5325d    -        204.8u    10.6s 30.3s  -     -
-raspberry_pi_4   0.89s  0.76s       57.6d    -        -        12.8d     2.3s  3.1s   7.2s  10s
-raspberry_pi_5   15s    15s         153.6d   -        -        17.1d     6.0s  10s    12.7s 10s
+pi_4_1gb         0.89s  0.76s       57.6d    -        -        12.8d     2.3s  3.1s   7.2s  10s
+pi_4_2gb         1872s  1718s       57.6d    -        -        12.8d     2.3s  3.1s   7.2s  10s
+pi_4_4gb         3.7s   3.4s        57.6d    -        -        12.8d     2.5s  3.2s   7.2s  10s
+pi_4_8gb         7.7s   7.4s        57.6d    -        -        12.8d     2.3s  2.7s   7.2s  10s
+pi_5_2gb         1.95d  1.9d        153.6d   -        -        17.1d     5.3s  14s    12.7s 10s
+pi_5_4gb         3.95s  3.8s        153.6d   -        -        17.1d     5.3s  14s    12.7s 10s
+pi_5_8gb         7.9s   7.3s        153.6d   -        -        17.1d     4.4s  9.8s   12.7s 10s
+pi_5_16gb        15s    15s         153.6d   -        -        17.1d     6.0s  10s    12.7s 10s
 pi_zero_2_w      427s   329s        32d      -        -        -         1.3s  1.57s  -     10s
 pixel_6          8u     4d          309d     -        -        51.2u     -     -      10u   -
 pixel_8          8u     4d          299d     -        -        -         -     -      -     -
@@ -50,8 +67,8 @@ CORES = {
     "orin_nx_8gb": "6 Cortex-A78AE 2.0 16",
     "agx_orin_32gb": "12 Cortex-A78AE 2.2 16",
     "agx_orin_64gb": "12 Cortex-A78AE 2.2 16",
-    "raspberry_pi_4": "4 Cortex-A72 1.8 8",
-    "raspberry_pi_5": "4 Cortex-A76 2.4 16",
+    **dict.fromkeys(("pi_4_1gb", "pi_4_2gb", "pi_4_4gb", "pi_4_8gb"), "4 Cortex-A72 1.8 8"),
+    **dict.fromkeys(("pi_5_2gb", "pi_5_4gb", "pi_5_8gb", "pi_5_16gb"), "4 Cortex-A76 2.4 16"),
     "pi_zero_2_w": "4 Cortex-A53 1.0 8",
     "pixel_6": "2 Cortex-X1 2.80 32 + 2 Cortex-A76 2.25 16 + 4 Cortex-A55 1.8 8",
     "pixel_8": "1 Cortex-X3 2.91 32 + 4 Cortex-A715 2.37 16 + 4 Cortex-A510 1.7 8",
@@ -129,9 +146,11 @@ def test_the_numbers_are_those_of_the_sources(name: str) -> None:
     for key, unit in UNITS.items():
         number = getattr(profile, key)
         assert number is None or number.unit == unit
-    memory = {"pi_zero_2_w": "MiB"} | dict.fromkeys(PHONES, "GB")
-    for number in (profile.ram, profile.application):
-        assert number is None or number.unit == memory.get(name, "GiB")
+    memory = dict.fromkeys(("pi_zero_2_w", "pi_4_2gb"), "MiB") | dict.fromkeys(PHONES, "GB")
+    for key in ("ram", "application"):
+        unit = "GB" if (name, key) == ("pi_5_2gb", "application") else memory.get(name, "GiB")
+        number = getattr(profile, key)
+        assert number is None or number.unit == unit
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -172,7 +191,8 @@ def test_half_precision_is_twice_single() -> None:
 def test_what_one_application_may_use_is_what_the_platform_leaves() -> None:
     for profile in map(load, names()):
         if profile.platform == "linux":
-            assert profile.application is None or profile.application.kind == "sourced"
+            derived = profile.name == "pi_5_2gb"  # from the board of 4 GB
+            assert profile.application is None or profile.application.kind == ("derived" if derived else "sourced")
             continue
         assert profile.application is not None
         assert profile.ram is not None
@@ -216,7 +236,7 @@ def test_all_power_modes_are_these() -> None:
 def test_a_power_mode_keeps_what_clocks_do_not_decide_and_nothing_else() -> None:
     for device in map(load, names()):
         for mode in device.modes:
-            for key in (*FIXED, "title", "platform"):
+            for key in (*FIXED, "title", "platform", "possible"):
                 assert getattr(mode, key) == getattr(device, key)
             assert (mode.copy, mode.fill, mode.modes) == (None, None, ())  # nobody measured there
 
@@ -231,9 +251,8 @@ def test_upper_and_lower_case_are_the_same(typed: str) -> None:
     ("typed", "nearest"),
     [
         ("jetson_nno", "jetson_nano"),
-        ("Pixel 6", "pixel_6"),
-        ("raspberry_pi4", "raspberry_pi_4"),
-        (" jetson_nano", "jetson_nano"),
+        ("pixle_6", "pixel_6"),
+        ("6", "pixel_6"),
         ("jetson_nno:5w", "jetson_nano"),
     ],
 )
@@ -255,6 +274,60 @@ def test_an_unknown_power_mode_gives_those_there_are(typed: str, says: str) -> N
     with pytest.raises(UnknownMode, match=says) as caught:
         load(typed)
     assert f"no power mode {typed.partition(':')[2]!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("pi4_4gb", "pi_4_4gb"),
+        ("Pi 4 2GB", "pi_4_2gb"),
+        ("raspberry_pi_5_8gb", "pi_5_8gb"),
+        ("Raspberry Pi 5, 16 GB", "pi_5_16gb"),
+        ("Jetson Nano", "jetson_nano"),  # and jetson_nano_2gb only by its full name
+        ("JETSON-ORIN-NANO-8GB:7W", "orin_nano_8gb:7w"),
+        ("tx2", "jetson_tx2"),
+        (" Pixel 6", "pixel_6"),
+    ],
+)
+def test_case_and_separators_do_not_count(typed: str, name: str) -> None:
+    assert load(typed) == load(name)
+    assert load(typed).name == load(typed).reference == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "candidates"),
+    [
+        ("pi4", "pi_4_1gb, pi_4_2gb, pi_4_4gb, pi_4_8gb"),
+        ("Pi 4", "pi_4_1gb, pi_4_2gb, pi_4_4gb, pi_4_8gb"),
+        ("pi_5", "pi_5_2gb, pi_5_4gb, pi_5_8gb, pi_5_16gb"),
+        ("xavier:15w", "xavier_nx, agx_xavier"),
+        ("nano", "jetson_nano, jetson_nano_2gb, orin_nano_8gb, orin_nano_4gb"),
+    ],
+)
+def test_a_name_of_several_devices_is_refused_with_these(typed: str, candidates: str) -> None:
+    with pytest.raises(UnknownDevice) as caught:
+        load(typed)
+    assert str(caught.value) == f"{typed.partition(':')[0]!r} may be any of {candidates}; name one of them"
+
+
+@pytest.mark.parametrize(("former", "name"), [("raspberry_pi_4", "pi_4_1gb"), ("Raspberry_Pi_5", "pi_5_16gb")])
+def test_a_name_that_a_device_had_before_still_means_it(former: str, name: str) -> None:
+    assert load(former) == load(name)
+    assert in_catalogue(former)
+    assert former not in names()
+
+
+def test_the_catalogue_says_of_every_device_what_is_possible_and_why() -> None:
+    said = {}
+    for profile in map(load, names()):
+        assert profile.possible is not None
+        said[profile.name] = profile.possible.what
+        assert len(profile.possible.reason) > 20
+        assert "glibc" in profile.possible.reason or profile.platform != "linux"
+    unverified = ["jetson_nano", "jetson_nano_2gb", "jetson_tx2"]
+    assert [name for name, what in said.items() if what == "unverified"] == unverified
+    assert [name for name, what in said.items() if what == "acts only"] == PHONES
+    assert {said[name] for name in names() if name not in (*unverified, *PHONES)} == {"trains"}
 
 
 def test_every_file_of_the_catalogue_is_read() -> None:

@@ -21,6 +21,7 @@ TABLE: dict[str, Any] = {
     ],
     "application": A_NUMBER,
     "power": A_NUMBER | {"unit": "W"},
+    "possible": {"what": "acts only", "reason": "it has no disk"},
     "modes": {"eco": {"power": A_NUMBER | {"value": 1, "unit": "W"}}},
 }
 
@@ -99,7 +100,7 @@ def test_a_missing_key(key: str) -> None:
     assert f"missing key '{key}'" in refusal(changed(key, remove=True))
 
 
-PARTS = ["power.value", "power.unit", "power.source", "power.kind", "modes.eco.power.unit"]
+PARTS = ["power.value", "power.unit", "power.source", "power.kind", "possible.reason", "modes.eco.power.unit"]
 
 
 @pytest.mark.parametrize("path", [*PARTS, "clusters.0.core", "clusters.0.count", "clusters.1.kind"])
@@ -160,6 +161,9 @@ def test_a_wrong_unit_gives_those_allowed(path: str, unit: object) -> None:
         ("platform", "windows"),
         ("source", 3),
         ("kind", "guessed"),
+        ("possible", "trains"),
+        ("possible.what", "maybe"),
+        ("possible.reason", "\n"),
         ("power", 10),
         ("power.source", 3),
         ("power.kind", "guessed"),

@@ -49,19 +49,22 @@ def test_the_list_fits_with_boards_before_phones(width, shown, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
     lines = shown().splitlines()
     table = lines[: lines.index("")]
-    assert len(table) == 1 + 22 + 2  # a heading, one line a device, two groups
+    assert len(table) == 1 + 28 + 2  # a heading, one line a device, two groups
     assert max(len(line.rstrip()) for line in lines) <= width
     assert not any("…" in line for line in lines)
     names = [line.split()[0] for line in table]
     assert names.index("boards") < names.index("jetson_nano") < names.index("phones") < names.index("pixel_6")
     nano = next(line for line in table if line.startswith("jetson_nano "))
-    assert ("Jetson Nano 4GB" in nano) == (width > 80)
-    assert nano.split()[-7:] == ["3.651", "GB", "47", "d", "3.7", "10", "5w"]
+    assert ("Jetson Nano 4GB" in nano) == (width > 100)
+    copy = "3.7 " if width > 100 else ""
+    assert " ".join(nano.split()).endswith(f" unverified 4 3.651 GB 47 d {copy}10 5w")
 
 
-def test_the_list_has_the_users_own_and_names_what_it_passes_over(program, own):
+def test_the_list_has_the_users_own_and_names_what_it_passes_over(program, own, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     (own / "lab.toml").write_text(BOARD)
     (own / "jetson_nano.toml").write_text(BOARD)
+    (own / "raspberry_pi_4.toml").write_text(BOARD)
     (own / "broken.toml").write_text("title = 3")
     code, out, err = program("devices")
     assert code == 0
@@ -72,13 +75,17 @@ def test_the_list_has_the_users_own_and_names_what_it_passes_over(program, own):
         f"edgerl: passed over: {own / 'broken.toml'}: missing key 'platform'",
         f"edgerl: passed over: {own / 'jetson_nano.toml'}: the catalogue has a device of this name; "
         "name the file otherwise",
+        f"edgerl: passed over: {own / 'raspberry_pi_4.toml'}: the catalogue has a device of this name; "
+        "name the file otherwise",
     ]
 
 
 def test_the_list_as_json(shown, own):
     (own / "lab.toml").write_text(BOARD)
     found = {each["name"]: each for each in json.loads(shown("--json"))}
-    assert len(found) == 23
+    assert len(found) == 29
+    assert found["pixel_6"]["possible"]["what"] == "acts only"
+    assert found["lab"]["possible"] is None
     assert found["jetson_tx2"]["application_bytes"] is None
     assert found["jetson_nano"]["application_bytes"] == 3_650_722_201
     assert found["lab"]["application"] == {"value": 3, "unit": "GiB", "source": "measured here", "kind": "unverified"}
@@ -129,6 +136,24 @@ def test_devices_side_by_side(width, shown, monkeypatch):
     assert len(cells) == (1 if width == 200 else 2)
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_list_says_of_every_device_what_is_possible(width, shown, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = {line.split()[0]: line for line in shown().splitlines() if line.strip()}
+    for name, what in (("jetson_nano", "unverified"), ("pi_4_8gb", "trains"), ("iphone_15", "acts only")):
+        assert f" {what} " in lines[name]
+    assert "acts only: it runs a policy that another machine trained" in lines["possible:"]
+
+
+def test_a_device_is_shown_with_what_is_possible_and_why(shown):
+    heading, possible, *_ = shown("show", "jetson_nano:5w").splitlines()
+    assert heading == "jetson_nano:5w: Jetson Nano 4GB, linux"
+    assert possible.startswith("unverified: JetPack 4 has glibc 2.27")
+    line = next(line for line in shown("compare", "pi5_4gb", "pixel6").splitlines() if line.startswith("possible"))
+    assert line.split() == ["possible", "trains", "acts", "only"]
+    assert "possible" not in shown("compare", "./my_board.toml", "./my_board.toml:eco")
+
+
 def test_what_is_unknown_has_no_ratio(shown):
     copy, power = (
         line.split()
@@ -140,7 +165,12 @@ def test_what_is_unknown_has_no_ratio(shown):
 
 
 BAD = {
-    "an unknown device": (["devices", "show", "nano"], "known: jetson_nano, jetson_nano_2gb"),
+    "an unknown device": (["devices", "show", "nona"], "known: jetson_nano, jetson_nano_2gb"),
+    "a name of several": (["devices", "show", "pi4"], "'pi4' may be any of pi_4_1gb, pi_4_2gb, pi_4_4gb, pi_4_8gb"),
+    "a run's name of several": (
+        ["train", "--device", "pi_5", "--env", "toy/catch", "--out", "run"],
+        "--device: 'pi_5'",
+    ),
     "an unknown mode": (["devices", "show", "jetson_nano:6w"], "it has 5w"),
     "a file that is not there": (["devices", "show", "./none.toml"], "none.toml: does not exist"),
     "a malformed file": (["devices", "compare", "jetson_nano", "bad.toml"], "bad.toml: is not TOML"),
@@ -183,6 +213,24 @@ def test_a_run_has_the_modes_cores_and_the_files_absolute_path(tmp_path, monkeyp
     (tmp_path / "my_board.toml").unlink()
     with pytest.raises(ConfigError, match=r"my_board.toml: does not exist"):
         limits.process_limit(config)
+
+
+def test_a_name_of_before_is_todays_in_a_new_run_and_stays_in_an_old_one(program):
+    small = ["--env", "toy/catch", "--budget", "1.5MB", "--set", "replay.learn_start=30", "--freeze-at", "never"]
+    train = ["train", *small, "--threads", "1", "--quiet", "--eval-every", "0"]
+    assert program(*train, "--device", "raspberry_pi_4", "--steps", "40", "--out", "run")[0] == 0
+    settings = Path("run/config.toml").read_text()
+    assert 'device = "pi_4_1gb"' in settings
+    Path("run/config.toml").write_text(settings.replace("pi_4_1gb", "raspberry_pi_4"))  # as a run on record has it
+    assert program("train", "--resume", "run", "--quiet", "--steps", "50") == (0, "", [])
+    summary = json.loads(Path("run/summary.json").read_text())
+    assert (summary["steps"], summary["device"]) == (50, "raspberry_pi_4")
+    assert summary["memory"]["limit_bytes"] <= int(0.76 * 2**30)
+    assert summary["forecast"]["hours"] is not None
+
+
+def test_a_phone_at_a_workstation_trains_without_a_word():
+    assert started(device="pixel_6")[1] == []
 
 
 def test_a_device_whose_share_is_unknown_sets_no_limit_and_says_so(program):

@@ -404,7 +404,7 @@ def test_a_game_without_an_end_is_cut_and_counts(mine, tmp_path, program):
     assert (result["scores"], result["cut"]) == ([12.0, 12.0], 2)
     code, out, _ = program("eval", tmp_path / "run", "--episodes", 3, "--eval-max-steps", 5)
     assert code == 0
-    assert "score 5.0 +- 0.0 (5 to 5)" in out
+    assert "score 5 +- 0 (5 to 5)" in out
     assert "3 of 3 games were cut at their longest (--eval-max-steps)" in out
     code, _, lines = program("eval", tmp_path / "run", "--eval-max-steps", 0)
     assert (code, lines) == (2, ["edgerl: --eval-max-steps: 0 is below 1"])

@@ -174,7 +174,9 @@ def test_a_thousand_windows_are_compared_and_the_file_says_what_was_found(traine
     said, saved = metadata(file), folder / "checkpoint" / "000000120"
     parity = said.pop("parity")
     assert (parity["windows"], parity["other_actions"]) == (1000, 0)
-    assert f"parity over 1,000 windows: largest difference {parity['largest_difference']:.1e}, 0 other actions" in text
+    assert (
+        f"compared over 1,000 windows: largest difference {parity['largest_difference']:.1e}, 0 other actions" in text
+    )
     assert f"toy/catch, rainbow, step 120: {file} (" in text
     versions, scores, licence = said.pop("versions"), said.pop("scores"), said.pop("licence")
     assert versions["edgerl"] == edgerl.__version__

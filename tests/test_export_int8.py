@@ -18,7 +18,9 @@ from edgerl.envs.base import random_action
 from edgerl.envs.simulator import scaled
 from edgerl.experiments.export import export as exporting
 from edgerl.experiments.export import int8
+from edgerl.messages import figure
 from edgerl.training.evaluate import evaluate_run
+from memory_budget import format_bytes
 
 CATCH = {"env": "toy/catch", "budget": "1.5MB", "threads": 1, "steps": 120, "learn_start": 30, "hidden": 8}
 CATCH |= {"batch_size": 4, "eval_every": 0, "checkpoint_every": 0, "freeze_at": "never"}
@@ -86,8 +88,8 @@ def test_sizes_agreement_and_scores_are_printed_and_in_the_file(trained, tmp_pat
     assert 0.9 <= figures["agreement"] <= 1
     assert len(warnings) == (figures["agreement"] < 0.99)
     assert f"int8 takes the same action on {figures['agreement']:.1%} of 1,024 windows (calibrated on 256 ot" in text
-    assert f"small.onnx ({file.stat().st_size / 1e6:.2f} MB; the float policy: " in text
-    assert f"score in 3 games, seed 0: float {scored['mean']:.1f} +- " in text
+    assert f"small.onnx ({format_bytes(file.stat().st_size)}; the float policy: " in text
+    assert f"score in 3 games, seed 0: float {figure(scored['mean'])} +- " in text
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ def calibrated(tmp_path_factory):
 def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
     profile = device_profiles.parse("mine", calibrated)
     assert profile.copy.kind == "measured"
+    assert profile.possible.what == "trains"
     assert 50e6 < profile.calibrated["libraries"].bytes < 2e9
     assert profile.application.bytes <= profile.ram.bytes
     found = forecast.forecast(*planned(), profile)

@@ -138,9 +138,9 @@ def test_the_introduction_names_no_rows_of_pixels(tmp_path):
     for changes, says in (({}, "of 2,312 B (latents), frozen"), ({"cut": "conv1"}, "of 7,064 B (pixels), frozen")):
         settings = tiny(**changes)
         planned = plan.make_plan(settings, suites.describe("toy/catch"))
-        text = introduction(settings, planned, None, "", tmp_path)
+        text = introduction(settings, planned, None, "", tmp_path, (4, 84, 84))
         assert says + " from the start" in text
-        assert "from step" not in text
+        assert "after the freeze" not in text
 
 
 def test_a_plan_for_people_says_when(capsys):

@@ -31,7 +31,7 @@ def asked(edgerl, *arguments):
 def test_the_plan_at_the_papers_budget(edgerl):
     found = asked(edgerl, "--env", "atari/qbert", "--budget", "0.07GB")
     expected = {"hours", "joules", "phases", "advice"}
-    assert found.keys() == {"device", "fits", "bytes", "capacity", "updates", "flops", "checks"} | expected
+    assert found.keys() == {"device", "fits", "possible", "bytes", "capacity", "updates", "flops", "checks"} | expected
     assert all(found[key] is None for key in expected - {"advice"})  # no device was named
     assert found["capacity"] == {
         "initial": 9897,
@@ -242,8 +242,25 @@ def test_devices_side_by_side(edgerl):
     assert asked(edgerl, "--device", "pi_zero_2_w", "--budget", "0.22GB")["fits"] is False
     assert found[0]["bytes"]["left"] == int(0.97 * int(3.4 * 2**30)) - found[0]["bytes"]["process"]
     shown = edgerl("plan", "--device", "jetson_nano", "--device", "pi_zero_2_w").stdout
-    for word in ("jetson_nano", "pi_zero_2_w", "9,897", "30,170", "scratch", "fits"):
+    for word in ("jetson_nano", "pi_zero_2_w", "9,897", "30,170", "scratch", "memory fits"):
         assert word in shown
+
+
+def test_a_plan_says_what_is_possible_there_beside_whether_memory_fits(program):
+    devices = [word for name in ("jetson_nano", "pi4_4gb", "pixel_6") for word in ("--device", name)]
+    found = json.loads(program("plan", "--json", *devices)[1])
+    assert [each["fits"] for each in found] == [True] * 3
+    assert [each["possible"]["what"] for each in found] == ["unverified", "trains", "acts only"]
+    assert "ONNX Runtime in an app" in found[2]["possible"]["reason"]
+    assert json.loads(program("plan", "--json")[1])["possible"] is None
+    lines = program("plan", *devices)[1].splitlines()
+    row = next(line for line in lines if line.startswith("possible"))
+    assert row.split() == ["possible", "unverified", "trains", "acts", "only"]
+    reasons = [line for line in lines if line.startswith(("  jetson_nano", "  pi_4_4gb", "  pixel_6"))]
+    assert reasons == [
+        f"  {each['device']} {each['possible']['what']}: {each['possible']['reason']}" for each in (found[0], found[2])
+    ]
+    assert "possible" not in program("plan")[1]
 
 
 def test_an_impossible_budget_names_the_smallest_possible_one(program):

@@ -88,7 +88,7 @@ def test_a_model_that_no_provider_reads_is_an_error():
 
 def test_a_run_takes_it_through_freeze_resume_and_eval(tmp_path, program, capsys):
     found = train.train(resolve.configured(TINY | {"ort_provider": "azure"}), tmp_path / "run")
-    assert re.search(rf"parity \S+; {AZURE} encodes", " ".join(capsys.readouterr().err.split()))
+    assert re.search(rf"of the trained encoder, by {AZURE}", " ".join(capsys.readouterr().err.split()))
     assert (found["freeze"]["provider"], found["freeze"]["provider_passed_over"]) == (AZURE, None)
     code, _, lines = program("train", "--resume", tmp_path / "run", "--steps", "24")
     assert code == 0

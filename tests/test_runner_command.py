@@ -69,8 +69,8 @@ def test_games_of_gymnasium_have_the_scores_of_edgerls_own(balancing, command):
     code, lines, errors = command(balancing, "--env", "gym:CartPole-v1", "--episodes", 2, "--seed", 3)
     found = scores(balancing, "gym/CartPole-v1", 2, 3)
     assert (code, errors) == (0, [])
-    assert lines[:2] == [f"game {number}  score {score:.1f}" for number, score in enumerate(found, 1)]
-    assert lines[2].startswith(f"score {np.mean(found):.1f} +- {np.std(found):.1f} (")
+    assert lines[:2] == [f"game {number}  score {score:g}" for number, score in enumerate(found, 1)]
+    assert lines[2].startswith(f"score {np.mean(found):g} +- {np.std(found):g} (")
     assert command(balancing, "--env", "gym/CartPole-v1", "--episodes", 2, "--seed", 3)[1] == lines
 
 
@@ -114,7 +114,7 @@ gymnasium.register("Faulty-v0", Faulty)
 def test_vectors_act_in_gymnasium(tmp_path, command):
     policy = policies.steering(tmp_path / "policy.onnx", policies.about(SWING, "area"))
     code, lines, errors = command(policy, "--env", "gym:Short-v0", "--episodes", 1)
-    assert (code, lines, errors) == (0, ["game 1  score 0.4", "score 0.4 +- 0.0 (0 to 0)"], [])
+    assert (code, lines, errors) == (0, ["game 1  score 0.4", "score 0.4 +- 0 (0.4 to 0.4)"], [])
     code, lines, errors = command(policy, "--env", "gym:Faulty-v0")
     assert (code, lines, errors) == (1, [], ["edgerl_run: Faulty-v0 failed: RuntimeError: the motor is hot"])
 
@@ -124,7 +124,7 @@ def test_actions_are_repeated_and_pictures_are_joined_as_in_training(tmp_path, c
     policy = policies.steering(tmp_path / "policy.onnx", policies.about(SWING, "area", environment=environment))
     _, lines, _ = command(policy, "--env", "gym:Blinking-v0", "--episodes", 1)
     expected = 2 * 51 / 255 + 2 * (51 + 51 + 255) / 3 / 255  # the second action sees the brighter of two pictures
-    assert lines[0] == f"game 1  score {expected:.1f}"
+    assert lines[0] == f"game 1  score {round(expected, 2):g}"
 
 
 def test_an_action_is_printed_for_every_frame_of_a_camera(tmp_path, filmed, command):

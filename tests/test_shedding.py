@@ -91,7 +91,7 @@ def assert_same(folder, other, step):
 def shed(tmp_path_factory):
     """A finished run that has shed torch: folder, process number, lines, and whether its lock was held, each time."""
     folder, seen = tmp_path_factory.mktemp("shed") / "run", []
-    words = command(*new(folder, LONG))
+    words = command(*new(folder, LONG, "--verbose"))
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"})
 
     def look():
@@ -122,7 +122,7 @@ def test_its_folder_is_never_free(shed):
 
 def test_the_user_is_told_in_one_line(shed):
     said = "\n".join(shed.lines)
-    assert said.count("folder  ") == said.count("memory at the start") == said.count("memory after that") == 1
+    assert said.count("folder   ") == said.count("memory at the start") == said.count("memory after that") == 1
     assert "resumed" not in said
     (line,) = [line for line in shed.lines if "the process holds" in line]
     assert line.startswith("step 410: torch ")

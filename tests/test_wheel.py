@@ -16,6 +16,7 @@ pytest.importorskip("setuptools")
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device_profiles", "memory_budget", "runtime", "edgerl_run", "edgerl")
 TABLES = (
+    "device_profiles/catalog/former_names.toml",
     "device_profiles/catalog/jetson.toml",
     "device_profiles/catalog/jetson_orin.toml",
     "device_profiles/catalog/phones.toml",

@@ -80,7 +80,7 @@ def test_it_never_imports_torch_where_it_could():
 def test_it_is_planned_played_exported_and_reported(finished, tmp_path):
     assert "rows" in done("plan", "--env", "toy/catch", "--budget", "1.5MB")
     assert "score" in done("eval", finished, "--episodes", "2")
-    assert "parity over 1,000 windows" in done("export", finished, "--out", tmp_path / "policy.onnx")
+    assert "compared over 1,000 windows" in done("export", finished, "--out", tmp_path / "policy.onnx")
     done("report", finished.parent, "--out", tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size > 10_000
 

@@ -7,7 +7,7 @@ import typer
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis.output import check, show, write
-from edgerl.runs.terminal import warn
+from edgerl.messages import warn
 from edgerl.settling.rule import MOVEMENT, SIMILARITY, Rule
 
 
@@ -43,12 +43,11 @@ def analyze(
     for name, share in (("similarity", similarity), ("movement", movement)):
         if not 0 <= share <= 1:
             raise ConfigError(f"--{name}: {share:g} is not from 0 to 1")
-    from rich.console import Console
-
     check(out)
     from edgerl.experiments.analysis.analyze import analyze as analyze_run
+    from edgerl.runs.terminal import console, waiting
 
-    with Console(stderr=True).status("reading snapshots") as status:
+    with waiting("reading snapshots") as status:
         analysis, attention = analyze_run(
             run_folder,
             Rule(similarity, movement),
@@ -61,5 +60,5 @@ def analyze(
         written = write(analysis, attention, out or run_folder)
     for note in analysis["notes"]:
         warn(note)
-    show(analysis, Console(highlight=False))
+    show(analysis, console())
     print(f"{', '.join(written)} in {out or run_folder}")

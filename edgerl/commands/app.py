@@ -7,11 +7,10 @@ import typer
 from typer.exceptions import TyperException
 
 from edgerl.commands import analyze, card, check, devices, evaluate, export, plan, report, sweep, train
+from edgerl.messages import discard_output, take_any_text, warn
 from edgerl.runs.status import EXIT_CODES
-from edgerl.runs.terminal import warn
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Train pixel-based reinforcement-learning agents inside a byte budget.",
@@ -46,9 +45,15 @@ def program(
 
 
 def main() -> None:
-    """Run the program; an error that a user can cause becomes one line on stderr and the exit code of its class."""
+    """Run the program; an error that a user can cause becomes one line on stderr and the exit code of its class.
+
+    A reader of stdout that goes away, such as `head`, has what it wanted: the program ends in order.
+    """
+    take_any_text()
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         if code == EXIT_CODES["interrupted"]:  # Typer returns this after Ctrl-C; `train` leaves by itself
             _leave("interrupted", code)
         sys.exit(code)
@@ -58,6 +63,14 @@ def main() -> None:
         _leave(f"{message}{where}", 2)
     except (KeyboardInterrupt, typer.Abort):  # before Typer handles it
         _leave("interrupted", EXIT_CODES["interrupted"])
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(0)
+    except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # Typer's own way to end then
+            discard_output()
+            sys.exit(0)
+        raise
     except OSError as error:
         _leave(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
     except Exception as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgerl.runs.terminal import warn
+from edgerl.messages import figure, warn
 
 
 def card(
@@ -29,7 +29,7 @@ def card(
     made = make(run_folder, out, options, say=warn)
     run, played = made.config.run, made.scores["evaluation"]
     print(f"{run.env}, {run.algo}, step {played['step']:,}: {out}")
-    print(f"score {played['mean']:,.1f} +- {played['std']:,.1f} over {played['episodes']} games")
+    print(f"score {figure(played['mean'])} +- {figure(played['std'])} over {played['episodes']} games")
     if below_random(made.scores):
         print("the score is below that of random play: it shows no learning")
     print(made.parity)

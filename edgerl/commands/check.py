@@ -6,18 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from edgerl.commands.options import setting_options
+from edgerl.commands.options import complete_env, setting_options
 from edgerl.config import resolve
 from edgerl.envs.base import ENV_OPTIONS
 from edgerl.errors import ConfigError
-from edgerl.runs.terminal import warn
+from edgerl.messages import warn
 
 FAULTY = 2  # the exit code for an environment that something is wrong with
 
 
 @setting_options(only=ENV_OPTIONS)
 def check(
-    env: Annotated[str, typer.Argument(metavar="ENV", help="as --env of train")],
+    env: Annotated[str, typer.Argument(metavar="ENV", help="as --env of train", autocompletion=complete_env)],
     steps: Annotated[int, typer.Option(help="random steps to play")] = 300,
     picture: Annotated[
         Path | None, typer.Option(help="save the last window as a PNG, enlarged", metavar="FILE")

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from device_profiles import CLOCKED, DeviceProfile, Number
@@ -15,37 +14,53 @@ NUMBERS = ("application", "ram", *CLOCKED, "storage_write")
 BYTES = ("application", "ram")
 UNITS = {"cpu_peak": "GFLOP/s", "gpu_clock": "GHz", "gpu_fp32": "GFLOP/s", "gpu_fp16": "GFLOP/s", "power": "W"}
 UNITS |= {"bandwidth": "GB/s", "copy": "GB/s", "fill": "GB/s", "storage_write": "MB/s"}
-WORDS = ("", "name", "device", "modes", "number", "value", "kind", "source")  # columns of text, aligned left
-WITH_TITLES, WIDEST = 98, 10  # characters: the least width of a listing with titles; a comparison's widest number
+WORDS = ("", "name", "device", "possible", "modes", "number", "value", "kind", "source")  # of text, aligned left
+WITH_ALL, WIDEST = 112, 10  # characters: the least width of a listing of all columns; a comparison's widest number
 LANES = "fp32 lanes of the core's vector units, x 2"
 MARKS = "d: derived, u: unverified, -: unknown"
 LEGEND = (
+    "possible: with edgerl; acts only: it runs a policy that another machine trained\n"
     "one app: what one application may use, the process limit that --device sets\n"
     "GFLOP/s: CPU peak, fp32; copy: GB/s on one core; watts: budget, or measured\n"
     f"modes: of power, as in jetson_nano:5w; {MARKS}\n"
-    "edgerl devices show NAME: every number with its source"
+    "edgerl devices show NAME: why, and every number with its source"
 )
 
 
-def console() -> Console:
-    """The console for tables; brackets and colons in a user's file are printed as they are."""
-    return Console(highlight=False, markup=False, emoji=False)
-
-
 def listing(groups: dict[str, list[DeviceProfile]], width: int) -> Table:
-    """A line for every device, by group; without titles if `width`, in characters, is below WITH_TITLES."""
-    titles = ["device"] if width >= WITH_TITLES else []
-    table = _table("name", *titles, "cores", "one app", "GFLOP/s", "copy", "watts", "modes")
+    """A line for every device, by group; if `width`, in characters, is below WITH_ALL, without `device` and `copy`."""
+    headings = ["name", "device", "possible", "cores", "one app", "GFLOP/s", "copy", "watts", "modes"]
+    if width < WITH_ALL:
+        headings = [heading for heading in headings if heading not in ("device", "copy")]
+    table = _table(*headings)
     for column in table.columns[:-1]:
         column.no_wrap = True
     for group, profiles in groups.items():
         table.add_row(group, style="bold")
         for profile in profiles:
-            title = [profile.title] if titles else []
-            cells = (_cell(key, getattr(profile, key)) for key in ("application", "cpu_peak", "copy", "power"))
-            modes = " ".join(str(mode.mode) for mode in profile.modes)
-            table.add_row(profile.name, *title, str(profile.cores), *cells, modes)
+            cells = _listed(profile)
+            table.add_row(*(cells[heading] for heading in headings))
     return table
+
+
+def _listed(profile: DeviceProfile) -> dict[str, str]:
+    """The cells of a device in a listing, by heading."""
+    return {
+        "name": profile.name,
+        "device": profile.title,
+        "possible": what_is_possible(profile),
+        "cores": str(profile.cores),
+        "one app": _cell("application", profile.application),
+        "GFLOP/s": _cell("cpu_peak", profile.cpu_peak),
+        "copy": _cell("copy", profile.copy),
+        "watts": _cell("power", profile.power),
+        "modes": " ".join(str(mode.mode) for mode in profile.modes),
+    }
+
+
+def what_is_possible(profile: DeviceProfile) -> str:
+    """What a device can do with edgerl, in a word or two; `-` if its profile does not say."""
+    return "-" if profile.possible is None else profile.possible.what
 
 
 def sheet(profile: DeviceProfile) -> Table:
@@ -99,6 +114,9 @@ def _comparison(profiles: list[DeviceProfile]) -> Table:
             ratio = f"{value / values[0]:.2f}" if value is not None and values[0] is not None else ""
             cells += [_cell(key, getattr(other, key)), ratio]
         table.add_row(f"{key}, {UNITS[key]}" if key in UNITS else key, *cells)
+    if any(profile.possible for profile in profiles):
+        words = (cell for other in others for cell in (what_is_possible(other), ""))
+        table.add_row("possible", what_is_possible(first), *words)
     return table
 
 

@@ -8,8 +8,8 @@ import typer
 import device_profiles
 from device_profiles import DeviceProfile
 from edgerl.errors import ConfigError
+from edgerl.messages import warn
 from edgerl.runs.strict_json import dumps
-from edgerl.runs.terminal import warn
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -21,7 +21,7 @@ Names = Annotated[list[str], typer.Argument(metavar="A B...", help="devices as s
 
 @app.callback(invoke_without_command=True)
 def devices(context: typer.Context, json: Json = False) -> None:
-    """List the devices that --device knows: the catalogue's, and profiles of your own.
+    """List the devices that --device knows, and what each can do: the catalogue's, and profiles of your own.
 
     A profile of your own is a file like a table of the catalogue: ./my_board.toml, or my_board.toml in
     ~/.config/edgerl/devices, then named my_board.
@@ -31,6 +31,7 @@ def devices(context: typer.Context, json: Json = False) -> None:
             raise ConfigError(f"--json: give it after {context.invoked_subcommand}")
         return
     from edgerl.commands import device_tables as tables
+    from edgerl.runs.terminal import console
 
     catalogue = [device_profiles.load(name) for name in device_profiles.names()]
     own, passed_over = _own()
@@ -40,9 +41,9 @@ def devices(context: typer.Context, json: Json = False) -> None:
         boards = [profile for profile in catalogue if profile.platform == "linux"]
         phones = [profile for profile in catalogue if profile.platform != "linux"]
         groups = {"boards": boards, "phones": phones} | ({"your own": own} if own else {})
-        console = tables.console()
-        console.print(tables.listing(groups, console.width))
-        console.print(f"\n{tables.LEGEND}", style="dim", soft_wrap=True)
+        output = console()
+        output.print(tables.listing(groups, output.width))
+        output.print(f"\n{tables.LEGEND}", style="dim", soft_wrap=True)
     for line in passed_over:
         warn(line)
 
@@ -51,32 +52,37 @@ def devices(context: typer.Context, json: Json = False) -> None:
 def show(name: Name, json: Json = False) -> None:
     """Show every number of a device and of its power modes, with its unit, kind and source."""
     from edgerl.commands import device_tables as tables
+    from edgerl.runs.terminal import console
 
     profile = _load(name)
     if json:
         print(dumps(tables.plain(profile), indent=1))
         return
-    console = tables.console()
-    console.print(f"{profile.name}: {profile.title}, {profile.platform}\n", style="bold", soft_wrap=True)
-    console.print(tables.sheet(profile))
+    output = console()
+    output.print(f"{profile.name}: {profile.title}, {profile.platform}", style="bold", soft_wrap=True)
+    if profile.possible is not None:
+        output.print(f"{profile.possible.what}: {profile.possible.reason}")
+    output.print()
+    output.print(tables.sheet(profile))
     unknown = tables.unknown(profile)
     if unknown:
-        console.print(f"\nunknown: {', '.join(unknown)}", style="dim")
+        output.print(f"\nunknown: {', '.join(unknown)}", style="dim")
 
 
 @app.command(short_help="devices side by side, with ratios")
 def compare(names: Names) -> None:
     """Show devices side by side; ratios are to the first of them."""
     from edgerl.commands import device_tables as tables
+    from edgerl.runs.terminal import console
 
     if len(names) < 2:
         raise ConfigError("compare: name two devices or more")
-    console = tables.console()
+    output = console()
     profiles = [_load(name) for name in names]
-    for table in tables.comparisons(profiles, console.width):
-        console.print(table)
-        console.print()
-    console.print(f"ratio: to {profiles[0].name}; {tables.MARKS}", style="dim", soft_wrap=True)
+    for table in tables.comparisons(profiles, output.width):
+        output.print(table)
+        output.print()
+    output.print(f"ratio: to {profiles[0].name}; {tables.MARKS}", style="dim", soft_wrap=True)
 
 
 @app.command(short_help="measure this machine, and write its profile")
@@ -100,13 +106,13 @@ def calibrate(
     import os
 
     import tomli_w
-    from rich.console import Console
 
     from edgerl.commands import device_tables as tables
     from edgerl.experiments.calibration import calibrate as calibrating
     from edgerl.runs.files import write_whole
+    from edgerl.runs.terminal import console, waiting
 
-    with Console(stderr=True, highlight=False).status("loading") as status:
+    with waiting("loading") as status:
 
         def say(line: str) -> None:
             if line.startswith("not measured"):
@@ -116,7 +122,7 @@ def calibrate(
         table = calibrating.measure(title, threads or os.cpu_count() or 1, out.absolute().parent, say)
     profile = device_profiles.parse(out.stem, table)
     write_whole(out, tomli_w.dumps(table).encode())
-    tables.console().print(tables.sheet(profile))
+    console().print(tables.sheet(profile))
     print(f"\n{out}: use it as --device {out if len(out.parts) > 1 else f'./{out}'}")
 
 
@@ -131,7 +137,7 @@ def _own() -> tuple[list[DeviceProfile], list[str]]:
     """The user's own profiles, and a line for every file that was passed over."""
     profiles, passed_over = [], []
     for name, path in device_profiles.own_files().items():
-        if name.lower() in device_profiles.names():
+        if device_profiles.in_catalogue(name):
             passed_over.append(f"passed over: {path}: the catalogue has a device of this name; name the file otherwise")
             continue
         try:

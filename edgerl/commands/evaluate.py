@@ -8,7 +8,7 @@ import typer
 
 from edgerl.envs.human_scores import is_below_random, references
 from edgerl.errors import ConfigError
-from edgerl.runs.terminal import warn
+from edgerl.messages import figure, warn
 
 
 def evaluate(
@@ -45,7 +45,8 @@ def evaluate(
             max_steps=eval_max_steps,
         )
         print(f"{played['env']} at step {played['step']:,}: {played['episodes']} games")
-        print(f"score {played['mean']:,.1f} +- {played['std']:,.1f} ({played['min']:,.0f} to {played['max']:,.0f})")
+        low_to_high = f"{figure(played['min'])} to {figure(played['max'])}"
+        print(f"score {figure(played['mean'])} +- {figure(played['std'])} ({low_to_high})")
         if played["cut"]:
             print(cut_games(played))
         known = references(played["env"])

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from edgerl.errors import ConfigError
-from edgerl.runs.terminal import warn
+from edgerl.messages import warn
+from memory_budget import format_bytes
 
 OUT, OUT_INT8, FOR_TRAINING = Path("policy.onnx"), Path("policy.int8.onnx"), "--for-training"
 
@@ -50,7 +51,7 @@ def _write_policy(run_folder: Path, out: Path, *, force: bool) -> None:
 
     written = export_run(run_folder, out, force=force)
     _warn_of(written.passed)
-    print(f"{written.env}, {written.algo}, step {written.step:,}: {out} ({written.nbytes / 1e6:.2f} MB)")
+    print(f"{written.env}, {written.algo}, step {written.step:,}: {out} ({format_bytes(written.nbytes)})")
     print(written.parity.line)
 
 
@@ -59,9 +60,9 @@ def _write_int8(run_folder: Path, out: Path, episodes: int, *, force: bool) -> N
 
     written, int8 = export_int8(run_folder, out, episodes=episodes, force=force)
     _warn_of(written.passed)
-    size, float_size = (int8.nbytes[name] / 1e6 for name in ("int8", "float"))
+    size, float_size = (format_bytes(int8.nbytes[name]) for name in ("int8", "float"))
     about = f"{written.env}, {written.algo}, step {written.step:,}"
-    print(f"{about}: {out} ({size:.2f} MB; the float policy: {float_size:.2f} MB)")
+    print(f"{about}: {out} ({size}; the float policy: {float_size})")
     print(int8.lines)
     if int8.warning is not None:
         warn(int8.warning)
@@ -72,7 +73,7 @@ def _write_for_training(run_folder: Path, folder: Path, *, force: bool) -> None:
 
     written = export_for_training(run_folder, folder, force=force)
     _warn_of(written.passed)
-    print(f"{written.env}, {written.algo}, step {written.step:,}: {folder} ({written.nbytes / 1e6:.2f} MB)")
+    print(f"{written.env}, {written.algo}, step {written.step:,}: {folder} ({format_bytes(written.nbytes)})")
     print(f"copy it to the board, and there:\n    {written.command}")
     if written.needs_torch:
         warn(f"{FOR_TRAINING}: its encoder has blocks, which only torch trains: the board needs torch too")

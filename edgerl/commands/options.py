@@ -20,6 +20,23 @@ Assignments = Annotated[
 ]
 
 
+def complete_env(begun: str) -> list[str]:
+    """The names of environments that begin so, for a shell."""
+    from edgerl.envs.suites import known_names
+
+    return [name for name in known_names() if name.startswith(begun)]
+
+
+def complete_device(begun: str) -> list[str]:
+    """The names of devices that begin so, the user's own too, for a shell."""
+    import device_profiles
+
+    return [name for name in [*device_profiles.names(), *device_profiles.own_files()] if name.startswith(begun)]
+
+
+COMPLETED = {"env": complete_env, "device": complete_device}  # by setting
+
+
 def setting_options(without: Collection[str] = (), only: Collection[str] | None = None) -> Callable[[Command], Command]:
     """Give a command the options of settings, before its own; it receives them by name, None if they are not given.
 
@@ -54,7 +71,8 @@ def _parameter(setting: Setting) -> inspect.Parameter:
         metavar = setting.metavar or ("|".join(setting.words) if not setting.types else None)
         text = setting.size or setting.words or setting.takes_never
         kind = list[str] if dict in setting.types else str if text else setting.types[0]
-        option = typer.Option(setting.flag, help=setting.help + default, metavar=metavar)
+        completed = COMPLETED.get(setting.name)
+        option = typer.Option(setting.flag, help=setting.help + default, metavar=metavar, autocompletion=completed)
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )

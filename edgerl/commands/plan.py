@@ -4,15 +4,18 @@ from typing import Annotated, Any
 
 import typer
 
-from edgerl.commands.options import Assignments, Paper, SettingsFile, setting_options
+from edgerl.commands.options import Assignments, Paper, SettingsFile, complete_device, setting_options
 from edgerl.config import resolve
-from edgerl.runs.terminal import warn
+from edgerl.messages import warn
 
 
 @setting_options(without=["device"])
 def plan(
     device: Annotated[
-        list[str] | None, typer.Option(help="a board or phone; may be given several times", metavar="NAME[:MODE]")
+        list[str] | None,
+        typer.Option(
+            help="a board or phone; may be given several times", metavar="NAME[:MODE]", autocompletion=complete_device
+        ),
     ] = None,
     paper: Paper = False,
     config: SettingsFile = None,
@@ -33,11 +36,10 @@ def plan(
     reports = [plan_report.report(chosen, spec, name) for name in device or (run.device,)]
     rungs = None
     if measure:
-        from rich.console import Console
-
         from edgerl.experiments.calibration import stores
+        from edgerl.runs.terminal import waiting
 
-        with Console(stderr=True).status("measuring every store on real steps"):
+        with waiting("measuring every store on real steps"):
             rungs = stores.ladder(chosen, spec)
         reports = [report | {"measured": rungs} for report in reports]
     if json:
@@ -45,11 +47,11 @@ def plan(
 
         print(dumps(reports if len(reports) > 1 else reports[0], indent=1))
         return
-    from rich.console import Console
+    from edgerl.runs.terminal import console
 
     for note in notes:
         warn(note)
-    console = Console(highlight=False)
-    plan_table.show(chosen, reports, console)
+    output = console()
+    plan_table.show(chosen, reports, output)
     if rungs is not None:
-        stores.show(rungs, chosen, console)
+        stores.show(rungs, chosen, output)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from edgerl.runs.terminal import warn
+from edgerl.messages import warn
+from memory_budget import format_bytes
 
 
 def report(
@@ -23,4 +24,4 @@ def report(
     left_out = write.write(runs, out, form, title)
     for folder, why in left_out:
         warn(f"left out: {folder}: {why}")
-    print(f"report in {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    print(f"report in {out} ({format_bytes(out.stat().st_size)})")

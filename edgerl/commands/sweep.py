@@ -6,14 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from edgerl.commands.options import Assignments, Paper, setting_options
+from edgerl.commands.options import Assignments, Paper, complete_env, setting_options
 
 
 @setting_options(without=["env", "budget", "freeze_at", "seed"])
 def sweep(
     env: Annotated[
         list[str] | None,
-        typer.Option(help="such as atari/qbert; may be given several times (with --preset: some of its environments)"),
+        typer.Option(
+            help="such as atari/qbert; may be given several times (with --preset: some of its environments)",
+            autocompletion=complete_env,
+        ),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="an experiment of the paper, such as paper/table1-memory", metavar="NAME")

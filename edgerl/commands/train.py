@@ -9,8 +9,8 @@ import typer
 from edgerl.commands.options import Assignments, Paper, SettingsFile, setting_options
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
+from edgerl.messages import warn
 from edgerl.runs.status import EXIT_CODES
-from edgerl.runs.terminal import warn
 from memory_budget import Watchdog
 
 
@@ -28,9 +28,13 @@ def train(
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="also print what takes the memory, at every turn")] = False,
     **settings: Any,
 ) -> None:
-    """Train an agent; the encoder freezes at T_f and the replay turns from pixels to latents in the same bytes."""
+    """Train an agent. At step T_f (--freeze-at) the encoder freezes, and the replay turns from pixels to latents.
+
+    Both take the same bytes, --budget.
+    """
     settings |= {"paper": paper}
     if resume is not None:
         chosen = resolve.resumed(resume, settings | {"fork": fork, "out": out, "config": config, "set": set_})
@@ -41,16 +45,24 @@ def train(
         chosen, notes = resolve.forked(fork, settings, set_ or [])
     else:
         chosen, notes = resolve.started(settings, config, set_ or [])
-    from rich.console import Console
-
     from edgerl.runs.folder import folder_of
+    from edgerl.runs.terminal import console
     from edgerl.training import summary
     from edgerl.training.train import train as run
 
     with folder_of(chosen, resume or out) as folder:
-        ended = run(chosen, folder, resume=resume is not None, fork=fork, quiet=quiet, notes=notes, replaceable=True)
+        ended = run(
+            chosen,
+            folder,
+            resume=resume is not None,
+            fork=fork,
+            quiet=quiet,
+            verbose=verbose,
+            notes=notes,
+            replaceable=True,
+        )
     if not quiet:
-        summary.show(ended, folder, Console(highlight=False))
+        summary.show(ended, folder, console())
     if ended["status"] == "memory-limit":
         limit = ended["memory"]["limit_bytes"]
         warn(

@@ -44,7 +44,7 @@ class RunConfig:
         "end at this many multiply-adds, such as 45e12", low=1, option=True, resumable=True
     )
     freeze_at: int | Literal["auto"] | None = setting(
-        "T_f, the agent step of the freeze, never, or auto: once the encoder is settled (default: the preset's)",
+        "the agent step of the freeze, T_f; never; or auto: once the encoder is settled (default: the preset's)",
         low=0,
         option=True,
         always=True,

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -62,6 +62,7 @@ def build(tables: Mapping[str, Mapping[str, Any]]) -> Config:
 def _check(config: Config) -> None:
     """Raise ConfigError for what is wrong only between two settings."""
     replay, agent = config.replay, config.agent
+    _check_text(config)
     agent.check()
     replay.check()
     _check_after_freeze(config)
@@ -73,6 +74,16 @@ def _check(config: Config) -> None:
         raise ConfigError(f"replay.learn_start = {replay.learn_start} is below replay.n_step = {replay.n_step}")
     if replay.augmentations > 1 and not replay.random_crop:
         raise ConfigError("replay.augmentations: more than one needs replay.random_crop = true")
+
+
+def _check_text(config: Config) -> None:
+    """Raise ConfigError for a text that no config.toml can hold, such as a path of bytes that are no UTF-8."""
+    for table, settings in asdict(config).items():
+        for name, value in settings.items():
+            try:
+                str(value).encode()
+            except UnicodeEncodeError:
+                raise ConfigError(f"{table}.{name} = {value!r} is no UTF-8; name it otherwise") from None
 
 
 def _check_after_freeze(config: Config) -> None:

@@ -17,6 +17,11 @@ def _table() -> dict[str, dict[str, int]]:
     return tomllib.loads(resources.files("edgerl.envs").joinpath("atari_games.toml").read_text())
 
 
+def names() -> list[str]:
+    """All games, as atari/qbert."""
+    return [f"atari/{game}" for game in _table()["minimal"]]
+
+
 def rom_id(game: str) -> str:
     """ale-py's name of a game given as qbert, crazy_climber or CrazyClimber; raises EnvError for an unknown one."""
     known = {name.replace("_", ""): name for name in _table()["minimal"]}

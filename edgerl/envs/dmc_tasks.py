@@ -19,6 +19,11 @@ def _actions() -> dict[str, int]:
     return table["actions"]
 
 
+def names() -> list[str]:
+    """All tasks, as dmc/walker-walk."""
+    return [f"dmc/{task}" for task in _actions()]
+
+
 def _plain(task: str) -> str:
     return task.lower().replace("_", "").replace("-", "")
 

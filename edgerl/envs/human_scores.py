@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from edgerl.messages import figure
+
 
 @dataclass(frozen=True)
 class References:
@@ -20,7 +22,7 @@ class References:
     @property
     def words(self) -> str:
         """Both numbers for reading."""
-        return f"random play {self.random:,.1f}, a human tester {self.human:,.1f}"
+        return f"random play {figure(self.random)}, a human tester {figure(self.human)}"
 
 
 def references(env: str) -> References | None:

@@ -55,6 +55,13 @@ def canonical_name(name: str) -> str:
     )
 
 
+def known_names() -> list[str]:
+    """The names of all environments that edgerl knows by name: those of gym and the user's own are without end."""
+    from edgerl.envs import atari_games, dmc_tasks
+
+    return [*atari_games.names(), *dmc_tasks.names(), "toy/catch"]
+
+
 def describe(name: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     """The spec of an environment; neither ale-py nor MuJoCo is loaded. Raises EnvError as `make` does."""
     name = canonical_name(name)

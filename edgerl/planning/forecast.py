@@ -188,9 +188,9 @@ def forecast(
 def line(expected: dict[str, Any], device: str) -> str:
     """The forecast of a run on one line."""
     if expected["hours"] is None:
-        return f"{device}: unknown, as its profile lacks peak, clock or bandwidth"
+        return f"unknown on {device}, whose profile lacks peak, clock or bandwidth"
     joules = "" if expected["joules"] is None else f", {low_to_high(expected['joules'], 1e3)} kJ"
-    return f"{device}, not measured: {duration(expected['hours'])}{joules}"
+    return f"{duration(expected['hours'])}{joules} on {device}"
 
 
 def total_hours(phases: dict[str, dict[str, float]], names: tuple[str, ...]) -> dict[str, float]:

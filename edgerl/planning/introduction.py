@@ -1,39 +1,51 @@
-"""What a run says as it begins: what it will do, in which bytes, and in which folder."""
+"""What a run says as it begins: what it will do, in which bytes, for how long, and in which folder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgerl.config import updates
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
+from edgerl.errors import ConfigError
+from edgerl.planning import forecast
 from edgerl.planning.capacity import Store
+from edgerl.planning.here import this_machine
 from edgerl.planning.plan import Plan
 from memory_budget import format_bytes
 
+LONG = 0.5  # hours; the user of a longer run is told how a shorter one is made
+TENTH = 10
 
-def introduction(config: Config, plan: Plan, limit: int | None, source: str, folder: Path) -> str:
-    """The lines that a run starts with: what it will do, in which bytes, and in which folder."""
+
+def introduction(
+    config: Config, plan: Plan, limit: int | None, source: str, folder: Path, window: tuple[int, ...]
+) -> str:
+    """The lines that a run starts with. `limit`: bytes of the process, by `source`; `window`: the shape of a window."""
     run = config.run
     rows = _rows(plan.before)
     if run.latest_freeze is not None:
         what = _rows(plan.after)
         if plan.after.stores == "pixels":
             latents = plan.latents
-            what = f"frozen, still pixels: {latents.rows:,} rows of latents would be {latents.row_bytes:,} B each"
+            what = f"frames still, as {latents.rows:,} rows of latents would be {latents.row_bytes:,} B each"
         at_the_latest = " at the latest" if run.freeze_at == "auto" else ""
-        rows += f", from step {run.latest_freeze:,}{at_the_latest} {what}"
+        rows += f"; after the freeze at step {run.latest_freeze:,}{at_the_latest}: {what}"
     if run.freeze_at == 0:
         rows = f"{_rows(plan.after)}, frozen from the start"
     profile = load_device(run.device)
-    device = f"{profile.name}: " if profile else ""
+    device = f"{profile.name}, " if profile else ""
     threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
-    bound = f"; process limit {format_bytes(limit)} ({source})" if limit is not None else ""
-    return (
-        f"{run.env}, {run.algo}, {run.steps:,} steps, seed {run.seed}\n"
-        f"replay  {format_bytes(plan.budget)}: {rows}\n"
-        f"learns  {updates.in_words(**updates.planned(config))}\n"
-        f"machine {device}{threads}{bound}\n"
-        f"folder  {folder}"
-    )
+    allowed = f", {format_bytes(limit)} allowed ({source})" if limit is not None else ""
+    lines = [
+        f"{run.env}, {run.algo}, {run.steps:,} steps, seed {run.seed}",
+        f"replay   {format_bytes(plan.budget)}: {rows}",
+        f"learns   {updates.in_words(**updates.planned(config))}",
+        f"machine  {device}{threads}",
+        f"memory   {format_bytes(sum(plan.ledger.values()))} planned for the whole process{allowed}",
+        f"time     {_time(config, plan, window)}",
+        f"folder   {folder}",
+    ]
+    return "\n".join(lines)
 
 
 def _rows(store: Store) -> str:
@@ -42,3 +54,28 @@ def _rows(store: Store) -> str:
     if store.varies:
         return f"{store.rows:,} rows or more, each of {store.row_bytes:,} B or less ({what})"
     return f"{store.rows:,} rows of {store.row_bytes:,} B ({what})"
+
+
+def _time(config: Config, plan: Plan, window: tuple[int, ...]) -> str:
+    """How long the run will take, on its device and on this machine, and what would make it shorter."""
+    profile = load_device(config.run.device)
+    device = (
+        "" if profile is None else f"{forecast.line(forecast.forecast(config, plan, window, profile), profile.name)}, "
+    )
+    hours = forecast.forecast(config, plan, window, this_machine(config.run.threads))["hours"]
+    here = "unknown here" if hours is None else f"{forecast.duration(hours)} here"
+    is_long = hours is not None and hours["high"] > LONG
+    shorter = f"; {options} takes a tenth of that" if is_long and (options := _shorter(config)) else ""
+    return f"{device}{here} (a forecast, without evaluations){shorter}"
+
+
+def _shorter(config: Config) -> str | None:
+    """The options of a run a tenth as long that still freezes halfway; None if there is none."""
+    run, steps = config.run, config.run.steps // TENTH
+    freezes = isinstance(run.freeze_at, int) and run.freeze_at
+    try:
+        shorter = replace(config, run=replace(run, steps=steps, freeze_at=steps // 2 if freezes else run.freeze_at))
+        updates.check_updates(shorter)
+    except ConfigError:
+        return None
+    return f"--steps {steps}" + (f" --freeze-at {steps // 2}" if freezes else "")

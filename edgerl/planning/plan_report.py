@@ -17,7 +17,10 @@ Report = dict[str, Any]
 
 
 def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
-    """The plan of a run on one device (None: no limit but this machine's), as `--json` prints it. Sizes in bytes."""
+    """The plan of a run on one device (None: no limit but this machine's), as `--json` prints it. Sizes in bytes.
+
+    `fits` is about memory alone; `possible` says what the device can do with edgerl, and why.
+    """
     planned = make_plan(config, spec)
     profile = load_device(device)
     window = representation.pixels(spec, config.replay).shape
@@ -30,6 +33,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
     return {
         "device": profile.name if profile else None,
         "fits": None if left is None else left >= 0,
+        "possible": asdict(profile.possible) if profile and profile.possible else None,
         "hours": expected["hours"],
         "joules": expected["joules"],
         "phases": expected["phases"],

@@ -4,15 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from edgerl.config import updates
 from edgerl.config.settings import Config
 from edgerl.planning import forecast
 from edgerl.planning.plan_report import Report
-from edgerl.runs.terminal import plain_table
+from edgerl.runs.terminal import bold, side_by_side
 from memory_budget import Watchdog, format_bytes
+
+Row = tuple[str | Text, ...]
 
 
 def show(config: Config, reports: list[Report], console: Console) -> None:
@@ -21,7 +22,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     sizes, flops = first["bytes"], first["flops"]
     latest = run.latest_freeze
     freeze = {None: "never frozen", 0: "frozen from the start"}.get(latest, f"frozen at {latest or 0:,}")
-    console.print(f"[bold]{run.env}[/], {run.algo}, {run.steps:,} steps, {freeze}")
+    console.print(Text.assemble((run.env, "bold"), f", {run.algo}, {run.steps:,} steps, {freeze}"), soft_wrap=True)
     if (checks := first["checks"]) is not None:
         console.print(
             f"  at the latest, which all numbers here assume: earlier if the stem is settled, which is checked every "
@@ -33,22 +34,24 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     console.print()
 
     console.print(f"{updates.in_words(**first['updates'])}\n", soft_wrap=True)
-    console.print(_rows_table(sizes, first["capacity"]))
+    _show_rows(sizes, first["capacity"], console)
     if _keeps_pixels(sizes):
-        console.print("  latents are larger than frames: frames stay, and the frozen stem encodes every batch")
+        console.print("  latents are larger than frames: frames stay, and the frozen encoder encodes every batch")
     pixels, latents = (
         " + ".join(f"{name} {nbytes:,}" for name, nbytes in sizes[f"columns_{form}"].items())
         for form in ("pixels", "latents")
     )
     console.print(f"  a row of pixels:  {pixels}\n  a row of latents: {latents}\n", style="dim", soft_wrap=True)
 
-    console.print(_flops_table(flops))
+    _show_flops(flops, console)
     console.print(f"  the freeze itself {flops['conversion']:.3g}, the whole run {flops['run']:.3g}\n", style="dim")
 
-    console.print(_process_table(reports))
+    _show_process(reports, console)
+    console.print("  scratch: arrays that a step makes and drops", style="dim")
+    _show_what_cannot_train(reports, console)
     if any(report["device"] for report in reports):
         console.print()
-        console.print(_forecast_table(reports))
+        _show_forecast(reports, console)
         console.print(
             "  a forecast, not measured; without evaluations, and without the environment if its time is not known\n"
             "  energy: all that time at the profile's watts",
@@ -63,70 +66,85 @@ def _keeps_pixels(sizes: dict[str, Any]) -> bool:
     return larger
 
 
-def _rows_table(sizes: dict[str, Any], capacity: dict[str, int]) -> Table:
+def _show_rows(sizes: dict[str, Any], capacity: dict[str, int], console: Console) -> None:
     """How many rows fit the budget, before the freeze and after it."""
-    table = plain_table(f"replay in {format_bytes(sizes['budget'])}", "rows", "rows, paper's count", "bytes a row")
+    table: list[Row] = []
     for name, form, phase in (
         ("pixels", "pixels", "initial"),
         ("after the freeze" if _keeps_pixels(sizes) else "latents", "latents", "after_freeze"),
     ):
         rows, paper_rows = capacity[phase], capacity[f"paper_{phase}"]
-        table.add_row(name, f"{rows:,}", f"{paper_rows:,}", f"{sizes[f'row_{form}']:,}")
+        table.append((name, f"{rows:,}", f"{paper_rows:,}", f"{sizes[f'row_{form}']:,}"))
     ratios = (capacity[f"{count}after_freeze"] / capacity[f"{count}initial"] for count in ("", "paper_"))
-    table.add_row("growth", *(f"{ratio:.2f}x" for ratio in ratios), "")
-    return table
+    table.append(("growth", *(f"{ratio:.2f}x" for ratio in ratios), ""))
+    title, headings = f"replay in {format_bytes(sizes['budget'])}", ("rows", "rows, paper's count", "bytes a row")
+    side_by_side(console, title, headings, table)
 
 
-def _flops_table(flops: dict[str, Any]) -> Table:
+def _show_flops(flops: dict[str, Any], console: Console) -> None:
     """Multiply-adds of an update, before the freeze and after it."""
-    table = plain_table("multiply-adds", "before", "after", "after/before")
+    table: list[Row] = []
     for name, key in (("an update, paper's count", "per_update"), ("a step with an update, exact", "exact_per_update")):
         before, after = flops[f"{key}_before"], flops[f"{key}_after"]
-        table.add_row(name, f"{before:,}", f"{after:,}", f"{after / before:.3f}")
-    return table
+        table.append((name, f"{before:,}", f"{after:,}", f"{after / before:.3f}"))
+    side_by_side(console, "multiply-adds", ("before", "after", "after/before"), table)
 
 
-def _process_table(reports: list[Report]) -> Table:
+def _show_process(reports: list[Report], console: Console) -> None:
     """The ledger of the whole process, and whether it fits, by device."""
-    table = plain_table("process", *_device_names(reports))
-    for name in reports[0]["bytes"]["ledger"]:
-        table.add_row(name, *(format_bytes(report["bytes"]["ledger"][name]) for report in reports))
-    table.add_row("[bold]together", *(f"[bold]{format_bytes(report['bytes']['process'])}" for report in reports))
-    table.add_row("limit", *(_bytes(report["bytes"]["limit"]) for report in reports))
-    table.add_row(f"left below {Watchdog.LEAVE:.0%}", *(_bytes(report["bytes"]["left"]) for report in reports))
-    answers = {True: "[green]yes", False: "[red]no", None: "no limit known"}
-    table.add_row("[bold]fits", *(answers[report["fits"]] for report in reports))
-    return table
+    rows: list[Row] = [
+        (name, *(format_bytes(report["bytes"]["ledger"][name]) for report in reports))
+        for name in reports[0]["bytes"]["ledger"]
+    ]
+    answers = {True: Text("yes", "green"), False: Text("no", "red"), None: Text("no limit known")}
+    rows += [
+        (bold("together"), *(bold(format_bytes(report["bytes"]["process"])) for report in reports)),
+        ("limit", *(_bytes(report["bytes"]["limit"]) for report in reports)),
+        (f"left below {Watchdog.LEAVE:.0%}", *(_bytes(report["bytes"]["left"]) for report in reports)),
+        (bold("memory fits"), *(answers[report["fits"]] for report in reports)),
+    ]
+    if any(report["possible"] for report in reports):
+        words = (report["possible"]["what"] if report["possible"] else "unknown" for report in reports)
+        rows.append((bold("possible"), *words))
+    side_by_side(console, "process", _device_names(reports), rows)
 
 
-def _forecast_table(reports: list[Report]) -> Table:
+def _show_what_cannot_train(reports: list[Report], console: Console) -> None:
+    """Print why a device cannot train, or why nobody knows whether it can: a line a device."""
+    for report in reports:
+        possible = report["possible"]
+        if possible and possible["what"] != "trains":
+            console.print(f"  {report['device']} {possible['what']}: {possible['reason']}", soft_wrap=True)
+
+
+def _show_forecast(reports: list[Report], console: Console) -> None:
     """Time and energy by device, and the advice that follows from them."""
-    table = plain_table("forecast", *_device_names(reports))
+    rows: list[Row] = []
 
-    def row(name: str, cell: Callable[[Report], str | None]) -> None:
-        table.add_row(name, *(cell(report) or "unknown" for report in reports))
+    def row(name: str | Text, cell: Callable[[Report], str | Text | None]) -> None:
+        rows.append((name, *(cell(report) or "unknown" for report in reports)))
 
     def hours_of(*phases: str) -> Callable[[Report], str | None]:
         return lambda report: report["phases"] and forecast.duration(forecast.total_hours(report["phases"], phases))
 
-    row("until T_f", hours_of(*forecast.BEFORE))
+    row("before the freeze", hours_of(*forecast.BEFORE))
     row("after it", hours_of(*forecast.AFTER))
     row("checkpoints", hours_of("checkpoints"))
-    row("[bold]the run", lambda report: report["hours"] and f"[bold]{forecast.duration(report['hours'])}")
-    row("[bold]energy, kJ", lambda report: report["joules"] and f"[bold]{forecast.low_to_high(report['joules'], 1e3)}")
-    row("freezing 10,000 steps later costs", lambda report: _later(report["advice"]["hours_per_10000_steps"]))
+    row(bold("the run"), lambda report: report["hours"] and bold(forecast.duration(report["hours"])))
+    row(bold("energy, kJ"), lambda report: report["joules"] and bold(forecast.low_to_high(report["joules"], 1e3)))
+    row("a freeze 10,000 steps later adds", lambda report: _later(report["advice"]["hours_per_10000_steps"]))
     row("a checkpoint every, steps", lambda report: _count(report["advice"]["checkpoint_every"]))
     row("largest budget that fits", lambda report: _largest(report["advice"]["largest_budget"]))
-    row("stored after T_f", lambda report: str(report["advice"]["store"]))
-    return table
+    row("stored after the freeze", lambda report: str(report["advice"]["store"]))
+    side_by_side(console, "forecast", _device_names(reports), rows)
 
 
 def _device_names(reports: list[Report]) -> list[str]:
-    return [escape(report["device"] or "no device") for report in reports]
+    return [report["device"] or "no device" for report in reports]
 
 
 def _later(hours: dict[str, Any] | None) -> str | None:
-    """What freezing 10,000 steps later costs: the steps between are taken before the freeze, not after it."""
+    """What a freeze 10,000 steps later adds: the steps between are taken before the freeze, not after it."""
     if hours is None:
         return None
     return forecast.duration({end: hours["before"][end] - hours["after"][end] for end in ("low", "high")})

@@ -5,15 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-
-class PipeSafeConsole(Console):
-    """A console that falls silent if its pipe is closed, instead of ending the program."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
+from edgerl.runs.terminal import console
 
 
 class Reporter:
@@ -24,22 +18,24 @@ class Reporter:
         steps: int,
         *,
         quiet: bool,
+        verbose: bool = False,
         elsewhere: Callable[[int], str] = lambda done: "",
         done: int = 0,
         tenths: int = 0,
     ) -> None:
-        """`elsewhere`: gives the time that so many steps would have taken on another device, shown beside them.
+        """`verbose`: whether details are wanted too.
 
-        `done`, `tenths`: the steps done so far, and the tenths of the run that have had their line.
+        `elsewhere`: gives the time that so many steps would have taken on another device, shown beside them; `done`,
+        `tenths`: the steps done so far, and the tenths of the run that have had their line.
         """
-        self._console = PipeSafeConsole(stderr=True, quiet=quiet, highlight=False)
-        self._steps, self._elsewhere, self.quiet, self.tenths = steps, elsewhere, quiet, tenths
+        self._console = console(stderr=True, quiet=quiet)
+        self._steps, self._elsewhere, self.quiet, self.verbose, self.tenths = steps, elsewhere, quiet, verbose, tenths
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeRemainingColumn(compact=True),
             console=self._console,
             disable=quiet or not self._console.is_terminal,
@@ -68,7 +64,7 @@ class Reporter:
     def say(self, line: str) -> None:
         """Print a line; a stderr that refuses it, such as a log on a full disk, does not end the run."""
         with contextlib.suppress(OSError):
-            self._console.print(line, soft_wrap=True, markup=False)
+            self._console.print(line, overflow="ignore", crop=False)  # wrapped between words; a path stays whole
 
     @contextlib.contextmanager
     def hidden(self) -> Iterator[None]:

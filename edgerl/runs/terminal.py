@@ -1,45 +1,79 @@
-"""Warnings on stderr and plain tables, the same for all commands. Rich is imported only when a table is made."""
+"""What is shown on a terminal, or piped to a file: plain tables, the same for all commands."""
 
-import contextlib
-import math
-import sys
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from rich.console import Console
+from rich.measure import Measurement
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
 
-SMALLEST, LARGEST = 1e-4, 1e15  # numbers beyond these are written with an exponent
-
-
-def warn(message: str) -> None:
-    """Print one line on stderr, even with --quiet; a stderr that refuses it does not end the run."""
-    with contextlib.suppress(OSError):
-        print(f"edgerl: {message}", file=sys.stderr)
+UNLIMITED = 10_000  # characters of a line where no terminal limits it
 
 
-def figure(value: float) -> str:
-    """A number for people: as many digits as its size asks for, thousands separated, and no negative zero."""
-    size = abs(value)
-    if not math.isfinite(value) or (size and not SMALLEST <= size < LARGEST):
-        return f"{value:.3g}"
-    whole_digits = 1 + math.floor(math.log10(size)) if size else 1
-    text = f"{value:,.{max(0, 3 - whole_digits)}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
+class PipeSafeConsole(Console):
+    """A console that falls silent if its pipe is closed, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+def console(*, stderr: bool = False, quiet: bool = False) -> PipeSafeConsole:
+    """The console of all output: text is shown as it is, and wrapped where a terminal, or COLUMNS, has a width."""
+    made = PipeSafeConsole(stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = UNLIMITED
+    return made
+
+
+def waiting(text: str) -> Status:
+    """What shows on a terminal that something takes a while; its `update` changes the text."""
+    return console(stderr=True).status(text, spinner="line")
+
+
+def bold(text: str) -> Text:
+    """A text in bold, for a table's cell."""
+    return Text(text, style="bold")
 
 
 def plain_table(
     *headings: str, left: Collection[str] = (), column: Mapping[str, Any] | None = None, **settings: Any
-) -> "Table":
+) -> Table:
     """A table without lines: the first column and those in `left` are aligned left, numbers right.
 
     `column`, `settings`: rich's settings of every column and of the table.
     """
-    from rich.table import Table
-
     table = Table(**{"box": None, "header_style": "bold", "padding": (0, 2, 0, 0)} | settings)
     for number, heading in enumerate(headings):
         side: Any = "left" if number == 0 or heading in left else "right"
         table.add_column(heading, justify=side, **column or {})
     return table
+
+
+def side_by_side(where: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[Text | str]]) -> None:
+    """Print what the columns under `headings` have in each row, in as many tables as the width asks for.
+
+    A row: its name, then a cell for every heading.
+    """
+
+    def table(first: int, after: int) -> Table:
+        made = plain_table(title, *headings[first:after])
+        for row in rows:
+            made.add_row(row[0], *row[1 + first : 1 + after])
+        return made
+
+    def fits(first: int, after: int) -> bool:
+        unlimited = where.options.update(max_width=UNLIMITED)
+        return Measurement.get(where, unlimited, table(first, after)).maximum <= where.width
+
+    first = 0
+    while first < len(headings):
+        after = first + 1
+        while after < len(headings) and fits(first, after + 1):
+            after += 1
+        if first:
+            where.print()
+        where.print(table(first, after))
+        first = after

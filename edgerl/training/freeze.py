@@ -193,8 +193,9 @@ def freeze_line(report: dict[str, Any], capacity: int, asked_dtype: str) -> str:
     return (
         f"frozen in {report['seconds']:.2f} s; {report['rows_after']:,} rows kept"
         + (f", the {dropped:,} oldest dropped" if dropped else "")
-        + f" ({report['store']}, {codec}), capacity {capacity:,}; parity {report['parity_max_abs_diff']:.1e}"
-        + (f"; {report['provider']} encodes" if report["provider"] != CPU else "")
+        + f" ({report['store']}, {codec}), room for {capacity:,}; {report['onnx_file']} encodes, within "
+        + f"{report['parity_max_abs_diff']:.1e} of the trained encoder"
+        + (f", by {report['provider']}" if report["provider"] != CPU else "")
         + (f"; peak extra {format_bytes(extra)}" if extra is not None else "")
         + (f"; {passed}" if (passed := report["provider_passed_over"]) else "")
     )

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgerl.messages import warn
 from edgerl.runs import versions
 from edgerl.runs.signals import deliver, handling, held_back
-from edgerl.runs.terminal import warn
 from edgerl.training.resume import reopen
 from edgerl.training.state import Parts, State
 from memory_budget import format_bytes, rss_bytes
@@ -104,7 +104,8 @@ def hand_over(parts: Parts, state: State, began: float) -> None:
 
 def _become(handed: Handover, parts: Parts) -> None:
     """Start the next program in this process; if the system refuses it, all is as before, and OSError is raised."""
-    command = [*(parts.launcher or []), "train", f"--resume={parts.folder}", *(["--quiet"] * parts.reporter.quiet)]
+    command = [*(parts.launcher or []), "train", f"--resume={parts.folder}"]
+    command += ["--quiet"] * parts.reporter.quiet + ["--verbose"] * parts.reporter.verbose
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # full, closed, or none
             stream.flush()

@@ -4,6 +4,7 @@ import math
 import time
 
 from edgerl.errors import EnvFailed, TrainingError
+from edgerl.messages import figure
 from edgerl.planning import ledger
 from edgerl.training import handover, resume
 from edgerl.training.evaluate import Hooks, cut_games, play
@@ -237,8 +238,8 @@ class TrainingLoop:
         metrics = {f"eval/{name}": result[name] for name in ("mean", "std", "min", "max")}
         self.parts.metrics.write(self.state.step, metrics)
         self.say(
-            f"{result['episodes']} games, score {result['mean']:,.1f} +- {result['std']:,.1f} "
-            f"({result['min']:,.0f} to {result['max']:,.0f}){self.state.training_games}"
+            f"{result['episodes']} games, score {figure(result['mean'])} +- {figure(result['std'])} "
+            f"({figure(result['min'])} to {figure(result['max'])}){self.state.training_games}"
         )
         if result["cut"]:
             self.say(cut_games(result))
@@ -270,13 +271,14 @@ class TrainingLoop:
             state.sums, state.updates = {}, 0
             self.parts.metrics.write(state.step, values)
         if self.parts.reporter.due or self.done:
-            score = f"score {state.returns[-1]['mean']:,.0f}  " if state.returns else ""
+            score = f"score {figure(state.returns[-1]['mean'])}  " if state.returns else ""
             self.show(f"{speed:.0f} steps/s  {score}{rows:,} rows  {format_bytes(watchdog.peak)}")
 
     def account(self, when: str) -> None:
-        """Show and log the ledger, with a warning if too much of it is unaccounted for."""
+        """Log the ledger, and show it if that is asked for, with a warning if too much of it is unaccounted for."""
         lines = accounts(self.parts)
-        self.parts.reporter.say(f"memory {when}: {ledger.line(lines)}")
+        if self.parts.reporter.verbose:
+            self.parts.reporter.say(f"memory {when}: {ledger.line(lines)}")
         if (warning := ledger.warning(lines)) is not None:
             self.parts.reporter.say(warning)
         measured = {f"ledger/{name}": line["measured"] or 0 for name, line in lines.lines.items()}

@@ -11,13 +11,13 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.agents.algorithms import learned
 from edgerl.errors import EnvError, EnvFailed, EpisodeLost
+from edgerl.messages import warn
 from edgerl.replay.representation import Pixels, chunk
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots
 from edgerl.runs.checkpoint import Contents
 from edgerl.runs.files import write_whole
 from edgerl.runs.snapshots import Snapshot
-from edgerl.runs.terminal import warn
 from edgerl.training.state import Parts, State, cut_episode, recount
 from edgerl.types import Array
 from memory_budget.malloc import trim

@@ -10,6 +10,7 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
 from edgerl.envs.door import Door
+from edgerl.messages import figure
 from edgerl.planning import flops, ledger
 from edgerl.planning.flops import Flops
 from edgerl.planning.plan import Plan
@@ -121,7 +122,7 @@ class State:
     def training_games(self) -> str:
         """That mean, to follow an evaluation's in a line; nothing before the first game has ended."""
         count, mean = len(self.last_scores), self.training_mean
-        return "" if mean is None else f"; last {count} training game{'s' if count > 1 else ''} {mean:,.1f}"
+        return "" if mean is None else f"; last {count} training game{'s' if count > 1 else ''} {figure(mean)}"
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps of it, by name."""

@@ -7,11 +7,12 @@ from rich.console import Console
 
 from edgerl.config import updates
 from edgerl.envs.human_scores import is_below_random, references
+from edgerl.messages import figure
 from edgerl.planning import forecast
 from edgerl.runs import strict_json, versions
 from edgerl.runs.files import write_whole
 from edgerl.runs.metrics import LAST_GAMES
-from edgerl.runs.terminal import plain_table
+from edgerl.runs.terminal import bold, plain_table
 from edgerl.training import transfer
 from edgerl.training.state import Parts, State, accounts
 from memory_budget import format_bytes
@@ -126,7 +127,7 @@ def show(summary: dict[str, Any], folder: Path, console: Console) -> None:
     """Print a summary as a table."""
     table = plain_table("", "what", left=["what"], show_header=False)
     for name, text in rows(summary):
-        table.add_row(f"[bold]{name}", text)
+        table.add_row(bold(name), text)
     console.print()
     console.print(table)
     console.print(f"\nsummary.json, metrics.jsonl and checkpoints are in {folder}", soft_wrap=True)
@@ -170,13 +171,14 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
                 f"{capacity['after_freeze'] / capacity['initial']:.2f}x",
             ),
             (
-                "parity",
-                f"{freeze['parity_max_abs_diff']:.1e} between ONNX Runtime and the trainer ({freeze['onnx_file']})",
+                "encoder",
+                f"now {freeze['onnx_file']} in ONNX Runtime, whose latents differ from the trained encoder's by "
+                f"{freeze['parity_max_abs_diff']:.1e} at most",
             ),
         ]
     rates = [
-        f"{speed[key]:.0f} steps/s {word}"
-        for key, word in (("steps_per_s_before", "before the freeze"), ("steps_per_s_after", "after it"))
+        f"{speed[key]:.0f} steps/s {when}"
+        for key, when in (("steps_per_s_before", "before the freeze"), ("steps_per_s_after", "after the freeze"))
         if speed[key]
     ]
     lines += [
@@ -184,12 +186,12 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("speed", ", ".join(rates) or "too short to tell"),
         (
             "memory",
-            f"{format_bytes(memory['rss_peak'])} at most{limit}; {format_bytes(memory['rss_baseline'])} is libraries",
+            f"{format_bytes(memory['rss_peak'])} at most{limit}",
         ),
         (
-            "flops",
-            f"{flops['total']:.3g} ({flops['per_update_before']:.3g} an update before a freeze, "
-            f"{flops['per_update_after']:.3g} after)",
+            "arithmetic",
+            f"{flops['total']:.3g} multiply-adds ({flops['per_update_before']:.3g} an update before the freeze, "
+            f"{flops['per_update_after']:.3g} after it)",
         ),
     ]
     if summary["forecast"]["hours"] is not None:
@@ -203,11 +205,11 @@ def scores(summary: dict[str, Any]) -> list[tuple[str, str]]:
     evaluated = summary["returns"][-1] if summary["returns"] else None
     if evaluated is not None:
         games = f"over {evaluated['episodes']} games at step {evaluated['step']:,}"
-        lines.append(("score", f"{evaluated['mean']:,.1f} +- {evaluated['std']:,.1f} {games}"))
+        lines.append(("score", f"{figure(evaluated['mean'])} +- {figure(evaluated['std'])} {games}"))
     games, trained = summary["training"]["games"], summary["training"][f"mean_of_last_{LAST_GAMES}"]
     if trained is not None:
         last = f"the last {LAST_GAMES} of {games:,}" if games > LAST_GAMES else f"all {games:,}"
-        lines.append(("training games", f"{trained:,.1f} on average, {last}, exploration included"))
+        lines.append(("training games", f"{figure(trained)} on average, {last}, exploration included"))
     known = references(env)
     if known is not None:
         lines.append(("for comparison", known.words))

@@ -16,6 +16,7 @@ from edgerl.config.settings import Config
 from edgerl.envs.base import sees
 from edgerl.envs.door import Door
 from edgerl.errors import ConfigError, EnvFailed
+from edgerl.messages import warn
 from edgerl.planning import forecast, limits, plan
 from edgerl.planning.introduction import introduction
 from edgerl.replay import representation
@@ -27,7 +28,6 @@ from edgerl.runs.metrics import Metrics
 from edgerl.runs.progress import Reporter
 from edgerl.runs.saver import Saver
 from edgerl.runs.signals import Interruption, handling
-from edgerl.runs.terminal import warn
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
 from edgerl.training import handover, summary, transfer
@@ -51,6 +51,7 @@ def train(
     resume: bool = False,
     fork: Path | None = None,
     quiet: bool = False,
+    verbose: bool = False,
     notes: Sequence[str] = (),
     replaceable: bool = False,
 ) -> dict[str, Any]:
@@ -58,9 +59,9 @@ def train(
 
     `out`: the run folder (default runs/<env>__<algo>__<seed>__<time>). With `resume` it holds a run, which goes on from
     its newest whole checkpoint (from the start, if it was killed before its first). `fork`: the folder of a run whose
-    newest checkpoint, from before T_f, this one begins with. `notes`: what the user is told as
-    it begins. `replaceable`: this process does nothing else, and may become a fresh `edgerl train --resume` at the
-    freeze, to be rid of torch.
+    newest checkpoint, from before T_f, this one begins with. `verbose`: also show what takes the memory; `notes`: what
+    the user is told as it begins. `replaceable`: this process does nothing else, and may become a fresh `edgerl train
+    --resume` at the freeze, to be rid of torch.
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
     """
@@ -72,8 +73,9 @@ def train(
     ):
         launcher = handover.launcher() if replaceable else None
         told = () if quiet or handed is not None else notes
+        shown = {"quiet": quiet, "verbose": verbose}
         return _train(
-            config, folder, env, resume=resume, fork=fork, quiet=quiet, notes=told, launcher=launcher, handed=handed
+            config, folder, env, resume=resume, fork=fork, shown=shown, notes=told, launcher=launcher, handed=handed
         )
 
 
@@ -89,7 +91,7 @@ def _train(
     *,
     resume: bool,
     fork: Path | None,
-    quiet: bool,
+    shown: dict[str, bool],
     notes: Sequence[str],
     launcher: list[str] | None,
     handed: Handover | None,
@@ -146,14 +148,14 @@ def _train(
         done, tenths, peak = (handed.step, handed.tenths, handed.peak) if handed else (0, 0, 0)
         with (
             PeakWatchdog(limit, peak=peak, frozen=frozen) as watchdog,
-            Reporter(run.steps, quiet=quiet, elsewhere=elsewhere, done=done, tenths=tenths) as reporter,
+            Reporter(run.steps, **shown, elsewhere=elsewhere, done=done, tenths=tenths) as reporter,
         ):
             for note in notes:
                 warn(note)
             if handed is None:
-                reporter.say(introduction(config, planned, limit, limit_source, folder))
+                reporter.say(introduction(config, planned, limit, limit_source, folder, pixels.shape))
                 if (seen := sees(env)) is not None:
-                    reporter.say(f"sees    {seen}")
+                    reporter.say(f"sees     {seen}")
                 if (missed := torch_is_missed(config, pixels.shape, frozen=frozen)) is not None:
                     reporter.say(missed)
                 for note in env.notes:
@@ -162,9 +164,6 @@ def _train(
                     reporter.say(f"evaluations are played on the training environment, after an episode: {alone}")
             if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
                 reporter.say(f"--ort-provider: {provider_note}")
-            if profile is not None and handed is None:
-                expected = forecast.forecast(config, planned, pixels.shape, profile)
-                reporter.say(f"forecast {forecast.line(expected, profile.name)}")
             parts = Parts(
                 config=config,
                 env=env,

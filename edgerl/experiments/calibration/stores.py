@@ -19,7 +19,7 @@ from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels
-from edgerl.runs.terminal import plain_table
+from edgerl.runs.terminal import side_by_side
 from edgerl.training import train
 from edgerl.training.build import make_env, make_replay
 from edgerl.types import Array
@@ -114,17 +114,18 @@ def show(rungs: list[Rung], config: Config, console: Console) -> None:
     """Print the ladder; times are compared with those of raw frames."""
     raw = next(rung["sample_us"] for rung in rungs if rung["store"] == "pixels, raw")
     batch = f"a batch of {config.replay.batch_size}"
-    measured = f"measured, {STEPS} random steps"
-    table = plain_table(measured, "bytes a row", "rows", batch, "beside raw", column={"no_wrap": True})
-    for rung in rungs:
-        table.add_row(
+    rows = [
+        (
             rung["store"],
             f"{rung['bytes_per_row']:,.0f}",
             f"{rung['capacity']:,}",
             f"{rung['sample_us']:,.0f} us",
             f"{rung['sample_us'] - raw:+,.0f} us",
         )
-    console.print(table)
+        for rung in rungs
+    ]
+    headings = ("bytes a row", "rows", batch, "beside raw")
+    side_by_side(console, f"measured, {STEPS} random steps", headings, rows)
     console.print(
         f"  rows that {format_bytes(_budget(rungs))} hold; how well frames compress changes as the agent learns\n",
         style="dim",

@@ -9,6 +9,7 @@ from edgerl.experiments.card.front_matter import front_matter
 from edgerl.experiments.card.markdown import block, code, escaped, table
 from edgerl.experiments.card.scores import below_random
 from edgerl.experiments.reports.repeat import command
+from edgerl.messages import figure
 from memory_budget import format_bytes
 
 EVALUATIONS = 10  # in the table, at most
@@ -61,8 +62,8 @@ def _scores(scores: dict[str, Any]) -> list[str]:
     if scores["random_play"] is not None:
         rows.append(_row("random play", scores["random_play"]))
     if known is not None:
-        rows.append(["random play, published", "", f"{known['random']:,.1f}", "", ""])
-        rows.append(["a human tester, published", "", f"{known['human']:,.1f}", "", ""])
+        rows.append(["random play, published", "", figure(known["random"]), "", ""])
+        rows.append(["a human tester, published", "", figure(known["human"]), "", ""])
     evaluation = f"edgerl eval RUN --episodes {played['episodes']} --seed {played['seed']}"
     paragraphs = [
         "## Scores",
@@ -90,8 +91,8 @@ def _random_actions(share: float) -> str:
 
 
 def _row(who: str, result: dict[str, Any]) -> list[str]:
-    extremes = f"{result['min']:,.1f} to {result['max']:,.1f}"
-    return [who, f"{result['episodes']}", f"{result['mean']:,.1f}", f"{result['std']:,.1f}", extremes]
+    extremes = f"{figure(result['min'])} to {figure(result['max'])}"
+    return [who, f"{result['episodes']}", figure(result["mean"]), figure(result["std"]), extremes]
 
 
 def _spread(results: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ import numpy as np
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.experiments.check.check import Findings
+from edgerl.messages import figure
 from edgerl.runs.files import writing_whole
-from edgerl.runs.terminal import figure
 from edgerl.training.evaluate import LONGEST
 from edgerl.types import Array
 from memory_budget import format_bytes

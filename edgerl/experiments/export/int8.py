@@ -10,6 +10,7 @@ import numpy as np
 from edgerl.errors import ConfigError
 from edgerl.experiments.export.export import Compared, Written, check, comparing, write
 from edgerl.experiments.export.windows import show_windows
+from edgerl.messages import figure
 from edgerl.replay import representation
 from edgerl.replay.representation import Representation
 from edgerl.training.evaluate import Actor, Games, play_with, statistics
@@ -46,7 +47,7 @@ class Int8:
     def lines(self) -> str:
         """The figures for people."""
         same = "the same action" if self.within is None else f"an action within {self.within:.0%} of the range"
-        played = ", ".join(f"{name} {own['mean']:,.1f} +- {own['std']:,.1f}" for name, own in self.scores.items())
+        played = ", ".join(f"{name} {figure(own['mean'])} +- {figure(own['std'])}" for name, own in self.scores.items())
         return (
             f"int8 takes {same} on {self.agreement:.1%} of {self.windows:,} windows "
             f"(calibrated on {self.calibration_windows:,} others)\n"

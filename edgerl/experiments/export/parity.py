@@ -49,7 +49,7 @@ class Parity:
         """The same for people."""
         ties = f"{self.ties:,} tie{'' if self.ties == 1 else 's'}"
         return (
-            f"parity over {self.windows:,} windows: largest difference {self.largest_difference:.1e}, "
+            f"compared over {self.windows:,} windows: largest difference {self.largest_difference:.1e}, "
             f"{self.other_actions:,} other actions, {ties}"
         )
 

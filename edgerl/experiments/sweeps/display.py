@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.text import Text
 
 from edgerl.experiments.sweeps.cell import UNDONE, CellRun
-from edgerl.runs.progress import PipeSafeConsole
-from edgerl.runs.terminal import plain_table
+from edgerl.messages import figure
+from edgerl.runs.terminal import console, plain_table
 from memory_budget import format_bytes
 
 MOST_ROWS = 25
@@ -22,7 +22,7 @@ class Display:
 
     def __init__(self, runs: list[CellRun], limit: int | None, *, quiet: bool) -> None:
         self._runs, self._limit, self._quiet = runs, limit, quiet
-        self._console = PipeSafeConsole(stderr=True, quiet=quiet, highlight=False)
+        self._console = console(stderr=True, quiet=quiet)
         self._began, self._due = time.monotonic(), 0.0
         self._begun_at = sum(run.steps_done for run in runs)  # steps
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -45,7 +45,7 @@ class Display:
         """Print a line for a new state; on a terminal only if the table does not show it."""
         if self._console.is_terminal and run.state not in UNDONE:
             return
-        self._console.print(f"{run.state:12}  {run.cell.name}{_detail(run)}", soft_wrap=True, markup=False)
+        self._console.print(f"{run.state:12}  {run.cell.name}{_detail(run)}", soft_wrap=True)
 
     def show(self) -> None:
         """Draw the table again if EVERY seconds have passed."""
@@ -87,7 +87,7 @@ def _detail(run: CellRun) -> str:
     if run.reason and run.state in UNDONE:
         return f": {run.reason}"
     if run.state == "finished" and (returns := run.summary.get("returns")):
-        return f": score {returns[-1]['mean']:,.1f}"
+        return f": score {figure(returns[-1]['mean'])}"
     return f": from step {run.progress.step:,}" if run.state == "running" and run.progress.step else ""
 
 
@@ -97,7 +97,7 @@ def _numbers(run: CellRun) -> tuple[str, str, str, str, str]:
         f"{progress.step:,} of {steps:,}",
         f"{progress.step / steps:.0%}",
         "-" if progress.speed is None else f"{progress.speed:,.0f}",
-        "-" if progress.score is None else f"{progress.score:,.1f}",
+        "-" if progress.score is None else figure(progress.score),
         format_bytes(run.resident) if run.resident else "-",
     )
 

@@ -21,9 +21,9 @@ from edgerl.experiments.sweeps.runner import (
     memory_limit,
     parallel_jobs,
 )
+from edgerl.messages import warn
 from edgerl.runs.folder import locked
 from edgerl.runs.status import EXIT_CODES
-from edgerl.runs.terminal import warn
 from memory_budget import parse_bytes
 
 EXECUTORS = ("local", "slurm", "ray")

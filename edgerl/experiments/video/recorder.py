@@ -12,6 +12,7 @@ from edgerl.envs.base import Environment
 from edgerl.envs.door import Door
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import ConfigError, EnvFailed
+from edgerl.messages import figure
 from edgerl.types import Array
 from memory_budget import format_bytes
 
@@ -54,7 +55,7 @@ class VideoRecorder:
         self._step = self._step + 1 if game == self._game else 0
         self._game = game
         drawn = picture(env)
-        frame = framed(drawn, f"game {game + 1}   step {self._step:,}", f"score {points(score)}")
+        frame = framed(drawn, f"game {game + 1}   step {self._step:,}", f"score {figure(score)}")
         with self._named():
             if self._writer is None:
                 writer = WRITERS[self.file.suffix.lower()]
@@ -135,11 +136,6 @@ def _unwrapped(env: Environment) -> Environment:
     while isinstance(env, Door | Resumable):
         env = env.env
     return env
-
-
-def points(score: float) -> str:
-    """A score for reading: 1,200, or 12.3 if it is not a whole number."""
-    return f"{score:,.0f}" if float(score).is_integer() else f"{score:,.1f}"
 
 
 def framed(drawn: Array, left: str, right: str) -> Array:

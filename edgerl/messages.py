@@ -1,0 +1,41 @@
+"""Lines for the user: warnings on stderr, numbers for reading, and streams that take any text."""
+
+import contextlib
+import io
+import math
+import os
+import sys
+
+SMALLEST, LARGEST = 1e-4, 1e15  # numbers beyond these are written with an exponent
+
+
+def warn(message: str) -> None:
+    """Print one line on stderr, even with --quiet; a stderr that is closed or refuses it does not end the run."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(f"edgerl: {message}", file=sys.stderr)
+
+
+def figure(value: float) -> str:
+    """A number for people: as many digits as its size asks for, thousands separated, and no negative zero."""
+    size = abs(value)
+    if not math.isfinite(value) or (size and not SMALLEST <= size < LARGEST):
+        return f"{value:.3g}"
+    whole_digits = 1 + math.floor(math.log10(size)) if size else 1
+    text = f"{value:,.{max(0, 3 - whole_digits)}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def take_any_text() -> None:
+    """Have stdout and stderr write what their encoding lacks as an escape, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Have stdout lead nowhere: its reader is gone, and what is left in it cannot be written."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
