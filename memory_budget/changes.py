@@ -9,15 +9,19 @@ import numpy.typing as npt
 MOST_SEGMENTS, SMALLEST_SEGMENT, PAGE = 256, 2**16, 2**12  # of an arena; bytes
 
 
+def segment_bytes(nbytes: int) -> int:
+    """Bytes of a segment of an arena of `nbytes` bytes: a whole number of pages."""
+    return max(SMALLEST_SEGMENT, -(-nbytes // (MOST_SEGMENTS * PAGE)) * PAGE)
+
+
 class Changes:
     """A clock that goes on at every write, and when each segment of an arena was last written.
 
-    `segment`: bytes of a segment, a whole number of pages; segments begin at the arena's first byte.
+    `segment`: bytes of a segment; the first begins with the arena.
     """
 
     def __init__(self, nbytes: int) -> None:
-        pages = -(-nbytes // (MOST_SEGMENTS * PAGE))
-        self.segment = max(SMALLEST_SEGMENT, pages * PAGE)
+        self.segment = segment_bytes(nbytes)
         self.clock = 0
         self._written = np.zeros(-(-nbytes // self.segment), np.int64)
 

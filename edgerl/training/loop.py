@@ -78,7 +78,7 @@ class TrainingLoop:
     def checkpoint_due(self) -> bool:
         """Whether a checkpoint is due before the next step: before step 0, and every so many steps."""
         step = self.state.step
-        return step == 0 or due(step, self.parts.config.run.checkpoint_every, done=False)
+        return step == 0 or due(step, self.parts.config.run.pace, done=False)
 
     @property
     def freeze_due(self) -> bool:
