@@ -85,6 +85,19 @@ def test_a_checkpoint_that_the_disk_refuses_in_the_thread_is_told_at_the_end_and
     nothing_stray(run.folder)
 
 
+def test_where_the_system_gives_no_thread_a_checkpoint_is_written_without(run, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    append(run.replay, 40, np.random.default_rng(0))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    run.save()
+    assert run.saver.step == 0
+    saved = newest(run.folder)
+    assert saved.values["step"] == 2
+    run.read(saved)
+
+
 def test_segments_that_somebody_removed_are_written_again(run):
     for file in sorted((run.folder / "segments").iterdir())[::2]:
         file.unlink()
@@ -107,7 +120,7 @@ def test_a_run_that_fails_while_a_checkpoint_is_written_waits_for_it(tmp_path, m
         if loop.state.step == 21:
             assert loop.parts.saver.writing
             raise TrainingError("the loss is nan")
-        if loop.state.step == 20:
+        if loop.state.step == 19:
             monkeypatch.setattr(os, "fsync", slow)
         interact(loop)
 

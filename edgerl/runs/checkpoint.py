@@ -121,10 +121,10 @@ def collect(folder: Path) -> None:
     kept: set[str] = set()
     for place in places(folder):
         try:
-            found = segments.layouts(_read_values(place)).values()
+            named = segments.layouts(_read_values(place)).values()
         except (OSError, KeyError, TypeError, ValueError):
             return  # what belongs to it is not known
-        kept |= {piece.sha256 for layout in found for piece in layout.pieces}
+        kept |= {piece.sha256 for layout in named for piece in layout.pieces}
     segments.keep_only(folder, kept)
 
 

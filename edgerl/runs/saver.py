@@ -28,10 +28,10 @@ class Saver:
         layout = saved.layouts.get(span.name)
         self._held = None if layout is None else Held.of(layout, span.changes)
 
-    def begin(self, step: int, contents: Contents, first: Callable[[], object], *, replace: bool = False) -> int:
+    def begin(self, step: int, contents: Contents, before: Callable[[], object], *, replace: bool = False) -> int:
         """Begin a checkpoint of this step; returns bytes written, the manifest aside, and 0 if it is there already.
 
-        `first`: called in the thread before the checkpoint becomes valid. One that is there stays, unless it is to be
+        `before`: called in the thread before the checkpoint becomes valid. One that is there stays, unless it is to be
         replaced. The one before must have ended. Raises OSError, naming the checkpoint's folder.
         """
         place = self.folder / f"{step:09d}"
@@ -42,15 +42,19 @@ class Saver:
 
         def complete() -> None:
             try:
-                first()
+                before()
                 self._held = draft.complete()
                 prune(self.folder)
             except BaseException as error:  # `end` raises it
                 self._error = error
 
         self._place = place
-        self._thread = threading.Thread(target=complete, name="edgerl-checkpoint")
-        self._thread.start()
+        thread = threading.Thread(target=complete, name="edgerl-checkpoint")
+        try:
+            thread.start()
+            self._thread = thread
+        except RuntimeError:  # the system has no room for one more
+            complete()
         return draft.nbytes
 
     @property

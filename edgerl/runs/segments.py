@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +106,7 @@ def layouts(values: dict[str, Any]) -> dict[str, Layout]:
 
     Raises KeyError, TypeError or ValueError if it is malformed.
     """
-    found = {}
+    named = {}
     for name, entry in values.get("segments", {}).items():
         pieces = [Piece(*piece) for piece in entry["pieces"]]
         layout, end = Layout(entry["start"], entry["stop"], pieces), entry["start"]
@@ -115,8 +116,8 @@ def layouts(values: dict[str, Any]) -> dict[str, Layout]:
             end = piece.stop
         if end < layout.stop:
             raise ValueError(f"the pieces of {name} do not cover it")
-        found[name] = layout
-    return found
+        named[name] = layout
+    return named
 
 
 def check(folder: Path, layout: Layout) -> None:
@@ -140,7 +141,7 @@ def read(folder: Path, layout: Layout, into: Array) -> None:
             read_fully(stream, target[start - layout.start : end - layout.start])
 
 
-def read_fully(stream: Any, target: memoryview) -> None:
+def read_fully(stream: FileIO, target: memoryview) -> None:
     """Fill `target` from an unbuffered stream; raises CheckpointError if the file ends before."""
     done = 0
     while done < len(target) and (count := stream.readinto(target[done:])):
@@ -149,9 +150,9 @@ def read_fully(stream: Any, target: memoryview) -> None:
         raise CheckpointError(f"{stream.name} does not hold {len(target)} bytes")
 
 
-def copy(source: Path, folder: Path, found: Iterable[Layout]) -> None:
+def copy(source: Path, folder: Path, wanted: Iterable[Layout]) -> None:
     """Copy the files of layouts from one folder of checkpoints to another, and make them durable; raises OSError."""
-    names = sorted({piece.sha256 for layout in found for piece in layout.pieces})
+    names = sorted({piece.sha256 for layout in wanted for piece in layout.pieces})
     if not names:
         return
     own = folder / FOLDER
