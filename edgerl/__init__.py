@@ -5,6 +5,10 @@ one ONNX file, `card` makes a folder to share, `make_env` an environment to play
 `TimeStep`s and has an `EnvSpec`; an encoder of your own is a list of `Conv`, `Block` and `Linear`.
 """
 
+import importlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +65,9 @@ def train(config: Config, out: str | Path | None = None, *, resume: bool = False
     Raises ConfigError, EnvError or CheckpointError for what the caller must change, EnvFailed, TrainingError or
     FreezeError for what ended the run.
     """
-    from edgerl.agents.build import threads_as_before
-    from edgerl.training.train import train as run
+    with _process_as_before():
+        from edgerl.training.train import train as run
 
-    with threads_as_before():
         return run(config, None if out is None else Path(out), resume=resume, quiet=quiet)
 
 
@@ -73,10 +76,9 @@ def load(folder: str | Path) -> "Policy":
 
     Raises ConfigError or CheckpointError if the folder holds no run that can be read.
     """
-    from edgerl.agents.build import threads_as_before
-    from edgerl.training.policy import Policy
+    with _process_as_before():
+        from edgerl.training.policy import Policy
 
-    with threads_as_before():
         return Policy(Path(folder))
 
 
@@ -87,10 +89,9 @@ def export(run: str | Path, out: str | Path, *, force: bool = False) -> dict[str
     ConfigError, CheckpointError or EnvError for what the caller must change, ExportError if it acts otherwise than
     the program: nothing is written then.
     """
-    from edgerl.agents.build import threads_as_before
-    from edgerl.experiments.export.export import export as export_run
+    with _process_as_before():
+        from edgerl.experiments.export.export import export as export_run
 
-    with threads_as_before():
         return export_run(Path(run), Path(out), force=force).parity.summary()
 
 
@@ -110,9 +111,10 @@ def card(
     `force`: also over a card that is there. Raises as `export`, and EnvFailed if the environment fails: nothing is
     written then.
     """
-    from edgerl.experiments.card.card import Options, make
+    with _process_as_before():
+        from edgerl.experiments.card.card import Options, make
 
-    return make(Path(run), Path(out), Options(episodes, seed, film, license, force)).scores
+        return make(Path(run), Path(out), Options(episodes, seed, film, license, force)).scores
 
 
 def make_env(name: str, rng: "np.random.Generator", *, training: bool = False) -> Environment:
@@ -124,3 +126,16 @@ def make_env(name: str, rng: "np.random.Generator", *, training: bool = False) -
     from edgerl.envs import suites
 
     return suites.make(name, rng, training=training)
+
+
+@contextmanager
+def _process_as_before() -> Iterator[None]:
+    """Within, edgerl computes and draws as it must; afterwards its caller's process is as it was."""
+    drawn = random.getstate()
+    importlib.import_module("rich.style")  # draws numbers as it is first imported
+    random.setstate(drawn)
+    from edgerl.agents.build import computing_as_before
+    from edgerl.envs.outside.screen import variables_as_before
+
+    with computing_as_before(), variables_as_before("CUBLAS_WORKSPACE_CONFIG"):
+        yield

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -85,6 +86,17 @@ def test_a_folder_without_what_it_takes_is_refused_in_one_line(program, copied, 
     assert refused(program, copied).startswith(f"{copied} has no snapshots; train with --snapshot-every; passed over: ")
     shutil.rmtree(copied / "snapshots")
     assert refused(program, copied) == f"{copied} has no snapshots; train with --snapshot-every"
+
+
+def test_a_run_without_snapshots_is_refused_before_torch_is_loaded(copied):
+    shutil.rmtree(copied / "snapshots")
+    settings = copied / "config.toml"
+    settings.write_text(settings.read_text().replace("keep_torch = false", "keep_torch = true"))
+    script = "import sys\nfrom edgerl.commands import app\ntry: app.main()\nfinally: print('torch' in sys.modules)"
+    command = [sys.executable, "-c", script, "analyze", str(copied)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "False\n")
+    assert "has no snapshots" in ended.stderr
 
 
 def test_a_stem_that_cannot_be_read_is_named(program, copied):

@@ -19,7 +19,7 @@ from edgerl.experiments.card.front_matter import front_matter, quoted
 from edgerl.experiments.card.markdown import block, code, escaped
 from edgerl.experiments.export import export as exporting
 from edgerl.experiments.reports.repeat import command
-from edgerl.messages import figure
+from edgerl.output.messages import figure
 from edgerl.training.evaluate import Games, evaluate
 from edgerl.training.policy import Policy
 

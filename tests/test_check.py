@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgerl.messages import figure
+from edgerl.output.messages import figure
 
 MINE = """
 import numpy as np

@@ -13,8 +13,8 @@ import pytest
 import safetensors.numpy
 
 from edgerl.errors import CheckpointError
+from edgerl.runs import tensor_file
 from edgerl.runs.checkpoint import newest, save
-from edgerl.runs.formats import tensor_file
 
 VALUES = {"agent": {"cut": "conv2", "updates": 7, "rng": np.random.default_rng(0).bit_generator.state}}
 

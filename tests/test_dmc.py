@@ -217,3 +217,19 @@ assert linalg.norm([3, 4]) == 5 and interpolate.CubicSpline
 def test_scipy_is_loaded_by_the_tasks_that_use_it_and_works_for_everybody_else():
     ended = subprocess.run([sys.executable, "-c", SCIPY], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_making_one_leaves_the_programs_logging_as_it_was():
+    """absl gives the root logger a handler with its first line: a program's own basicConfig would do nothing then."""
+    made = fresh_process("""
+import logging
+from absl import logging as of_absl
+before = logging.root.level, of_absl.get_verbosity()
+import numpy, edgerl
+env = edgerl.make_env("dmc/cartpole-swingup", numpy.random.default_rng(0))
+env.reset()
+env.close()
+assert (logging.root.level, of_absl.get_verbosity()) == before
+assert logging.root.handlers == []
+""")
+    assert (made.returncode, made.stderr) == (0, "")

@@ -144,6 +144,13 @@ class Misspelt(Plain):
 class Leaving(Plain):
     def __init__(self, rng):
         sys.exit(0)  # the line that is named
+
+
+class Quitting(Plain):
+    def step(self, action):
+        if calls.count("step") == 39:
+            sys.exit(0)
+        return super().step(action)
 """
 SMALL = {"budget": 3_000_000, "threads": 1, "steps": 60, "freeze_at": "never", "learn_start": 20, "batch_size": 4}
 SMALL |= {"algo": "rainbow", "hidden": 8, "eval_every": 0, "checkpoint_every": 0, "eval_episodes": 2}
@@ -308,6 +315,16 @@ def test_a_failure_leaves_the_last_whole_step_a_line_and_a_traceback(name, metho
     assert (resumed["status"], resumed["steps"]) == ("finished", 60)
     assert resumed["episodes_restarted"] == (method == "step")
     assert not file.exists()
+
+
+def test_one_that_ends_the_program_is_a_failure_too(mine, program, tmp_path):
+    (tmp_path / "settings.toml").write_text(edgerl.configure(env="mine:Quitting", **SMALL).to_toml())
+    code, _, lines = program("train", "--config", tmp_path / "settings.toml", "--quiet", "--out", tmp_path / "run")
+    assert (code, len(lines)) == (1, 1), lines
+    assert lines[0].startswith("edgerl: step 39: plain failed: step() raised SystemExit: 0 (mine.py, line ")
+    assert lines[0].endswith(f"; go on with --resume {tmp_path / 'run'}")
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "failed"
+    assert (tmp_path / "run/checkpoint/000000039").is_dir()
 
 
 def test_a_restore_that_fails_leaves_the_checkpoint_to_go_on_from(mine, tmp_path):

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from tensorboard.compat.proto.event_pb2 import SessionLog
 from tensorboard.summary.writer.record_writer import masked_crc32c
 
-from edgerl.runs.formats import event_file
+from edgerl.runs import event_file
 from edgerl.runs.metrics import Metrics
 
 

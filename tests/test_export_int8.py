@@ -18,7 +18,7 @@ from edgerl.envs.base import random_action
 from edgerl.envs.simulator import scaled
 from edgerl.experiments.export import export as exporting
 from edgerl.experiments.export import int8
-from edgerl.messages import figure
+from edgerl.output.messages import figure
 from edgerl.training.evaluate import evaluate_run
 from memory_budget import format_bytes
 

@@ -101,7 +101,7 @@ def test_parity_is_checked_on_the_pending_window(tmp_path, monkeypatch):
     assert [len(windows) for windows in seen] == [1, 1]
     assert not seen[0].any()
     assert set(np.unique(seen[1])) == {0, 160, 255}  # catch's block and paddle
-    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "failed"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_pair_of_random_encoders_is_frozen_with_four_crops_a_row(tmp_path):

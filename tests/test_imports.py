@@ -16,11 +16,10 @@ TORCH = ("edgerl/agents/torch_encoder/",)
 ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand before it, and itself
     "errors",
     "types",
-    "messages",
+    "output",
     "plugins",
     "envs",
     "config",
-    "runs/formats",
     "runs",
     "replay",
     "agents/layers",

@@ -20,7 +20,7 @@ def trained(folder, preset, finished=lambda cell: True, **given):
     for cell in sweep.cells:
         (folder / cell.folder).mkdir()
         status = "finished" if finished(cell) else "interrupted"
-        (folder / cell.folder / "summary.json").write_text(json.dumps({"status": status}))
+        (folder / cell.folder / "summary.json").write_text(json.dumps({"status": status, "steps": cell.steps}))
     return folder
 
 

@@ -12,6 +12,7 @@ from edgerl.experiments.reports.curves import POINTS, plain
 from edgerl.experiments.reports.groups import groups
 from edgerl.experiments.reports.repeat import command
 from edgerl.experiments.sweeps import paper
+from memory_budget import format_bytes
 
 
 def test_one_seed_has_no_interval_and_the_report_says_so(real):
@@ -234,7 +235,7 @@ def test_the_command_says_what_it_wrote_and_what_it_left_out(program, another, t
     whole, out = another("whole"), tmp_path / "page.md"
     code, said, errors = program("report", whole, tmp_path / "gone", "--out", out, "--title", "Mine")
     assert code == 0
-    assert said == f"report in {out} (0.0 MB)\n"
+    assert said == f"report in {out} ({format_bytes(out.stat().st_size)})\n"
     assert errors == [f"edgerl: left out: {tmp_path / 'gone'}: there is no such folder"]
     assert out.read_text().startswith("# Mine\n")
 

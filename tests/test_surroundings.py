@@ -1,21 +1,26 @@
 """A run in its surroundings: other runs, other threads, terminals that close, a library's caller."""
 
+import logging
 import os
-import re
+import random
+import signal
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
+import warnings
 
+import cv2  # noqa: F401  # what these two do to the process as they are first imported is not edgerl's
+import gymnasium  # noqa: F401
+import numpy as np
 import pytest
 import threadpoolctl
 import torch
 from stopping import signalled_after
 
-import device_profiles
 import edgerl
-import edgerl_run
+from edgerl.agents.torch_encoder import tensors
+from edgerl.envs.outside import screen
 from edgerl.runs.folder import folder_of
 
 HANGUP, TERMINATION = 1, 15
@@ -84,12 +89,68 @@ def blas():
     return [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
 
 
-def test_a_library_leaves_its_process_as_it_was(threads, tmp_path):
-    before, state = threads(), torch.get_rng_state()
-    edgerl.train(edgerl.configure(**TINY, threads=1, engine="torch"), tmp_path / "run")
-    edgerl.load(tmp_path / "run")
-    assert threads() == before == ({2}, 2)
-    assert torch.equal(torch.get_rng_state(), state)
+@pytest.fixture
+def surroundings(threads, monkeypatch):
+    """What a library could change in its caller's process, as it is now."""
+    for name in screen.CHANGED:
+        monkeypatch.delenv(name, raising=False)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    old = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    yield lambda: {
+        "handlers of signals": [signal.getsignal(number) for number in signal.valid_signals()],
+        "blocked signals": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+        "threads": threads(),
+        "generators": (repr(np.random.get_state()), random.getstate(), torch.get_rng_state().tolist()),  # noqa: NPY002
+        "of torch": (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_deterministic_debug_mode()),
+        "of NumPy": (np.geterr(), np.get_printoptions()),
+        "logging": (logging.root.level, list(logging.root.handlers), logging.root.manager.disable),
+        "warnings": (list(warnings.filters), warnings.showwarning),
+        "variables": dict(os.environ),
+        "places": (os.getcwd(), list(sys.path), list(sys.argv)),
+        "streams": (sys.stdin, sys.stdout, sys.stderr),
+        "hooks": (sys.excepthook, threading.excepthook, sys.unraisablehook),
+    }
+    for number, handler in old.items():
+        signal.signal(number, handler)
+
+
+def export(run):
+    edgerl.export(run, run.with_name("policy.onnx"))
+
+
+def make_card(run):
+    edgerl.card(run, run.with_name("card"), episodes=1, film=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "uses"),
+    [
+        ({"engine": "torch"}, (edgerl.load, export, make_card)),
+        ({"env": "gym/CartPole-v1", "algo": "rainbow"}, (edgerl.load,)),  # the rest takes seconds with such frames
+    ],
+    ids=["toy", "gym"],
+)
+def test_a_library_leaves_its_process_as_it_was(changed, uses, surroundings, tmp_path):
+    before = surroundings()
+    assert before["threads"] == ({2}, 2)
+    small = {"batch_size": 4, "hidden": 8, "eval_every": 50, "eval_episodes": 1, "eval_max_steps": 20}
+    edgerl.train(edgerl.configure(**TINY | small | changed, threads=1), tmp_path / "run")
+    assert surroundings() == before
+    for use in uses:
+        use(tmp_path / "run")
+        assert surroundings() == before
+    with pytest.raises(edgerl.ConfigError):
+        edgerl.train(edgerl.configure(**TINY | changed, threads=1, process_limit="50MB"), tmp_path / "refused")
+    assert surroundings() == before
+
+
+def test_what_makes_cuda_repeatable_ends_with_the_run(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with edgerl._process_as_before():
+        tensors._compute_repeatably()  # as for a run with --accelerator cuda
+        assert torch.get_deterministic_debug_mode() == 2
+    assert torch.get_deterministic_debug_mode() == 0
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 
 
 def test_a_run_can_be_trained_in_a_thread_of_a_program(tmp_path):
@@ -102,152 +163,21 @@ def test_a_run_can_be_trained_in_a_thread_of_a_program(tmp_path):
 
 
 @pytest.mark.long
-def test_torch_has_its_own_threads_after_the_first_run_that_loads_it(tmp_path):
+def test_torch_has_its_own_threads_and_random_numbers_follow_their_seed_after_the_first_run(tmp_path):
     script = f"""
+import random
+random.seed(3)
 import edgerl
 edgerl.train(edgerl.configure(**{TINY | {"threads": 1, "engine": "torch"}}), {str(tmp_path / "run")!r})
 import sys, torch
 count = torch.get_num_threads()
 torch.set_num_threads(1)
-print(count)
+print(count, random.random())
 """
     fresh = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert int(fresh.stdout) == int(
+    count, drawn = fresh.stdout.split()
+    assert int(count) == int(
         subprocess.check_output([sys.executable, "-c", "import torch; print(torch.get_num_threads())"])
     )
-
-
-def piped(*words, reader="true", encoding="utf-8", folder=None, **settings):
-    """Run the program with stdout piped to `reader`; returns its exit code, what the reader wrote, and stderr."""
-    command = 'set -o pipefail; "$@" | ' + reader
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    ended = subprocess.run(
-        ["/bin/bash", "-c", command, "bash", sys.executable, "-m", "edgerl", *map(str, words)],
-        capture_output=True, check=False, cwd=folder,
-        env=environment | {"PYTHONIOENCODING": encoding} | settings,
-    )  # fmt: skip
-    return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
-
-
-@pytest.mark.parametrize("words", [["plan"], ["devices"], ["--help"], ["check", "toy/catch", "--steps", "5"]])
-def test_a_reader_that_goes_away_ends_a_command_in_order(words):
-    assert piped(*words) == (0, "", "")
-
-
-def test_a_run_whose_reader_is_gone_goes_on(tmp_path):
-    code, _, errors = piped(*TRAIN, "--out", tmp_path / "run")
-    assert (code, errors.count("step 60 of 60")) == (0, 1)
-    assert edgerl.load(tmp_path / "run").step == 60
-
-
-def test_a_full_disk_behind_stdout_is_said_in_one_line():
-    ended = subprocess.run(
-        ["/bin/bash", "-c", '"$@" > /dev/full', "bash", sys.executable, "-m", "edgerl", "plan"],
-        capture_output=True, check=False, text=True,
-    )  # fmt: skip
-    assert (ended.returncode, ended.stderr) == (1, "edgerl: the system: No space left on device\n")
-
-
-def test_text_that_a_terminal_cannot_show_is_escaped(tmp_path):
-    out = os.fsencode(tmp_path) + b"/\xff\xc3\xa9"
-    code, text, errors = piped(*TRAIN, "--out", os.fsdecode(out), reader="cat", encoding="ascii")
-    assert code == 0, errors
-    assert f"are in {tmp_path}/\\udcff\\xe9" in text
-
-
-@pytest.mark.parametrize("name", ["exp[lr=0.1]", "a[/b]", ":smile:", "[red]"])
-def test_text_of_the_user_is_no_markup(name, tmp_path):
-    code, text, errors = piped(*TRAIN, "--out", name, reader="cat", folder=tmp_path)
-    assert code == 0, errors
-    assert text.endswith(f"summary.json, metrics.jsonl and checkpoints are in {name}\n")
-    assert f"folder   {name}\n" in errors
-
-
-def test_a_path_of_any_bytes_goes_through_freeze_resume_and_export(tmp_path):
-    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
-    summary = edgerl.train(edgerl.configure(**TINY, threads=1), folder)
-    assert summary["freeze"]["step"] == 40
-    assert edgerl.train(edgerl.configure(**TINY | {"steps": 80}, threads=1), folder, resume=True)["steps"] == 80
-    edgerl.export(folder, folder / "policy.onnx")
-    assert edgerl_run.Player(folder / "policy.onnx").about["env"] == "toy/catch"
-
-
-def test_a_device_in_a_folder_that_is_no_utf8_is_refused_before_the_first_step(tmp_path, monkeypatch):
-    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
-    folder.mkdir()
-    clusters = '[[clusters]]\ncore = "A72"\ncount = 4\nsource = "mine"\nkind = "measured"\n'
-    (folder / "mine.toml").write_text(f'title = "mine"\nplatform = "linux"\n{clusters}')
-    monkeypatch.chdir(folder)
-    with pytest.raises(edgerl.ConfigError, match=r"run\.device = .* is no UTF-8; name it otherwise"):
-        edgerl.configure(**TINY, device="./mine.toml")
-
-
-def test_nothing_is_wrapped_or_shortened_without_a_terminal():
-    devices = ["raspberry_pi_4", "raspberry_pi_5", "jetson_nano:5w", "orin_nano_8gb", "pi_zero_2_w"]
-    _, text, _ = piped("plan", *[word for name in devices for word in ("--device", name)], reader="cat")
-    (heading,) = [line for line in text.splitlines() if line.startswith("process")]
-    assert heading.split() == ["process", *devices]
-
-
-@pytest.mark.parametrize("width", [44, 80])
-def test_a_narrow_terminal_shows_every_name_whole(width):
-    devices = ["raspberry_pi_4", "raspberry_pi_5", "jetson_nano:5w", "orin_nano_8gb", "pi_zero_2_w"]
-    words = ("plan", *[word for name in devices for word in ("--device", name)])
-    _, text, _ = piped(*words, reader="cat", COLUMNS=str(width))
-    headings = [line.split()[1:] for line in text.splitlines() if line.startswith("process")]
-    assert [name for heading in headings for name in heading] == devices
-    assert len(headings) == {44: 4, 80: 2}[width]
-    assert not re.search(r"/ ?$|\.\.\.|\u2026", text, re.MULTILINE)
-
-
-def test_a_user_without_a_home_has_no_devices_of_their_own(monkeypatch):
-    monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as where the user has no entry in passwd
-    assert device_profiles.own_files() == {}
-
-
-@pytest.mark.parametrize("module", ["runtime", "edgerl_run"])
-def test_onnx_runtime_reports_nothing_to_its_maker(module, tmp_path):
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH")}
-    asked = subprocess.run(
-        [sys.executable, "-c", f"import os, {module}; print(sorted(os.environ), os.listdir('/proc/self/task'))"],
-        capture_output=True, check=False, text=True, env=kept | {"HOME": str(tmp_path)},
-    )  # fmt: skip
-    assert asked.returncode == 0, asked.stderr
-    assert "ORT_DISABLE_TELEMETRY" not in asked.stdout
-    assert list(tmp_path.iterdir()) == []  # no identifier of the machine
-
-
-def test_a_shell_completes_environments_and_devices():
-    def completed(words):
-        asked = {"_EDGERL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-        program = "import sys; sys.argv[0] = 'edgerl'; from edgerl.commands.app import main; main()"
-        ended = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, check=False, text=True, env=os.environ | asked
-        )
-        return ended.stdout.split()
-
-    assert completed("edgerl train --env atari/kr") == ["atari/krull"]
-    assert completed("edgerl plan --device pi_z") == ["pi_zero_2_w"]
-
-
-def test_a_long_run_says_first_how_long_it_is_and_what_would_be_shorter(program, tmp_path):
-    long = ("--steps", "500000", "--freeze-at", "100000", "--out", tmp_path / "run", "--threads", "1")
-    stopped = signalled_after(3, TERMINATION, "train", *long)
-    ended = subprocess.run(stopped, capture_output=True, check=False, text=True)
-    assert ended.returncode == 130
-    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("time ")]
-    assert re.fullmatch(
-        r"time     \S+ to \S+ h here \(a forecast, without evaluations\); "
-        r"--steps 50000 --freeze-at 25000 takes a tenth of that", line
-    )  # fmt: skip
-
-
-def test_the_ledger_is_shown_if_it_is_asked_for(program, tmp_path):
-    _, _, short = program(*TRAIN, "--out", tmp_path / "short")
-    _, _, whole = program(*TRAIN, "--out", tmp_path / "whole", "--verbose")
-    assert not [line for line in short if line.startswith("memory at")]
-    assert [line.partition(":")[0] for line in whole if line.startswith("memory at")] == [
-        "memory at the start", "memory at the end"
-    ]  # fmt: skip
+    random.seed(3)
+    assert float(drawn) == random.random()  # noqa: S311

@@ -23,6 +23,7 @@ LONG = ("--env", "toy/catch", "--budgets", "2MB", "--steps", "1000000", "--eval-
 LONG += ("--threads", "1")
 SHORT = ("--env", "toy/catch", "--budgets", "2MB", "--freeze-at", "never", "--eval-every", "0", "--threads", "1")
 TROUBLE = """
+import os
 import time
 from pathlib import Path
 
@@ -32,6 +33,10 @@ from edgerl.envs.toy import Catch
 class Broken(Catch):
     def step(self, action):
         raise RuntimeError("the joystick came off")
+
+class Vanishing(Catch):
+    def step(self, action):
+        os._exit(0)
 
 class Large(Catch):
     def __init__(self, rng):
@@ -180,20 +185,23 @@ def test_a_second_ctrl_c_kills(tmp_path, sweep):
 
 def test_cells_that_fail_are_told_and_the_others_go_on(tmp_path, sweep, trouble):
     out = tmp_path / "sweep"
-    names = ("trouble:Broken", "trouble:Leaking", "toy/catch")
+    names = ("trouble:Broken", "trouble:Leaking", "trouble:Vanishing", "toy/catch")
     options = ("--algo", "rainbow", "--steps", "150", "--freeze-at", "never", "--budgets", "2MB", "--eval-every", "0")
     options += ("--set", "process_limit=800MB", "--set", "batch_size=16", "--set", "n_step=3")
     process = sweep(*[word for name in names for word in ("--env", name)], *options, "--out", out, env=trouble)
     printed, lines = process.communicate(timeout=300)
     assert process.returncode == 1
-    assert "1 failed" in printed
+    assert "2 failed" in printed
     assert "1 memory-limit" in printed
     assert "1 finished" in printed
     last = lines.splitlines()[-1]
-    assert last.startswith("edgerl: 2 of 3 cells did not finish: ")
+    assert last.startswith("edgerl: 3 of 4 cells did not finish: ")
     assert "trouble-Broken__2MB-freeze-never__0 (failed: " in last
     assert "the joystick came off" in last
     assert "trouble-Leaking__2MB-freeze-never__0 (memory-limit: the process tree reached 97% of its limit" in last
+    vanished = "trouble-Vanishing__2MB-freeze-never__0"
+    assert f"{vanished} (failed: its process ended with exit code 0 before the run had: it has no summary; see " in last
+    assert f"see {out / vanished}.log)" in last
     assert "the joystick came off" in (out / "trouble-Broken__2MB-freeze-never__0.log").read_text()
 
 

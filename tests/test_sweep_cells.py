@@ -1,5 +1,9 @@
 """A sweep's cell by itself: what the end of its job leads to, and its progress as its folder shows it."""
 
+import json
+
+import pytest
+
 from edgerl.experiments.sweeps.cell import CellRun
 from edgerl.experiments.sweeps.manifest import Cell
 from edgerl.runs.status import RunProgress
@@ -16,6 +20,43 @@ def test_a_cell_whose_jobs_a_cluster_ends_goes_on_unless_that_leads_nowhere(tmp_
     assert run._ended(130, stopped=False, preempted=False) == "interrupted"
     assert run._ended(130, stopped=True, preempted=False) == "waiting"
     assert (run._ended(-9, stopped=False, preempted=False), run.reason) == ("failed", "killed by signal 9")
+
+
+def cell_of(*arguments, steps=80):
+    return Cell("a", "a", "toy/catch", "b", 0, arguments, steps, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "summary", "state", "said"),
+    [
+        (0, None, "failed", "it has no summary"),
+        (0, "torn", "failed", "it has no summary"),
+        (0, {"status": "failed", "steps": 40}, "failed", "its summary says failed after 40 of 80 steps"),
+        (0, {"status": "interrupted", "steps": 40}, "failed", "its summary says interrupted after 40 of 80 steps"),
+        (0, {"status": "finished", "steps": 79}, "failed", "its summary says finished after 79 of 80 steps"),
+        (0, {"status": "finished", "steps": "80"}, "failed", "its summary says finished after 80 of 80 steps"),
+        (0, {"status": "finished"}, "failed", "its summary says finished after None of 80 steps"),
+        (0, {"status": "finished", "steps": 80}, "finished", ""),
+        (0, {"status": "finished", "steps": 90}, "finished", ""),
+        (1, {"status": "finished", "steps": 80}, "finished", ""),
+    ],
+)
+def test_a_cell_has_finished_if_its_summary_says_so(code, summary, state, said, tmp_path):
+    run = CellRun(cell_of(), tmp_path)
+    run.folder.mkdir()
+    if summary is not None:
+        (run.folder / "summary.json").write_text(summary if summary == "torn" else json.dumps(summary))
+    assert run._ended(code, stopped=False, preempted=False) == state
+    assert said in run.reason
+    assert (str(run.log) in run.reason) == (state == "failed")
+    assert run.state_of_folder() == ("finished" if state == "finished" else "waiting")
+
+
+def test_a_cell_may_end_before_its_steps_if_it_was_asked_to():
+    assert cell_of().last_step == 80
+    assert cell_of("--steps", "80", "--until", "50").last_step == 50
+    assert cell_of("--until", "90").last_step == 80
+    assert cell_of("--stop-at-flops", "1e9", "--steps", "80").last_step == 0
 
 
 def test_progress_is_read_as_it_grows_and_after_it_was_cut_back(tmp_path):

@@ -158,10 +158,12 @@ def test_killed_before_its_freeze_at_the_start_a_run_begins_again(sources, tmp_p
     def killed(loop):
         raise KeyboardInterrupt
 
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/config.toml").write_text(settings.to_toml())  # all that was written when it was killed
     with monkeypatch.context() as patch:
         patch.setattr(TrainingLoop, "freeze", killed)
         with pytest.raises(KeyboardInterrupt):
-            train.train(settings, tmp_path / "parts", quiet=True)
+            train.train(settings, tmp_path / "parts", resume=True, quiet=True)
     assert not (tmp_path / "parts/checkpoint").exists()
     assert train.train(settings, tmp_path / "parts", resume=True, quiet=True)["freeze"]["step"] == 0
     weights, state, rows = final(tmp_path / "whole", 12)

@@ -50,6 +50,9 @@ class Agent(Protocol):
     def exported(self) -> "Exported":
         """How it acts when it does not explore, for ONNX."""
 
+    def promised(self, observations: Array) -> Array:
+        """The mean return that acting promises: of every action, [B, actions]; of the mean action, [B]."""
+
     def reset_heads(self) -> None:
         """Begin the heads anew, drawn from the agent's Generator, with their moments and targets; the encoder stays."""
 

@@ -51,16 +51,17 @@ def make_agent(
 
 
 @contextmanager
-def threads_as_before() -> Iterator[None]:
-    """Within, agents bound the threads of NumPy's BLAS and of torch; afterwards both have as many as they had.
+def computing_as_before() -> Iterator[None]:
+    """Within, agents bound the threads of NumPy's BLAS and of torch, and have torch compute repeatably on CUDA.
 
-    For callers whose process does more than train.
+    Afterwards all is as it was: for callers whose process does more than train.
     """
     libraries = [
         (library, library.num_threads) for library in ThreadpoolController().select(user_api="blas").lib_controllers
     ]
     torch = sys.modules.get("torch")
     of_torch = None if torch is None else torch.get_num_threads()
+    repeatable = 0 if torch is None else torch.get_deterministic_debug_mode()
     try:
         yield
     finally:
@@ -68,6 +69,8 @@ def threads_as_before() -> Iterator[None]:
             library.set_num_threads(count)
         if (tensors := sys.modules.get("edgerl.agents.torch_encoder.tensors")) is not None:
             tensors.torch.set_num_threads(of_torch or tensors.DEFAULT_THREADS)
+            if tensors.torch.get_deterministic_debug_mode() != repeatable:  # to set it imports much
+                tensors.torch.set_deterministic_debug_mode(repeatable)
 
 
 def numpy_engine(threads: int) -> Engine:

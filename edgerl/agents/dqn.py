@@ -46,6 +46,10 @@ class Dqn(ValueAgent[Stack]):
     def _values(self, network: Network[Stack], observations: Array) -> Any:
         return network.head.apply(self._features(network, observations))
 
+    def promised(self, observations: Array) -> Array:
+        """See `Agent`."""
+        return to_numpy(self._values(self.online, observations))
+
     def exported(self) -> Exported:
         """See `Agent`."""
         return self._exported(self.online.head.operations("head"), lambda seen: self._values(self.online, seen))

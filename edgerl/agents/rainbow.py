@@ -182,6 +182,10 @@ class Rainbow(ValueAgent[DuelingHead]):
         with self.online.head.without_noise():
             return self._mean_returns(self.online.head.apply(features))
 
+    def promised(self, observations: Array) -> Array:
+        """See `Agent`."""
+        return to_numpy(self._values(observations))
+
     def exported(self) -> Exported:
         """See `Agent`."""
         mean = MeanReturn(tuple(self._support.tolist()))

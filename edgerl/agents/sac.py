@@ -112,6 +112,15 @@ class CurlSac:
 
         return Exported(2, actor.layers.operations("actor.layers"), outputs, weights, own)
 
+    def promised(self, observations: Array) -> Array:
+        """See `Agent`: the smaller of both critics' values."""
+        encoders = self.net.encoders
+        maps = encoders.maps(encoders.prepare(observations))
+        action = self.net.actor.mean(self.net.actor_features(maps))
+        values = self.net.critics.apply(encoders.critic.apply(encoders.for_critic(maps)), action)
+        smaller: Array = np.minimum(*map(to_numpy, values))
+        return smaller
+
     def update(self, batch: Batch) -> Update:
         """One update: critics, every `actor_every` updates the actor, and the contrast on one crop; targets follow."""
         config, net, encoders = self.config, self.net, self.net.encoders

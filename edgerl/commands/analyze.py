@@ -7,7 +7,7 @@ import typer
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis.output import check, show, write
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 from edgerl.settling.rule import MOVEMENT, SIMILARITY, Rule
 
 
@@ -45,7 +45,7 @@ def analyze(
             raise ConfigError(f"--{name}: {share:g} is not from 0 to 1")
     check(out)
     from edgerl.experiments.analysis.analyze import analyze as analyze_run
-    from edgerl.runs.terminal import console, waiting
+    from edgerl.output.terminal import console, waiting
 
     with waiting("reading snapshots") as status:
         analysis, attention = analyze_run(

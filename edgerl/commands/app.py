@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from edgerl.commands import analyze, card, check, devices, evaluate, export, plan, report, sweep, train
-from edgerl.messages import discard_output, take_any_text, warn
+from edgerl.output.messages import discard_output, take_any_text, warn
 from edgerl.runs.status import EXIT_CODES
 
 app = typer.Typer(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgerl.messages import figure, warn
+from edgerl.output.messages import figure, warn
 
 
 def card(

@@ -10,7 +10,7 @@ from edgerl.commands.options import complete_env, setting_options
 from edgerl.config import resolve
 from edgerl.envs.base import ENV_OPTIONS
 from edgerl.errors import ConfigError
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 
 FAULTY = 2  # the exit code for an environment that something is wrong with
 
@@ -32,7 +32,7 @@ def check(
     from edgerl.envs import suites
     from edgerl.experiments.check import show
     from edgerl.experiments.check.check import check as play
-    from edgerl.runs.progress import Reporter
+    from edgerl.output.progress import Reporter
 
     with Reporter(steps, quiet=not sys.stderr.isatty()) as reporter:
         findings = play(chosen, steps, lambda done: reporter.step(done, "playing", ""))

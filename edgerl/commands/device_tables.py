@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from device_profiles import CLOCKED, DeviceProfile, Number
-from edgerl.runs.terminal import plain_table
+from edgerl.output.terminal import plain_table
 from memory_budget import format_bytes
 
 NUMBERS = ("application", "ram", *CLOCKED, "storage_write")

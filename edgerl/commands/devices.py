@@ -8,7 +8,7 @@ import typer
 import device_profiles
 from device_profiles import DeviceProfile
 from edgerl.errors import ConfigError
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 from edgerl.runs.strict_json import dumps
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -31,7 +31,7 @@ def devices(context: typer.Context, json: Json = False) -> None:
             raise ConfigError(f"--json: give it after {context.invoked_subcommand}")
         return
     from edgerl.commands import device_tables as tables
-    from edgerl.runs.terminal import console
+    from edgerl.output.terminal import console
 
     catalogue = [device_profiles.load(name) for name in device_profiles.names()]
     own, passed_over = _own()
@@ -52,7 +52,7 @@ def devices(context: typer.Context, json: Json = False) -> None:
 def show(name: Name, json: Json = False) -> None:
     """Show every number of a device and of its power modes, with its unit, kind and source."""
     from edgerl.commands import device_tables as tables
-    from edgerl.runs.terminal import console
+    from edgerl.output.terminal import console
 
     profile = _load(name)
     if json:
@@ -73,7 +73,7 @@ def show(name: Name, json: Json = False) -> None:
 def compare(names: Names) -> None:
     """Show devices side by side; ratios are to the first of them."""
     from edgerl.commands import device_tables as tables
-    from edgerl.runs.terminal import console
+    from edgerl.output.terminal import console
 
     if len(names) < 2:
         raise ConfigError("compare: name two devices or more")
@@ -109,8 +109,8 @@ def calibrate(
 
     from edgerl.commands import device_tables as tables
     from edgerl.experiments.calibration import calibrate as calibrating
+    from edgerl.output.terminal import console, waiting
     from edgerl.runs.files import write_whole
-    from edgerl.runs.terminal import console, waiting
 
     with waiting("loading") as status:
 

@@ -8,7 +8,7 @@ import typer
 
 from edgerl.envs.human_scores import is_below_random, references
 from edgerl.errors import ConfigError
-from edgerl.messages import figure, warn
+from edgerl.output.messages import figure, warn
 
 
 def evaluate(

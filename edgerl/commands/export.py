@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edgerl.errors import ConfigError
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 from memory_budget import format_bytes
 
 OUT, OUT_INT8, FOR_TRAINING = Path("policy.onnx"), Path("policy.int8.onnx"), "--for-training"

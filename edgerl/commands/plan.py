@@ -6,7 +6,7 @@ import typer
 
 from edgerl.commands.options import Assignments, Paper, SettingsFile, complete_device, setting_options
 from edgerl.config import resolve
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 
 
 @setting_options(without=["device"])
@@ -37,7 +37,7 @@ def plan(
     rungs = None
     if measure:
         from edgerl.experiments.calibration import stores
-        from edgerl.runs.terminal import waiting
+        from edgerl.output.terminal import waiting
 
         with waiting("measuring every store on real steps"):
             rungs = stores.ladder(chosen, spec)
@@ -47,7 +47,7 @@ def plan(
 
         print(dumps(reports if len(reports) > 1 else reports[0], indent=1))
         return
-    from edgerl.runs.terminal import console
+    from edgerl.output.terminal import console
 
     for note in notes:
         warn(note)

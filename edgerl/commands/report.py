@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 from memory_budget import format_bytes
 
 

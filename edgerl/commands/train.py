@@ -9,7 +9,7 @@ import typer
 from edgerl.commands.options import Assignments, Paper, SettingsFile, setting_options
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 from edgerl.runs.status import EXIT_CODES
 from memory_budget import Watchdog
 
@@ -45,8 +45,8 @@ def train(
         chosen, notes = resolve.forked(fork, settings, set_ or [])
     else:
         chosen, notes = resolve.started(settings, config, set_ or [])
+    from edgerl.output.terminal import console
     from edgerl.runs.folder import folder_of
-    from edgerl.runs.terminal import console
     from edgerl.training import summary
     from edgerl.training.train import train as run
 

@@ -99,9 +99,11 @@ class Atari:
                 self._look(self._frames[repeat - (REPEAT - 2)])
             if self.ale.game_over(with_truncation=True):
                 break
+        truncated = self.ale.game_truncated()
+        if truncated and repeat < REPEAT - 2:  # neither screen was looked at, and returns go on from this window
+            self._look(self._frames[0])
         self.window[:-1] = self.window[1:]
         np.maximum(self._frames[0], self._frames[1], out=self.window[-1])
-        truncated = self.ale.game_truncated()
         game_over = self.ale.game_over(with_truncation=False)
         lives = self.ale.lives()
         life_lost = self.training and 0 < lives < self._lives

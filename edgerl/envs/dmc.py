@@ -3,6 +3,9 @@
 import ctypes
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import root
 from types import ModuleType
 from typing import Any
 
@@ -53,6 +56,22 @@ def _put_off(package: ModuleType, *names: str) -> None:
             setattr(package, name, sys.modules[full])
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within, absl tells errors alone. What it tells first gives the root logger a handler, which goes again.
+
+    It has something to tell whenever a model is loaded or a camera draws for the first time.
+    """
+    handlers, verbosity = list(root.handlers), logging.get_verbosity()
+    logging.set_verbosity("error")
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        for handler in [handler for handler in root.handlers if handler not in handlers]:
+            root.removeHandler(handler)
+
+
 headless()
 try:
     # Of dm_control's tasks only quadruped, lqr and humanoid_CMU use these: 20 MB that the others need not.
@@ -60,12 +79,13 @@ try:
 
     _put_off(scipy, "linalg", "ndimage", "interpolate")
     from absl import logging
-    from dm_control import mujoco, suite
+
+    with _quiet():
+        from dm_control import mujoco, suite
 except ModuleNotFoundError as error:
     raise EnvError(f"--env: dmc needs the package {error.name}: pip install -c constraints.txt -e '.[dmc]'") from error
 except NO_GL as error:
     raise _no_gl(error) from error
-logging.set_verbosity("error")  # models are compiled with warnings about their age
 
 # Published results use the first camera, except for the quadruped, which walks out of its sight.
 CAMERAS = {"quadruped": 2}
@@ -95,7 +115,9 @@ class Dmc:
     def __init__(self, task: str, repeat: int) -> None:
         self.spec = describe(task, repeat)
         domain, _, part = task.partition("-")
-        self._env = suite.load(domain, part, task_kwargs={"random": MODEL_SEED, **LIMITS.get(domain, {})})
+        headless()
+        with _quiet():  # models are compiled with warnings about their age
+            self._env = suite.load(domain, part, task_kwargs={"random": MODEL_SEED, **LIMITS.get(domain, {})})
         bounds = self._env.action_spec()
         self.steps_per_second = 1 / (self._env.control_timestep() * repeat)
         free = (bounds.minimum <= -UNBOUNDED) | (bounds.maximum >= UNBOUNDED)  # scaled to these, any action crashes
@@ -106,8 +128,9 @@ class Dmc:
         self._angle = CAMERAS.get(domain, 0)
         self._wide: Any = None  # the camera of pictures for people; made when the first is asked for
         try:
-            self._camera = mujoco.Camera(physics, SIDE, SIDE, self._angle)
-            self.frame()
+            with _quiet():
+                self._camera = mujoco.Camera(physics, SIDE, SIDE, self._angle)
+                self.frame()
         except Exception as error:  # GL may raise anything
             raise _no_gl(error) from error
 
@@ -138,7 +161,8 @@ class Dmc:
             physics = self._env.physics
             physics.model.vis.global_.offwidth = physics.model.vis.global_.offheight = SCREEN
             self._wide = mujoco.Camera(_Screen(physics.data), SCREEN, SCREEN, self._angle)
-        picture: Array = self._wide.render()
+        with _quiet():
+            picture: Array = self._wide.render()
         return picture
 
     def close(self) -> None:

@@ -163,6 +163,7 @@ class Gym:
 
 def _made(task: str, options: EnvOptions, **settings: Any) -> Made:
     """The environment with this id, made with the run's arguments and these settings where the run says nothing."""
+    headless()
     arguments = settings | (options.env_arg or {})
     if ":" not in task and (game := names.atari_game(task)) is not None:
         raise EnvError(f"--env: gym/{task}: Atari's games are a suite of their own: {game}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from edgerl.messages import figure
+from edgerl.output.messages import figure
 
 
 @dataclass(frozen=True)

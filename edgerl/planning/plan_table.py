@@ -8,9 +8,9 @@ from rich.text import Text
 
 from edgerl.config import updates
 from edgerl.config.settings import Config
+from edgerl.output.terminal import bold, side_by_side
 from edgerl.planning import forecast
 from edgerl.planning.plan_report import Report
-from edgerl.runs.terminal import bold, side_by_side
 from memory_budget import Watchdog, format_bytes
 
 Row = tuple[str | Text, ...]

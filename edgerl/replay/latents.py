@@ -31,8 +31,12 @@ class Stem:
 
     def see(self, window: Array) -> Array:
         """The latent of one window [history, *frame], to act on."""
-        latent: Array = self.encode(np.ascontiguousarray(self.pixels.see(window)[None]))[0]
+        latent: Array = self.see_all(window[None])[0]
         return latent
+
+    def see_all(self, windows: Array) -> Array:
+        """The latents [B, ...] of windows [B, history, *frame], to act on."""
+        return self.encode(np.ascontiguousarray(self.pixels.see_all(windows)))
 
     def observe(self, window: Array) -> tuple[Array, Array]:
         """The latent to act on, and the latents to store [views, ...], from one call of the stem."""
@@ -66,6 +70,9 @@ class Encoded:
 
     def see(self, window: Array) -> Array:
         return self.stem.see(window)
+
+    def see_all(self, windows: Array) -> Array:
+        return self.stem.see_all(windows)
 
     def observe(self, window: Array) -> tuple[Array, Array]:
         return self.see(window), self.pixels.observe(window)[1]
@@ -101,6 +108,9 @@ class Latents:
 
     def see(self, window: Array) -> Array:
         return self.stem.see(window)
+
+    def see_all(self, windows: Array) -> Array:
+        return self.stem.see_all(windows)
 
     def observe(self, window: Array) -> tuple[Array, Array]:
         latent, kept = self.stem.observe(window)

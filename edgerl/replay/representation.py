@@ -57,6 +57,9 @@ class Representation(Protocol):
     def see(self, window: Array) -> Array:
         """The observation to act on, from an environment's window [history, *frame]."""
 
+    def see_all(self, windows: Array) -> Array:
+        """The observations [B, ...] to act on, from windows [B, history, *frame]."""
+
     def observe(self, window: Array) -> tuple[Array, Array]:
         """The observation to act on, and what the row stores."""
 
@@ -109,6 +112,9 @@ class Pixels:
 
     def see(self, window: Array) -> Array:
         return self.seen(self.window(window))
+
+    def see_all(self, windows: Array) -> Array:
+        return self.seen(windows.reshape(len(windows), *self.whole))
 
     def observe(self, window: Array) -> tuple[Array, Array]:
         return self.see(window), window[-1].copy()  # the environment writes over its window

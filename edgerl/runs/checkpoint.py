@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from edgerl.errors import CheckpointError
-from edgerl.runs import segments
+from edgerl.runs import segments, tensor_file
 from edgerl.runs.files import digest, making_folder
-from edgerl.runs.formats import tensor_file
 from edgerl.runs.segments import Held
 from edgerl.types import Array
 from memory_budget.changes import Span

@@ -2,13 +2,16 @@
 
 import fcntl
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
+
+LOCK = ".lock"
 
 
 @contextmanager
@@ -23,17 +26,18 @@ def folder_of(config: Config, given: Path | None) -> Iterator[Path]:
         return
     run = config.run
     name = f"{run.env.replace('/', '-')}__{run.algo}__{run.seed}__{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = _made(Path("runs"), name)
+    parent = Path("runs")
+    made = [] if parent.exists() else [parent]
     try:
+        folder = _make_free(parent, name)
+        made.insert(0, folder)
         yield folder
     finally:
-        with suppress(OSError):  # not empty
-            folder.rmdir()
-            folder.parent.rmdir()
+        _remove_empty(made)
 
 
-def _made(parent: Path, name: str) -> Path:
-    """A new folder of that name, or of the first name-2, name-3 ... that is free."""
+def _make_free(parent: Path, name: str) -> Path:
+    """Make a new folder of that name, or of the first name-2, name-3 ... that is free."""
     folder, number = parent / name, 1
     try:
         parent.mkdir(exist_ok=True)
@@ -57,9 +61,29 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
 
 
-def make_folder(folder: Path) -> None:
-    """Create the run folder with its parents; raises ConfigError if it cannot be written."""
+@contextmanager
+def new_folder(folder: Path, has_begun: Callable[[], bool]) -> Iterator[int]:
+    """Make a new run's folder with its parents, and lock it; gives the lock's descriptor, as `locked` does.
+
+    If the block fails before the run `has_begun`, all that was made goes again, and so does what is in the folder.
+    Raises ConfigError if the folder cannot be written.
+    """
     check_folder(folder)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        _make_writable(folder)
+        with locked(folder) as lock:
+            try:
+                yield lock
+            except BaseException:
+                if not has_begun():
+                    _empty(folder)
+                raise
+    finally:
+        _remove_empty(made)
+
+
+def _make_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
@@ -69,13 +93,30 @@ def make_folder(folder: Path) -> None:
         raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
 
 
+def _empty(folder: Path) -> None:
+    """Remove all that is in a folder, its lock last, as far as the disk lets it be."""
+    with suppress(OSError):
+        for place in sorted(folder.iterdir(), key=lambda place: place.name == LOCK):
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink()
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of these folders that are empty, in this order."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
 @contextmanager
 def locked(folder: Path, other: str = "process trains", *, adopted: int | None = None) -> Iterator[int]:
     """Lock a folder, and give the lock's descriptor. `adopted`: that of a lock which this process has already.
 
     Raises ConfigError if another process has locked it (`other`: what that process does).
     """
-    with open(folder / ".lock" if adopted is None else adopted, "w") as lock:
+    with open(folder / LOCK if adopted is None else adopted, "w") as lock:
         os.set_inheritable(lock.fileno(), False)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +128,7 @@ def locked(folder: Path, other: str = "process trains", *, adopted: int | None =
 def held(folder: Path) -> bool:
     """Whether a process trains in a run folder."""
     try:
-        with (folder / ".lock").open() as lock:
+        with (folder / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

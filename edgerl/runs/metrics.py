@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgerl.messages import warn
-from edgerl.runs import strict_json
-from edgerl.runs.formats import event_file
+from edgerl.output.messages import warn
+from edgerl.runs import event_file, strict_json
 
 LAST_GAMES = 20  # training games whose mean score is reported beside evaluations
 LONGEST_LINE = 4096  # bytes: more than any line has

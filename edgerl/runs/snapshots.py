@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from edgerl.errors import CheckpointError
+from edgerl.runs import tensor_file
 from edgerl.runs.files import writing_whole
-from edgerl.runs.formats import tensor_file
 from edgerl.types import Array
 
 

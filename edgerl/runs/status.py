@@ -43,9 +43,11 @@ class RunProgress:
         self.score = metrics.get("eval/mean", self.score)
 
 
-def finished(folder: Path) -> bool:
-    """Whether the run in a folder came to its end."""
-    return read_summary(folder).get("status") == "finished"
+def finished(folder: Path, step: int = 0) -> bool:
+    """Whether the summary of the run in a folder says that it came to its end, at this agent step or a later one."""
+    summary = read_summary(folder)
+    steps = summary.get("steps")
+    return summary.get("status") == "finished" and isinstance(steps, int) and steps >= step
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

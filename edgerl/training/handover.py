@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 from edgerl.runs import versions
 from edgerl.runs.signals import deliver, handling, held_back
 from edgerl.training.resume import reopen

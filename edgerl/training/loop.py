@@ -4,7 +4,7 @@ import math
 import time
 
 from edgerl.errors import EnvFailed, TrainingError
-from edgerl.messages import figure
+from edgerl.output.messages import figure
 from edgerl.planning import ledger
 from edgerl.training import handover, resume
 from edgerl.training.evaluate import Hooks, cut_games, play

@@ -1,5 +1,6 @@
 """A trained agent, ready to act: what `edgerl eval` plays with and `edgerl.load` returns."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents.build import make_agent
+from edgerl.agents.layers.arrays import to_numpy
 from edgerl.config.toml import load
 from edgerl.envs import suites
 from edgerl.replay import representation
@@ -59,13 +61,48 @@ class Policy:
                 say=self.passed.append,
             )
 
-    def act(self, observation: Array) -> Any:
-        """The greedy action for one window, uint8 [history, *frame], newest frame last: a number or a vector.
+    def act(self, windows: Array) -> Any:
+        """The greedy action for a window, uint8 [history, *frame], newest frame last: a number, or a vector [A].
 
-        Raises ValueError for windows of another shape.
+        For windows [N, history, *frame]: numbers [N], or vectors [N, A]. Raises ValueError for other shapes.
         """
-        window = np.asarray(observation)
-        expected = (self.spec.history, *self.spec.frame)
-        if window.shape != expected or window.dtype != np.uint8:
-            raise ValueError(f"an observation is uint8 {list(expected)}, not {window.dtype} {list(window.shape)}")
-        return self.agent.act(self.representation.see(window), explore=False)
+        windows = self._checked(windows)
+        if self._is_one(windows):
+            return self.agent.act(self.representation.see(windows), explore=False)
+        return self.agent.exported().own(self.representation.see_all(windows))["action"]
+
+    def values(self, windows: Array) -> Array:
+        """The mean return that acting promises, float32; windows and errors as of `act`.
+
+        Of every action, [actions] or [N, actions]; where actions are vectors of the mean action, [] or [N].
+        """
+        return self._of_all(windows, lambda all_: self.agent.promised(self.representation.see_all(all_)))
+
+    def latents(self, windows: Array) -> Array:
+        """The latents at the cut, float32 [*shape] or [N, *shape]: of the frozen encoder, before a freeze of today's.
+
+        Windows and errors as of `act`.
+        """
+        if self.frozen_at is not None:
+            return self._of_all(windows, lambda all_: to_numpy(self.representation.see_all(all_)))
+        stem = self.agent.stem(self.config.agent.cut)
+        return self._of_all(windows, lambda all_: stem.latents(self.representation.see_all(all_)))
+
+    def _checked(self, windows: Array) -> Array:
+        """The windows as an array; raises ValueError for what are none."""
+        windows, expected = np.asarray(windows), (self.spec.history, *self.spec.frame)
+        if windows.dtype != np.uint8 or windows.shape[-len(expected) :] != expected or windows.ndim > 1 + len(expected):
+            raise ValueError(
+                f"an observation is uint8 {list(expected)}, or more of them [N, ...], "
+                f"not {windows.dtype} {list(windows.shape)}"
+            )
+        return windows
+
+    def _is_one(self, windows: Array) -> bool:
+        return windows.ndim == 1 + len(self.spec.frame)
+
+    def _of_all(self, windows: Array, function: Callable[[Array], Array]) -> Array:
+        """What a function of windows [N, ...] makes of one window or of more."""
+        windows = self._checked(windows)
+        result: Array = function(windows[None])[0] if self._is_one(windows) else function(windows)
+        return result

@@ -11,7 +11,7 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.agents.algorithms import learned
 from edgerl.errors import EnvError, EnvFailed, EpisodeLost
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 from edgerl.replay.representation import Pixels, chunk
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots

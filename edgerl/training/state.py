@@ -10,7 +10,8 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
 from edgerl.envs.door import Door
-from edgerl.messages import figure
+from edgerl.output.messages import figure
+from edgerl.output.progress import Reporter
 from edgerl.planning import flops, ledger
 from edgerl.planning.flops import Flops
 from edgerl.planning.plan import Plan
@@ -18,7 +19,6 @@ from edgerl.replay.buffer import Replay
 from edgerl.replay.representation import Pixels
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.metrics import LAST_GAMES, Metrics
-from edgerl.runs.progress import Reporter
 from edgerl.runs.saver import Saver
 from edgerl.settling.watch import Watch
 from edgerl.training.meters import PeakWatchdog, Stopwatch

@@ -7,12 +7,12 @@ from rich.console import Console
 
 from edgerl.config import updates
 from edgerl.envs.human_scores import is_below_random, references
-from edgerl.messages import figure
+from edgerl.output.messages import figure
+from edgerl.output.terminal import bold, plain_table
 from edgerl.planning import forecast
 from edgerl.runs import strict_json, versions
 from edgerl.runs.files import write_whole
 from edgerl.runs.metrics import LAST_GAMES
-from edgerl.runs.terminal import bold, plain_table
 from edgerl.training import transfer
 from edgerl.training.state import Parts, State, accounts
 from memory_budget import format_bytes

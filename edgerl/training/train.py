@@ -15,17 +15,17 @@ from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.envs.base import sees
 from edgerl.envs.door import Door
-from edgerl.errors import ConfigError, EnvFailed
-from edgerl.messages import warn
+from edgerl.errors import ConfigError, EnvError, EnvFailed
+from edgerl.output.messages import warn
+from edgerl.output.progress import Reporter
 from edgerl.planning import advice, forecast, limits, plan
 from edgerl.planning.introduction import introduction
 from edgerl.replay import representation
 from edgerl.runs import checkpoint
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.files import write_whole
-from edgerl.runs.folder import check_folder, folder_of, locked, make_folder
+from edgerl.runs.folder import check_folder, folder_of, locked, new_folder
 from edgerl.runs.metrics import Metrics
-from edgerl.runs.progress import Reporter
 from edgerl.runs.saver import Saver
 from edgerl.runs.signals import Interruption, handling
 from edgerl.settling.watch import Watch
@@ -136,9 +136,12 @@ def _train(
         limits.check_fit(planned, library_bytes, limit, limit_source)
 
     # The folder, held against other processes; the replay; the run.
-    if not resume:
-        make_folder(folder)
-    with locked(folder, adopted=handed.lock if handed else None) as lock:
+    state = State(planned.flops)
+    if resume:
+        holding = locked(folder, adopted=handed.lock if handed else None)
+    else:
+        holding = new_folder(folder, has_begun=lambda: state.checkpoint is not None)
+    with holding as lock:
         if saved is None:
             write_config(config, folder)
         elif fork is not None:
@@ -183,11 +186,10 @@ def _train(
                 watch=Watch(config, planned.checks, pixels, env.spec.action) if planned.checks else None,
                 saver=Saver(folder / "checkpoint"),
             )
-            state = State(planned.flops)
             if source is not None:
                 state.origin = source.origin
                 reporter.say(source.lines)
-            return _run(parts, state, saved, handed)
+            return _run(parts, state, saved, handed, is_new=not resume)
 
 
 @contextmanager
@@ -223,8 +225,12 @@ def write_config(config: Config, folder: Path) -> None:
     write_whole(folder / "config.toml", config.to_toml().encode())
 
 
-def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | None) -> dict[str, Any]:
-    """Run the parts, from the start or from a checkpoint, and write the summary, however the run ends."""
+def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | None, *, is_new: bool) -> dict[str, Any]:
+    """Run the parts, from the start or from a checkpoint, and write the summary, however the run ends.
+
+    `is_new`: the folder is this run's own from now on; if nothing is kept in it, an environment that fails is one that
+    cannot start.
+    """
     config, status, began = parts.config, "failed", "at the start"
     with interruptible(state):
         try:
@@ -237,6 +243,8 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
             parts.env.close()
             status = ended
         except EnvFailed as error:
+            if is_new and state.checkpoint is None:
+                raise EnvError(f"--env: {error}") from error
             raise failure(error, parts, state) from error
         finally:
             profile = load_device(config.run.device)

@@ -18,9 +18,8 @@ from edgerl.envs.base import EnvSpec
 from edgerl.errors import CheckpointError, ConfigError, EnvError
 from edgerl.replay import representation
 from edgerl.replay.stem import stem_file
-from edgerl.runs import checkpoint
+from edgerl.runs import checkpoint, tensor_file
 from edgerl.runs.checkpoint import Saved
-from edgerl.runs.formats import tensor_file
 from edgerl.training.state import freeze_report_of
 from runtime import model_file
 

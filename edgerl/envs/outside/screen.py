@@ -4,6 +4,8 @@ import ctypes.util
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 PACKAGES = {"EGL": "libegl1", "OpenGL": "libopengl0"}  # what a library is in
 DRIVER = "libgl1-mesa-dri"
@@ -11,18 +13,35 @@ ASIDE = ("__EGL_VENDOR_LIBRARY_DIRS", "__EGL_VENDOR_LIBRARY_FILENAMES", "MUJOCO_
 # Values of MUJOCO_GL: those that may open a window, and those that forbid drawing.
 WINDOWS = ("", "glfw", "on", "enable", "enabled", "1", "true")
 OFF = ("off", "disable", "disabled", "0", "false")
+ALONE = {"SDL_VIDEODRIVER": "dummy", "LP_NUM_THREADS": "0"}
+# Mesa's rasteriser (LP) then draws in the calling thread; threads of its own would take cores from the learner.
+CHANGED = (*ALONE, "MUJOCO_GL", "MUJOCO_EGL_DEVICE_ID", "PYOPENGL_PLATFORM", "PYGLET_HEADLESS")
 
 
 def headless() -> None:
-    """Let simulators draw without a screen; to be called before they are imported. What the user set stays if it works:
-    an empty variable counts as not set; a DISPLAY where nothing answers, as none.
+    """Let simulators draw without a screen; to be called before they are imported, and before each of them is made.
+
+    What the user set stays if it works: an empty variable counts as not set; a DISPLAY where nothing answers, as none.
     """
     if sys.platform == "linux":
         _choose_gl()
-    for name, value in (("SDL_VIDEODRIVER", "dummy"), ("LP_NUM_THREADS", "0")):
-        # Mesa's rasteriser (LP) then draws in the calling thread; threads of its own would take cores from the learner.
+    for name, value in ALONE.items():
         if not os.environ.get(name):
             os.environ[name] = value
+
+
+@contextmanager
+def variables_as_before(*more: str) -> Iterator[None]:
+    """Within, `headless` changes environment variables; afterwards they, and `more` of these names, are as before."""
+    before = {name: os.environ.get(name) for name in (*CHANGED, *more)}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _choose_gl() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.agents.build import make_agent
+from edgerl.config.toml import load
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis.activations import LayerReader
 from edgerl.experiments.analysis.compare import Attention, Say, Score, compare, select, untrained
@@ -41,9 +42,9 @@ def analyze(
     being done. Raises ConfigError or CheckpointError, in one line, for what the user must change.
     """
     notes: list[str] = []
-    policy = Policy(folder, threads=threads)
-    notes += [f"passed over: {line}" for line in policy.passed]
-    chain, gap = select(folder, every, policy.config.run.snapshot_every, notes)
+    chain, gap = select(folder, every, load(folder / "config.toml").run.snapshot_every, notes)
+    policy = Policy(folder, threads=threads)  # after what may refuse the run: it may import torch
+    notes = [f"passed over: {line}" for line in policy.passed] + notes
     steps = [snapshot.step for snapshot in chain]
     whole = [snapshot.step for snapshot in chain if snapshot.cut is None]
     config, spec, step = policy.config, policy.spec, policy.step

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.analyses import ANALYSIS_FILE, ATTENTION_FILE, SVCCA_FILE, table
+from edgerl.output.terminal import plain_table
 from edgerl.runs import strict_json
 from edgerl.runs.files import write_whole
-from edgerl.runs.terminal import plain_table
 
 if TYPE_CHECKING:
     from edgerl.experiments.analysis.compare import Attention

@@ -14,12 +14,12 @@ from rich.console import Console
 from edgerl.agents.build import make_agent
 from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec, random_action
+from edgerl.output.terminal import side_by_side
 from edgerl.planning import plan
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels
-from edgerl.runs.terminal import side_by_side
 from edgerl.training import train
 from edgerl.training.build import make_env, make_replay
 from edgerl.types import Array

@@ -9,7 +9,7 @@ from edgerl.experiments.card.front_matter import front_matter
 from edgerl.experiments.card.markdown import block, code, escaped, table
 from edgerl.experiments.card.scores import below_random
 from edgerl.experiments.reports.repeat import command
-from edgerl.messages import figure
+from edgerl.output.messages import figure
 from memory_budget import format_bytes
 
 EVALUATIONS = 10  # in the table, at most

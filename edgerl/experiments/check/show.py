@@ -7,7 +7,7 @@ import numpy as np
 from edgerl.envs.base import EnvSpec
 from edgerl.errors import ConfigError
 from edgerl.experiments.check.check import Findings
-from edgerl.messages import figure
+from edgerl.output.messages import figure
 from edgerl.runs.files import writing_whole
 from edgerl.training.evaluate import LONGEST
 from edgerl.types import Array

@@ -10,7 +10,7 @@ import numpy as np
 from edgerl.errors import ConfigError
 from edgerl.experiments.export.export import Compared, Written, check, comparing, write
 from edgerl.experiments.export.windows import show_windows
-from edgerl.messages import figure
+from edgerl.output.messages import figure
 from edgerl.replay import representation
 from edgerl.replay.representation import Representation
 from edgerl.training.evaluate import Actor, Games, play_with, statistics

@@ -22,7 +22,7 @@ LAST_EVALUATIONS = 3  # of a run, whose mean is its final score
 # Settings that a variant's name has without their keys.
 WORDED = ("run.algo", "run.budget", "run.freeze_at", "run.freeze_by")
 
-SAME = "same"  # a setting's value where the freeze changes nothing: a name leaves it out
+UNSAID = ("same", "None")  # values that a name leaves out: as before the freeze, and none
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,11 @@ def _names(runs: list[Run]) -> list[str]:
                     *([run.config.run.algo] if "run.algo" in worded else []),
                     *([budget_text(run)] if "run.budget" in worded else []),
                     *([frozen] if {"run.freeze_at", "run.freeze_by"} & set(worded) else []),
-                    *(f"{key.partition('.')[2]} {_setting(run, key)}" for key in others if _setting(run, key) != SAME),
+                    *(
+                        f"{key.partition('.')[2]} {value}"
+                        for key in others
+                        if (value := _setting(run, key)) not in UNSAID
+                    ),
                 ]
             )
         )

@@ -41,7 +41,7 @@ class CellRun:
         """The state as the run folder shows it."""
         if held(self.folder):
             return "elsewhere"
-        return "finished" if finished(self.folder) else "waiting"
+        return "finished" if self._has_finished else "waiting"
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -136,8 +136,11 @@ class CellRun:
 
     def _ended(self, code: int, *, stopped: bool, preempted: bool) -> str:
         """The state after a job that ended with exit code `code`; sets `reason` if the run did not finish."""
-        if code == 0:
+        if self._has_finished:
             return "finished"
+        if code == 0:  # as of `os._exit(0)` in an environment
+            self.reason = f"its process ended with exit code 0 before the run had: {self._summarised}; see {self.log}"
+            return "failed"
         if held(self.folder):
             return "elsewhere"
         if code == EXIT_CODES["memory-limit"]:
@@ -149,6 +152,17 @@ class CellRun:
             return self._preempted()
         self.reason = f"killed by signal {-code}" if code < 0 else self._last_line() or f"exit code {code}"
         return "interrupted" if code == EXIT_CODES["interrupted"] else "failed"
+
+    @property
+    def _has_finished(self) -> bool:
+        return finished(self.folder, self.cell.last_step)
+
+    @property
+    def _summarised(self) -> str:
+        """What the summary of a run that has not finished says, in words."""
+        if not (summary := self.summary):
+            return "it has no summary"
+        return f"its summary says {summary.get('status')} after {summary.get('steps')} of {self.cell.steps:,} steps"
 
     def _preempted(self) -> str:
         """The state after the executor ended the job: waiting, to be resumed, unless that leads nowhere."""

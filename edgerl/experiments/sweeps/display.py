@@ -9,8 +9,8 @@ from rich.live import Live
 from rich.text import Text
 
 from edgerl.experiments.sweeps.cell import UNDONE, CellRun
-from edgerl.messages import figure
-from edgerl.runs.terminal import console, plain_table
+from edgerl.output.messages import figure
+from edgerl.output.terminal import console, plain_table
 from memory_budget import format_bytes
 
 MOST_ROWS = 25

@@ -21,7 +21,7 @@ from edgerl.experiments.sweeps.runner import (
     memory_limit,
     parallel_jobs,
 )
-from edgerl.messages import warn
+from edgerl.output.messages import warn
 from edgerl.runs.folder import locked
 from edgerl.runs.status import EXIT_CODES
 from memory_budget import parse_bytes

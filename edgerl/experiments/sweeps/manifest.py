@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ class Cell:
     planned_bytes: int
     begins_in: str | None = None
     differs: tuple[str, ...] = ()
+
+    @property
+    def last_step(self) -> int:
+        """The agent step that it must come to; 0 if so many multiply-adds may end it at any."""
+        values = dict(pairwise(self.arguments))
+        if "--stop-at-flops" in values:
+            return 0
+        return min(self.steps, int(values.get("--until", self.steps)))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def _run(folder: Path, cells: tuple[Cell, ...], name: str, seed: int) -> Path:
     cell = theirs.get(seed) or (next(iter(theirs.values())) if len(theirs) == 1 else None)
     if cell is None:
         raise ConfigError(f"{OPTION}: {folder} has no run {name!r} of seed {seed}")
-    if not finished(folder / cell.folder):
+    if not finished(folder / cell.folder, cell.last_step):
         raise ConfigError(
             f"{OPTION}: {folder / cell.folder} has not finished; go on with it: edgerl sweep --resume "
             f"{shlex.quote(str(folder))}"

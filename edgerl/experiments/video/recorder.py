@@ -12,7 +12,7 @@ from edgerl.envs.base import Environment
 from edgerl.envs.door import Door
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import ConfigError, EnvFailed
-from edgerl.messages import figure
+from edgerl.output.messages import figure
 from edgerl.types import Array
 from memory_budget import format_bytes
 

@@ -7,24 +7,31 @@ from edgerl.experiments.reports.contents import Contents, Section
 from edgerl.experiments.reports.formats.style import COLOURS, INSTALL, Panel, references
 from edgerl.experiments.reports.groups import AXES
 
+NAMES_A_LINE = 2  # of variants, which may be long
+NAMES = {"loc": "outside lower left", "ncols": NAMES_A_LINE, "fontsize": 9, "frameon": False}
+FEW = 30  # points of a line: it is drawn with markers, as a line through one point would not be seen
+
 
 def picture(contents: Contents) -> bytes:
     """A PNG: a row of panels for each environment."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-        from matplotlib.ticker import EngFormatter
+        from matplotlib.ticker import EngFormatter, StrMethodFormatter
     except ImportError as error:
         raise ConfigError(f"--format: png needs the package {error.name}: {INSTALL}") from None
     rows = len(contents.sections)
     reached = any(section.curves["reaching"] for section in contents.sections)
     columns = 4 if reached else 3
     names = sum(len(section.curves["variants"]) for section in contents.sections)
-    figure = Figure(figsize=(5 * columns, 3.9 * rows + 0.17 * names + 0.9), dpi=110, layout="constrained")
+    figure = Figure(
+        figsize=(5 * columns, 4.2 * rows + 0.17 * names / NAMES_A_LINE + 0.9), dpi=110, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     figure.suptitle(f"{contents.title}\n{contents.subtitle}", fontsize=12)
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for section, row in zip(contents.sections, panels, strict=True):
+    parts = figure.subfigures(rows, 1, squeeze=False)[:, 0]
+    for section, part in zip(contents.sections, parts, strict=True):
+        row = part.subplots(1, columns)
         _scores(row[0], section, contents.x)
         _rows(row[1], section)
         _memory(row[2], section)
@@ -32,23 +39,26 @@ def picture(contents: Contents) -> bytes:
             _reaching(row[3], section)
         for panel in row:
             panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        for panel in row[:3]:
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+        part.legend(*row[0].get_legend_handles_labels(), **NAMES)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
 def _scores(panel: Panel, section: Section, axis: str) -> None:
+    veiled = min(0.15, 0.5 / len(section.curves["variants"]))  # many bands lie over one another
     for index, variant in enumerate(section.curves["variants"]):
         colour, x, mean = COLOURS[index % len(COLOURS)], variant["x"][axis], variant["mean"]
         seeds = len(variant["seeds"])
         label = f"{variant['name']} ({seeds} seed{'s' if seeds > 1 else ''})"
         panel.plot(x, mean["y"], color=colour, label=label, marker="o", markersize=3)
         if mean["low"] and mean["low"][0] is not None:
-            panel.fill_between(x, mean["low"], mean["high"], color=colour, alpha=0.15, linewidth=0)
+            panel.fill_between(x, mean["low"], mean["high"], color=colour, alpha=veiled, linewidth=0)
         if variant["freeze"]:
             panel.axvline(variant["freeze"][axis], color=colour, linestyle=":", linewidth=1)
     references(panel, section.curves["references"])
-    panel.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(-0.02, -0.18))
     _finish(panel, f"{section.env}: mean score, 95% interval", AXES[axis], "score")
 
 
@@ -62,7 +72,7 @@ def _reaching(panel: Panel, section: Section) -> None:
         panel.barh(row + 0.2, variant["other"] or 0, 0.36, color=colour, alpha=0.4)
     panel.set_yticks([])
     panel.invert_yaxis()
-    panel.set_title("to its own final score; pale: to the other's", fontsize=10)
+    panel.set_title("multiply-adds to its own final score; pale: to the other's", fontsize=10)
     panel.set_xlabel(AXES["flops"])
     panel.grid(alpha=0.3, axis="x")
     panel.spines[["top", "right"]].set_visible(False)
@@ -71,7 +81,7 @@ def _reaching(panel: Panel, section: Section) -> None:
 def _rows(panel: Panel, section: Section) -> None:
     for index, variant in enumerate(section.curves["variants"]):
         colour = COLOURS[index % len(COLOURS)]
-        panel.plot(variant["rows"]["x"], variant["rows"]["y"], color=colour, label=variant["name"])
+        _line(panel, variant["rows"], colour)
         panel.plot(variant["capacity"]["x"], variant["capacity"]["y"], color=colour, linestyle=":", linewidth=1)
     _finish(panel, "replay: rows present, and that fit (dotted)", AXES["steps"], "rows")
 
@@ -79,10 +89,14 @@ def _rows(panel: Panel, section: Section) -> None:
 def _memory(panel: Panel, section: Section) -> None:
     for index, variant in enumerate(section.curves["variants"]):
         colour = COLOURS[index % len(COLOURS)]
-        panel.plot(variant["memory"]["x"], variant["memory"]["y"], color=colour, label=variant["name"])
+        _line(panel, variant["memory"], colour)
         if variant["limit"]:
             panel.axhline(variant["limit"], color=colour, linestyle="--", linewidth=1)
     _finish(panel, "resident memory", AXES["steps"], "MB")
+
+
+def _line(panel: Panel, curve: dict[str, list[float]], colour: str) -> None:
+    panel.plot(curve["x"], curve["y"], color=colour, marker="o" if len(curve["x"]) < FEW else None, markersize=3)
 
 
 def _finish(panel: Panel, title: str, x: str, y: str) -> None:

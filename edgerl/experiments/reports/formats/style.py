@@ -24,13 +24,13 @@ def references(panel: Panel, known: dict[str, float] | None) -> None:
         _line(panel, human, f"human tester {human:,g}")
     else:
         panel.set_ylim(top=high + ROOM * (high - low))
-        _note(panel, f"human tester {human:,g} \u2191", xy=(1, 1), xycoords="axes fraction", va="top")
+        _note(panel, f"human tester {human:,g} \u2191", xy=(0, 1), xycoords="axes fraction", va="top")
 
 
 def _line(panel: Panel, score: float, text: str) -> None:
     panel.axhline(score, color=QUIETER, linestyle="--", linewidth=1)
-    _note(panel, text, xy=(1, score), xycoords=("axes fraction", "data"), va="bottom")
+    _note(panel, text, xy=(0, score), xycoords=("axes fraction", "data"), va="bottom")
 
 
 def _note(panel: Panel, text: str, **place: Any) -> None:
-    panel.annotate(text, **place, ha="right", fontsize=7.5, color=QUIETER)
+    panel.annotate(f" {text}", **place, ha="left", fontsize=8, color=QUIETER)

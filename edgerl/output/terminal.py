@@ -60,6 +60,8 @@ def side_by_side(where: Console, title: str, headings: Sequence[str], rows: Sequ
 
     def table(first: int, after: int) -> Table:
         made = plain_table(title, *headings[first:after])
+        for column in made.columns[1:]:
+            column.no_wrap, column.overflow = True, "fold"  # where a single column is too wide, the names wrap
         for row in rows:
             made.add_row(row[0], *row[1 + first : 1 + after])
         return made

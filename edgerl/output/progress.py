@@ -7,7 +7,7 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from edgerl.runs.terminal import console
+from edgerl.output.terminal import console
 
 
 class Reporter:

@@ -1,1 +1,0 @@
-"""File formats that others read too: TensorBoard's events, safetensors."""
