@@ -21,7 +21,7 @@ from device_profiles.profile import (
 )
 
 _MEMORY = ("MB", "MiB", "GB", "GiB")
-FIXED = {"application": _MEMORY, "ram": _MEMORY, "storage_write": ("MB/s",)}
+FIXED = {"application": _MEMORY, "ram": _MEMORY, "storage_write": ("MB/s",), "storage_endurance": ("TB",)}
 CLOCKED = {  # what a power mode changes
     "cpu_peak": ("GFLOP/s",),
     "gpu_clock": ("GHz",),
@@ -44,6 +44,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "GFLOP/s": (0.001, 1_000_000),
     "GB/s": (0.001, 10_000),
     "MB/s": (0.001, 100_000),
+    "TB": (0.001, 1_000_000),
     "W": (0.001, 10_000),
     "us": (0.001, 1_000_000),
     "ms": (0.001, 1_000_000),

@@ -10,7 +10,7 @@ KINDS = ("sourced", "derived", "unverified", "measured")
 PLATFORMS = ("linux", "android", "ios")
 POSSIBLE = ("trains", "acts only", "unverified")
 
-_BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30, "MB/s": 10**6, "GB/s": 10**9}
+_BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30, "MB/s": 10**6, "GB/s": 10**9, "TB": 10**12}
 
 
 class ProfileError(ValueError):
@@ -82,7 +82,8 @@ class DeviceProfile:
     more. `modes`: the device's other power modes; a mode has none. `possible`: None if the profile does not say.
 
     Units: `gpu_clock` GHz; `cpu_peak`, `gpu_fp32`, `gpu_fp16` GFLOP/s; `bandwidth` (nominal), `copy` and `fill`
-    (measured on one core) GB/s; `power` W; `storage_write` MB/s. `ram` (what the system sees; a phone's nominal) and
+    (measured on one core) GB/s; `power` W; `storage_write` MB/s; `storage_endurance` TB (what may be
+    written to it before it is worn out). `ram` (what the system sees; a phone's nominal) and
     `application` (what one application may use) are memory: take `bytes`. `calibrated`: what `edgerl devices calibrate`
     measured, by its own names; empty if it has not been run, and in every mode.
     """
@@ -106,6 +107,7 @@ class DeviceProfile:
     fill: Number | None = None
     power: Number | None = None
     storage_write: Number | None = None
+    storage_endurance: Number | None = None
     calibrated: Mapping[str, Number] = field(default_factory=dict)
     modes: tuple[DeviceProfile, ...] = ()
 

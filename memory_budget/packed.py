@@ -16,6 +16,7 @@ import numpy as np
 
 from memory_budget import frames
 from memory_budget.budget import fit_rows
+from memory_budget.changes import Changes, Span
 from memory_budget.ring import Ring, arena_of, reverse
 from memory_budget.rows import Array, Convert, Dtype, IndexBytes
 
@@ -61,7 +62,7 @@ class PackedRing:
         head, self.max_rows, self.end = layout(budget, columns, self.nbytes, index_bytes)
         if self.end < 2 * BLOCK * head.itemsize + 2 * GROUP * self.nbytes:
             raise ValueError(f"{budget} bytes are not sure to hold two groups of {GROUP} frames")
-        self.arena = arena_of(budget)
+        self.arena, self.changes = arena_of(budget), Changes(budget)
         self.rows: Array = self.arena[: self.max_rows * head.itemsize].view(head)
         self.index: Array = self.arena[self.end : self.end + index_bytes(self.max_rows)]
         self.obs = Frames(self)
@@ -141,6 +142,7 @@ class PackedRing:
             evicted(np.concatenate(self._gone))
         self.low -= len(payload)
         self.arena[self.low : self.low + len(payload)] = np.frombuffer(payload, np.uint8)
+        self.changes.note(self.low, self.low + len(payload))
         row = self.rows[slot]
         for name, value in columns.items():
             row[name] = value
@@ -183,10 +185,20 @@ class PackedRing:
         payload = frames.encode(frame, self.obs.key(key_slot) if slot > key_slot else None)
         return payload if len(payload) < self.nbytes else frame
 
+    @property
+    def bottom(self) -> int:
+        """Where the payloads in use begin."""
+        older = int(self.rows["start"][self.lap - 1 - self.previous]) if self.oldest < self.lap else self.low
+        return min(older, self.low)
+
+    @property
+    def span(self) -> Span:
+        """The payloads in use, which only appending changes."""
+        return Span("frames", self.arena, self.bottom, self.end, self.changes)
+
     def state(self) -> tuple[dict[str, Array], dict[str, int]]:
         """The heads and payloads in use (views of the arena), and where the ring stands."""
-        bottom = int(self.rows["start"][self.lap - 1 - self.previous]) if self.oldest < self.lap else self.low
-        raw = {"rows": self.rows[: self.table], "frames": self.arena[min(bottom, self.low) : self.end]}
+        raw = {"rows": self.rows[: self.table], "frames": self.arena[self.bottom : self.end]}
         return raw, {name: getattr(self, name) for name in ("head", "oldest", "lap", "previous", "low", "table")} | {
             "frames": len(raw["frames"])
         }
@@ -243,7 +255,7 @@ class PackedRing:
 
     def _reverse_payloads(self, slots: Array, start: Array, length: Array) -> Array:
         """Reverse the bytes of both laps' payloads; returns where the payloads of these rows (by age) lie then."""
-        bottom = self.end - len(self.state()[0]["frames"])
+        bottom = self.bottom
         for part in (self.arena[bottom : self.low], self.arena[self.low : self.end]):
             reverse(part, REVERSE_CHUNK)
         in_this_lap = np.arange(len(slots)) >= len(slots) - (self.head - self.lap)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from memory_budget.budget import fit_rows
+from memory_budget.changes import Changes, Span
 from memory_budget.rows import Array, Convert, Dtype, IndexBytes
 
 
@@ -52,6 +53,7 @@ class Ring:
         back = (budget - self.index_bytes(self.capacity)) // 8 * 8
         self.rows: Array = self.arena[: self.capacity * row.itemsize].view(row)
         self.index: Array = self.arena[back : back + self.index_bytes(self.capacity)]
+        self.changes = Changes(budget)
 
     @property
     def oldest(self) -> int:
@@ -107,7 +109,13 @@ class Ring:
         for name, value in columns.items():
             self.rows[name][slot] = value
         self.rows["obs"][slot] = obs
+        self.changes.note(slot * self.rows.itemsize, (slot + 1) * self.rows.itemsize)
         return slot
+
+    @property
+    def span(self) -> Span:
+        """The rows present, which only appending changes."""
+        return Span("rows", self.arena, 0, self.size * self.rows.itemsize, self.changes)
 
     def state(self) -> tuple[dict[str, Array], dict[str, int]]:
         """The rows present (a view of the arena), and where the ring stands."""

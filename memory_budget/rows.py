@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from memory_budget.changes import Span
+
 Array = npt.NDArray[Any]
 Dtype = np.dtype[Any]
 IndexBytes = Callable[[int], int]  # bytes that the index takes for so many rows
@@ -83,6 +85,10 @@ class Rows(Protocol):
 
         `evicted` is called with the other slots that lost their rows to make room, [n], before anything is written.
         """
+
+    @property
+    def span(self) -> Span:
+        """The one of the arrays of `state` that only appending changes."""
 
     def state(self) -> tuple[dict[str, Array], dict[str, int]]:
         """The arrays in use by name (views of the arena), and where the ring stands."""

@@ -12,5 +12,5 @@ def no_run(folder):
 
 
 def damaged(folder):
-    for place in (folder / "checkpoint").iterdir():
-        (place / "weights.safetensors").write_bytes(b"damaged")
+    for file in (folder / "checkpoint").glob("*/weights.safetensors"):
+        file.write_bytes(b"damaged")

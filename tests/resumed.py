@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import safetensors.numpy
+from raw_arrays import raw_arrays
 
 from edgerl.envs import suites
 from edgerl.planning import plan
@@ -26,14 +27,14 @@ def final(config, folder):
     """All that a run leaves, by name: arrays, columns of the replay's rows, plain values."""
     place = folder / "checkpoint" / f"{config.run.steps:09d}"
     state = json.loads((place / "state.json").read_text())
-    for entry in ("checksum", "metrics_bytes", "sha256"):
+    for entry in ("checksum", "metrics_bytes", "sha256", "segments"):
         state.pop(entry)
     for own, names in zip((state["trainer"], state["trainer"]["freeze_report"]), TIMED, strict=True):
         for name in names:
             own.pop(name)
-    raw = {file.name: np.frombuffer(file.read_bytes(), np.uint8) for file in place.glob("*.raw")}
+    raw = raw_arrays(place)
     spec = suites.describe(config.run.env)
     observation = ("obs", np.uint8, (plan.make_plan(config, spec).after.columns["obs"],))
-    rows = raw.pop("rows.raw").view(row_dtype(observation, spec.action))
+    rows = raw.pop("rows").view(row_dtype(observation, spec.action))
     columns = {name: rows[name] for name in rows.dtype.names}
     return safetensors.numpy.load_file(place / "weights.safetensors") | state | raw | columns

@@ -31,6 +31,7 @@ NOT_ALONE = {  # what another setting needs to be as well
     "agent.encoder": {"encoder": "canonical", "cut": "conv2"},
     "agent.cut": {"cut": "conv1"},
     "replay.updates_per_step_after_freeze": {"updates_per_step_after_freeze": 2.5},
+    "run.checkpoint_every": {"checkpoint_every": 3000},
     "replay.gamma_start": {"gamma_start": 0.97},
 }
 

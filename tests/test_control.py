@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
+from raw_arrays import raw_arrays
 from stopping import stopped_after
 
 from edgerl.envs import suites
@@ -21,12 +22,12 @@ def final(folder, step):
     """All that a finished run leaves, timings aside."""
     place = folder / "checkpoint" / f"{step:09d}"
     state = json.loads((place / "state.json").read_text())
-    for name in ("checksum", "sha256", "metrics_bytes"):
+    for name in ("checksum", "sha256", "segments", "metrics_bytes"):
         state.pop(name)
     state["trainer"].pop("rss_around_freeze")
     for name in TIMED:
         (state["trainer"]["freeze_report"] or {}).pop(name, None)
-    return safetensors.numpy.load_file(place / "weights.safetensors"), state, (place / "rows.raw").read_bytes()
+    return safetensors.numpy.load_file(place / "weights.safetensors"), state, raw_arrays(place)["rows"].tobytes()
 
 
 def test_cartpole_goes_through_the_freeze_and_the_summary_keeps_the_contract(small, tmp_path):

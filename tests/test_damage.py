@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pytest
+from raw_arrays import files_of
 
 from edgerl import configure, load
 from edgerl.errors import CheckpointError
@@ -25,34 +26,52 @@ def finished(tmp_path_factory):
 
 
 def borders(place):
-    """Where the sections of each file of a checkpoint begin: tensors, rows, priorities, entries of the manifest."""
+    """Where the sections of each file of a checkpoint begin: tensors, priorities, rows, entries of the manifest."""
     state, weights = (place / "state.json").read_bytes(), (place / "weights.safetensors").read_bytes()
     values, start = json.loads(state), 8 + int.from_bytes(weights[:8], "little")
     tensors = json.loads(weights[8:start]).values()
     found = {"state.json": [state.index(f'\n "{key}": '.encode()) + len(key) + 6 for key in values]}
     found["weights.safetensors"] = [8, start, *(start + end for tensor in tensors for end in tensor["data_offsets"])]
-    for name in ("rows.raw", "priorities.raw"):
-        each = (place / name).stat().st_size // values["replay"]["size"]
-        found[name] = [each * row for row in (1, values["replay"]["size"] // 2, values["replay"]["size"] - 1)]
+    size = values["replay"]["size"]
+    found["priorities.raw"] = [8 * row for row in (1, size // 2, size - 1)]
+    row = (values["segments"]["rows"]["stop"]) // size
+    found["newest rows"] = [row, 2 * row, 3 * row]
     return found
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "rows.raw", "priorities.raw", "state.json"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "newest rows", "priorities.raw", "state.json"])
 def test_a_checkpoint_cut_or_changed_in_any_section_is_passed_over(name, finished, tmp_path):
     folder = shutil.copytree(finished / "checkpoint", tmp_path / "checkpoint")
-    place, data, accepted = folder / "000000060", (folder / "000000060" / name).read_bytes(), []
+    place, accepted = folder / "000000060", []
+    file = files_of(place, "rows")[-1] if name == "newest rows" else place / name
+    data = file.read_bytes()
     places = sorted({0, 1, *borders(place)[name], len(data) - 1} - {len(data)})
     assert len(places) >= (50 if name == "weights.safetensors" else 5)
     for at in places:
         for damaged in (data[:at], data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]):
-            (place / name).write_bytes(damaged)
+            file.write_bytes(damaged)
             saved = newest(folder)
-            assert len(saved.passed) == saved.passed[0].count(f"{place}") == 1
+            assert len(saved.passed) == saved.passed[0].count(f"{file if name == 'newest rows' else place}") == 1
             if saved.place.name != "000000040" or "\n" in saved.passed[0]:
                 accepted.append((at, len(damaged)))
     assert accepted == []
-    (place / name).write_bytes(data)
+    file.write_bytes(data)
     assert newest(folder).place == place
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
+def test_rows_that_both_checkpoints_share_are_named_where_they_are_damaged(damage, finished, tmp_path):
+    folder = shutil.copytree(finished / "checkpoint", tmp_path / "checkpoint")
+    older, newer = (files_of(folder / name, "rows") for name in ("000000040", "000000060"))
+    assert older[0] == newer[0]
+    assert older[-1] != newer[-1]
+    data = older[0].read_bytes()
+    if damage == "missing":
+        older[0].unlink()
+    else:
+        older[0].write_bytes(data[:-1] if damage == "cut" else b"x" + data[1:])
+    with pytest.raises(CheckpointError, match=re.escape(str(older[0]))):
+        newest(folder)
 
 
 def reformatted(place):
@@ -67,7 +86,7 @@ OTHERS = {
     "env": ({"env": "atari/qbert"}, "is of another run: its environment is atari/qbert, not toy/catch"),
     "encoder": ({"encoder": "canonical", "cut": "conv3"}, "is of another run: its encoder is canonical, not data_eff"),
     "seed": ({"seed": 1}, "is of another run: its seed is 1, not 0"),
-    "format": ({}, "has format 999, this edgerl reads 2"),
+    "format": ({}, "has format 999, this edgerl reads 2 and 3"),
 }
 
 

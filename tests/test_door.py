@@ -154,7 +154,7 @@ class Quitting(Plain):
 """
 SMALL = {"budget": 3_000_000, "threads": 1, "steps": 60, "freeze_at": "never", "learn_start": 20, "batch_size": 4}
 SMALL |= {"algo": "rainbow", "hidden": 8, "eval_every": 0, "checkpoint_every": 0, "eval_episodes": 2}
-TIMED = ("checksum", "metrics_bytes", "sha256")
+TIMED = ("checksum", "metrics_bytes", "sha256", "segments")
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def newer_agent(folder):
     (no_run, "config.toml does not exist"),
     (damaged, "weights.safetensors is damaged: its checksum differs"),
     (stem_damaged, "encoder.onnx is damaged: its checksum differs"),
-    (newer_format, "has format 999, this edgerl reads 2"),
+    (newer_format, "has format 999, this edgerl reads 2 and 3"),
     (newer_agent, "rainbow2"),
 ])  # fmt: skip
 def test_a_run_that_cannot_be_read_is_one_line(change, words, trained, tmp_path, program):

@@ -160,16 +160,6 @@ def test_the_largest_budget_fits_and_a_larger_one_does_not():
         assert plan_report.report(given, spec, "raspberry_pi_4")["fits"] is fits
 
 
-def test_checkpoints_as_often_as_advised_take_a_hundredth_of_the_time():
-    config, found, window = planned(steps=500_000)
-    profile = device_profiles.load("raspberry_pi_4")
-    every = plan_report.advise(config, found, window, profile, None)["checkpoint_every"]
-    given = dataclasses.replace(config, run=dataclasses.replace(config.run, checkpoint_every=every))
-    phases = forecast.forecast(given, found, window, profile)["phases"]
-    shorter = sum(each["low"] for name, each in phases.items() if name != "checkpoints")
-    assert 0.001 < phases["checkpoints"]["low"] / shorter < 0.02
-
-
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory):
     """A profile as `edgerl devices calibrate` writes it, of one algorithm and measured for a shorter time."""

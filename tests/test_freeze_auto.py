@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from counting import count_numpy, counting
+from raw_arrays import raw_arrays
 from scipy.stats import ttest_ind
 from stopping import stopped_after
 from test_resume import logged
@@ -142,15 +143,16 @@ def final(folder):
     """What a finished run leaves: arrays, values, replay."""
     saved = checkpoint.newest(folder / "checkpoint")
     values = json.loads(json.dumps(saved.values))
-    for entry in ("metrics_bytes", "sha256"):
+    for entry in ("metrics_bytes", "sha256", "segments"):
         values.pop(entry)
     values["trainer"].pop("rss_around_freeze")
     for name in ("seconds", "peak_extra_bytes"):
         values["trainer"]["freeze_report"].pop(name)
     arrays = {name: np.array(array) for name, array in saved.arrays.items()}
-    rows = np.fromfile(saved.place / "rows.raw", row_dtype(latent_field((256,), "float32"), SPEC.action))
+    large = raw_arrays(saved.place)
+    rows = large["rows"].view(row_dtype(latent_field((256,), "float32"), SPEC.action))
     raw = {name: rows[name].tobytes() for name in rows.dtype.names}  # the padding between rows may differ
-    return arrays, values, raw | {"priorities": (saved.place / "priorities.raw").read_bytes()}
+    return arrays, values, raw | {"priorities": large["priorities"].tobytes()}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from raw_arrays import raw_arrays
 
 from edgerl.config import resolve
 from edgerl.envs import suites
@@ -119,7 +120,7 @@ def test_the_summary_says_what_the_replay_holds(case, small, tmp_path):
     config = small(run={"budget": 700_000, "steps": 130, "freeze_at": 120, "learn_start": 95} | changes)
     found = train.train(config, tmp_path / "run", quiet=True)
     saved = checkpoint.newest(tmp_path / "run/checkpoint")
-    files = {file.stem: file.stat().st_size for file in saved.place.glob("*.raw")}
+    files = {name: array.nbytes for name, array in raw_arrays(saved.place).items()}
     rows, values, freeze = found["replay"]["rows"], saved.values["replay"], found["freeze"]
     assert (found["store"], found["codec"]) == (store, codec)
     frozen = config.run.freeze_at is not None
@@ -132,7 +133,7 @@ def test_the_summary_says_what_the_replay_holds(case, small, tmp_path):
     said = found["replay"]
     if codec == "lz4":
         assert rows == values["head"] - values["oldest"] == 130
-        head = len(np.fromfile(saved.place / "rows.raw", np.uint8)) // 192  # the table ends with a block of 64
+        head = files["rows"] // 192  # the table ends with a block of 64
         assert said["bytes_per_row"] == round(head + files["frames"] / rows)
         assert said["projected_rows"] * (head + files["frames"] / rows) == pytest.approx(700_000, rel=0.03)
     else:

@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 import safetensors.numpy
+from raw_arrays import files_of, raw_arrays
 from stopping import signalled_after, stopped_after
 
 from edgerl.envs import suites
@@ -42,19 +43,18 @@ def final(folder, step):
     place = folder / "checkpoint" / f"{step:09d}"
     arrays = safetensors.numpy.load_file(place / "weights.safetensors")
     state = json.loads((place / "state.json").read_text())
-    for entry in ("checksum", "metrics_bytes"):
+    for entry in ("checksum", "metrics_bytes", "sha256", "segments"):
         state.pop(entry)
-    state.pop("sha256")
     state["trainer"].pop("rss_around_freeze")
     for name in ("seconds", "peak_extra_bytes"):
         (state["trainer"]["freeze_report"] or {}).pop(name, None)
     codec = json.loads((folder / "summary.json").read_text())["codec"]
-    raw = {file.name: file.read_bytes() for file in place.glob("*.raw")}
+    raw = {name: array.tobytes() for name, array in raw_arrays(place).items()}
     if codec != "lz4":
         field = pixel_field((84, 84)) if codec == "raw" else latent_field((576,), codec)
-        rows = np.frombuffer(raw.pop("rows.raw"), row_dtype(field, ACTION))
+        rows = np.frombuffer(raw.pop("rows"), row_dtype(field, ACTION))
         raw |= {name: rows[name].tobytes() for name in rows.dtype.names}  # the padding between rows may differ
-    beside = {"lz4": {"frames.raw"}, "uint8": {"priorities.raw", "scales.raw"}}.get(codec, {"priorities.raw"})
+    beside = {"lz4": {"frames"}, "uint8": {"priorities", "scales"}}.get(codec, {"priorities"})
     assert beside <= raw.keys()
     return arrays, state, raw
 
@@ -197,13 +197,13 @@ def test_a_run_that_goes_on_frozen_has_its_libraries_loaded_when_they_are_measur
 
 def test_a_damaged_checkpoint_is_passed_over_by_name(small, program, tmp_path):
     train.train(small(run={"checkpoint_every": 100, "steps": 300, "freeze_at": None}), tmp_path / "run", quiet=True)
-    rows = tmp_path / "run/checkpoint/000000300/rows.raw"
+    rows = files_of(tmp_path / "run/checkpoint/000000300", "rows")[-1]
     data = bytearray(rows.read_bytes())
     data[len(data) // 2] ^= 1
     rows.write_bytes(data)
     code, _, lines = program("train", "--resume", tmp_path / "run", "--steps", "320")
     assert code == 0
-    assert any("rows.raw is damaged" in line for line in lines)
+    assert any(f"{rows} is damaged" in line for line in lines)
     assert any("resumed at step 200" in line for line in lines)
     assert json.loads((tmp_path / "run/summary.json").read_text())["steps"] == 320
 
@@ -248,7 +248,7 @@ def test_a_run_whose_freeze_failed_resumes_from_what_it_had_saved(small, tmp_pat
         patched.setattr(freeze, "TOLERANCE", -1.0)
         with pytest.raises(FreezeError, match="differs from the trained encoder"):
             train.train(config, tmp_path / "parts", quiet=True)
-    assert sorted(place.name for place in (tmp_path / "parts/checkpoint").iterdir()) == ["000000060", "000000120"]
+    assert [place.name for place in checkpoint.places(tmp_path / "parts/checkpoint")] == ["000000060", "000000120"]
     train.train(config, tmp_path / "parts", resume=True, quiet=True)
     train.train(config, tmp_path / "whole", quiet=True)
     resumed, whole = final(tmp_path / "parts", 260), final(tmp_path / "whole", 260)

@@ -24,6 +24,7 @@ from edgerl import configure
 from edgerl.experiments.sweeps.executors.local import Local
 from edgerl.runs import checkpoint
 from edgerl.runs.folder import held
+from edgerl.runs.saver import Saver
 from edgerl.training import handover, train
 
 LONG = {"budget": 1_500_000, "threads": 1, "steps": 430, "freeze_at": 410, "learn_start": 5, "batch_size": 2}
@@ -260,14 +261,15 @@ def test_where_the_system_refuses_the_run_goes_on_as_it_is(alone, uninterrupted,
 
 
 def test_interrupted_just_before_it_saves_and_leaves_as_the_program_it_is(alone, tmp_path, monkeypatch):
-    def interrupted(*arguments, **options):
-        os.kill(os.getpid(), signal.SIGINT)
-        return save(*arguments, **options)
+    def interrupted(saver, step, *arguments, **options):
+        if step == 40:
+            os.kill(os.getpid(), signal.SIGINT)
+        return begin(saver, step, *arguments, **options)
 
-    save = checkpoint.save
+    begin = Saver.begin
     monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("became another program"))
     config = configure(env="toy/catch", **SHORT)
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save", lambda *a, **o: (interrupted if a[1] == 40 else save)(*a, **o))
+        patched.setattr(Saver, "begin", interrupted)
         found = train.train(config, tmp_path / "run", quiet=True, replaceable=True)
     assert (found["status"], found["steps"], found["store"]) == ("interrupted", 41, "latents")

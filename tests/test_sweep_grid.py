@@ -33,7 +33,7 @@ def config_of(arguments):
     """The configuration that `edgerl train` makes of a command's arguments."""
     train = typer.main.get_command(app.app).commands["train"]
     said = train.make_context("train", list(arguments)).params
-    beside = {name: said.pop(name) for name in ("set_", "config", "out", "resume", "quiet")}
+    beside = {name: said.pop(name) for name in ("set_", "config", "out", "resume", "quiet", "verbose")}
     return resolve.started(said, beside["config"], list(beside["set_"] or []))[0]
 
 
@@ -196,7 +196,7 @@ def test_scale_multiplies_every_length():
     assert sweep.scale == 0.1
     assert (never.steps, never.freeze_at, never.eval_every, never.stop_at_flops) == (50_000, None, 1000, 4.5e12)
     assert (frozen.steps, frozen.freeze_at, frozen.eval_every, frozen.stop_at_flops) == (50_000, 5000, 1000, 4.5e12)
-    assert frozen.checkpoint_every == 10_000
+    assert frozen.checkpoint_every == "auto"
     assert [cell.steps for cell in sweep.cells] == [50_000, 50_000]
 
 

@@ -1,6 +1,7 @@
 """What a run does, in counts: both engines' calls counted on real updates, and phases that add up to the whole run."""
 
 import dataclasses
+import json
 from collections import Counter
 from functools import partial
 
@@ -137,8 +138,35 @@ def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
     together = sum(found.values(), Work())
     assert together.trained + together.acted + together.inferred == pytest.approx(exact)
     assert together.simulated == 2000
-    assert together.written == 5 * workload.checkpoint_bytes(planned)  # at 0, 500, 1,000, 1,500 and at the end
+    assert together.written == pytest.approx(written_step_by_step(config, planned, pixels.shape))
     assert (found["conversion"] == Work()) == (freeze_at == "never")
+
+
+def written_step_by_step(config, planned, window):
+    """Bytes of the checkpoints of a run, by going through its steps; before any ring wraps."""
+    total, new, phases = 0.0, 0, workload.saving(config, planned, window)
+    for step in range(2001):
+        if step == config.run.freeze_at:
+            new = step
+        if step % 500 == 0:
+            frozen = config.run.freeze_at is not None and step >= config.run.freeze_at
+            total += phases.at(frozen).fixed + phases.at(frozen).row * new
+            new = 0
+        new += 1
+    return total
+
+
+def test_what_a_checkpoint_is_said_to_write_is_what_it_writes(tmp_path):
+    settings = {"freeze_at": 300, "steps": 600, "learn_start": 250, "checkpoint_every": 100, "eval_every": 0}
+    config, _, pixels, planned = made("rainbow", "toy/catch", "data_efficient", **settings)
+    edgerl.train(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    measured = {line["step"]: line["checkpoint/bytes"] for line in lines if "checkpoint/bytes" in line}
+    before, after = workload.saving(config, planned, pixels.shape)
+    assert measured[200] == pytest.approx(before.after(100), rel=0.1)
+    assert measured[500] == pytest.approx(after.after(100), rel=0.1)
+    said = workload.written(config, planned, pixels.shape)["checkpoints"]
+    assert sum(measured.values()) == pytest.approx(said, rel=0.1)
 
 
 def test_part_of_a_run_is_less_in_every_phase():

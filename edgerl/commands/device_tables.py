@@ -11,9 +11,10 @@ from edgerl.output.terminal import plain_table
 from memory_budget import format_bytes
 
 NUMBERS = ("application", "ram", *CLOCKED, "storage_write")
+CARD = ("storage_endurance",)  # of the card that the user has put in: not missed where it is not said
 BYTES = ("application", "ram")
 UNITS = {"cpu_peak": "GFLOP/s", "gpu_clock": "GHz", "gpu_fp32": "GFLOP/s", "gpu_fp16": "GFLOP/s", "power": "W"}
-UNITS |= {"bandwidth": "GB/s", "copy": "GB/s", "fill": "GB/s", "storage_write": "MB/s"}
+UNITS |= {"bandwidth": "GB/s", "copy": "GB/s", "fill": "GB/s", "storage_write": "MB/s", "storage_endurance": "TB"}
 WORDS = ("", "name", "device", "possible", "modes", "number", "value", "kind", "source")  # of text, aligned left
 WITH_ALL, WIDEST = 112, 10  # characters: the least width of a listing of all columns; a comparison's widest number
 LANES = "fp32 lanes of the core's vector units, x 2"
@@ -73,7 +74,9 @@ def sheet(profile: DeviceProfile) -> Table:
             table.add_row()
             table.add_row(described.mode, style="bold")
         above = ""
-        for number, value, kind, source in _rows(described, NUMBERS if described is profile else tuple(CLOCKED)):
+        for number, value, kind, source in _rows(
+            described, (*NUMBERS, *CARD) if described is profile else tuple(CLOCKED)
+        ):
             table.add_row(number, value, kind, "as above" if source == above else source)
             above = source
     return table

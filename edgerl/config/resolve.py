@@ -153,7 +153,7 @@ def _table(setting: Setting, texts: Sequence[str]) -> dict[str, Any]:
 
 def _whole_number(setting: Setting, text: str) -> int:
     if not text.isdecimal() or len(text) > 19:  # more than 64 bits hold
-        words = " nor ".join(["never", *setting.words])
+        words = " nor ".join([*(["never"] * setting.takes_never), *setting.words])
         raise ConfigError(f"{setting.flag}: {text!r} is neither a number of steps nor {words}")
     return int(text)
 

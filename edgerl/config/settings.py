@@ -16,6 +16,8 @@ from edgerl.config.replay_settings import ReplayConfig
 from edgerl.config.setting import Setting, setting
 from edgerl.envs.base import ENV_OPTIONS, EnvOptions
 
+PACE = 2_500  # agent steps between checkpoints where nothing is known of the storage
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -68,9 +70,10 @@ class RunConfig:
     eval_every: int = setting("agent steps between evaluations; 0: none", low=0, option=True, resumable=True)
     eval_episodes: int = setting("whole games an evaluation plays", low=1, option=True, resumable=True)
     eval_epsilon: float = setting("probability of a random action in an evaluation", low=0, high=1)
-    checkpoint_every: int = setting(
-        "agent steps between checkpoints; 0: only at the start and the end", low=0, option=True, resumable=True
-    )
+    checkpoint_every: int | Literal["auto"] = setting(
+        "agent steps between checkpoints; 0: only at the start and the end; auto: as the device's storage allows",
+        low=0, option=True, resumable=True, metavar="N|auto",
+    )  # fmt: skip
     sticky_actions: float = setting("probability that Atari repeats the last action", low=0, high=1, option=True)
     full_action_set: bool = setting("all 18 Atari actions, not the game's own", option=True)
     # Added later; the defaults are what older runs did.
@@ -136,6 +139,11 @@ class RunConfig:
     def latest_freeze(self) -> int | None:
         """The step by which the encoder is frozen: T_f, or with auto the latest step; None if it never is."""
         return self.freeze_by if self.freeze_at == "auto" else self.freeze_at
+
+    @property
+    def pace(self) -> int:
+        """Agent steps between checkpoints; PACE if nobody has settled them. 0: only at the start and the end."""
+        return PACE if self.checkpoint_every == "auto" else self.checkpoint_every
 
     @property
     def env_options(self) -> EnvOptions:

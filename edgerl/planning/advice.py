@@ -1,19 +1,21 @@
 """What `edgerl plan` recommends for a device: the largest budget, the store, what T_f costs, how often to save."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from device_profiles import DeviceProfile
-from edgerl.config.settings import Config
+from edgerl.config.settings import PACE, Config
 from edgerl.planning import forecast, workload
 from edgerl.planning.forecast import Band, Rates
 from edgerl.planning.plan import Plan
-from edgerl.planning.workload import StepWork
+from edgerl.planning.workload import Saving, StepWork
 from edgerl.types import Phases
 
 STEPS = 10_000  # the hours of so many steps are told
-CHECKPOINT_SHARE = 0.01  # of the time, at most, goes into writing checkpoints
-ROUND = 1000  # intervals are a multiple of so many steps
+WRITING_SHARE = 0.1  # of the time, at most, the storage writes checkpoints, while training goes on
+WEAR_SHARE = 0.001  # of what the storage endures, at most, one run writes to it
+ROUND = 500  # intervals are a multiple of so many steps
 
 
 def advise(
@@ -29,9 +31,36 @@ def advise(
         "largest_budget": None if left is None else max(0, two_digits(left + plan.budget)),
         "store": plan.after.stores,
         "hours_per_10000_steps": hours and {name: band._asdict() for name, band in hours._asdict().items()},
-        "checkpoint_every": None if rates is None or hours is None else _interval(plan, rates.before, hours),
-        "checkpoint_bytes": workload.checkpoint_bytes(plan),
+        "checkpoint_every": None if rates is None else pace(config, plan, window, profile),
+        "checkpoint_bytes": workload.saving(config, plan, window).after.after(config.run.pace or config.run.steps),
     }
+
+
+def settled(config: Config, plan: Plan, window: tuple[int, ...], profile: DeviceProfile | None) -> Config:
+    """The configuration with the pace of its checkpoints as a number. The arguments are those of `pace`."""
+    if config.run.checkpoint_every != "auto":
+        return config
+    return replace(config, run=replace(config.run, checkpoint_every=pace(config, plan, window, profile)))
+
+
+def pace(config: Config, plan: Plan, window: tuple[int, ...], profile: DeviceProfile | None) -> int:
+    """Steps between checkpoints that the device's storage allows by its speed and, if that is known, its endurance.
+
+    Not below PACE if it is not. `window`: the shape of what an encoder sees.
+    """
+    rates = None if profile is None else forecast.device_rates(profile, config, window)
+    if profile is None or rates is None:
+        return PACE
+    hours = _hours(workload.step_work(config, plan, window), rates)
+    endurance, savings = profile.storage_endurance, workload.saving(config, plan, window)
+    worn = math.inf if endurance is None else WEAR_SHARE * endurance.bytes / config.run.steps
+    intervals = [
+        _interval(
+            savings.at(frozen), min(WRITING_SHARE * hours.at(frozen).low * 3600 / STEPS * rates.before.write.low, worn)
+        )
+        for frozen in (False, True)
+    ]
+    return max(PACE if endurance is None else ROUND, math.ceil(max(intervals) / ROUND) * ROUND)
 
 
 def two_digits(nbytes: int) -> int:
@@ -51,8 +80,7 @@ def _hours(work: Phases[StepWork], rates: Phases[Rates]) -> Phases[Band]:
     return Phases(before, after)
 
 
-def _interval(plan: Plan, rates: Rates, hours: Phases[Band]) -> int:
-    """Steps between checkpoints, so that writing them takes at most CHECKPOINT_SHARE of the faster phase's time."""
-    writing_hours = workload.checkpoint_bytes(plan) / rates.write.low / 3600
-    step_hours = min(band.low for band in hours) / STEPS
-    return max(ROUND, math.ceil(writing_hours / CHECKPOINT_SHARE / step_hours / ROUND) * ROUND)
+def _interval(saving: Saving, allowed: float) -> float:
+    """The fewest steps between checkpoints at which they write no more than `allowed` bytes a step."""
+    steps = saving.fixed / (allowed - saving.row) if allowed > saving.row else math.inf
+    return steps if steps <= saving.rows else saving.after(saving.rows) / allowed

@@ -3,12 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
+from device_profiles import DeviceProfile
 from edgerl.config import updates
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec
-from edgerl.planning import forecast
-from edgerl.planning.advice import advise
+from edgerl.planning import forecast, workload
+from edgerl.planning.advice import advise, settled
 from edgerl.planning.plan import Plan, make_plan
 from edgerl.replay import representation
 from memory_budget import Watchdog
@@ -29,6 +30,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
     given = (config.run.process_limit, profile.application_bytes if profile else None)
     limit = min((nbytes for nbytes in given if nbytes is not None), default=None)
     left = None if limit is None else int(Watchdog.LEAVE * limit) - total
+    config = settled(config, planned, window, profile)
     expected = forecast.forecast(config, planned, window, profile)
     return {
         "device": profile.name if profile else None,
@@ -55,10 +57,21 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
             "paper_initial": planned.paper_initial,
             "paper_after_freeze": planned.paper_after_freeze,
         },
+        "storage": _storage(config, planned, window, profile),
         "updates": updates.planned(config),
         "flops": _flops(config, planned),
         "checks": None if planned.checks is None else asdict(planned.checks),
     }
+
+
+def _storage(
+    config: Config, planned: Plan, window: tuple[int, ...], profile: DeviceProfile | None
+) -> dict[str, int | None]:
+    """Bytes that the run writes, its pace, and `runs`: how many such runs the storage endures, None if not known."""
+    written = {name: round(nbytes) for name, nbytes in workload.written(config, planned, window).items()}
+    endurance = profile.storage_endurance if profile else None
+    runs = None if endurance is None else endurance.bytes // sum(written.values())
+    return {"checkpoint_every": config.run.pace, **written, "written": sum(written.values()), "runs": runs}
 
 
 def _flops(config: Config, planned: Plan) -> dict[str, Any]:

@@ -49,7 +49,12 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     _show_process(reports, console)
     console.print("  scratch: arrays that a step makes and drops", style="dim")
     _show_what_cannot_train(reports, console)
-    if any(report["device"] for report in reports):
+    if not any(report["device"] for report in reports):
+        storage = first["storage"]
+        console.print(
+            f"\nwrites {format_bytes(storage['written'])} to storage: a checkpoint {_every(storage)}", soft_wrap=True
+        )
+    else:
         console.print()
         _show_forecast(reports, console)
         console.print(
@@ -134,6 +139,8 @@ def _show_forecast(reports: list[Report], console: Console) -> None:
     row(bold("energy, kJ"), lambda report: report["joules"] and bold(forecast.low_to_high(report["joules"], 1e3)))
     row("a freeze 10,000 steps later adds", lambda report: _later(report["advice"]["hours_per_10000_steps"]))
     row("a checkpoint every, steps", lambda report: _count(report["advice"]["checkpoint_every"]))
+    row("written to storage in all", lambda report: format_bytes(report["storage"]["written"]))
+    row("such runs that the storage endures", lambda report: _count(report["storage"]["runs"]))
     row("largest budget that fits", lambda report: _largest(report["advice"]["largest_budget"]))
     row("stored after the freeze", lambda report: str(report["advice"]["store"]))
     side_by_side(console, "forecast", _device_names(reports), rows)
@@ -148,6 +155,12 @@ def _later(hours: dict[str, Any] | None) -> str | None:
     if hours is None:
         return None
     return forecast.duration({end: hours["before"][end] - hours["after"][end] for end in ("low", "high")})
+
+
+def _every(storage: dict[str, Any]) -> str:
+    """How often checkpoints are written, in words."""
+    steps = storage["checkpoint_every"]
+    return f"every {steps:,} steps" if steps else "at the start and at the end"
 
 
 def _count(number: int | None) -> str | None:

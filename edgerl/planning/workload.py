@@ -2,18 +2,24 @@
 
 from dataclasses import astuple, dataclass
 from math import prod
+from typing import NamedTuple
+
+import numpy as np
 
 from edgerl.agents.algorithms import algorithm_of
 from edgerl.agents.engine_choice import engines
 from edgerl.agents.passes import Passes
 from edgerl.config import architectures
 from edgerl.config.settings import Config
+from edgerl.planning import memory
 from edgerl.planning.capacity import Store
 from edgerl.planning.plan import Plan
 from edgerl.types import Phases
+from memory_budget.changes import segment_bytes
 
 FLOAT_BYTES = 4  # bytes
 ADAM_ACCESSES = 9  # times that an update reads or writes a trained weight, besides the passes: its gradient 2, Adam 7
+LEAF_BYTES = 8  # of a row's priority, which every checkpoint writes anew
 ENCODING_CALLS = 4  # to encode with ONNX Runtime: its own call and those around it
 
 
@@ -114,7 +120,7 @@ def run_work(config: Config, plan: Plan, window: tuple[int, ...], steps: int | N
         "acting after T_f": (steps - frozen_at) * after.acting,
         "updating after T_f": updates.after * after.updating,
         "environment": Work(simulated=steps),
-        "checkpoints": Work(written=_checkpoint_count(config, steps) * checkpoint_bytes(plan)),
+        "checkpoints": Work(written=sum(written(config, plan, window, steps).values())),
     }
     if run.latest_freeze is not None and run.latest_freeze < steps:
         rows = min(plan.before.rows, run.latest_freeze)
@@ -124,15 +130,58 @@ def run_work(config: Config, plan: Plan, window: tuple[int, ...], steps: int | N
     return work
 
 
-def checkpoint_bytes(plan: Plan) -> int:
-    """Bytes that a checkpoint writes before the freeze."""
-    return sum(plan.ledger[name] for name in ("networks", "optimizer", "replay"))
+class Saving(NamedTuple):
+    """What a checkpoint of one phase writes, in bytes: `fixed` always, and `row` for each new row, up to `rows`.
+
+    A snapshot writes `snapshot`.
+    """
+
+    fixed: float
+    row: float
+    rows: int
+    snapshot: float
+
+    def after(self, steps: int) -> float:
+        """Bytes of a checkpoint that comes so many steps after the one before."""
+        return self.fixed + self.row * min(steps, self.rows)
 
 
-def _checkpoint_count(config: Config, steps: int) -> int:
-    """How many checkpoints so many steps write: the first, those on the way, the last."""
-    every = config.run.checkpoint_every
-    return 2 + ((steps - 1) // every if every else 0)
+def saving(config: Config, plan: Plan, window: tuple[int, ...]) -> Phases[Saving]:
+    """What checkpoints and snapshots write, before the freeze and after it."""
+    keeps_pixels = plan.after.stores == "pixels"
+    ledgers = memory.phases(config, window, plan.flops, plan.budget, keeps_pixels=keeps_pixels)
+    before, after = (
+        _saving(ledger, store, plan.budget) for ledger, store in zip(ledgers, (plan.before, plan.after), strict=True)
+    )
+    return Phases(before, after)
+
+
+def _saving(ledger: memory.Ledger, store: Store, budget: int) -> Saving:
+    """A third of the optimizer's line are gradients, one for each trained weight, which are not kept."""
+    beside = store.row_bytes - store.columns["obs"] if store.varies else LEAF_BYTES
+    moments, weights = ledger["optimizer"] * 2 / 3, ledger["optimizer"] / 3
+    fixed = ledger["networks"] + moments + beside * store.rows + segment_bytes(budget)
+    return Saving(fixed, store.row_bytes, store.rows, weights)
+
+
+def written(config: Config, plan: Plan, window: tuple[int, ...], steps: int | None = None) -> dict[str, float]:
+    """Bytes that checkpoints and snapshots of the first `steps` agent steps (None: the whole run) write to storage."""
+    run, (before, after) = config.run, saving(config, plan, window)
+    steps = run.steps if steps is None else steps
+    frozen_at = steps + 1 if run.latest_freeze is None else run.latest_freeze
+    saved_at = np.append(np.arange(0, steps, run.pace or steps), steps)
+    early, late = (np.diff(saved_at, prepend=0)[some] for some in (saved_at < frozen_at, saved_at >= frozen_at))
+    first = saved_at[len(early) : len(early) + 1]
+    late[:1] = min(frozen_at, before.rows) + first - frozen_at  # the first one after the freeze writes all rows anew
+    checkpoints = sum(
+        len(gaps) * phase.fixed + phase.row * float(np.minimum(gaps, phase.rows).sum())
+        for gaps, phase in ((early, before), (late, after))
+    )
+    snapshots = 0.0
+    if every := run.snapshot_every:
+        whole, every_one = (2 + (end - 1) // every for end in (min(steps, frozen_at), steps))
+        snapshots = whole * before.snapshot + (every_one - whole) * after.snapshot
+    return {"checkpoints": checkpoints, "snapshots": snapshots}
 
 
 def _encoder_layers(products: tuple[Passes, ...]) -> int:

@@ -13,6 +13,7 @@ from edgerl.replay.diagnosis import Diagnosis
 from edgerl.replay.representation import CHUNK, Field, Representation
 from edgerl.replay.sampling import SAMPLERS, Sampler
 from edgerl.types import Array, Batch
+from memory_budget.changes import Span
 from memory_budget.packed import PackedRing
 from memory_budget.ring import Ring, padded
 from memory_budget.rows import IndexBytes, Rows
@@ -173,6 +174,11 @@ class Replay:
             "diagnosis": self._diagnosis.state(),
             "rng": self.sampler.rng.bit_generator.state,
         }
+
+    @property
+    def span(self) -> Span:
+        """The one of these arrays that only new rows change, and a conversion."""
+        return self.ring.span
 
     def _beside(self) -> dict[str, Array]:
         """What lies beside the rows: their priorities, unless they are a column of the rows, and the scales."""

@@ -1,26 +1,87 @@
 """Checkpoints: `checkpoint/<9-digit step>/`, written whole or not at all.
 
 weights.safetensors holds the named arrays, every `<name>.raw` the bytes of one large array, state.json all other values
-and the checksums of the files.
+and the checksums of the files. The replay lies in files that checkpoints share (see `segments`).
 """
 
 import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgerl.errors import CheckpointError
-from edgerl.runs import tensor_file
+from edgerl.runs import segments, tensor_file
 from edgerl.runs.files import digest, making_folder
+from edgerl.runs.segments import Held
 from edgerl.types import Array
+from memory_budget.changes import Span
 
-FORMAT, KEPT = 2, 2
+FORMAT, READABLE, KEPT = 3, (2, 3), 2  # format 2 has the replay in one file, beside the others
 ENV, SETTLING = "env.", "settling."  # prefixes of the arrays that are not the agent's
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a checkpoint is to hold: named arrays, JSON values, large raw arrays, and the span of the replay's rows."""
+
+    arrays: dict[str, Array]
+    values: dict[str, Any]
+    raw: Mapping[str, Array] = field(default_factory=dict)
+    span: Span | None = None
+
+
+class Draft:
+    """A checkpoint whose files are written, but neither durable nor valid yet. Once it is made, contents may change.
+
+    `nbytes`: written, the manifest aside.
+    """
+
+    def __init__(self, folder: Path, step: int, contents: Contents, held: Held | None = None) -> None:
+        """Write the files into a temporary folder; `held`: what an older checkpoint holds of the replay.
+
+        Raises OSError, naming the checkpoint's folder, if the disk refuses it.
+        """
+        self.place, self._step = folder / f"{step:09d}", step
+        self._values: dict[str, Any] = json.loads(json.dumps(contents.values))
+        with ExitStack() as stack:
+            self._part = stack.enter_context(making_folder(self.place))
+            tensor_file.write(self._part / "weights.safetensors", contents.arrays)
+            for name, array in contents.raw.items():
+                (self._part / f"{name}.raw").write_bytes(array.view(np.uint8).data)
+            self._files = sorted(self._part.iterdir())
+            self.nbytes = sum(file.stat().st_size for file in self._files)
+            self._rows = None
+            if contents.span is not None:
+                self._rows = segments.Draft(self._part, folder, contents.span, held)
+                self.nbytes += self._rows.nbytes
+            self._stack = stack.pop_all()
+
+    def complete(self) -> Held | None:
+        """Make it durable and valid: all files are synced, then the folder is renamed; older checkpoints stay.
+
+        Returns what it holds of the replay. Raises OSError as the drafting did; nothing half-written stays.
+        """
+        try:
+            with self._stack:
+                held = None if self._rows is None else self._rows.complete()
+                manifest = {
+                    "format": FORMAT,
+                    "step": self._step,
+                    "sha256": {file.name: digest(file) for file in self._files},
+                    "segments": {} if self._rows is None else self._rows.described(),
+                }
+                _write_values(self._part, manifest | self._values)
+        except BaseException:
+            with suppress(OSError):
+                collect(self.place.parent)
+            raise
+        return held
 
 
 def save(
@@ -39,13 +100,31 @@ def save(
     refuses it. One of the same step stays as it is, unless it is to be replaced.
     """
     place = folder / f"{step:09d}"
-    if place.exists() and not replace:
-        return place
-    with making_folder(place) as part:
-        _write_files(part, step, arrays, values, raw or {})
+    if replace or not place.exists():
+        Draft(folder, step, Contents(arrays, values, raw or {})).complete()
+        prune(folder)
+    return place
+
+
+def prune(folder: Path) -> None:
+    """Remove all but the KEPT newest checkpoints, once the newest is durable; raises OSError."""
     for old in places(folder)[:-KEPT]:
         shutil.rmtree(old)
-    return place
+    collect(folder)
+
+
+def collect(folder: Path) -> None:
+    """Remove what belongs to no checkpoint, unless a checkpoint cannot be read; raises OSError."""
+    for part in folder.glob(f".{'[0-9]' * 9}.*"):  # of a save that was killed
+        shutil.rmtree(part)
+    kept: set[str] = set()
+    for place in places(folder):
+        try:
+            named = segments.layouts(_read_values(place)).values()
+        except (OSError, KeyError, TypeError, ValueError):
+            return  # what belongs to it is not known
+        kept |= {piece.sha256 for layout in named for piece in layout.pieces}
+    segments.keep_only(folder, kept)
 
 
 def copy(saved: "Saved", folder: Path, values: dict[str, Any]) -> Path:
@@ -57,19 +136,9 @@ def copy(saved: "Saved", folder: Path, values: dict[str, Any]) -> Path:
     with making_folder(place) as part:
         for name in saved.values["sha256"]:
             shutil.copyfile(saved.place / name, part / name)
+        segments.copy(saved.place.parent, folder, saved.layouts.values())
         _write_values(part, values)
     return place
-
-
-def _write_files(
-    part: Path, step: int, arrays: dict[str, Array], values: dict[str, Any], raw: Mapping[str, Array]
-) -> None:
-    """Write the files of a checkpoint into the folder `part`."""
-    tensor_file.write(part / "weights.safetensors", arrays)
-    for name, array in raw.items():
-        (part / f"{name}.raw").write_bytes(array.view(np.uint8).data)
-    digests = {file.name: digest(file) for file in sorted(part.iterdir())}
-    _write_values(part, {"format": FORMAT, "step": step, "sha256": digests, **values})
 
 
 def _write_values(part: Path, manifest: dict[str, Any]) -> None:
@@ -85,6 +154,11 @@ class Saved:
     arrays: dict[str, Array]
     values: dict[str, Any]
     passed: list[str]
+
+    @property
+    def layouts(self) -> dict[str, segments.Layout]:
+        """How the replay's rows lie in shared files, by the name of their array."""
+        return segments.layouts(self.values)
 
     @property
     def for_training(self) -> bool:
@@ -122,13 +196,14 @@ class Saved:
 
     def read_raw(self, name: str, into: Array) -> None:
         """Read the bytes of a raw array into `into`, without a copy; raises CheckpointError if the sizes differ."""
-        target, file = into.view(np.uint8).reshape(-1).data, self.place / f"{name}.raw"
-        with file.open("rb", buffering=0) as stream:
-            done = 0
-            while done < len(target) and (count := stream.readinto(target[done:])):
-                done += count
-            if done < len(target) or stream.read(1):
-                raise CheckpointError(f"{file} does not hold {len(target)} bytes")
+        if name in self.layouts:
+            segments.read(self.place.parent, self.layouts[name], into)
+            return
+        target = into.view(np.uint8).reshape(-1).data
+        with (self.place / f"{name}.raw").open("rb", buffering=0) as stream:
+            segments.read_fully(stream, target)
+            if stream.read(1):
+                raise CheckpointError(f"{stream.name} does not hold {len(target)} bytes")
 
 
 def newest(folder: Path) -> Saved:
@@ -141,12 +216,14 @@ def newest(folder: Path) -> Saved:
     for place in reversed(places(folder)):
         try:
             values = _read_values(place)
-            if values["format"] == FORMAT:
+            if values["format"] in READABLE:
                 return Saved(place, _read_arrays(place, values), values, passed)
         except (OSError, KeyError, TypeError, ValueError) as error:
             passed.append(str(error) if isinstance(error, CheckpointError) else f"{place} is damaged: {error}")
             continue
-        raise CheckpointError(f"{place} has format {values['format']}, this edgerl reads {FORMAT}")
+        raise CheckpointError(
+            f"{place} has format {values['format']}, this edgerl reads {' and '.join(map(str, READABLE))}"
+        )
     if passed:
         raise CheckpointError(passed[0])
     raise CheckpointError(f"{folder} holds no checkpoint")
@@ -184,6 +261,8 @@ def _read_arrays(place: Path, values: dict[str, Any]) -> dict[str, Array]:
     for name, expected in values["sha256"].items():
         if digest(place / name) != expected:
             raise CheckpointError(f"{place / name} is damaged: its checksum differs")
+    for layout in segments.layouts(values).values():
+        segments.check(place.parent, layout)
     return tensor_file.read(place / "weights.safetensors")
 
 

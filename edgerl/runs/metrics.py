@@ -48,6 +48,11 @@ class Metrics:
             _append(self._lines, strict_json.dumps(line).encode() + b"\n")
         self._log_event(event_file.scalars_record(time.time(), step, values))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the lines so far."""
+        return _size(self._lines)
+
     def sync(self) -> int:
         """Flush all lines to the disk; returns how many bytes the file has."""
         with self._reporting_refusal(), self._lines.open("ab") as lines:

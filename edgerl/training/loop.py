@@ -34,6 +34,8 @@ class TrainingLoop:
         except EnvFailed:
             resume.save(self.parts, self.state, needed=False)
             raise
+        finally:
+            resume.settle(self.parts, self.state)
         self.show(f"{len(self.parts.replay):,} rows  {format_bytes(self.parts.watchdog.peak)} at most")
         self.account("at the end")
         return self.stopping or "finished"
@@ -54,9 +56,11 @@ class TrainingLoop:
                 if self.stopping is None and handover.torch_is_idle(self.parts):
                     self.shed_torch()
             if self.checkpoint_due:
-                resume.save(self.parts, self.state, needed=self.state.step == 0)
+                first = self.state.step == 0
+                resume.save(self.parts, self.state, needed=first, behind=not first)
             self.step()
             self.report()
+            resume.settle(self.parts, self.state, wait=False)
 
     @property
     def evaluation_due(self) -> bool:
@@ -74,7 +78,7 @@ class TrainingLoop:
     def checkpoint_due(self) -> bool:
         """Whether a checkpoint is due before the next step: before step 0, and every so many steps."""
         step = self.state.step
-        return step == 0 or due(step, self.parts.config.run.checkpoint_every, done=False)
+        return step == 0 or due(step, self.parts.config.run.pace, done=False)
 
     @property
     def freeze_due(self) -> bool:

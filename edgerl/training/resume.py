@@ -2,6 +2,7 @@
 
 import contextlib
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from edgerl.output.messages import warn
 from edgerl.replay.representation import Pixels, chunk
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots
+from edgerl.runs.checkpoint import Contents
 from edgerl.runs.files import write_whole
 from edgerl.runs.snapshots import Snapshot
 from edgerl.training.state import Parts, State, cut_episode, recount
@@ -23,11 +25,12 @@ from memory_budget.malloc import trim
 ERROR_FILE = "environment-error.txt"
 
 
-def saved_state(parts: Parts, state: State) -> tuple[dict[str, Array], dict[str, Any], dict[str, Array]]:
-    """All that a resumed run goes on from: named arrays, plain values, and the replay's large arrays."""
+def contents(parts: Parts, state: State) -> Contents:
+    """All that a resumed run goes on from."""
     arrays, agent = parts.agent.state()
     env_arrays, env = parts.env.state()
     raw, replay = parts.replay.state()
+    span = parts.replay.span
     arrays |= {f"{checkpoint.ENV}{name}": array for name, array in env_arrays.items()}
     values = {
         "identity": parts.config.identity,
@@ -35,36 +38,59 @@ def saved_state(parts: Parts, state: State) -> tuple[dict[str, Array], dict[str,
         "agent": agent,
         "env": env,
         "replay": replay,
-        "metrics_bytes": parts.metrics.sync(),
+        "metrics_bytes": parts.metrics.nbytes,
     }
     if parts.watch is not None:
         watched, values["settling"] = parts.watch.state()
         arrays |= {f"{checkpoint.SETTLING}{name}": array for name, array in watched.items()}
-    return arrays, values, raw
+    return Contents(arrays, values, {name: array for name, array in raw.items() if name != span.name}, span)
 
 
-def save(parts: Parts, state: State, *, needed: bool) -> None:
-    """Write a checkpoint and log its size."""
-    if (place := write_checkpoint(parts, state, needed=needed)) is not None:
-        written = sum(file.stat().st_size for file in place.iterdir())
+def save(parts: Parts, state: State, *, needed: bool, behind: bool = False) -> None:
+    """Write a checkpoint and log its size. `behind`: training goes on meanwhile, and `settle` tells how it ended."""
+    written = _begin(parts, state, needed=needed)
+    if written and (behind or settle(parts, state, needed=needed)):
         parts.metrics.write(state.step, {"checkpoint/bytes": written})
 
 
-def write_checkpoint(parts: Parts, state: State, *, needed: bool, replace: bool = False) -> Path | None:
-    """Write all that a resumed run goes on from; returns where. `replace`: even if there is one of this step.
+def write_checkpoint(parts: Parts, state: State, *, needed: bool, replace: bool = False) -> bool:
+    """Write a checkpoint, even if there is one of this step and it is to `replace` that; returns whether it is there.
 
     If the disk refuses one that is not `needed`, the run says so and goes on; the older ones stay whole.
     """
-    arrays, values, raw = saved_state(parts, state)
+    _begin(parts, state, needed=needed, replace=replace)
+    return settle(parts, state, needed=needed)
+
+
+def settle(parts: Parts, state: State, *, needed: bool = False, wait: bool = True) -> bool:
+    """See how the checkpoint ended that was begun; returns whether there is a new one. Without `wait`: if it ended."""
+    saver = parts.saver
+    if saver.writing and not wait:
+        return False
+    with _refusable(saver.step, needed=needed):
+        place = saver.end()
+        state.checkpoint = place or state.checkpoint
+        return place is not None
+    return False
+
+
+def _begin(parts: Parts, state: State, *, needed: bool, replace: bool = False) -> int:
+    """Begin a checkpoint, once the one before has ended; returns how many bytes are written."""
+    settle(parts, state)
+    with _refusable(state.step, needed=needed):
+        return parts.saver.begin(state.step, contents(parts, state), parts.metrics.sync, replace=replace)
+    return 0
+
+
+@contextlib.contextmanager
+def _refusable(step: int, *, needed: bool) -> Iterator[None]:
+    """Within, the disk may refuse a checkpoint that is not `needed`: the run says so and goes on."""
     try:
-        folder = parts.folder / "checkpoint"
-        state.checkpoint = checkpoint.save(folder, state.step, arrays, values, raw, replace=replace)
+        yield
     except OSError as error:
         if needed:
             raise
-        warn(f"step {state.step:,}: no checkpoint: {error.strerror}; going on")
-        return None
-    return state.checkpoint
+        warn(f"step {step:,}: no checkpoint: {error.strerror}; going on")
 
 
 def keep_snapshot(parts: Parts, state: State, *, freezing: bool, done: bool) -> None:
@@ -136,6 +162,7 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: b
             )
         )
     replay.restore(values["replay"], saved.read_raw)
+    parts.saver.go_on_from(saved, replay.span)
     if parts.watch is not None:
         parts.watch.restore(saved.settling_arrays, values["settling"])
     recount(parts, state)

@@ -19,6 +19,7 @@ from edgerl.replay.buffer import Replay
 from edgerl.replay.representation import Pixels
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.metrics import LAST_GAMES, Metrics
+from edgerl.runs.saver import Saver
 from edgerl.settling.watch import Watch
 from edgerl.training.meters import PeakWatchdog, Stopwatch
 from edgerl.types import Array
@@ -32,7 +33,8 @@ class Parts:
     `pixels`: what the replay stores before the freeze; `library_bytes`: resident bytes without networks and replay;
     `make_eval_env`: makes an environment for evaluations, from a generator; None if they are played on `env`;
     `baseline`: resident bytes after imports; `lock`: the descriptor of the folder's lock; `launcher`: the words that
-    start `edgerl` again in this process, None if it must stay what it is; `watch`: of the stem, with --freeze-at auto.
+    start `edgerl` again in this process, None if it must stay what it is; `watch`: of the stem, with --freeze-at auto;
+    `saver`: writes the run's checkpoints.
     """
 
     config: Config
@@ -51,6 +53,7 @@ class Parts:
     lock: int
     launcher: list[str] | None
     watch: Watch | None
+    saver: Saver
 
 
 THIS_PROCESS: dict[str, Any] = {"this_process": True}  # marks the fields that no checkpoint keeps

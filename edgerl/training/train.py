@@ -18,7 +18,7 @@ from edgerl.envs.door import Door
 from edgerl.errors import ConfigError, EnvError, EnvFailed
 from edgerl.output.messages import warn
 from edgerl.output.progress import Reporter
-from edgerl.planning import forecast, limits, plan
+from edgerl.planning import advice, forecast, limits, plan
 from edgerl.planning.introduction import introduction
 from edgerl.replay import representation
 from edgerl.runs import checkpoint
@@ -26,6 +26,7 @@ from edgerl.runs.checkpoint import Saved
 from edgerl.runs.files import write_whole
 from edgerl.runs.folder import check_folder, folder_of, locked, new_folder
 from edgerl.runs.metrics import Metrics
+from edgerl.runs.saver import Saver
 from edgerl.runs.signals import Interruption, handling
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
@@ -100,9 +101,10 @@ def _train(
     What was `handed` over by the program before this one has been checked, and told to the user, by that one.
     """
     # What can be checked before any network or replay is made.
-    run = config.run
     _, replay_rng, agent_rng = _rngs(config)
-    planned = plan.make_plan(config, env.spec)
+    planned, pixels = plan.make_plan(config, env.spec), representation.pixels(env.spec, config.replay)
+    config = advice.settled(config, planned, pixels.shape, load_device(config.run.device))
+    run = config.run
     limit, limit_source = limits.process_limit(config)
     if handed is None:
         limits.check_size(planned, limit, limit_source)
@@ -117,7 +119,6 @@ def _train(
     # The networks, through a rehearsal of the freeze.
     keep_blocks(SCRATCH_BLOCK)
     baseline = rss_bytes()
-    pixels = representation.pixels(env.spec, config.replay)
     report = None if saved is None else freeze_report_of(saved)
     frozen = report is not None
     cut = config.agent.cut if frozen else None
@@ -183,6 +184,7 @@ def _train(
                 lock=lock,
                 launcher=launcher,
                 watch=Watch(config, planned.checks, pixels, env.spec.action) if planned.checks else None,
+                saver=Saver(folder / "checkpoint"),
             )
             if source is not None:
                 state.origin = source.origin

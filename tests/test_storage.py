@@ -1,0 +1,74 @@
+"""What a run writes to its storage: as planned, at the pace that the storage allows."""
+
+import dataclasses
+
+import pytest
+import tomli_w
+
+import device_profiles
+import edgerl
+from device_profiles import Number
+from edgerl.config.settings import PACE
+from edgerl.envs import suites
+from edgerl.planning import advice, forecast, plan, plan_report, workload
+from edgerl.replay import representation
+
+
+def planned(**settings):
+    config = edgerl.configure(env="atari/qbert", budget="0.07GB", **settings)
+    spec = suites.describe("atari/qbert")
+    return config, plan.make_plan(config, spec), representation.pixels(spec, config.replay).shape
+
+
+@pytest.mark.parametrize("name", ["raspberry_pi_4", "galaxy_s24", "pi_zero_2_w"])
+def test_checkpoints_as_often_as_advised_keep_the_storage_busy_for_a_tenth_of_the_time(name):
+    config, found, window = planned(steps=500_000)
+    profile = device_profiles.load(name)
+    every = plan_report.advise(config, found, window, profile, None)["checkpoint_every"]
+    given = dataclasses.replace(config, run=dataclasses.replace(config.run, checkpoint_every=every))
+    phases = forecast.forecast(given, found, window, profile)["phases"]
+    training = sum(hours["low"] for phase, hours in phases.items() if phase != "checkpoints")
+    slowest = (
+        workload.written(given, found, window)["checkpoints"]
+        / (profile.storage_write.bytes if profile.storage_write else forecast.CARD_SPEED)
+        / 3600
+    )
+    assert slowest < 0.12 * training
+    assert every == PACE or slowest > 0.03 * training
+
+
+def test_a_pace_is_shorter_where_the_storage_is_known_to_endure_it_and_longer_where_it_is_not_to():
+    config, found, window = planned(steps=500_000)
+    fast = Number(400, "MB/s", "its maker", "sourced")
+    board = dataclasses.replace(device_profiles.load("raspberry_pi_4"), storage_write=fast)
+
+    def pace(terabytes):
+        endurance = Number(terabytes, "TB", "its maker", "sourced")
+        return advice.pace(config, found, window, dataclasses.replace(board, storage_endurance=endurance))
+
+    def written(steps):
+        run = dataclasses.replace(config.run, checkpoint_every=steps)
+        return sum(workload.written(dataclasses.replace(config, run=run), found, window).values())
+
+    assert advice.pace(config, found, window, board) == advice.pace(config, found, window, None) == PACE
+    assert pace(100) == 500
+    assert 500 < pace(10) < 3000 < pace(3)
+    for terabytes in (1, 3, 10):
+        assert written(pace(terabytes)) < 1.05 * terabytes * 1e9  # a thousandth
+
+
+def test_a_plan_says_what_is_written_and_how_many_such_runs_a_card_endures(tmp_path):
+    table = {"title": "a board", "platform": "linux", "clusters": [{"core": "Cortex-A72", "count": 4, "clock": 1.8}]}
+    table |= {"storage_endurance": {"value": 20, "unit": "TB"}, "source": "its maker", "kind": "sourced"}
+    (tmp_path / "mine.toml").write_text(tomli_w.dumps(table))
+    config, spec = (
+        edgerl.configure(env="atari/qbert", budget="0.07GB", snapshot_every=50_000),
+        suites.describe("atari/qbert"),
+    )
+    storage = plan_report.report(config, spec, str(tmp_path / "mine.toml"))["storage"]
+    assert storage["checkpoint_every"] == PACE
+    assert storage["written"] == storage["checkpoints"] + storage["snapshots"]
+    assert 3e9 < storage["checkpoints"] < 5e9
+    assert 10 * 2e6 < storage["snapshots"] < 14 * 4e6
+    assert storage["runs"] == 20 * 10**12 // storage["written"]
+    assert plan_report.report(config, spec, None)["storage"] == storage | {"runs": None}
