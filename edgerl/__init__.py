@@ -15,12 +15,22 @@ from typing import TYPE_CHECKING, Any
 from edgerl.config.architectures import Block, Conv, Linear
 from edgerl.config.settings import Config
 from edgerl.envs.base import Environment, EnvSpec
-from edgerl.errors import CheckpointError, ConfigError, EnvError, EnvFailed, ExportError, FreezeError, TrainingError
+from edgerl.errors import (
+    CheckpointError,
+    ConfigError,
+    EnvError,
+    EnvFailed,
+    ExportError,
+    FreezeError,
+    StopTraining,
+    TrainingError,
+)
 from edgerl.types import TimeStep
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from edgerl.output.listeners import OnCheckpoint, OnEpisode, OnMetrics
     from edgerl.training.policy import Policy
 
     __version__: str
@@ -55,6 +65,7 @@ __all__ = [
     "EnvFailed",
     "ExportError",
     "FreezeError",
+    "StopTraining",
     "TrainingError",
 ]
 
@@ -70,16 +81,30 @@ def configure(**settings: Any) -> Config:
     return configured(settings)
 
 
-def train(config: Config, out: str | Path | None = None, *, resume: bool = False, quiet: bool = True) -> dict[str, Any]:
+def train(
+    config: Config,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    quiet: bool = True,
+    on_metrics: "OnMetrics | None" = None,
+    on_episode: "OnEpisode | None" = None,
+    on_checkpoint: "OnCheckpoint | None" = None,
+) -> dict[str, Any]:
     """Train, and return the summary (docs/metrics.md); `out`: the run folder, with `resume` one that holds a run.
 
+    `on_metrics(step, values)`: metrics by name; `on_episode(step, score)`: a training episode has ended;
+    `on_checkpoint(step, folder)`: a checkpoint is on the disk. One that raises StopTraining ends the run in order; what
+    else they raise is told once and ends nothing.
     Raises ConfigError, EnvError or CheckpointError for what the caller must change, EnvFailed, TrainingError or
     FreezeError for what ended the run.
     """
     with _process_as_before():
+        from edgerl.output.listeners import Listeners
         from edgerl.training.train import train as run
 
-        return run(config, None if out is None else Path(out), resume=resume, quiet=quiet)
+        listeners = Listeners(on_metrics, on_episode, on_checkpoint)
+        return run(config, None if out is None else Path(out), resume=resume, quiet=quiet, listeners=listeners)
 
 
 def load(folder: str | Path) -> "Policy":

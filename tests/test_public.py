@@ -14,7 +14,7 @@ import edgerl
 NAMES = {
     "configure", "train", "load", "export", "card", "make_env", "Config", "Environment", "EnvSpec", "TimeStep",
     "Conv", "Block", "Linear", "CheckpointError", "ConfigError", "EnvError", "EnvFailed", "ExportError", "FreezeError",
-    "TrainingError",
+    "StopTraining", "TrainingError",
 }  # fmt: skip
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 

@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,22 @@ class Metrics:
     """
 
     def __init__(
-        self, folder: Path, *, opened: float | None = None, began: float | None = None, refused: bool = False
+        self,
+        folder: Path,
+        told: Callable[[int, Mapping[str, float]], None] = lambda step, values: None,
+        *,
+        opened: float | None = None,
+        began: float | None = None,
+        refused: bool = False,
     ) -> None:
-        """`opened`, `began`, `refused`: what `kept` gave, where this process goes on as another program."""
+        """`told`: is told the values too.
+
+        `opened`, `began`, `refused`: what `kept` gave, where this process goes on as another program.
+        """
         self._lines = folder / "metrics.jsonl"
         self._opened = time.time() if opened is None else opened
         self._events = folder / f"events.out.tfevents.{self._opened:.0f}.{socket.gethostname()}.{os.getpid()}"
-        self._refused = refused
+        self._refused, self._told = refused, told
         self._began = time.perf_counter() if began is None else began
 
     def kept(self) -> dict[str, Any]:
@@ -47,6 +56,7 @@ class Metrics:
         with self._reporting_refusal():
             _append(self._lines, strict_json.dumps(line).encode() + b"\n")
         self._log_event(event_file.scalars_record(time.time(), step, values))
+        self._told(step, values)
 
     @property
     def nbytes(self) -> int:

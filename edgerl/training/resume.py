@@ -69,8 +69,11 @@ def settle(parts: Parts, state: State, *, needed: bool = False, wait: bool = Tru
         return False
     with _refusable(saver.step, needed=needed):
         place = saver.end()
-        state.checkpoint = place or state.checkpoint
-        return place is not None
+        if place is None:
+            return False
+        state.checkpoint = place
+        parts.listeners.checkpoint(int(place.name), place)
+        return True
     return False
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
 from edgerl.envs.door import Door
+from edgerl.output.listeners import Listeners
 from edgerl.output.messages import figure
 from edgerl.output.progress import Reporter
 from edgerl.planning import flops, ledger
@@ -34,7 +35,7 @@ class Parts:
     `make_eval_env`: makes an environment for evaluations, from a generator; None if they are played on `env`;
     `baseline`: resident bytes after imports; `lock`: the descriptor of the folder's lock; `launcher`: the words that
     start `edgerl` again in this process, None if it must stay what it is; `watch`: of the stem, with --freeze-at auto;
-    `saver`: writes the run's checkpoints.
+    `saver`: writes the run's checkpoints; `listeners`: what the program that trains is told.
     """
 
     config: Config
@@ -54,6 +55,7 @@ class Parts:
     launcher: list[str] | None
     watch: Watch | None
     saver: Saver
+    listeners: Listeners
 
 
 THIS_PROCESS: dict[str, Any] = {"this_process": True}  # marks the fields that no checkpoint keeps
@@ -94,6 +96,10 @@ class State:
     stopwatch: Stopwatch = field(default_factory=Stopwatch, metadata=THIS_PROCESS)
     checkpoint: Path | None = field(default=None, metadata=THIS_PROCESS)
     stop: str | None = field(default=None, metadata=THIS_PROCESS)
+
+    def interrupt(self) -> None:
+        """End the run after the step under way, with a checkpoint."""
+        self.stop = "interrupted"
 
     @property
     def frozen(self) -> bool:

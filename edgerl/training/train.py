@@ -16,6 +16,7 @@ from edgerl.config.settings import Config
 from edgerl.envs.base import sees
 from edgerl.envs.door import Door
 from edgerl.errors import ConfigError, EnvError, EnvFailed
+from edgerl.output.listeners import Listeners
 from edgerl.output.messages import warn
 from edgerl.output.progress import Reporter
 from edgerl.planning import advice, forecast, limits, plan
@@ -53,6 +54,7 @@ def train(
     quiet: bool = False,
     verbose: bool = False,
     notes: Sequence[str] = (),
+    listeners: Listeners | None = None,
     replaceable: bool = False,
 ) -> dict[str, Any]:
     """Train, and return the summary that is also written to the run folder's summary.json.
@@ -60,8 +62,8 @@ def train(
     `out`: the run folder (default runs/<env>__<algo>__<seed>__<time>). With `resume` it holds a run, which goes on from
     its newest whole checkpoint (from the start, if it was killed before its first). `fork`: the folder of a run whose
     newest checkpoint, from before T_f, this one begins with. `verbose`: also show what takes the memory; `notes`: what
-    the user is told as it begins. `replaceable`: this process does nothing else, and may become a fresh `edgerl train
-    --resume` at the freeze, to be rid of torch.
+    the user is told as it begins; `listeners`: what a program is told. `replaceable`: this process does nothing else,
+    and may become a fresh `edgerl train --resume` at the freeze, to be rid of torch.
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
     """
@@ -73,9 +75,17 @@ def train(
     ):
         launcher = handover.launcher() if replaceable else None
         told = () if quiet or handed is not None else notes
-        shown = {"quiet": quiet, "verbose": verbose}
         return _train(
-            config, folder, env, resume=resume, fork=fork, shown=shown, notes=told, launcher=launcher, handed=handed
+            config,
+            folder,
+            env,
+            resume=resume,
+            fork=fork,
+            shown={"quiet": quiet, "verbose": verbose},
+            notes=told,
+            listeners=listeners or Listeners(),
+            launcher=launcher,
+            handed=handed,
         )
 
 
@@ -93,6 +103,7 @@ def _train(
     fork: Path | None,
     shown: dict[str, bool],
     notes: Sequence[str],
+    listeners: Listeners,
     launcher: list[str] | None,
     handed: Handover | None,
 ) -> dict[str, Any]:
@@ -174,7 +185,7 @@ def _train(
                 replay=make_replay(config, env.spec, planned.budget, pixels, replay_rng),
                 pixels=pixels,
                 folder=folder,
-                metrics=Metrics(folder, **(handed.metrics if handed else {})),
+                metrics=Metrics(folder, listeners.metrics, **(handed.metrics if handed else {})),
                 watchdog=watchdog,
                 reporter=reporter,
                 plan=planned,
@@ -185,6 +196,7 @@ def _train(
                 launcher=launcher,
                 watch=Watch(config, planned.checks, pixels, env.spec.action) if planned.checks else None,
                 saver=Saver(folder / "checkpoint"),
+                listeners=listeners,
             )
             if source is not None:
                 state.origin = source.origin
@@ -232,6 +244,7 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
     cannot start.
     """
     config, status, began = parts.config, "failed", "at the start"
+    parts.listeners.stop = state.interrupt
     with interruptible(state):
         try:
             if saved is not None:
@@ -268,9 +281,5 @@ def take_over(parts: Parts, state: State, handed: Handover) -> str:
 @contextmanager
 def interruptible(state: State) -> Iterator[None]:
     """Within, Ctrl-C, SIGTERM and SIGHUP end the training after the current step; a second one ends it at once."""
-
-    def stop() -> None:
-        state.stop = "interrupted"
-
-    with handling(Interruption(stop)):
+    with handling(Interruption(state.interrupt)):
         yield
