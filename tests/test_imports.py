@@ -29,6 +29,7 @@ ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand
     "settling",
     "planning",
     "training",
+    "experiments/tracking",
     "experiments/video",
     "experiments/calibration",
     "experiments/sweeps/executors",

@@ -1,6 +1,7 @@
 """`edgerl train`: a run from its options, and what the user is told at its end."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,9 @@ def train(
             help="begin as the run in this folder did, with settings that matter only after T_f", metavar="RUN"
         ),
     ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="log the metrics in this experiment tracker too", metavar="wandb|mlflow")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="also print what takes the memory, at every turn")] = False,
     **settings: Any,
@@ -45,21 +49,26 @@ def train(
         chosen, notes = resolve.forked(fork, settings, set_ or [])
     else:
         chosen, notes = resolve.started(settings, config, set_ or [])
+    from edgerl.experiments.tracking.trackers import tracking
     from edgerl.output.terminal import console
     from edgerl.runs.folder import folder_of
     from edgerl.training import summary
     from edgerl.training.train import train as run
 
-    with folder_of(chosen, resume or out) as folder:
+    with (
+        folder_of(chosen, resume or out) as folder,
+        nullcontext() if track is None else tracking(track, chosen, folder) as listeners,
+    ):
         ended = run(
             chosen,
             folder,
+            listeners=listeners,
             resume=resume is not None,
             fork=fork,
             quiet=quiet,
             verbose=verbose,
             notes=notes,
-            replaceable=True,
+            replaceable=track is None,
         )
     if not quiet:
         summary.show(ended, folder, console())
