@@ -130,7 +130,7 @@ class PackedRing:
 
         `evicted` is called with the slots that lost their rows to make room, [n], before anything is written there.
         """
-        frame = obs.tobytes()
+        frame = frames.pixel_by_pixel(obs).tobytes()
         self._gone = []
         while True:
             slot = self.head - self.lap
@@ -200,11 +200,17 @@ class PackedRing:
         """The heads and payloads in use (views of the arena), and where the ring stands."""
         raw = {"rows": self.rows[: self.table], "frames": self.arena[self.bottom : self.end]}
         return raw, {name: getattr(self, name) for name in ("head", "oldest", "lap", "previous", "low", "table")} | {
-            "frames": len(raw["frames"])
+            "frames": len(raw["frames"]),
+            "pixel_by_pixel": True,
         }
 
     def restore(self, values: dict[str, int]) -> dict[str, Array]:
-        """Stand where `state` stood; returns the arrays to fill with what it gave."""
+        """Stand where `state` stood; returns the arrays to fill with what it gave.
+
+        Raises ValueError for frames in colour of an earlier version, which had them plane by plane.
+        """
+        if len(self.frame) == 3 and "pixel_by_pixel" not in values:
+            raise ValueError("its compressed frames in colour are of an earlier version, which ordered them otherwise")
         for name in ("head", "oldest", "lap", "previous", "low", "table"):
             setattr(self, name, values[name])
         return {"rows": self.rows[: self.table], "frames": self.arena[self.end - values["frames"] : self.end]}
@@ -249,7 +255,7 @@ class PackedRing:
                 frame = read(n, key if slots[n] % GROUP else None)
                 key = frame if slots[n] % GROUP == 0 else key
                 out[:] = np.frombuffer(frame, np.uint8)
-            ring.rows[start - first : stop - first] = convert(heads[start:stop], block.reshape(-1, *self.frame))
+            ring.rows[start - first : stop - first] = convert(heads[start:stop], frames.shaped(block, self.frame))
         ring.head = ring.size = len(slots) - first
         return ring, self.size - ring.size
 
@@ -288,7 +294,7 @@ class Frames:
             for slot, payload in payloads(distinct)
         ]
         joined = bytearray().join([decoded[n] for n in inverse.reshape(-1).tolist()])
-        return np.frombuffer(joined, np.uint8).reshape(*slots.shape, *ring.frame)
+        return frames.shaped(np.frombuffer(joined, np.uint8), ring.frame, slots.shape)
 
     def key(self, slot: int) -> bytes:
         """The key frame in `slot`."""
