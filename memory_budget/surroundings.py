@@ -36,11 +36,13 @@ class Surroundings:
     def read(self) -> None:
         """Read all of them now."""
         if self._readings % self.RESCAN == 0:
-            self._folders = [folder for folder in limits.groups("memory") if _limit(folder) is not None]
+            self._folders = [
+                folder for folder in limits.groups("memory") if any((folder / name).exists() for name in _LIMITS)
+            ]
             self.stall_file = next(filter(Path.exists, limits.own_files("memory.pressure")), _MACHINE)
         self._readings += 1
-        read = [(held_bytes(folder), _limit(folder)) for folder in self._folders]
-        self.groups = [Group(held, limit) for held, limit in read if limit is not None]
+        limited = [(folder, limit) for folder in self._folders if (limit := _limit(folder)) is not None]
+        self.groups = [Group(held_bytes(folder), limit) for folder, limit in limited]
         self.stall = full_stall(self.stall_file)
 
 

@@ -162,6 +162,12 @@ class Watchdog:
             return f"warning: {fill.words}; at {self.LEAVE:.0%} the run saves a checkpoint and ends"
         return None
 
+    @property
+    def fullest(self) -> str:
+        """Who holds the greatest part of a limit, as of the last reading, for people; empty if there is no limit."""
+        fill = self._fill_above(0)
+        return "" if fill is None else fill.words
+
     def allows(self, nbytes: int) -> bool:
         """Whether `nbytes` more stay below LEAVE, to be asked before a large allocation; trims if they do not."""
         self.check()
@@ -169,6 +175,12 @@ class Watchdog:
             trim()
             self.check()
         return self._fill_above(self.LEAVE, nbytes) is None
+
+    def group_allows(self, nbytes: int) -> bool:
+        """Whether the control groups have room for `nbytes` more below LEAVE: if not, the kernel may kill."""
+        self.check()
+        groups = [] if self._around is None else self._around.groups
+        return all(group.held + nbytes < self.LEAVE * group.limit for group in groups)
 
     def _fill_above(self, part: float, more: int = 0) -> Fill | None:
         """Who, with `more` bytes, holds the greatest part of a limit, if it is `part` of it or above."""

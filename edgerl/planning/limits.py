@@ -9,8 +9,10 @@ from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError, MemoryLimitError
 from edgerl.planning.plan import Plan
+from edgerl.types import Array
 from memory_budget import Watchdog, format_bytes
 from memory_budget.limits import cgroup_bytes, smallest
+from memory_budget.ring import arena_of
 
 LIMIT_NAMES = {"given": "--process-limit", "device": "--device", "cgroup": "the control group's memory limit"}
 
@@ -49,13 +51,20 @@ def check_size(plan: Plan, limit: int | None, source: str) -> None:
             )
 
 
-def check_arena(watchdog: Watchdog, nbytes: int, folder: Path) -> None:
-    """Raise MemoryLimitError, before the replay takes its bytes, if a limit that was lowered has no room for them."""
-    if not watchdog.allows(nbytes):
-        raise MemoryLimitError(
-            f"the memory limit has no room for the replay of {format_bytes(nbytes)} any more; "
-            f"go on with --resume {folder}"
-        )
+def take_arena(watchdog: Watchdog, nbytes: int, folder: Path) -> Array:
+    """The replay's bytes, touched; raises MemoryLimitError if a control group's limit, lowered since, lacks the room.
+
+    Other limits kill nobody: they are left to the training loop, which ends with a checkpoint. `folder`: the run's.
+    """
+
+    def ask(left: int) -> None:
+        if not watchdog.group_allows(left):
+            raise MemoryLimitError(
+                f"the control group's memory limit has no room for the replay of {format_bytes(nbytes)} any more; "
+                f"go on with --resume {folder}"
+            )
+
+    return arena_of(nbytes, ask)
 
 
 def check_fit(plan: Plan, library_bytes: int, limit: int | None, source: str) -> None:

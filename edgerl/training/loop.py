@@ -244,8 +244,7 @@ class TrainingLoop:
         """Whether the memory limit has room for `nbytes` more; if not, the run ends in order."""
         watchdog = self.parts.watchdog
         if not watchdog.allows(nbytes):
-            self.say(f"the memory limit has no room for {format_bytes(nbytes)} more")
-            watchdog.leave(f"the memory limit has no room for {format_bytes(nbytes)} more")
+            watchdog.leave(f"there is no room for {format_bytes(nbytes)} more: {watchdog.fullest}")
         return not watchdog.exceeded
 
     def report(self) -> None:

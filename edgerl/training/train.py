@@ -163,12 +163,12 @@ def _train(
                     reporter.say(f"evaluations are played on the training environment, after an episode: {alone}")
             if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
                 reporter.say(f"--ort-provider: {provider_note}")
-            limits.check_arena(watchdog, planned.budget, folder)
+            arena = limits.take_arena(watchdog, planned.budget, folder)
             parts = Parts(
                 config=config,
                 env=env,
                 agent=agent,
-                replay=make_replay(config, env.spec, planned.budget, pixels, replay_rng),
+                replay=make_replay(config, env.spec, planned.budget, pixels, replay_rng, arena),
                 pixels=pixels,
                 folder=folder,
                 metrics=Metrics(folder, run.steps, say=reporter.say, **(handed.metrics if handed else {})),
