@@ -7,7 +7,8 @@ A run goes on in a control group whose memory limit is lowered as a phase begins
 bytes, and to 0.9 of what the process tree holds then, as a plan is a little generous. "from the start": the limit is
 there before the run; "torch" in one that begins with torch and sheds it at its freeze. "a leak": 1 MB more at every
 step is held by the process; "files in memory": lies in a file on /dev/shm, which is charged to the group and is no part
-of the process. For these two the limit is 1.3 times the plan.
+of the process; "a stall": a file larger than the group may keep is read again and again, so that the run waits for
+pages that were just dropped. For these three the limit is 1.3 times the plan.
 
 Making a control group needs root, and a memory controller (v1 or v2) that may be used. Where a group of v2 can be made
 too, the run is in it as well: the kernel then tells how long it stalls (memory.pressure).
@@ -33,7 +34,8 @@ CHILD = Path(__file__).with_name("limits_child.py")
 OPTIONS = ["--env", "toy/catch", "--budget", "40MB", "--threads", "1", "--freeze-at", "250", "--set", "learn_start=60"]
 OPTIONS += ["--eval-every", "360", "--eval-episodes", "3", "--checkpoint-every", "100", "--quiet"]
 STEPS = 400
-LEAKS = ("a leak", "files in memory")
+CROWDED = ("a leak", "files in memory", "a stall")
+LARGE_FILE = 250_000_000  # bytes
 FROM_START = ("from the start", "torch")
 PHASES = (
     *FROM_START,
@@ -45,7 +47,7 @@ PHASES = (
     "latent training",
     "evaluation",
     "resume",
-    *LEAKS,
+    *CROWDED,
 )
 
 
@@ -105,7 +107,7 @@ class Outcome(NamedTuple):
 
 def shares(phase: str) -> list[tuple[float, str]]:
     """The limits to run a phase at: a share, of the "plan" or of what is "held"."""
-    if phase in LEAKS:
+    if phase in CROWDED:
         return [(1.3, "plan")]
     planned_ones = [(1.05, "plan"), (0.9, "plan")]
     return planned_ones if phase in FROM_START else [*planned_ones, (0.9, "held")]
@@ -127,7 +129,9 @@ def run(phase: str, share: float, of: str) -> Outcome | None:
             if phase in FROM_START:
                 groups.limit_file.write_text(str(int(share * planned(options))))
             lowered = {"phase": phase, "share": share, "of": of, "file": str(groups.limit_file), "told": str(told)}
-            lowered["memory_file"] = f"{memory}/file"
+            lowered |= {"memory_file": f"{memory}/file", "large_file": f"{folder}/file"}
+            if phase == "a stall":
+                write_uncached(Path(lowered["large_file"]))
             joining = " && ".join(f"echo $$ > '{group}/cgroup.procs'" for group in groups.joined)
             ended = subprocess.run(  # the shell joins the groups, and becomes the run
                 ["/bin/sh", "-c", f'{joining} && exec "$@"', "sh", sys.executable, str(CHILD), *options],
@@ -140,6 +144,15 @@ def run(phase: str, share: float, of: str) -> Outcome | None:
             said = [*lines, *ended.stderr.splitlines()[-1:]]
             limit = int(groups.limit_file.read_text().replace("max", "-1"))
             return Outcome(limit, ended.returncode, newest(out), groups.kills, "; ".join(said))
+
+
+def write_uncached(file: Path) -> None:
+    """Write LARGE_FILE bytes, none of which stay in memory: its pages are to be charged to who reads them."""
+    with file.open("wb") as stream:
+        stream.write(bytes(LARGE_FILE))
+        stream.flush()
+        os.fsync(stream.fileno())
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def newest(out: Path) -> int | None:

@@ -74,16 +74,20 @@ def lower_at(step: int) -> Callable[..., None]:
     return lambda training: lower() if training.state.step == step else None
 
 
-def leak(training: loop.TrainingLoop) -> None:
-    """Hold PIECE more bytes at every step of training, in the process or in a file."""
+def crowd(training: loop.TrainingLoop) -> None:
+    """At every step, hold PIECE more bytes in the process or in a file, or read a file that the group cannot keep."""
     if training.state.step == LEARNING:
         lower()
     if training.state.step > LEARNING:
         if asked["phase"] == "a leak":
             leaked.append(np.ones(PIECE, np.uint8))
-        else:
+        elif asked["phase"] == "files in memory":
             with Path(asked["memory_file"]).open("ab") as file:
                 file.write(bytes(PIECE))
+        else:
+            with Path(asked["large_file"]).open("rb") as file:
+                while file.read(PIECE):
+                    pass
 
 
 HOOKS: dict[str, tuple[Any, str, Callable[..., None]]] = {
@@ -95,8 +99,9 @@ HOOKS: dict[str, tuple[Any, str, Callable[..., None]]] = {
     "latent training": (loop.TrainingLoop, "step", lower_at(LATENTS)),
     "evaluation": (loop, "play", lambda *_: lower()),
     "resume": (train, "go_on", lambda *_, **__: lower()),
-    "a leak": (loop.TrainingLoop, "step", leak),
-    "files in memory": (loop.TrainingLoop, "step", leak),
+    "a leak": (loop.TrainingLoop, "step", crowd),
+    "files in memory": (loop.TrainingLoop, "step", crowd),
+    "a stall": (loop.TrainingLoop, "step", crowd),
 }
 
 if __name__ == "__main__":

@@ -68,10 +68,11 @@ def phases(
         chunk = representation.chunk(config.agent.encoder, window)
         encoding = min(chunk, 2 * batches.after) * architectures.encoding_bytes(config.agent.encoder, window)
         after += encoding + 2 * batches.after * prod(window)
-    # The freeze and evaluations come between updates, in what these leave free.
+    # The freeze and evaluations come between updates, when these have left all but the least.
     evaluation = evaluation_bytes(config.run.env) if config.run.eval_every else 0
     freezing = 0 if config.run.latest_freeze is None else freeze_bytes(config, window)
-    before, after = max(before, evaluation, freezing), max(after, evaluation)
+    before = max(before, ENCODING_SCRATCH_BYTES + max(evaluation, freezing))
+    after = max(after, ENCODING_SCRATCH_BYTES + evaluation)
     return Phases(
         *(
             {
