@@ -30,6 +30,7 @@ check: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/flatness.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/train_throughput.py

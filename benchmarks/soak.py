@@ -1,8 +1,7 @@
-"""Does a run survive being killed, and does its memory stay flat? Real processes, real kill -9.
+"""Does a run survive being killed? Real processes, real kill -9. (flatness.py watches a long run's memory.)
 
-Kills: runs of toy/catch are killed again and again, every other time within 2 s of a checkpoint or right after the
+Runs of toy/catch are killed again and again, every other time within 2 s of a checkpoint or right after the
 freeze, else at any moment. They are resumed each time, and at the end compared with an uninterrupted run, bit for bit.
-Flatness: one long run; resident memory, open files and threads after a warm-up and at the end.
 """
 
 import argparse
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 import safetensors.numpy
 
 OPTIONS = ["--env", "toy/catch", "--budget", "3MB", "--threads", "1", "--set", "learn_start=60", "--quiet"]
@@ -123,66 +121,19 @@ def kills(count: int, seed: int, steps: int = 900) -> Survival:
     return Survival(injected, runs, identical)
 
 
-class Reading(NamedTuple):
-    """A running process: agent steps done (to the last 500), resident bytes, open files, threads."""
-
-    step: int
-    resident: int
-    files: int
-    threads: int
-
-
-def flat(steps: int) -> tuple[Reading, Reading]:
-    """One long run; a reading after a tenth of it and one near the end, each that of three with the fewest files.
-
-    The others may have come while a file of metrics was open.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "run")
-        options = ["--steps", str(steps), "--freeze-at", str(min(1000, steps // 10))]
-        options += ["--eval-every", "0", "--checkpoint-every", "0"]
-        process = subprocess.Popen(command(*OPTIONS, *options, "--out", str(out)))
-        watched, readings = psutil.Process(process.pid), []
-        while process.poll() is None:
-            metrics = out / "metrics.jsonl"
-            try:
-                lines = metrics.read_text().count("throughput/") if metrics.exists() else 0
-                now = watched.memory_info().rss, watched.num_fds(), watched.num_threads()
-            except psutil.Error:
-                break
-            readings.append(Reading(lines * 500, *now))
-            time.sleep(1)
-        if process.wait() != 0:
-            sys.exit(f"the long run failed with exit code {process.returncode}")
-    warm = [reading for reading in readings if steps // 10 <= reading.step < steps]
-    first, last = (min(some, key=lambda reading: reading.files) for some in (warm[:3], warm[-4:-1]))
-    return first, last
-
-
 def main() -> None:
-    """Print two tables."""
+    """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    if args.kills:
-        survival = kills(args.kills, args.seed)
-        print(f"\r{'injected':50}times")
-        for near, name in NAMES.items():
-            print(f"{name:50}{survival.kills[near]:5}")
-        print(f"{'runs that were killed, up to six times each':50}{survival.runs:5}")
-        print(f"{'survived: finished after all, bit-identical':50}{survival.identical:5}")
-        print(f"{'lost':50}{survival.runs - survival.identical:5}")
-    if args.steps:
-        first, last = flat(args.steps)
-        growth = (last.resident - first.resident) / max(1, last.step - first.step) * 100_000 / 1e6
-        resident = (
-            f"{first.resident / 1e6:.1f} MB at step {first.step:,}, {last.resident / 1e6:.1f} MB at {last.step:,}"
-        )
-        print(f"{args.steps:,} steps: resident {resident}")
-        print(f"growth per 100,000 steps {growth:.2f} MB (goal: under 1)")
-        print(f"open files {first.files} and {last.files}, threads {first.threads} and {last.threads}")
+    survival = kills(args.kills, args.seed)
+    print(f"\r{'injected':50}times")
+    for near, name in NAMES.items():
+        print(f"{name:50}{survival.kills[near]:5}")
+    print(f"{'runs that were killed, up to six times each':50}{survival.runs:5}")
+    print(f"{'survived: finished after all, bit-identical':50}{survival.identical:5}")
+    print(f"{'lost':50}{survival.runs - survival.identical:5}")
 
 
 if __name__ == "__main__":

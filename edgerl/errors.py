@@ -43,6 +43,12 @@ class TrainingError(RuntimeError):
     exit_code = 1
 
 
+class MemoryLimitError(RuntimeError):
+    """A memory limit was lowered, and leaves no room to begin or to go on; the message is one line."""
+
+    exit_code = 3
+
+
 class CheckpointError(ValueError):
     """No checkpoint that can be read; the message is one line."""
 

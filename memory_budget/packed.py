@@ -57,12 +57,13 @@ class PackedRing:
         columns: list[tuple[str, Any, tuple[int, ...]]],
         frame: tuple[int, ...],
         index_bytes: IndexBytes,
+        arena: Array | None = None,
     ) -> None:
         self.frame, self.nbytes = frame, prod(frame)
         head, self.max_rows, self.end = layout(budget, columns, self.nbytes, index_bytes)
         if self.end < 2 * BLOCK * head.itemsize + 2 * GROUP * self.nbytes:
             raise ValueError(f"{budget} bytes are not sure to hold two groups of {GROUP} frames")
-        self.arena, self.changes = arena_of(budget), Changes(budget)
+        self.arena, self.changes = arena_of(budget) if arena is None else arena, Changes(budget)
         self.rows: Array = self.arena[: self.max_rows * head.itemsize].view(head)
         self.index: Array = self.arena[self.end : self.end + index_bytes(self.max_rows)]
         self.obs = Frames(self)

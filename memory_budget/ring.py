@@ -18,6 +18,8 @@ from memory_budget.budget import fit_rows
 from memory_budget.changes import Changes, Span
 from memory_budget.rows import Array, Convert, Dtype, IndexBytes
 
+PIECE = 16 * 2**20  # bytes of an arena that are touched at a time
+
 
 def padded(fields: list[tuple[str, Any, tuple[int, ...]]]) -> Dtype:
     """A structured dtype of these (name, type, shape) fields, its size rounded up to 8 bytes."""
@@ -162,14 +164,19 @@ class Ring:
         return self, 0
 
 
-def arena_of(nbytes: int) -> Array:
-    """`nbytes` bytes mapped outside malloc, which would add to them or keep them; every page is touched here."""
+def arena_of(nbytes: int, ask: Callable[[int], None] = lambda left: None) -> Array:
+    """`nbytes` bytes mapped outside malloc, which would add to them or keep them; every page is touched here.
+
+    `ask` is called before each PIECE with the bytes that are still to be touched; it raises if there is no room.
+    """
     mapping = mmap.mmap(-1, nbytes)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without huge pages is only slower
             mapping.madvise(mmap.MADV_HUGEPAGE)
     arena = np.frombuffer(mapping, np.uint8)
-    arena.fill(0)
+    for start in range(0, nbytes, PIECE):
+        ask(nbytes - start)
+        arena[start : start + PIECE] = 0
     return arena
 
 

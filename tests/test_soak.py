@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import flatness
 import soak
 
 
@@ -17,8 +18,21 @@ def test_killed_runs_end_bit_identical():
 
 
 @pytest.mark.long
-def test_memory_files_and_threads_stay_as_they_are():
-    first, last = soak.flat(3000)
+@pytest.mark.parametrize("phase", flatness.PHASES)
+def test_memory_files_and_threads_stay_as_they_are(phase):
+    readings = flatness.warm(flatness.watch(phase, 4000), 4000)
+    first, last = readings[0], readings[-1]
     assert last.step > first.step
     assert last.resident - first.resident < 4e6
-    assert (last.files, last.threads) == (first.files, first.threads)
+    assert (last.files, last.threads, last.children) == (first.files, first.threads, first.children)
+
+
+def test_growth_is_the_slope_of_resident_memory_and_a_file_that_is_open_for_a_moment_is_none():
+    flat = [flatness.Reading(step, 10**8, 10**7, 7, 4, 0, 1, 1, 1) for step in range(0, 100_000, 1000)]
+    grown = [reading._replace(resident=10**8 + 30 * reading.step) for reading in flat]
+    assert flatness.growth(flat) == pytest.approx(0, abs=1e-6)
+    assert flatness.growth(grown) == pytest.approx(3)
+    assert flatness.is_flat([r._replace(files=8) if n % 7 == 0 else r for n, r in enumerate(flat)], 100_000)
+    assert not flatness.is_flat(grown, 100_000)
+    assert not flatness.is_flat([r._replace(files=7 + n // 10) for n, r in enumerate(flat)], 100_000)
+    assert not flatness.is_flat([r._replace(children=n // 50) for n, r in enumerate(flat)], 100_000)

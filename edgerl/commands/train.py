@@ -12,7 +12,6 @@ from edgerl.config import resolve
 from edgerl.errors import ConfigError
 from edgerl.output.messages import warn
 from edgerl.runs.status import EXIT_CODES
-from memory_budget import Watchdog
 
 
 @setting_options()
@@ -73,11 +72,7 @@ def train(
     if not quiet:
         summary.show(ended, folder, console())
     if ended["status"] == "memory-limit":
-        limit = ended["memory"]["limit_bytes"]
-        warn(
-            f"the process tree reached {Watchdog.LEAVE:.0%} of its limit of {limit:,} bytes; "
-            f"checkpoint saved in {folder / ended['checkpoint']}"
-        )
+        warn(f"{ended['memory']['limit_reached']}; checkpoint saved in {folder / ended['checkpoint']}")
     if ended["status"] == "interrupted":
         warn(f"interrupted; checkpoint saved in {folder / ended['checkpoint']}")
     sys.exit(EXIT_CODES[ended["status"]])

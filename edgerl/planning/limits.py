@@ -1,28 +1,36 @@
 """The limits that a run must fit, checked before it starts."""
 
 import math
+from pathlib import Path
 
 import psutil
 
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
-from edgerl.errors import ConfigError
+from edgerl.errors import ConfigError, MemoryLimitError
 from edgerl.planning.plan import Plan
+from edgerl.types import Array
 from memory_budget import Watchdog, format_bytes
 from memory_budget.limits import cgroup_bytes, smallest
+from memory_budget.ring import arena_of
 
 LIMIT_NAMES = {"given": "--process-limit", "device": "--device", "cgroup": "the control group's memory limit"}
 
 
 def process_limit(config: Config) -> tuple[int | None, str]:
-    """What the process tree may hold, in bytes (the smallest limit rules), and the name of that limit."""
-    profile = load_device(config.run.device)
-    limit, name = smallest(
-        given=config.run.process_limit,
-        device=profile.application_bytes if profile else None,
-        cgroup=cgroup_bytes(),
-    )
+    """What the process tree may hold now, in bytes (the smallest limit rules), and the name of that limit."""
+    limit, name = smallest(**_lasting(config), cgroup=cgroup_bytes())
     return limit, LIMIT_NAMES.get(name, "")
+
+
+def lasting_limit(config: Config) -> int | None:
+    """The same without the control group's, which may change while the run goes on."""
+    return smallest(**_lasting(config))[0]
+
+
+def _lasting(config: Config) -> dict[str, int | None]:
+    profile = load_device(config.run.device)
+    return {"given": config.run.process_limit, "device": profile.application_bytes if profile else None}
 
 
 def check_size(plan: Plan, limit: int | None, source: str) -> None:
@@ -41,6 +49,22 @@ def check_size(plan: Plan, limit: int | None, source: str) -> None:
             raise ConfigError(
                 f"{name}: {format_bytes(nbytes)} is larger than what {source} leaves the process, {format_bytes(limit)}"
             )
+
+
+def take_arena(watchdog: Watchdog, nbytes: int, folder: Path) -> Array:
+    """The replay's bytes, touched; raises MemoryLimitError if a control group's limit, lowered since, lacks the room.
+
+    Other limits kill nobody: they are left to the training loop, which ends with a checkpoint. `folder`: the run's.
+    """
+
+    def ask(left: int) -> None:
+        if not watchdog.group_allows(left):
+            raise MemoryLimitError(
+                f"the control group's memory limit has no room for the replay of {format_bytes(nbytes)} any more; "
+                f"go on with --resume {folder}"
+            )
+
+    return arena_of(nbytes, ask)
 
 
 def check_fit(plan: Plan, library_bytes: int, limit: int | None, source: str) -> None:

@@ -23,6 +23,8 @@ SUITE_LIBRARY_BYTES = {"atari": 6_000_000, "dmc": 177_000_000, "gym": 30_000_000
 # An update, besides what its batch takes.
 SCRATCH_BYTES = {"numpy": 5_000_000, "torch": 28_000_000}
 ENCODING_SCRATCH_BYTES = 4_000_000  # encoding a few windows with ONNX Runtime, and no update yet
+# The second environment that evaluations make; in some suites it takes more.
+EVALUATION_BYTES, SUITE_EVALUATION_BYTES = 8_000_000, {"dmc": 75_000_000}
 FLOAT_BYTES = 4
 
 Ledger = dict[str, int]
@@ -66,6 +68,11 @@ def phases(
         chunk = representation.chunk(config.agent.encoder, window)
         encoding = min(chunk, 2 * batches.after) * architectures.encoding_bytes(config.agent.encoder, window)
         after += encoding + 2 * batches.after * prod(window)
+    # The freeze and evaluations come between updates, when these have left all but the least.
+    evaluation = evaluation_bytes(config.run.env) if config.run.eval_every else 0
+    freezing = 0 if config.run.latest_freeze is None else freeze_bytes(config, window)
+    before = max(before, ENCODING_SCRATCH_BYTES + max(evaluation, freezing))
+    after = max(after, ENCODING_SCRATCH_BYTES + evaluation)
     return Phases(
         *(
             {
@@ -83,6 +90,21 @@ def phases(
 def library_bytes(env: str, engine: str) -> int:
     """Bytes resident with all libraries loaded that a run on this environment needs with this engine."""
     return LIBRARY_BYTES[engine] + SUITE_LIBRARY_BYTES.get(suite_of(env), 0)
+
+
+def evaluation_bytes(env: str) -> int:
+    """Bytes that playing whole games takes."""
+    return SUITE_EVALUATION_BYTES.get(suite_of(env), EVALUATION_BYTES)
+
+
+def freeze_bytes(config: Config, window: tuple[int, ...]) -> int:
+    """Bytes that encoding a chunk takes, plus two copies of the stem's weights: the file's and ONNX Runtime's."""
+    encoder, layers = config.agent.encoder, architectures.layers(config.agent.encoder, window)
+    stem = layers[: 1 + [layer.name for layer in layers].index(config.agent.cut)]
+    weights = sum(layer.parameters for layer in stem)
+    if stem[-1].name == "fc":  # every encoder has its own
+        weights += (algorithm_of(config).encoders - 1) * stem[-1].parameters
+    return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 2 * 4 * weights
 
 
 def _scratch(config: Config, counts: Flops, engine: str, layers: Sequence[Layer], inputs: int, batch: int) -> int:

@@ -9,7 +9,6 @@ from edgerl.config import architectures
 from edgerl.config.agent_settings import AGENTS
 from edgerl.config.settings import Config
 from edgerl.envs.base import EnvSpec
-from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
 from edgerl.planning import capacity, flops, memory
 from edgerl.planning.capacity import Store
@@ -20,9 +19,6 @@ from edgerl.replay.representation import pixel_field
 from edgerl.replay.sampling import SAMPLERS
 from edgerl.settling.checks import Checks, make_checks
 from memory_budget import format_bytes
-
-# The second environment that evaluations make; in some suites it takes more. Measured.
-EVALUATION_BYTES, SUITE_EVALUATION_BYTES = 8_000_000, {"dmc": 75_000_000}
 
 
 @dataclass(frozen=True)
@@ -75,8 +71,8 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
         paper_after_freeze=paper_initial * frame_bytes // (4 * prod(latent) * max(1, views)),
         ledger=memory.planned(config, window, counts, budget, keeps_pixels=keeps_pixels, checks=checks),
         flops=counts,
-        freeze_bytes=_freeze_bytes(config, window),
-        evaluation_bytes=SUITE_EVALUATION_BYTES.get(suite_of(run.env), EVALUATION_BYTES),
+        freeze_bytes=memory.freeze_bytes(config, window),
+        evaluation_bytes=memory.evaluation_bytes(run.env),
         checks=checks,
     )
 
@@ -157,13 +153,3 @@ def _latent_shape(config: Config, env: EnvSpec) -> tuple[int, ...]:
     shape = architectures.latent_shape(encoder, representation.pixels(env, config.replay).shape, cut)
     encoders = algorithm_of(config).encoders
     return (encoders, *shape) if cut == "fc" and encoders > 1 else shape
-
-
-def _freeze_bytes(config: Config, window: tuple[int, ...]) -> int:
-    """Bytes that encoding a chunk takes, plus two copies of the stem's weights: the file's and ONNX Runtime's."""
-    encoder, layers = config.agent.encoder, architectures.layers(config.agent.encoder, window)
-    stem = layers[: 1 + [layer.name for layer in layers].index(config.agent.cut)]
-    weights = sum(layer.parameters for layer in stem)
-    if stem[-1].name == "fc":  # every encoder has its own
-        weights += (algorithm_of(config).encoders - 1) * stem[-1].parameters
-    return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 2 * 4 * weights

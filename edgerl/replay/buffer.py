@@ -49,6 +49,7 @@ class Replay:
         omega: float = 0.0,
         rng: np.random.Generator,
         sampling: str = "prioritized",
+        arena: Array | None = None,
     ) -> None:
         self.representation, self.action = representation, action
         self.n_step, self.gamma, self.sampling = n_step, gamma, sampling
@@ -56,9 +57,9 @@ class Replay:
         self.ring: Rows
         if representation.codec == "lz4":
             columns = [*kind.leaf, *step_columns(action)]
-            self.ring = PackedRing(budget, columns, representation.field[2], kind.upper_bytes)
+            self.ring = PackedRing(budget, columns, representation.field[2], kind.upper_bytes, arena)
         else:
-            self.ring = Ring(budget, row_dtype(representation.field, action), kind.index_bytes)
+            self.ring = Ring(budget, row_dtype(representation.field, action), kind.index_bytes, arena)
         leaves = self.ring.rows["priority"] if kind.leaf and self.ring.leaves_in_rows else None
         self.sampler: Sampler = kind(self.ring.index, self.ring.max_rows, omega, rng, leaves)
         self._starting = True  # the next row is its episode's first

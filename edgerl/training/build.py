@@ -11,14 +11,20 @@ from edgerl.envs.door import Door
 from edgerl.errors import EnvError, EnvFailed
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
+from edgerl.types import Array
 
 TRIED = 8  # steps before a run's first one
 
 
 def make_replay(
-    config: Config, spec: EnvSpec, budget: int, pixels: representation.Pixels, rng: np.random.Generator
+    config: Config,
+    spec: EnvSpec,
+    budget: int,
+    pixels: representation.Pixels,
+    rng: np.random.Generator,
+    arena: Array | None = None,
 ) -> Replay:
-    """The configured replay in `budget` bytes, empty; `rng` draws its batches."""
+    """The configured replay in `budget` bytes, those of `arena` if it is given; empty. `rng` draws its batches."""
     replay = config.replay
     return Replay(
         budget,
@@ -29,6 +35,7 @@ def make_replay(
         omega=replay.omega,
         rng=rng,
         sampling=replay.sampling,
+        arena=arena,
     )
 
 

@@ -245,11 +245,10 @@ class TrainingLoop:
             self.say(cut_games(result))
 
     def room(self, nbytes: int) -> bool:
-        """Whether the process limit has room for `nbytes` more; if not, the run ends in order."""
+        """Whether the memory limit has room for `nbytes` more; if not, the run ends in order."""
         watchdog = self.parts.watchdog
         if not watchdog.allows(nbytes):
-            self.say(f"the process limit has no room for {format_bytes(nbytes)} more")
-            watchdog.exceeded = True
+            watchdog.leave(f"there is no room for {format_bytes(nbytes)} more: {watchdog.fullest}")
         return not watchdog.exceeded
 
     def report(self) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from memory_budget import Watchdog
+from memory_budget import Surroundings, Watchdog
 
 SETTLE = 200  # steps left out after learning starts and after the freeze; fewer timed steps than that give no figure
 
@@ -58,7 +58,7 @@ class PeakWatchdog(Watchdog):
 
     def __init__(self, limit_bytes: int | None, *, peak: int = 0, frozen: bool = False) -> None:
         """`peak`: the highest reading so far; `frozen`: whether the freeze is past."""
-        super().__init__(limit_bytes)
+        super().__init__(limit_bytes, surroundings=Surroundings())
         self.peak = peak
         self.peak_after_freeze = 0 if frozen else None
 

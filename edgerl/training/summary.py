@@ -87,7 +87,8 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
             "rss_peak": parts.watchdog.peak,
             "rss_peak_after_freeze": parts.watchdog.peak_after_freeze,
             "torch_loaded": versions.is_loaded("torch"),
-            "limit_bytes": parts.watchdog.limit_bytes,
+            "limit_bytes": parts.watchdog.smallest_limit,
+            "limit_reached": parts.watchdog.reason,
         },
         "throughput": {
             "steps_per_s_before": state.stopwatch.before,

@@ -144,7 +144,7 @@ def _train(
     trim()  # what making and exporting the networks left free
     library_bytes = rss_bytes() - sum(agent.nbytes().values())  # after a first encoding: nothing more is loaded later
     if handed is None:
-        limits.check_fit(planned, library_bytes, limit, limit_source)
+        limits.check_fit(planned, library_bytes, *limits.process_limit(config))  # read again: it may have changed
 
     # The folder, held against other processes; the replay; the run.
     state = State(planned.flops)
@@ -161,7 +161,7 @@ def _train(
         elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
         done, tenths, peak = (handed.step, handed.tenths, handed.peak) if handed else (0, 0, 0)
         with (
-            PeakWatchdog(limit, peak=peak, frozen=frozen) as watchdog,
+            PeakWatchdog(limits.lasting_limit(config), peak=peak, frozen=frozen) as watchdog,
             Reporter(run.steps, **shown, elsewhere=elsewhere, done=done, tenths=tenths) as reporter,
         ):
             for note in notes:
@@ -178,14 +178,21 @@ def _train(
                     reporter.say(f"evaluations are played on the training environment, after an episode: {alone}")
             if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
                 reporter.say(f"--ort-provider: {provider_note}")
+            arena = limits.take_arena(watchdog, planned.budget, folder)
             parts = Parts(
                 config=config,
                 env=env,
                 agent=agent,
-                replay=make_replay(config, env.spec, planned.budget, pixels, replay_rng),
+                replay=make_replay(config, env.spec, planned.budget, pixels, replay_rng, arena),
                 pixels=pixels,
                 folder=folder,
-                metrics=Metrics(folder, listeners.metrics, **(handed.metrics if handed else {})),
+                metrics=Metrics(
+                    folder,
+                    run.steps,
+                    told=listeners.metrics,
+                    say=reporter.say,
+                    **(handed.metrics if handed else {}),
+                ),
                 watchdog=watchdog,
                 reporter=reporter,
                 plan=planned,
