@@ -2,7 +2,8 @@
 
 For scripts: `configure` makes a configuration, `train` runs it, `load` gives the trained policy, `export` writes it as
 one ONNX file, `card` makes a folder to share, `make_env` an environment to play on. An environment of your own gives
-`TimeStep`s and has an `EnvSpec`; an encoder of your own is a list of `Conv`, `Block` and `Linear`.
+`TimeStep`s and has an `EnvSpec`; an encoder of your own is a list of `Conv`, `Block` and `Linear`. `ReplayBuffer` is
+the replay alone, for other training loops; stable-baselines3 takes `edgerl.sb3.BudgetReplayBuffer`.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from edgerl.config.architectures import Block, Conv, Linear
 from edgerl.config.settings import Config
 from edgerl.envs.base import Environment, EnvSpec
 from edgerl.errors import CheckpointError, ConfigError, EnvError, EnvFailed, ExportError, FreezeError, TrainingError
+from edgerl.replay_buffer.buffer import ReplayBuffer
 from edgerl.types import TimeStep
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ __all__ = [
     "export",
     "card",
     "make_env",
+    "ReplayBuffer",
     "Config",
     "Environment",
     "EnvSpec",
