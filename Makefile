@@ -1,12 +1,15 @@
 # make train, make test: from a bare machine with Python 3.11. The other targets: test-long, install, check, bench, soak.
+# test-peers and peers: an environment with other libraries' replays.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 SMALL := .venv-without-torch
+PEERS := .venv-peers
+PEER_PACKAGES := stable-baselines3==2.9.2 cpprb==11.0.0 torchrl==0.14.1 sb3-extra-buffers==0.5.0
 
-.PHONY: train test test-long test-without-torch check bench soak install clean
+.PHONY: train test test-long test-without-torch test-peers peers check bench soak install clean
 
 train: $(STAMP)
 	$(BIN)/edgerl train --env atari/qbert --budget 0.07GB --device jetson_nano --steps 6000 --freeze-at 3000
@@ -19,6 +22,11 @@ test-long: $(STAMP)
 
 test-without-torch: $(SMALL)/.installed
 	$(SMALL)/bin/python -m pytest -m without_torch -n0 tests/test_without_torch.py
+
+test-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m pytest -n0 tests/test_sb3.py
+
+peers: $(PEERS)/.installed
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -49,5 +57,11 @@ $(SMALL)/.installed: pyproject.toml constraints.txt
 		hypothesis pytest pytest-xdist
 	@touch $@
 
+$(PEERS)/.installed: pyproject.toml constraints.txt Makefile
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,atari,gym]' \
+		$(PEER_PACKAGES) hypothesis pytest pytest-xdist
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(SMALL) build *.egg-info
+	rm -rf $(VENV) $(SMALL) $(PEERS) build *.egg-info
