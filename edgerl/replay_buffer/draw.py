@@ -1,6 +1,6 @@
 """A batch drawn from several replays as from one: a row's chance is its share of what all rows weigh together."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,6 +69,8 @@ class _Joined:
             priorities[mine] = np.where(starts, replay.sampler.priorities_at(slots[mine]), 0.0)
         return priorities
 
-    def _each(self, owners: Array) -> list[tuple[int, Array]]:
+    def _each(self, owners: Array) -> list[tuple[int, Any]]:
         """The replays among `owners`, and where each stands there."""
+        if len(self.replays) == 1:
+            return [(0, slice(None))]
         return [(owner, np.flatnonzero(owners == owner)) for owner in np.unique(owners).tolist()]

@@ -21,25 +21,20 @@ class Stacks:
     def __init__(self, frame: tuple[int, ...], history: int, padding: str | None) -> None:
         self.frame, self.history, self.padding = frame, history, padding
         self.shape: tuple[int, ...] | None = None
-
-    @property
-    def shapes(self) -> dict[tuple[int, ...], int]:
-        """The shapes that an observation may have, and how many frames each holds."""
-        channels = prod(self.frame[:-2])
-        stacks = [(self.history, *self.frame), (self.history * channels, *self.frame[-2:])]
-        return dict.fromkeys(stacks, self.history) | {self.frame: 1}
+        stacks = [(history, *frame), (history * prod(frame[:-2]), *frame[-2:])]
+        self.frames_of = dict.fromkeys(stacks, history) | {frame: 1}  # how many an observation of each shape holds
 
     def window(self, name: str, observation: Any, shape: tuple[int, ...] | None) -> Array:
         """An observation as its frames, [1 or history, *frame].
 
-        Raises ConfigError if it is not uint8 of this shape; None: of one of `shapes`.
+        Raises ConfigError if it is not uint8 of this shape; None: of one that holds frames.
         """
-        array, shapes = np.asarray(observation), self.shapes
-        allowed = list(shapes) if shape is None else [shape]
+        array = np.asarray(observation)
+        allowed = list(self.frames_of) if shape is None else [shape]
         if array.dtype != np.uint8 or array.shape not in allowed:
             words = " or ".join(str(list(shape)) for shape in allowed)
             raise ConfigError(f"{name} must be uint8 {words}, not {array.dtype} {list(array.shape)}")
-        return array.reshape(shapes[array.shape], *self.frame)
+        return array.reshape(self.frames_of[array.shape], *self.frame)
 
     def begin(self, window: Array) -> None:
         """Check that an episode can begin with this window; the first one that shows its padding decides on it.
