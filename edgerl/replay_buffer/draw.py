@@ -22,7 +22,8 @@ def draw(replays: list[Replay], count: int, beta: float, rng: np.random.Generato
     """`count` rows that start a window, one from each of `count` equal parts of what all rows weigh.
 
     A row that starts none is drawn again, from all replays. Weights are (rows * probability) ** -beta over their
-    maximum (Schaul et al. 2016); all are 1 if rows weigh the same. Raises RuntimeError if no row starts a window.
+    maximum (Schaul et al. 2016), in which all but the priority cancels out. Raises RuntimeError if no row starts a
+    window.
     """
     joined = _Joined(replays)
     total = float(joined.ends[-1])
@@ -35,7 +36,7 @@ def draw(replays: list[Replay], count: int, beta: float, rng: np.random.Generato
         owners[again], slots[again] = joined.find(rng.random(len(again)) * total)
     else:
         raise RuntimeError("no row of the replay can start a window")
-    weight = (joined.rows / total * priorities) ** -beta
+    weight = priorities**-beta
     weight = (weight / weight.max()).astype(np.float32)
     chosen = [np.flatnonzero(owners == replay) for replay in range(len(replays))]
     return [Share(replay, slots[mine], weight[mine]) for replay, mine in enumerate(chosen) if len(mine)]
@@ -46,7 +47,6 @@ class _Joined:
 
     def __init__(self, replays: list[Replay]) -> None:
         self.replays = replays
-        self.rows = sum(replay.ring.extent for replay in replays)
         masses = np.array([replay.sampler.mass(replay.ring.extent) for replay in replays])
         self.ends = masses.cumsum()
         self.begins = self.ends - masses
