@@ -1,5 +1,6 @@
 # make train, make test: from a bare machine with Python 3.11. The other targets: test-long, install, check, bench, soak;
-# dist builds what a package index takes, dist-check installs it under each of PYTHONS and runs it.
+# dist builds what a package index takes, dist-check installs it under each of PYTHONS and runs it; test-peers and peers:
+# an environment with other libraries' replays, trackers and Optuna.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,8 +9,11 @@ STAMP := $(VENV)/.installed
 SMALL := .venv-without-torch
 RELEASE := .venv-dist
 PYTHONS := 3.11 3.12 3.13
+PEERS := .venv-peers
+PEER_PACKAGES := stable-baselines3==2.9.2 cpprb==11.0.0 torchrl==0.14.1 sb3-extra-buffers==0.5.0 \
+	wandb==0.31.0 mlflow-skinny==3.17.2 optuna==5.0.0
 
-.PHONY: train test test-long test-without-torch check bench soak dist dist-check install clean
+.PHONY: train test test-long test-without-torch test-peers peers check bench soak dist dist-check install clean
 
 train: $(STAMP)
 	$(BIN)/edgerl train --env atari/qbert --budget 0.07GB --device jetson_nano --steps 6000 --freeze-at 3000
@@ -22,6 +26,11 @@ test-long: $(STAMP)
 
 test-without-torch: $(SMALL)/.installed
 	$(SMALL)/bin/python -m pytest -m without_torch -n0 tests/test_without_torch.py
+
+test-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m pytest -n0 tests/test_sb3.py tests/test_trackers.py
+
+peers: $(PEERS)/.installed
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -65,5 +74,11 @@ $(RELEASE)/.installed: constraints.txt Makefile
 		build check-wheel-contents 'setuptools>=77' twine
 	@touch $@
 
+$(PEERS)/.installed: pyproject.toml constraints.txt Makefile
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,atari,gym]' \
+		$(PEER_PACKAGES) hypothesis pytest pytest-xdist
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(SMALL) $(RELEASE) build dist *.egg-info
+	rm -rf $(VENV) $(SMALL) $(RELEASE) $(PEERS) build dist *.egg-info

@@ -2,7 +2,8 @@
 
 For scripts: `configure` makes a configuration, `train` runs it, `load` gives the trained policy, `export` writes it as
 one ONNX file, `card` makes a folder to share, `make_env` an environment to play on. An environment of your own gives
-`TimeStep`s and has an `EnvSpec`; an encoder of your own is a list of `Conv`, `Block` and `Linear`.
+`TimeStep`s and has an `EnvSpec`; an encoder of your own is a list of `Conv`, `Block` and `Linear`. `ReplayBuffer` is
+the replay alone, for other training loops; stable-baselines3 takes `edgerl.sb3.BudgetReplayBuffer`.
 """
 
 import importlib
@@ -31,18 +32,23 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edgerl.output.listeners import OnCheckpoint, OnEpisode, OnMetrics
+    from edgerl.replay_buffer.buffer import ReplayBuffer
     from edgerl.training.policy import Policy
 
     __version__: str
 else:  # not for type checkers: to them, every name would be there
 
     def __getattr__(name):
-        """`__version__`, of the installed distribution; asked for only when needed, as that takes a while."""
-        if name != "__version__":
-            raise AttributeError(f"module 'edgerl' has no attribute {name!r}")
-        from importlib.metadata import version
+        """What takes a while: `ReplayBuffer`, which needs NumPy, and the installed distribution's `__version__`."""
+        if name == "ReplayBuffer":
+            from edgerl.replay_buffer.buffer import ReplayBuffer
 
-        return version("edgerl")
+            return ReplayBuffer
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("edgerl")
+        raise AttributeError(f"module 'edgerl' has no attribute {name!r}")
 
 
 __all__ = [
@@ -52,6 +58,7 @@ __all__ = [
     "export",
     "card",
     "make_env",
+    "ReplayBuffer",
     "Config",
     "Environment",
     "EnvSpec",

@@ -14,10 +14,10 @@ import edgerl
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def output(name, tmp_path):
+def output(name, tmp_path, *arguments):
     """What an example prints, run from its own folder."""
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
-    command = [sys.executable, name]
+    environment = os.environ | {"TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, name, *arguments]
     done = subprocess.run(command, cwd=EXAMPLES, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -36,6 +36,13 @@ def test_custom_environment(tmp_path):
 def test_camera_environment(tmp_path):
     score, best = re.search(r"mean score ([\d.]+) of ([\d.]+)", output("camera_environment.py", tmp_path)).groups()
     assert float(score) >= 0.75 * float(best) > 2
+
+
+def test_a_plain_loop_takes_the_replay_alone(tmp_path):
+    printed = output("dqn_loop.py", tmp_path, "240", "228")
+    rows, fit = re.search(r"(\d+) transitions of ([\d,]+) that fit 70,000,000 bytes", printed).groups()
+    assert int(rows) >= 240
+    assert int(fit.replace(",", "")) > 100_000
 
 
 def test_a_policy_wants_the_windows_it_was_trained_on(small, tmp_path):

@@ -22,6 +22,8 @@ ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand
     "config",
     "runs",
     "replay",
+    "replay_buffer",
+    "sb3",  # what another library takes, and imports it
     "agents/layers",
     "agents/torch_encoder",
     "agents/encoder",
@@ -145,6 +147,13 @@ def test_edgerl_uses_each_of_the_three(package):
 @pytest.mark.parametrize("module", MODULES)
 def test_torch_is_imported_only_where_it_may_be(module):
     assert "torch" not in imported(module) or module.startswith(TORCH)
+
+
+def test_what_other_libraries_take_stands_apart_and_is_light():
+    assert [module for module in MODULES if "stable_baselines3" in imported(module)] == ["edgerl/sb3.py"]
+    assert [module for module, files in EDGES.items() if "edgerl/sb3.py" in files] == []
+    others = "torch", "onnxruntime", "gymnasium", "stable_baselines3", "edgerl.agents", "edgerl.training"
+    assert loaded("import edgerl; edgerl.ReplayBuffer", *others) == []
 
 
 def test_the_runner_stands_alone():

@@ -12,9 +12,9 @@ import pytest
 import edgerl
 
 NAMES = {
-    "configure", "train", "load", "export", "card", "make_env", "Config", "Environment", "EnvSpec", "TimeStep",
-    "Conv", "Block", "Linear", "CheckpointError", "ConfigError", "EnvError", "EnvFailed", "ExportError", "FreezeError",
-    "StopTraining", "TrainingError",
+    "configure", "train", "load", "export", "card", "make_env", "ReplayBuffer", "Config", "Environment", "EnvSpec",
+    "TimeStep", "Conv", "Block", "Linear", "CheckpointError", "ConfigError", "EnvError", "EnvFailed", "ExportError",
+    "FreezeError", "StopTraining", "TrainingError",
 }  # fmt: skip
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 

@@ -102,7 +102,7 @@ def test_find_is_searchsorted_over_the_running_sum(capacity, seed, zeros):
     sums = priorities.cumsum()
     mass = np.concatenate([[0.0, sums[-1] - 0.5], sums[:-1][-50:], rng.integers(0, 2 * sums[-1], 200) / 2])
     mass = mass[mass < sums[-1]]
-    found = holding(priorities)._find(mass)
+    found = holding(priorities).find(mass)
     assert np.array_equal(found, np.searchsorted(sums, mass, side="right"))
     assert (priorities[found] > 0).all()
 

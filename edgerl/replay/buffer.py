@@ -119,14 +119,15 @@ class Replay:
         low, high = self.startable
         if high <= low:
             raise RuntimeError(f"the replay's {ring.size} rows hold no window of {self.n_step} steps yet")
-
-        def startable(slots: Array) -> Array:
-            numbers = ring.numbers(slots)
-            valid: Array = (numbers >= low) & (numbers < high) & ((ring.rows["flags"][slots] & LAST) == 0)
-            return valid
-
-        slots, weight = self.sampler.draw(count, ring.extent, beta, startable)
+        slots, weight = self.sampler.draw(count, ring.extent, beta, self.starts)
         return self.batch(ring.numbers(slots), weight)
+
+    def starts(self, slots: Array) -> Array:
+        """Which of these slots hold a row that can start a window, bool [n]."""
+        low, high = self.startable
+        numbers = self.ring.numbers(slots)
+        valid: Array = (numbers >= low) & (numbers < high) & ((self.ring.rows["flags"][slots] & LAST) == 0)
+        return valid
 
     def batch(self, numbers: Array, weight: Array) -> Batch:
         """The n-step windows that start at these row numbers [B]."""

@@ -48,6 +48,12 @@ class Sampler(Protocol):
 
     def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]: ...
 
+    def mass(self, size: int) -> float: ...
+
+    def find(self, mass: Array) -> Array: ...
+
+    def priorities_at(self, slots: Array) -> Array: ...
+
 
 class Uniform:
     """All rows are drawn alike: no priorities, no bytes."""
@@ -84,6 +90,18 @@ class Uniform:
 
     def update(self, slots: Array, losses: Array) -> None:
         """Nothing to do: losses change nothing."""
+
+    def mass(self, size: int) -> float:
+        """What the first `size` slots weigh together: each of them 1."""
+        return float(size)
+
+    def find(self, mass: Array) -> Array:
+        """The slots at which the running sum of what slots weigh passes the values of `mass`."""
+        return mass.astype(np.int64)
+
+    def priorities_at(self, slots: Array) -> Array:
+        """What these slots weigh, float64 [n]."""
+        return np.ones(len(slots))
 
     def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]:
         """`count` of the first `size` slots; slots that are not `valid` are drawn again. All weights are 1.
@@ -151,9 +169,17 @@ class Prioritized:
     def total(self) -> float:
         return float(self.sums.sum())
 
+    def mass(self, size: int) -> float:
+        """The sum of all priorities; slots from `size` up are empty and have none."""
+        return self.total
+
     def priorities(self) -> Array:
         """Every slot's priority: a float64 view [capacity]."""
         return self.leaves.reshape(-1)[: self.capacity]
+
+    def priorities_at(self, slots: Array) -> Array:
+        """The priorities of these slots, a copy, float64 [n]."""
+        return self.priorities()[slots]
 
     def add(self, slot: int, *, startable: bool = True) -> None:
         """A new row in `slot`: the largest priority seen, or 0 for a row that must never start a window."""
@@ -184,18 +210,18 @@ class Prioritized:
         float32 [count]. Raises RuntimeError if no valid row can be found.
         """
         total = self.total
-        slots = self._find((np.arange(count) + self.rng.random(count)) * (total / count))
+        slots = self.find((np.arange(count) + self.rng.random(count)) * (total / count))
         for _ in range(10_000):
             bad = ~valid(slots) | (self.priorities()[slots] <= 0)
             if not bad.any():
                 break
-            slots[bad] = self._find(self.rng.random(int(bad.sum())) * total)
+            slots[bad] = self.find(self.rng.random(int(bad.sum())) * total)
         else:
             raise RuntimeError("no row of the replay can start a window")
         weights = (size / total * self.priorities()[slots]) ** -beta
         return slots, (weights / weights.max()).astype(np.float32)
 
-    def _find(self, mass: Array) -> Array:
+    def find(self, mass: Array) -> Array:
         """The slots at which the running sum of priorities passes the values of `mass`."""
         running = self.sums.cumsum()
         blocks = running.searchsorted(np.minimum(mass, np.nextafter(running[-1], 0)), side="right")

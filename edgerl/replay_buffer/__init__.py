@@ -1,0 +1,1 @@
+"""The replay for other libraries and plain loops: `edgerl.ReplayBuffer`."""

@@ -1,0 +1,143 @@
+"""`edgerl.ReplayBuffer` against plain lists, one an environment: stacks, n-step windows, ends, priorities."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from played import GAMMA, PADDINGS, Player, build, can_start, check
+from scipy import stats
+
+import edgerl
+
+ENDS = st.sampled_from(["terminated", "truncated", "cut"])
+EPISODES = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9), ENDS), min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize("codec", ["raw", "lz4"])
+@pytest.mark.parametrize("envs", [1, 3])
+@given(
+    EPISODES,
+    st.integers(8, 20),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(PADDINGS),
+)
+@settings(max_examples=30)
+def test_a_buffer_is_its_environments_lists(
+    envs, codec, episodes, rows, history, n_step, stacked, prioritized, padding
+):
+    options = {"history": history, "n_step": n_step, "prioritized": prioritized}
+    buffer = build(rows, codec=codec, envs=envs, padding="auto" if stacked else padding, **options)
+    player = Player(buffer, stacked=stacked, padding=padding)
+    for env, length, end in episodes * (1 if codec == "raw" else 12):
+        player.play(env % envs, length, end)
+    starts = [can_start(player, env) for env in range(envs)]
+    for env, replay in enumerate(buffer.replays):
+        low, high = replay.startable
+        offered = np.array([n for n in range(low, high) if replay.starts(replay.ring.slots(np.array([n])))[0]], int)
+        assert len(offered) == len(starts[env])
+        if len(offered):
+            whole = replay.batch(offered, np.ones(len(offered), np.float32))
+            assert check(player, whole) == [(env, index) for index in starts[env]]
+    if not any(starts):
+        return
+    drawn = check(player, buffer.sample(32))
+    assert set(drawn) <= {(env, index) for env in range(envs) for index in starts[env]}
+
+
+@pytest.mark.parametrize("history", [2, 4])
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_channels_of_colour_frames_stack_one_after_the_other(history, padding):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(1, 256, (12, 3, 6, 5), dtype=np.uint8)
+    before = frames[:1] if padding == "first" else np.zeros((1, 3, 6, 5), np.uint8)
+    frames = np.concatenate([*[before] * (history - 1), frames])
+    windows = [frames[n : n + history].reshape(3 * history, 6, 5) for n in range(12)]
+    buffer = edgerl.ReplayBuffer(budget=40_000, observation=(3, 6, 5), action=(2,), history=history)
+    for n in range(11):
+        buffer.add(windows[n], (n / 16, -n / 16), n, windows[n + 1], terminated=False, truncated=n == 10)
+    batch = buffer.sample(64)
+    for n in range(64):
+        number = int(batch.action[n, 0] * 16)
+        assert batch.action[n].tolist() == [number / 16, -number / 16]
+        assert np.array_equal(batch.obs[n], windows[number])
+        assert np.array_equal(batch.next_obs[n], windows[number + 1])
+
+
+def drawn_how_often(player, batches):
+    """How often each row that can start a window was drawn, and the batches' weights by row."""
+    places = [(env, index) for env in range(player.buffer.envs) for index in can_start(player, env)]
+    counts = dict.fromkeys(places, 0)
+    for _ in range(batches):
+        for place in check(player, player.buffer.sample(64)):
+            counts[place] += 1
+    return counts
+
+
+@pytest.mark.parametrize("envs", [1, 2])
+def test_a_uniform_buffer_draws_all_rows_of_all_environments_alike(envs):
+    player = Player(build(60, envs=envs, n_step=3), stacked=True)
+    for n in range(8):
+        player.play(0, 5, "truncated")
+        if n < 3:
+            player.play(envs - 1, 4, "cut")
+    counts = drawn_how_often(player, 60)
+    assert stats.chisquare(list(counts.values())).pvalue > 0.01
+
+
+def test_a_prioritized_buffer_draws_by_priority_across_environments():
+    player = Player(build(60, envs=2, n_step=3, prioritized=True, omega=1.0), stacked=True)
+    for env, length in ((0, 8), (1, 8), (0, 9), (0, 8), (1, 4)):
+        player.play(env, length, "terminated")
+    batch = player.buffer.sample(256)
+    places = check(player, batch)
+    losses = {place: 0.1 + (7 * place[0] + place[1]) % 5 for place in places}
+    player.buffer.update_priorities(batch.index, np.array([losses[place] for place in places]))
+    counts = drawn_how_often(player, 60)
+    assert counts.keys() == losses.keys()
+    expected = np.array([losses[place] for place in counts])
+    assert stats.chisquare(list(counts.values()), expected / expected.sum() * sum(counts.values())).pvalue > 0.01
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.sampled_from([0.5, 1.0]))
+@settings(max_examples=20)
+def test_weights_are_the_formula_s_and_new_rows_get_the_largest_priority(seed, beta, omega):
+    rng = np.random.default_rng(seed)
+    player = Player(build(60, envs=3, prioritized=True, omega=omega), stacked=True)
+    known, largest = {}, 1.0
+    for _ in range(4):
+        for env in range(3):
+            player.play(env, int(rng.integers(2, 6)), "truncated")
+            for index, row in enumerate(player.rows[env]):
+                known.setdefault((env, index), 0.0 if row.last else largest)
+        batch = player.buffer.sample(24, beta)
+        places = check(player, batch)
+        weight = np.array([(len(player.buffer) * known[place] / sum(known.values())) ** -beta for place in places])
+        assert batch.weight == pytest.approx(weight / weight.max(), rel=1e-5)
+        losses = 10.0 ** rng.uniform(-6, 2, 24)
+        player.buffer.update_priorities(batch.index, losses)
+        known |= {place: max(loss, 1e-4) ** omega for place, loss in zip(places, losses, strict=True)}
+        largest = max(largest, losses.max() ** omega)
+
+
+def test_horizon_and_discount_may_change_between_batches():
+    player = Player(build(40, n_step=3), stacked=True)
+    player.play(0, 20, "truncated")
+    check(player, player.buffer.sample(32))
+    player.buffer.n_step = 5
+    assert {round(float(d), 5) for d in player.buffer.sample(64).discount} <= {round(GAMMA**k, 5) for k in range(1, 6)}
+    check(player, player.buffer.sample(32))
+
+
+def test_bytes_are_the_budget_and_capacity_grows_with_what_compresses():
+    buffer = edgerl.ReplayBuffer(budget="300kB", observation=(84, 84), action=4, history=4)
+    least, black = buffer.capacity, np.zeros((84, 84), np.uint8)
+    for n in range(200):
+        black[0, 0] = n
+        buffer.add(black.copy(), 0, 0.0, black.copy(), terminated=n % 10 == 9)
+    assert least < 45
+    assert len(buffer) >= 200
+    assert buffer.capacity > 1000
+    assert buffer.nbytes == 300_000
