@@ -15,6 +15,7 @@ from device_profiles.parsing import parse
 from device_profiles.profile import DeviceProfile, ProfileError, UnknownDevice, UnknownMode
 
 _CATALOG = ("jetson.toml", "jetson_orin.toml", "raspberry_pi.toml", "phones.toml")
+_MOST_BYTES = 64 * 1024  # of a user's file
 
 
 def names() -> list[str]:
@@ -75,6 +76,8 @@ def read(path: Path, reference: str = "") -> DeviceProfile:
         if not path.is_file():
             what = "is no file" if path.exists() else "does not exist"
             raise ProfileError(f"{where}: {what}")
+        if (size := path.stat().st_size) > _MOST_BYTES:
+            raise ProfileError(f"{where}: has {size:,} bytes; a profile has {_MOST_BYTES:,} at most")
         content = path.read_bytes()
     except OSError as error:
         raise ProfileError(f"{where}: cannot be read: {error.strerror}") from None

@@ -66,8 +66,10 @@ def stem_file(folder: Path, report: dict[str, Any]) -> Path:
     try:
         if digest(file) != report["onnx_sha256"]:
             raise CheckpointError(f"{file} is damaged: its checksum differs")
-    except OSError as error:
-        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
+    except CheckpointError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return file
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgerl import reading
+
 
 def write_whole(file: Path, data: bytes) -> None:
     """Write bytes to a file, whole or not at all (see `writing_whole`)."""
@@ -75,8 +77,8 @@ def name_file(error: BaseException, place: Path) -> None:
 
 
 def digest(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
+    """The SHA-256 of a file, in hexadecimal; raises OSError, or ValueError for what is no regular file."""
+    with reading.opened(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
