@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 MOST_SETTINGS = 64 * 1024  # bytes of a file that people write, such as a config.toml
 MOST_JSON = 64 * 2**20
 LARGEST = 2**63 - 1  # of a whole number
+LONGEST = 10_000  # characters of a text
+SEPARATORS = {"/", os.sep, "\0"}  # of the parts of a path, and its end
 # A backslash, a character of two halves, or half a character, which JSON can say and UTF-8 cannot.
 _HALVES = re.compile(r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|\\u[dD][89a-fA-F]\w\w")
 
@@ -55,12 +57,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and len(value) <= LONGEST
 
 
 def _is_name(value: Any) -> bool:
     """One part of a path, with no way up or out."""
-    return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & {"/", os.sep, "\0"}
+    return isinstance(value, str) and len(value) < 256 and value not in ("", ".", "..") and not set(value) & SEPARATORS
 
 
 COUNT = Kind("a whole number from 0", _is_count)
@@ -100,15 +102,20 @@ def _first(faults: Iterator[str | None]) -> str | None:
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
     """Open a regular file to read; raises OSError, or ValueError for what is none, such as a pipe or a device."""
-    with open(file, "rb", opener=_not_waiting) as stream:
+    with open(file, "rb", opener=at_once) as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise ValueError("it is no regular file")
         yield stream
 
 
-def _not_waiting(file: str, flags: int) -> int:
-    """Open a file at once: a pipe would wait for a writer."""
-    return os.open(file, flags | os.O_NONBLOCK)
+def at_once(file: str, flags: int) -> int:
+    """An `opener` that does not wait: a pipe would, for its other end."""
+    return os.open(file, flags | os.O_NONBLOCK, 0o666)
+
+
+def here(file: str, flags: int) -> int:
+    """The same, and one that follows no link: what is written stays in its folder."""
+    return os.open(file, flags | os.O_NONBLOCK | os.O_NOFOLLOW, 0o666)
 
 
 def content(file: Path, most: int) -> bytes:

@@ -31,6 +31,8 @@ def writing_whole(file: Path) -> Iterator[Path]:
     """
     part = file.with_name(f".{file.name}.part")
     try:
+        if part.is_symlink() and not part.is_char_device():
+            part.unlink()  # the file that it leads to would be written over
         yield part
         sync(part)
         part.rename(file)

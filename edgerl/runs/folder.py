@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edgerl import reading
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
 
@@ -75,7 +76,7 @@ def locked(folder: Path, other: str = "process trains", *, adopted: int | None =
 
     Raises ConfigError if another process has locked it (`other`: what that process does).
     """
-    with open(folder / ".lock" if adopted is None else adopted, "w") as lock:
+    with open(folder / ".lock" if adopted is None else adopted, "a", opener=reading.here) as lock:
         os.set_inheritable(lock.fileno(), False)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +88,7 @@ def locked(folder: Path, other: str = "process trains", *, adopted: int | None =
 def held(folder: Path) -> bool:
     """Whether a process trains in a run folder."""
     try:
-        with (folder / ".lock").open() as lock:
+        with open(folder / ".lock", opener=reading.here) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

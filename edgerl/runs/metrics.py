@@ -4,7 +4,6 @@ A failed write does not end the run: it is reported once, no part of the record 
 """
 
 import contextlib
-import json
 import os
 import socket
 import time
@@ -12,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgerl import reading
 from edgerl.messages import warn
+from edgerl.reading import NUMBER
 from edgerl.runs import event_file, strict_json
 
 LAST_GAMES = 20  # training games whose mean score is reported beside evaluations
@@ -50,7 +51,7 @@ class Metrics:
 
     def sync(self) -> int:
         """Flush all lines to the disk; returns how many bytes the file has."""
-        with self._reporting_refusal(), self._lines.open("ab") as lines:
+        with self._reporting_refusal(), open(self._lines, "ab", opener=reading.at_once) as lines:
             os.fsync(lines.fileno())
         return _size(self._lines)
 
@@ -85,7 +86,7 @@ def _append(file: Path, record: bytes) -> None:
     """Append a record, or raise OSError and leave no part of it."""
     size = _size(file)
     try:
-        with file.open("ab") as stream:
+        with open(file, "ab", opener=reading.at_once) as stream:
             stream.write(record)
     except OSError:
         with contextlib.suppress(OSError):
@@ -97,16 +98,17 @@ def _whole_lines(file: Path, most: int) -> int:
     """How many of a file's bytes, `most` at most, are whole lines."""
     if not file.exists():
         return 0
-    with file.open("rb") as lines:
+    with open(file, "rb", opener=reading.at_once) as lines:
         beginning = lines.read(most)
     return beginning.rfind(b"\n") + 1
 
 
 def _last_seconds(file: Path) -> float:
     """The `seconds` of the last line of metrics; 0 if there is no line that can be read."""
-    with contextlib.suppress(ValueError, LookupError, OSError), file.open("rb") as lines:
+    with contextlib.suppress(ValueError, IndexError, OSError), open(file, "rb", opener=reading.at_once) as lines:
         lines.seek(max(0, _size(file) - LONGEST_LINE))
-        return float(json.loads(lines.read().splitlines()[-1])["seconds"])
+        last = reading.parsed(lines.read().splitlines()[-1])
+        return float(last["seconds"]) if reading.fault(last, {"seconds": NUMBER}) is None else 0.0
     return 0.0
 
 

@@ -1,6 +1,7 @@
 """The report as one picture: scores, rows, memory and multiply-adds to a final score for every environment."""
 
 import io
+from typing import Any
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.contents import Contents, Section
@@ -11,17 +12,31 @@ from edgerl.experiments.reports.groups import AXES
 def picture(contents: Contents) -> bytes:
     """A PNG: a row of panels for each environment."""
     try:
+        from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-        from matplotlib.ticker import EngFormatter
     except ImportError as error:
         raise ConfigError(f"--format: png needs the package {error.name}: {INSTALL}") from None
+    figure = Figure(dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    try:
+        with rc_context({"text.parse_math": False}):  # a name may hold any sign
+            _draw(figure, contents)
+            figure.savefig(buffer, format="png")
+    except (ArithmeticError, MemoryError, ValueError) as error:  # numbers, or a count of panels, beyond all pictures
+        raise ConfigError(f"--format: these runs give no png: {error}; give html") from None
+    return buffer.getvalue()
+
+
+def _draw(figure: Any, contents: Contents) -> None:
+    from matplotlib.ticker import EngFormatter
+
     rows = len(contents.sections)
     reached = any(section.curves["reaching"] for section in contents.sections)
     columns = 4 if reached else 3
     names = sum(len(section.curves["variants"]) for section in contents.sections)
-    figure = Figure(figsize=(5 * columns, 3.9 * rows + 0.17 * names + 0.9), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure.set_size_inches(5 * columns, 3.9 * rows + 0.17 * names + 0.9)
     figure.suptitle(f"{contents.title}\n{contents.subtitle}", fontsize=12)
     panels = figure.subplots(rows, columns, squeeze=False)
     for section, row in zip(contents.sections, panels, strict=True):
@@ -32,9 +47,6 @@ def picture(contents: Contents) -> bytes:
             _reaching(row[3], section)
         for panel in row:
             panel.xaxis.set_major_formatter(EngFormatter(sep=""))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def _scores(panel: Panel, section: Section, axis: str) -> None:

@@ -33,4 +33,9 @@ def table_text(table: Table) -> str:
 
 
 def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    """A text on one line, that ends no cell and is no HTML."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
