@@ -88,9 +88,9 @@ def load(folder: str | Path, *, trust: bool = False) -> "Policy":
 def export(run: str | Path, out: str | Path, *, force: bool = False, trust: bool = False) -> dict[str, Any]:
     """Write the policy of a run folder's newest checkpoint to the file `out`, as ONNX; returns its parity by name.
 
-    windows uint8 [B, C, H, W] to `action` and `values` or `log_std`. `force`: also over a file that is there; `trust`: as
-    in `load`. Raises ConfigError, CheckpointError or EnvError for what the caller must change, ExportError if it acts
-    otherwise than the program: nothing is written then.
+    windows uint8 [B, C, H, W] to `action` and `values` or `log_std`. `force`: also over a file that is there.
+    `trust`: as in `load`. Raises ConfigError, CheckpointError or EnvError for what the caller must change, ExportError
+    if it acts otherwise than the program: nothing is written then.
     """
     from edgerl import plugins
     from edgerl.agents.build import threads_as_before

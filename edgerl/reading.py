@@ -12,8 +12,9 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 MOST_SETTINGS = 64 * 1024  # bytes of a file that people write, such as a config.toml
 MOST_JSON = 64 * 2**20
@@ -100,7 +101,7 @@ def _first(faults: Iterator[str | None]) -> str | None:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[BinaryIO]:
+def opened(file: Path) -> Iterator[BufferedReader]:
     """Open a regular file to read; raises OSError, or ValueError for what is none, such as a pipe or a device."""
     with open(file, "rb", opener=at_once) as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

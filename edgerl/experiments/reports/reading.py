@@ -107,7 +107,9 @@ def _folders(path: Path) -> tuple[list[tuple[Path, str | None]], dict[str, Any] 
         raise ConfigError("there is no such folder")
     if (path / "sweep.json").exists():
         sweep = _table(path, "sweep.json", SWEEP)
-        return list({cell["folder"]: (path / cell["folder"], cell["variant"]) for cell in sweep["cells"]}.values()), sweep
+        return list(
+            {cell["folder"]: (path / cell["folder"], cell["variant"]) for cell in sweep["cells"]}.values()
+        ), sweep
     if (path / "config.toml").exists() or (path / "checkpoint").exists():
         return [(path, None)], None
     folders = sorted(file.parent for file in path.glob("*/config.toml"))
