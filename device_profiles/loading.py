@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -16,6 +17,8 @@ from device_profiles.profile import DeviceProfile, ProfileError, UnknownDevice, 
 
 _CATALOG = ("jetson.toml", "jetson_orin.toml", "raspberry_pi.toml", "phones.toml")
 _MOST_BYTES = 64 * 1024  # of a user's file
+# A key of 64 parts between dots: the parser takes as long as the square of their number.
+_LONG_KEY = re.compile(r"""(?<![\w-])(?>(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
 
 
 def names() -> list[str]:
@@ -82,7 +85,10 @@ def read(path: Path, reference: str = "") -> DeviceProfile:
     except OSError as error:
         raise ProfileError(f"{where}: cannot be read: {error.strerror}") from None
     try:
-        table = tomllib.loads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        if _LONG_KEY.search(text):
+            raise ValueError("a key of 64 parts or more")
+        table = tomllib.loads(text)
     except UnicodeDecodeError:
         raise ProfileError(f"{where}: is not UTF-8 text") from None
     except (ValueError, RecursionError) as error:

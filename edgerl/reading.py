@@ -9,6 +9,7 @@ import math
 import os
 import re
 import stat
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 MOST_SETTINGS = 64 * 1024  # bytes of a file that people write, such as a config.toml
-MOST_JSON = 64 * 2**20
+MOST_JSON, MOST_MODEL = 64 * 2**20, 2**30  # of a JSON file, of an ONNX file
 LARGEST = 2**63 - 1  # of a whole number
 LONGEST = 10_000  # characters of a text
 SEPARATORS = {"/", os.sep, "\0"}  # of the parts of a path, and its end
 # A backslash, a character of two halves, or half a character, which JSON can say and UTF-8 cannot.
+MOST_PARTS = 64  # of a key in TOML, between dots: its parser takes as long as their square
+_LONG_KEY = re.compile(rf"""(?<![\w-])(?>(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}""")
 _HALVES = re.compile(r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|\\u[dD][89a-fA-F]\w\w")
 
 Shape = Any
@@ -128,6 +131,17 @@ def content(file: Path, most: int) -> bytes:
         return stream.read(most)
 
 
+def toml(content: bytes) -> dict[str, Any]:
+    """The tables of a TOML file; raises ValueError for what is none, or takes the parser too long."""
+    text = content.decode("utf-8-sig")
+    if _LONG_KEY.search(text):
+        raise ValueError(f"a key of {MOST_PARTS} parts or more")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def parsed(content: bytes) -> Any:
     """A value from JSON, with None for numbers that are not finite; raises ValueError for what is no JSON."""
     text = content.decode("utf-8-sig")
@@ -153,9 +167,26 @@ def table(file: Path, shape: Shape) -> dict[str, Any]:
     return whole
 
 
+def check_files(folder: Path, most: int) -> None:
+    """Raise ValueError for what lies in a folder and is neither folder nor regular file, for a file of more than `most`
+    bytes, which may be all holes, and for a link that leads out of the folder.
+    """
+    for path in folder.rglob("*"):
+        status = inside(folder, str(path.relative_to(folder))).stat()
+        if stat.S_ISDIR(status.st_mode):
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path} is no regular file")
+        if status.st_size > most:
+            raise ValueError(f"{path} has {status.st_size:,} bytes, more than {most:,}")
+
+
 def inside(folder: Path, name: str) -> Path:
     """The file of that name in a folder; raises ValueError for a link that leads out of the folder."""
     file = folder / name
-    if not file.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{name} leads out of the folder")
-    return file
+    try:
+        if file.resolve().is_relative_to(folder.resolve()):
+            return file
+    except RuntimeError:  # a link that leads to itself
+        raise ValueError(f"{name} leads nowhere") from None
+    raise ValueError(f"{name} leads out of the folder")

@@ -107,10 +107,10 @@ def read(path: Path) -> Tables:
     Code that it names is not imported before the user asks for it (edgerl/plugins.py).
     """
     try:
-        tables = tomllib.loads(reading.content(path, reading.MOST_SETTINGS).decode("utf-8-sig"))
+        tables = reading.toml(reading.content(path, reading.MOST_SETTINGS))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist") from None
-    except (ValueError, OSError, RecursionError) as error:
+    except (ValueError, OSError) as error:
         raise ConfigError(f"{path} is not a run's configuration: {error}") from None
     try:
         for name, table in tables.items():
@@ -129,6 +129,10 @@ def read(path: Path) -> Tables:
 
 def load(path: Path) -> Config:
     """The configuration in a run folder's config.toml; raises ConfigError, naming the file, where it is none."""
+    try:
+        reading.inside(path.parent, path.name)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is not a run's configuration: {error}") from None
     tables = read(path)
     try:
         return build(tables)

@@ -8,19 +8,38 @@ from typing import Any
 
 import numpy as np
 
+from edgerl import reading
 from edgerl.agents.build import make_agent
 from edgerl.config.toml import load
 from edgerl.envs import suites
+from edgerl.errors import CheckpointError
 from edgerl.replay import representation
 from edgerl.replay.representation import Representation
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint
+from edgerl.runs.checkpoint import Saved
 from edgerl.training.state import freeze_report_of
 from edgerl.types import Array
 
+MOST_SAVED = 64 * 2**30  # bytes of a file of a checkpoint: as large a replay as a machine holds
+
+
+def newest(folder: Path) -> Saved:
+    """The newest whole checkpoint in a run's checkpoint folder, whoever wrote it; raises CheckpointError if none is.
+
+    What is no regular file is not opened, and no link is followed out of the folder.
+    """
+    try:
+        reading.check_files(folder, MOST_SAVED)
+        return checkpoint.newest(folder)
+    except CheckpointError:
+        raise
+    except Exception as error:  # its values may be of any type
+        raise CheckpointError(f"{folder} cannot be read: {type(error).__name__}: {error}") from None
+
 
 @contextmanager
-def of_this_run(saved: checkpoint.Saved) -> Iterator[None]:
+def of_this_run(saved: Saved) -> Iterator[None]:
     """Raise CheckpointError for whatever is wrong within: the checkpoint, whoever wrote it, does not fit its folder."""
     try:
         yield
@@ -40,7 +59,7 @@ class Policy:
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         self.config = load(folder / "config.toml")
-        saved = checkpoint.newest(folder / "checkpoint")
+        saved = newest(folder / "checkpoint")
         run = self.config.run
         with of_this_run(saved):
             saved.check(self.config.identity)

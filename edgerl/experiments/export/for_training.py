@@ -15,6 +15,7 @@ from edgerl.replay import representation
 from edgerl.replay.stem import stem_file
 from edgerl.runs import checkpoint
 from edgerl.runs.files import making_folder
+from edgerl.training.policy import newest, of_this_run
 from edgerl.training.state import freeze_report_of
 from runtime import CPU
 
@@ -48,13 +49,14 @@ def export_for_training(run_folder: Path, folder: Path, *, force: bool = False) 
     Raises ConfigError or CheckpointError, in one line, for what the user must change.
     """
     _check(folder, force=force)
-    config, saved = load(run_folder / "config.toml"), checkpoint.newest(run_folder / "checkpoint")
-    saved.check(config.identity)
-    report = freeze_report_of(saved)
-    stem = None if report is None else stem_file(run_folder, report)
-    step = int(saved.values["step"])
-    arrays = {name: array for name, array in saved.agent_arrays.items() if not name.startswith(MOMENTS)}
-    values = {name: saved.values[name] for name in VALUES} | {"for_training": True}
+    config, saved = load(run_folder / "config.toml"), newest(run_folder / "checkpoint")
+    with of_this_run(saved):
+        saved.check(config.identity)
+        report = freeze_report_of(saved)
+        stem = None if report is None else stem_file(run_folder, report)
+        step = int(saved.values["step"])
+        arrays = {name: array for name, array in saved.agent_arrays.items() if not name.startswith(MOMENTS)}
+        values = {name: saved.values[name] for name in VALUES} | {"for_training": True}
     try:
         with making_folder(folder.resolve()) as part:
             for file in filter(None, (run_folder / "config.toml", stem)):

@@ -85,7 +85,7 @@ def read_analyses(group: Group) -> list[AnalysedRun]:
             notes = [scores.notes, *(f"{note[:1].upper()}{note[1:]}." for note in analysis["notes"])]
             scores = replace(scores, notes=" ".join(notes))
             analysed.append(AnalysedRun(name, scores, analysis["safe"]["text"], _curves(analysis), image))
-        except (OSError, ValueError, RuntimeError):
+        except (OSError, ValueError):
             continue
     return analysed
 

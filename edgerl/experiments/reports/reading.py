@@ -20,7 +20,7 @@ from edgerl.runs import checkpoint
 from edgerl.runs.metrics import LAST_GAMES
 from edgerl.types import Array
 
-LONGEST_LINE = 64 * 1024  # bytes; what is longer is no line of metrics
+LONGEST_LINE = 64 * 1024  # bytes; a file with a longer one is read up to there
 METRICS = ("replay/rows", "memory/rss_bytes", "flops/total", "seconds", "train/score")
 LINE = {"step": COUNT, "time?": Or(NUMBER)} | {f"{name}?": Or(NUMBER) for name in METRICS}
 # Settings that change how fast a run is or what it keeps, not what it learns.
@@ -143,7 +143,7 @@ def _inside(folder: Path, name: str) -> Path:
     """A file of a run; raises ConfigError for a link that leads out of its folder."""
     try:
         return reading.inside(folder, name)
-    except (OSError, ValueError, RuntimeError) as error:  # of a link that leads to itself
+    except (OSError, ValueError) as error:
         raise ConfigError(str(error)) from None
 
 
@@ -196,7 +196,7 @@ def _lines(file: Path) -> Iterator[dict[str, Any]]:
     """The lines of metrics in a file; none if it cannot be read. One line at a time is in memory."""
     try:
         with reading.opened(file) as lines:
-            while line := lines.readline(LONGEST_LINE):
+            while (line := lines.readline(LONGEST_LINE)) and len(line) < LONGEST_LINE:
                 with contextlib.suppress(ValueError):
                     values = reading.parsed(line)
                     if reading.fault(values, LINE) is None:

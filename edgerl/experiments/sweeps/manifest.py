@@ -71,7 +71,7 @@ def read(folder: Path, option: str = "--resume") -> Sweep:
     """
     file = folder / FILE
     try:
-        values = reading.table(file, {"format": COUNT})
+        values = reading.table(reading.inside(folder, FILE), {"format": COUNT})
         if values["format"] != FORMAT:
             raise ConfigError(f"{option}: {file} has format {values['format']}, this edgerl reads {FORMAT}")
         if (wrong := reading.fault(values, SHAPE)) is not None:
