@@ -57,6 +57,8 @@ def export_for_training(run_folder: Path, folder: Path, *, force: bool = False) 
         step = int(saved.values["step"])
         arrays = {name: array for name, array in saved.agent_arrays.items() if not name.startswith(MOMENTS)}
         values = {name: saved.values[name] for name in VALUES} | {"for_training": True}
+    board = _for_a_board(config, folder)
+    needs_torch = _needs_torch(board)
     try:
         with making_folder(folder.resolve()) as part:
             for file in filter(None, (run_folder / "config.toml", stem)):
@@ -64,14 +66,13 @@ def export_for_training(run_folder: Path, folder: Path, *, force: bool = False) 
             checkpoint.save(part / "checkpoint", step, arrays, values)
     except OSError as error:
         raise ConfigError(f"{OPTION}: {folder} cannot be written: {error.strerror}") from None
-    board = _for_a_board(config, folder)
     return ForTraining(
         config.run.env,
         config.run.algo,
         step,
         sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         _command(board),
-        _needs_torch(board),
+        needs_torch,
         saved.passed,
     )
 
