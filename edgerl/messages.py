@@ -22,7 +22,11 @@ def warn(message: str) -> None:
 
 def one_line(text: str) -> str:
     """A text on one line of LONGEST_LINE characters at most, with escapes for what cannot be printed."""
-    text = text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}..."
+    return printable(text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}...")
+
+
+def printable(text: str) -> str:
+    """A text with escapes for what cannot be printed, such as the end of a line."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

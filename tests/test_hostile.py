@@ -137,6 +137,18 @@ def test_no_picture_from_elsewhere_comes_into_a_report(snapshotted, program, tmp
     assert 'src="data:,"' in (tmp_path / "other.html").read_text()
 
 
+def test_names_are_text_in_markdown_and_in_a_picture(real, tmp_path):
+    name = "a|b\n<script>\x1b $\\frac$ &amp;"
+    shutil.copytree(real, tmp_path / "sweep/run")
+    (tmp_path / "sweep/sweep.json").write_text(json.dumps({"cells": [{"folder": "run", "variant": name}]}))
+    write.write([tmp_path / "sweep"], tmp_path / "report.md")
+    rows = [line for line in (tmp_path / "report.md").read_text().splitlines() if "script" in line]
+    assert len(rows) == 2  # of scores and of cost
+    assert all("| a\\|b &lt;script>\\x1b $" in row for row in rows)
+    write.write([tmp_path / "sweep"], tmp_path / "report.png")
+    assert (tmp_path / "report.png").stat().st_size > 10_000
+
+
 def test_the_lock_of_a_folder_writes_no_file_that_a_link_leads_to(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / ".lock").symlink_to(tmp_path / "mine")

@@ -1,6 +1,7 @@
 """The report as one picture: scores, rows, memory and multiply-adds to a final score for every environment."""
 
 import io
+import warnings
 from typing import Any
 
 from edgerl.errors import ConfigError
@@ -21,7 +22,8 @@ def picture(contents: Contents) -> bytes:
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     try:
-        with rc_context({"text.parse_math": False}):  # a name may hold any sign
+        with rc_context({"text.parse_math": False}), warnings.catch_warnings():  # a name may hold any sign
+            warnings.simplefilter("ignore", UserWarning)  # of those that the font lacks
             _draw(figure, contents)
             figure.savefig(buffer, format="png")
     except (ArithmeticError, MemoryError, ValueError) as error:  # numbers, or a count of panels, beyond all pictures

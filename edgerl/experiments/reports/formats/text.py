@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from edgerl.experiments.reports.contents import Contents
 from edgerl.experiments.reports.tables import Table
+from edgerl.messages import printable
 from edgerl.runs import strict_json
 
 
@@ -18,7 +19,8 @@ def markdown(contents: Contents) -> str:
     for commands in contents.commands:
         parts += [f"{commands.name}:", "\n".join(f"    {line}" for line in commands.lines)]
     parts += [table_text(table) for table in (*contents.versions, contents.left_out) if table]
-    return "\n\n".join(parts) + "\n"
+    lines = "\n\n".join(parts).split("\n")
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def as_json(contents: Contents) -> str:
