@@ -32,7 +32,10 @@ def opened(path: Path, threads: int) -> Any:
     options.log_severity_level = 4  # what fails is raised, and told in one line
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(_readable(path), options, providers=["CPUExecutionProvider"])
+        # A fallback would try again, and say so on stdout.
+        return onnxruntime.InferenceSession(
+            _readable(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's errors have no class in common
         raise PolicyError(f"{path} is no ONNX file that runs here: {one_line(error)}") from None
 
