@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -15,6 +16,9 @@ from device_profiles.parsing import parse
 from device_profiles.profile import DeviceProfile, ProfileError, UnknownDevice, UnknownMode
 
 _CATALOG = ("jetson.toml", "jetson_orin.toml", "raspberry_pi.toml", "phones.toml")
+_MOST_BYTES = 64 * 1024  # of a user's file
+# A key of 64 parts between dots: the parser takes as long as the square of their number.
+_LONG_KEY = re.compile(r"""(?<![\w-])(?>(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
 
 
 def names() -> list[str]:
@@ -75,11 +79,16 @@ def read(path: Path, reference: str = "") -> DeviceProfile:
         if not path.is_file():
             what = "is no file" if path.exists() else "does not exist"
             raise ProfileError(f"{where}: {what}")
+        if (size := path.stat().st_size) > _MOST_BYTES:
+            raise ProfileError(f"{where}: has {size:,} bytes; a profile has {_MOST_BYTES:,} at most")
         content = path.read_bytes()
     except OSError as error:
         raise ProfileError(f"{where}: cannot be read: {error.strerror}") from None
     try:
-        table = tomllib.loads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        if _LONG_KEY.search(text):
+            raise ValueError("a key of 64 parts or more")
+        table = tomllib.loads(text)
     except UnicodeDecodeError:
         raise ProfileError(f"{where}: is not UTF-8 text") from None
     except (ValueError, RecursionError) as error:

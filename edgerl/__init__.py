@@ -83,9 +83,12 @@ def configure(**settings: Any) -> Config:
     Sizes may be text with a unit or whole bytes; freeze_at may be "never" or "auto". Raises ConfigError, naming the
     setting.
     """
+    from edgerl import plugins
     from edgerl.config.resolve import configured
 
-    return configured(settings)
+    config = configured(settings)
+    plugins.ask_for(config.code)
+    return config
 
 
 def train(
@@ -114,25 +117,30 @@ def train(
         return run(config, None if out is None else Path(out), resume=resume, quiet=quiet, listeners=listeners)
 
 
-def load(folder: str | Path) -> "Policy":
+def load(folder: str | Path, *, trust: bool = False) -> "Policy":
     """The policy of a run folder's newest checkpoint: `load(folder).act(window)`.
 
-    Raises ConfigError or CheckpointError if the folder holds no run that can be read.
+    `trust`: import code (module:callable) that the folder's config.toml names and this program does not. Raises
+    ConfigError or CheckpointError if the folder holds no run that can be read.
     """
-    with _process_as_before():
+    from edgerl import plugins
+
+    with _process_as_before(), plugins.trusting(trust):
         from edgerl.training.policy import Policy
 
         return Policy(Path(folder))
 
 
-def export(run: str | Path, out: str | Path, *, force: bool = False) -> dict[str, Any]:
+def export(run: str | Path, out: str | Path, *, force: bool = False, trust: bool = False) -> dict[str, Any]:
     """Write the policy of a run folder's newest checkpoint to the file `out`, as ONNX; returns its parity by name.
 
-    windows uint8 [B, C, H, W] to `action` and `values` or `log_std`. `force`: also over a file that is there. Raises
-    ConfigError, CheckpointError or EnvError for what the caller must change, ExportError if it acts otherwise than
-    the program: nothing is written then.
+    windows uint8 [B, C, H, W] to `action` and `values` or `log_std`. `force`: also over a file that is there.
+    `trust`: as in `load`. Raises ConfigError, CheckpointError or EnvError for what the caller must change, ExportError
+    if it acts otherwise than the program: nothing is written then.
     """
-    with _process_as_before():
+    from edgerl import plugins
+
+    with _process_as_before(), plugins.trusting(trust):
         from edgerl.experiments.export.export import export as export_run
 
         return export_run(Path(run), Path(out), force=force).parity.summary()
@@ -147,14 +155,17 @@ def card(
     film: bool = True,
     license: str = "other",
     force: bool = False,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Make a folder to share of a run's newest checkpoint: policy, film, scores, settings, README.md (docs/sharing.md).
 
     It plays `episodes` games; returns what its scores.json holds. `license`: of the policy, as model hubs write it;
-    `force`: also over a card that is there. Raises as `export`, and EnvFailed if the environment fails: nothing is
-    written then.
+    `force`: also over a card that is there; `trust`: as in `load`. Raises as `export`, and EnvFailed if the environment
+    fails: nothing is written then.
     """
-    with _process_as_before():
+    from edgerl import plugins
+
+    with _process_as_before(), plugins.trusting(trust):
         from edgerl.experiments.card.card import Options, make
 
         return make(Path(run), Path(out), Options(episodes, seed, film, license, force)).scores
@@ -166,8 +177,10 @@ def make_env(name: str, rng: "np.random.Generator", *, training: bool = False) -
     `rng`: all that it draws from; with `training`, losing a life ends an Atari episode. Raises EnvError for an unknown
     name, or one whose packages are not installed.
     """
+    from edgerl import plugins
     from edgerl.envs import suites
 
+    plugins.ask_for([name])
     return suites.make(name, rng, training=training)
 
 

@@ -13,6 +13,10 @@ class EnvError(ValueError):
     exit_code = 2
 
 
+class NotTrusted(ConfigError):
+    """Code that a file names and nobody asked for: it is not imported. The message is one line."""
+
+
 class EpisodeLost(RuntimeError):
     """An environment cannot go on where its saved episode stood; the message says why."""
 

@@ -7,7 +7,6 @@ A frame is what a camera or a simulator shows: uint8, gray [H, W] or RGB [H, W, 
 what the agent was trained on, bit for bit: gray, smaller, stacked, cropped.
 """
 
-import json
 import math
 import os
 from dataclasses import dataclass
@@ -17,18 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# ONNX Runtime would report to its maker what it runs, from 1.29 on, and decides as it is imported.
-_set_by_user = "ORT_DISABLE_TELEMETRY" in os.environ
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime  # noqa: E402
-
-if not _set_by_user:
-    del os.environ["ORT_DISABLE_TELEMETRY"]
+from edgerl_run.policy_file import PolicyError, check_action, check_window, entry, one_line, opened
 
 __version__ = "0.1.0"  # the one place: both distributions, edgerl and edgerl-run, read it here
 __all__ = ["FrameError", "Player", "PolicyError", "gray", "resize"]
 
-ENTRY, FORMAT = "edgerl", 1  # in a policy's metadata
 Array = npt.NDArray[Any]
 Path = str | os.PathLike[str]
 Size = tuple[int, int]  # height, width
@@ -36,12 +28,9 @@ Size = tuple[int, int]  # height, width
 SHARE_BITS, GRAY_BITS = 11, 15  # of OpenCV's fixed-point numbers
 GRAY = np.array([9798, 19235, 3735], np.int32)  # of red, green and blue: 0.299, 0.587 and 0.114 in 2**-GRAY_BITS
 CHANNELS = {"gray": 1, "rgb": 3}
+LARGEST = 4096  # pixels of a side, and frames of a window
 RESIZES = {"linear": "linear", "area": "area", "none": "area"}  # by the word for how training did it
 REPEATS_FIRST = {"zeros": False, "first": True}
-
-
-class PolicyError(ValueError):
-    """A file that this runner cannot play; the message is one line that names the file."""
 
 
 class FrameError(ValueError):
@@ -100,14 +89,16 @@ class Player:
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        self._session = _session(path, threads)
-        self.about = _entry(path, self._session)
+        self._path, self._session = path, opened(path, threads)
+        self.about = entry(path, self._session)
         self.sight = _sight(path, self.about)
+        check_window(path, self._session, self.sight.window)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._window = np.zeros(self.sight.window, np.uint8)
         self._is_first = True
         self.values: Array | None = None
         self.log_std: Array | None = None
+        check_action(path, self.about, self._run(self._window).get("action"))
 
     def reset(self) -> None:
         """Forget all frames: the next one is the first of an episode."""
@@ -149,11 +140,18 @@ class Player:
         self._is_first = False
 
     def _act_on(self, window: Array) -> Any:
-        computed = self._session.run(self._outputs, {"windows": np.ascontiguousarray(window)[None]})
-        outputs = {name: rows[0] for name, rows in zip(self._outputs, computed, strict=True)}
+        outputs = self._run(window)
         self.values, self.log_std = outputs.get("values"), outputs.get("log_std")
         action = outputs["action"]
         return action if action.ndim else int(action)
+
+    def _run(self, window: Array) -> dict[str, Array]:
+        """What the policy gives for a window, by name. Raises PolicyError."""
+        try:
+            computed = self._session.run(self._outputs, {"windows": np.ascontiguousarray(window)[None]})
+            return {name: rows[0] for name, rows in zip(self._outputs, computed, strict=True)}
+        except Exception as error:  # onnxruntime's errors have no class in common
+            raise PolicyError(f"{self._path} cannot be run: {one_line(error)}") from None
 
 
 def gray(picture: Array) -> Array:
@@ -260,51 +258,11 @@ def _between(picture: Array, tables: tuple[Array, ...]) -> Array:
     return (sums[: len(above)] + sums[len(above) :] + 2 >> 2).astype(np.uint8)
 
 
-def _session(path: Path, threads: int) -> Any:
-    """An ONNX Runtime session without an arena, whose idle threads sleep: memory and cores are left to others."""
-    if not os.path.isfile(path):
-        raise PolicyError(f"{path}: there is no such file")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(_readable(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no class in common
-        raise PolicyError(f"{path} is no ONNX file that runs here: {' '.join(str(error).split())}") from None
-
-
-def _readable(path: Path) -> str | bytes:
-    """A file as ONNX Runtime opens it: by its path, or by its bytes if the path is no UTF-8."""
-    try:
-        os.fsencode(path).decode()
-    except UnicodeDecodeError:
-        with open(path, "rb") as file:
-            return file.read()
-    return os.fsdecode(path)
-
-
-def _entry(path: Path, session: Any) -> dict[str, Any]:
-    """What `edgerl export` wrote into the metadata of a policy."""
-    metadata = session.get_modelmeta().custom_metadata_map
-    if ENTRY not in metadata:
-        has = f"only {', '.join(sorted(metadata))}" if metadata else "and no other"
-        raise PolicyError(f"{path} is no policy of `edgerl export`: its metadata has no entry {ENTRY!r}, {has}")
-    try:
-        about = dict(json.loads(metadata[ENTRY]))
-    except (TypeError, ValueError):
-        raise PolicyError(f"{path}: the entry {ENTRY!r} of its metadata is no JSON object") from None
-    if about.get("format") != FORMAT:
-        raise PolicyError(f"{path} is a policy of format {about.get('format')!r}; this runner reads format {FORMAT}")
-    return about
-
-
 def _sight(path: Path, about: dict[str, Any]) -> Sight:
     try:
         frame, window = about["frame"], about["window"]
         stored_height, stored_width = frame["stored"]
-        return Sight(
+        sight = Sight(
             frames=window["frames"],
             channels=CHANNELS[frame["colour"]],
             stored=(stored_height, stored_width),
@@ -314,3 +272,8 @@ def _sight(path: Path, about: dict[str, Any]) -> Sight:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise PolicyError(f"{path}: its metadata does not say what a window is, at {error}") from None
+    sides = (*sight.stored, *sight.size)
+    are_counts = all(type(number) is int and 1 <= number <= LARGEST for number in (sight.frames, *sides))
+    if not are_counts or any(whole < part for whole, part in zip(sight.stored, sight.size, strict=True)):
+        raise PolicyError(f"{path}: its metadata does not say what a window is, at its sizes")
+    return sight

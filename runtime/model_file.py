@@ -4,7 +4,11 @@ The onnx package would cost 11 MB of memory, and its writer holds two copies of 
 """
 
 import math
+import mmap
+import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +39,7 @@ _TENSOR_DIMS, _TENSOR_DATA_TYPE, _TENSOR_FLOATS, _TENSOR_NAME, _TENSOR_RAW = 1, 
 
 _IS_FLOAT, _IS_INT, _IS_TENSOR, _IS_INTS = 1, 2, 4, 7  # values of AttributeProto.AttributeType
 _FLOAT32 = np.dtype("<f4")
+_MOST_AXES = 32  # of a weight: NumPy's limit
 _DATA_TYPES: dict[np.dtype[Any], int] = {  # values of TensorProto.DataType; numbers in a file are little-endian
     _FLOAT32: 1,
     np.dtype("u1"): 2,
@@ -113,9 +118,12 @@ def with_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
 
 
 def weights(file: Path) -> dict[str, Array]:
-    """The weights in an ONNX file by name; raises OSError if it cannot be read, ValueError if it is none."""
-    model = memoryview(file.read_bytes())
+    """The weights in an ONNX file by name; raises OSError if it cannot be read, ValueError if it is none.
+
+    The file is mapped: only what is kept of it takes memory.
+    """
     try:
+        model = memoryview(_mapped(file))
         present = {field for field, _ in protobuf.fields(model)}
         if not present >= {_MODEL_IR_VERSION, _MODEL_GRAPH}:  # which the bytes of another kind of message lack
             raise ValueError("it has no version or no graph")
@@ -123,6 +131,17 @@ def weights(file: Path) -> dict[str, Array]:
         return dict(_weight(tensor) for part in parts for tensor in protobuf.views(part, _GRAPH_INITIALIZER))
     except ValueError as error:
         raise ValueError(f"{file} is no ONNX file: {error}") from None
+
+
+def _mapped(file: Path) -> bytes | mmap.mmap:
+    """The bytes of a regular file; raises OSError, or ValueError for what is none, such as a pipe."""
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # which says itself that it is a folder
+        raise ValueError("it is no regular file")
+    with file.open("rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            return b""  # which cannot be mapped
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _attribute(name: str, value: Attribute) -> bytes:
@@ -186,7 +205,7 @@ def _raw(array: Array) -> memoryview:
 def _weight(tensor: memoryview) -> tuple[str, Array]:
     """The name and a copy of the numbers of a tensor, which are in raw_data, or for float32 in float_data."""
     name = str(_last(protobuf.views(tensor, _TENSOR_NAME), memoryview(b"")), "utf-8")
-    shape = tuple(protobuf.integers(tensor, _TENSOR_DIMS))
+    shape = tuple(islice(protobuf.integers(tensor, _TENSOR_DIMS), _MOST_AXES + 1))
     number = _last(protobuf.integers(tensor, _TENSOR_DATA_TYPE), 0)
     if number not in _DTYPES:
         raise ValueError(f"its weight {name!r} is of a type that is not read, number {number}")
@@ -194,6 +213,8 @@ def _weight(tensor: memoryview) -> tuple[str, Array]:
     data = _last(protobuf.views(tensor, _TENSOR_RAW), memoryview(b""))
     if not data and dtype == _FLOAT32:
         data = memoryview(b"".join(protobuf.views(tensor, _TENSOR_FLOATS)))
+    if len(shape) > _MOST_AXES:
+        raise ValueError(f"its weight {name!r} has more than {_MOST_AXES} axes")
     if len(data) != math.prod(shape) * dtype.itemsize or min(shape, default=0) < 0:
         raise ValueError(f"its weight {name!r} of shape {shape} has {len(data)} bytes of {dtype}")
     return name, np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))

@@ -29,7 +29,7 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.enable_cpu_mem_arena = False
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised, and told in one line
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             model if isinstance(model, bytes) else _readable(model),

@@ -18,6 +18,7 @@ ROOMS = (  # of edgerl, from the lowest up; a room imports only rooms that stand
     "types",
     "output",
     "plugins",
+    "reading",
     "envs",
     "config",
     "runs",

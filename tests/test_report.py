@@ -92,7 +92,7 @@ def test_runs_that_are_missing_or_half_written_are_named_and_left_out(another, t
     assert why[str(cut)].startswith("summary.json cannot be read")
     assert why[str(killed)] == "no summary.json: it did not come to its end (step 400 of 400 is saved)"
     assert "is not a run's configuration" in why[str(other)]
-    assert why[str(less)] == "summary.json lacks 'returns'"
+    assert why[str(less)] == "summary.json: lacks returns"
     assert why[str(missing)] == "there is no such folder"
     assert why[str(whole / "checkpoint")] == "it holds no run and no sweep"
     text = json.dumps(contents.collect(found, None).left_out.rows)

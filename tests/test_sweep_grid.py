@@ -33,7 +33,9 @@ def config_of(arguments):
     """The configuration that `edgerl train` makes of a command's arguments."""
     train = typer.main.get_command(app.app).commands["train"]
     said = train.make_context("train", list(arguments)).params
-    beside = {name: said.pop(name) for name in ("set_", "config", "out", "resume", "quiet", "verbose")}
+    beside = {
+        name: said.pop(name) for name in ("set_", "config", "out", "resume", "quiet", "verbose", "trust", "track")
+    }
     return resolve.started(said, beside["config"], list(beside["set_"] or []))[0]
 
 

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from edgerl.commands.options import trust_option
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis.output import check, show, write
 from edgerl.output.messages import warn
 from edgerl.settling.rule import MOVEMENT, SIMILARITY, Rule
 
 
+@trust_option
 def analyze(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder with snapshots")],
     frames: Annotated[

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from edgerl.commands.options import trust_option
 from edgerl.output.messages import figure, warn
 
 
+@trust_option
 def card(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
     out: Annotated[Path, typer.Option(help="the folder to make", metavar="DIR")] = Path("card"),

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from edgerl.commands.options import trust_option
 from edgerl.envs.human_scores import is_below_random, references
 from edgerl.errors import ConfigError
 from edgerl.output.messages import figure, warn
 
 
+@trust_option
 def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
     episodes: Annotated[int, typer.Option(help="whole games to play")] = 10,

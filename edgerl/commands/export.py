@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from edgerl.commands.options import trust_option
 from edgerl.errors import ConfigError
 from edgerl.output.messages import warn
 from memory_budget import format_bytes
@@ -12,6 +13,7 @@ from memory_budget import format_bytes
 OUT, OUT_INT8, FOR_TRAINING = Path("policy.onnx"), Path("policy.int8.onnx"), "--for-training"
 
 
+@trust_option
 def export(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
     out: Annotated[

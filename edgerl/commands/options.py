@@ -2,11 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Collection
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from edgerl import plugins
 from edgerl.config.setting import Setting
 from edgerl.config.settings import SETTINGS
 
@@ -17,6 +19,13 @@ SettingsFile = Annotated[
 ]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", help="any setting: replay.n_step=10", metavar="KEY=VALUE")
+]
+
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="import code (module:callable) that the files which are read name", envvar="EDGERL_TRUST"
+    ),
 ]
 
 
@@ -35,6 +44,20 @@ def complete_device(begun: str) -> list[str]:
 
 
 COMPLETED = {"env": complete_env, "device": complete_device}  # by setting
+
+
+def trust_option(command: Command) -> Command:
+    """Give a command `--trust` as its last option: with it, code that files name may be imported within the command."""
+    own = inspect.signature(command)
+
+    @wraps(command)
+    def trusting(*arguments: Any, trust: bool = False, **named: Any) -> None:
+        with plugins.trusting(trust):
+            command(*arguments, **named)
+
+    added = inspect.Parameter("trust", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Trust)
+    trusting.__signature__ = own.replace(parameters=[*own.parameters.values(), added])  # type: ignore[attr-defined]
+    return trusting  # type: ignore[return-value]
 
 
 def setting_options(without: Collection[str] = (), only: Collection[str] | None = None) -> Callable[[Command], Command]:

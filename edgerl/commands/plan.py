@@ -4,11 +4,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edgerl.commands.options import Assignments, Paper, SettingsFile, complete_device, setting_options
+from edgerl import plugins
+from edgerl.commands.options import Assignments, Paper, SettingsFile, complete_device, setting_options, trust_option
 from edgerl.config import resolve
 from edgerl.output.messages import warn
 
 
+@trust_option
 @setting_options(without=["device"])
 def plan(
     device: Annotated[
@@ -27,6 +29,7 @@ def plan(
     **settings: Any,
 ) -> None:
     """Say what a run will take, before anything is allocated: rows, bytes, multiply-adds, and whether it fits."""
+    plugins.ask_for(filter(None, (settings["env"], settings["encoder"])))
     chosen, notes = resolve.started(settings | {"paper": paper}, config, set_ or [])
     from edgerl.envs import suites
     from edgerl.planning import plan_report, plan_table

@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from edgerl.commands.options import Assignments, Paper, SettingsFile, setting_options
+from edgerl import plugins
+from edgerl.commands.options import Assignments, Paper, SettingsFile, setting_options, trust_option
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
 from edgerl.output.messages import warn
 from edgerl.runs.status import EXIT_CODES
 
 
+@trust_option
 @setting_options()
 def train(
     paper: Paper = False,
@@ -39,15 +41,16 @@ def train(
     Both take the same bytes, --budget.
     """
     settings |= {"paper": paper}
-    if resume is not None:
-        chosen = resolve.resumed(resume, settings | {"fork": fork, "out": out, "config": config, "set": set_})
-        notes: list[str] = []
-    elif fork is not None:
-        if config is not None:
-            raise ConfigError("--config: --fork begins with the other run's settings; give --set")
-        chosen, notes = resolve.forked(fork, settings, set_ or [])
-    else:
-        chosen, notes = resolve.started(settings, config, set_ or [])
+    notes: list[str] = []
+    with plugins.trusting(True):  # who trains on a file's settings asks for what they name
+        if resume is not None:
+            chosen = resolve.resumed(resume, settings | {"fork": fork, "out": out, "config": config, "set": set_})
+        elif fork is not None:
+            if config is not None:
+                raise ConfigError("--config: --fork begins with the other run's settings; give --set")
+            chosen, notes = resolve.forked(fork, settings, set_ or [])
+        else:
+            chosen, notes = resolve.started(settings, config, set_ or [])
     from edgerl.experiments.tracking.trackers import tracking
     from edgerl.output.terminal import console
     from edgerl.runs.folder import folder_of

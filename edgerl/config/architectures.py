@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from edgerl import plugins
-from edgerl.errors import ConfigError
+from edgerl.errors import ConfigError, NotTrusted
 
 Shape = tuple[int, ...]
 RESIDUALS = ("residual1", "residual2")  # names of the residual blocks in a Block
@@ -94,6 +94,8 @@ def specs(encoder: str) -> tuple[Spec, ...]:
         return ENCODERS[encoder]
     try:
         loaded = tuple(plugins.load(encoder)())
+    except NotTrusted:
+        raise
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"--encoder: {encoder!r} cannot be loaded: {error}") from None
     convolutions = loaded[:-1] if loaded and isinstance(loaded[-1], Linear) else loaded

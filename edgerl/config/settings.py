@@ -185,6 +185,11 @@ class Config:
     agent: AgentConfig
 
     @property
+    def code(self) -> list[str]:
+        """The names that are imported for it, each a module of the user's with what is taken of it."""
+        return [name for name in (self.run.env, self.agent.encoder) if ":" in name]
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with a run to be resumed by it; of later settings, what older runs were not."""
         return {

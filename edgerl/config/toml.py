@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from edgerl import plugins, reading
 from edgerl.config.agent_settings import AGENTS
 from edgerl.config.replay_settings import ReplayConfig
 from edgerl.config.settings import TABLES, Config, RunConfig
@@ -15,6 +16,8 @@ from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
 
 Tables = dict[str, dict[str, Any]]
+LONGEST = 300  # characters of a name in an error
+NAMING_CODE = (("run", "env"), ("agent", "encoder"))  # settings that may name a module to import
 
 
 def preset(env: str, algo: str | None = None) -> Tables:
@@ -99,28 +102,37 @@ def _check_after_freeze(config: Config) -> None:
 
 
 def read(path: Path) -> Tables:
-    """The checked tables of a TOML file; raises ConfigError, naming file and key, where it is no configuration."""
+    """The checked tables of a TOML file; raises ConfigError, naming file and key, where it is no configuration.
+
+    Code that it names is not imported before the user asks for it (edgerl/plugins.py).
+    """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        tables = reading.toml(reading.content(path, reading.MOST_SETTINGS))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist") from None
-    except (ValueError, OSError, RecursionError) as error:
+    except (ValueError, OSError) as error:
         raise ConfigError(f"{path} is not a run's configuration: {error}") from None
     try:
         for name, table in tables.items():
             if not isinstance(table, dict):
-                raise ConfigError(f"{name!r} is not a table; the tables are [run], [replay] and [agent]")
+                raise ConfigError(f"{name[:LONGEST]!r} is not a table; the tables are [run], [replay] and [agent]")
             if name not in TABLES:
-                raise ConfigError(f"unknown table {name!r}{nearest(name, TABLES)}")
+                raise ConfigError(f"unknown table {name[:LONGEST]!r}{nearest(name, TABLES)}")
             for key, value in table.items():
                 table[key] = check(f"{name}.{key}", value)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+    named = [str(tables.get(name, {}).get(key, "")) for name, key in NAMING_CODE]
+    plugins.given_by(path, [name for name in named if ":" in name])
     return tables
 
 
 def load(path: Path) -> Config:
     """The configuration in a run folder's config.toml; raises ConfigError, naming the file, where it is none."""
+    try:
+        reading.inside(path.parent, path.name)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is not a run's configuration: {error}") from None
     tables = read(path)
     try:
         return build(tables)

@@ -2,11 +2,17 @@
 
 import difflib
 import math
+import reprlib
 from typing import Any
 
 from edgerl.config.setting import Setting
 from edgerl.config.settings import SETTINGS, TABLES
 from edgerl.errors import ConfigError
+
+DEEPEST = 8  # tables and lists within each other, in a value that is a table
+LARGEST = 2**63  # of whole numbers, and one more
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxdict, _short.maxlist, _short.maxstring, _short.maxother = 4, 20, 20, 300, 300
 
 
 def lookup(key: str) -> Setting:
@@ -16,7 +22,7 @@ def lookup(key: str) -> Setting:
         if f"{own}.{name}" in SETTINGS:
             return SETTINGS[f"{own}.{name}"]
     known = {full for setting in SETTINGS.values() for full in (setting.name, setting.key)}
-    raise ConfigError(f"unknown key {key!r}{nearest(key, known)}")
+    raise ConfigError(f"unknown key {_short.repr(key)}{nearest(key, known)}")
 
 
 def check(key: str, value: Any) -> Any:
@@ -24,8 +30,9 @@ def check(key: str, value: Any) -> Any:
     own = lookup(key)
     if own.optional and value == "never":
         return value
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
         raise ConfigError(f"{key} = a number of {value.bit_length()} bits is beyond 64 bits")
+    _check_parts(key, value)
     if isinstance(value, int) and not isinstance(value, bool) and float in own.types:
         value = float(value)
     if value == "":
@@ -33,13 +40,26 @@ def check(key: str, value: Any) -> Any:
     if value not in own.words and type(value) not in own.types:
         names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
         wanted = " or ".join([*(names[kind] for kind in own.types), *map(repr, own.words)])
-        raise ConfigError(f"{key} = {value!r} is not {wanted}")
+        raise ConfigError(f"{key} = {_short.repr(value)} is not {wanted}")
     if isinstance(value, int | float) and not isinstance(value, bool) and not own.low <= value <= own.high:
         side = f"below {own.low:g}" if value < own.low else f"not from {own.low:g} to {own.high:g}"
         raise ConfigError(f"{key} = {value!r} is {side}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{key} = {value!r} is not a finite number")
     return value
+
+
+def _check_parts(key: str, value: Any) -> None:
+    """Raise ConfigError for what lies too deep in a table or list to be written, and for a number beyond 64 bits."""
+    level = [value]
+    for _ in range(DEEPEST):
+        for part in level:
+            if isinstance(part, int) and not -LARGEST <= part < LARGEST:
+                raise ConfigError(f"{key} holds a number of {part.bit_length()} bits, beyond 64 bits")
+        groups = [part for part in level if isinstance(part, dict | list)]
+        level = [part for group in groups for part in (group.values() if isinstance(group, dict) else group)]
+    if level:
+        raise ConfigError(f"{key} holds tables or lists within each other, more than {DEEPEST} deep")
 
 
 def nearest(word: str, known: Any) -> str:

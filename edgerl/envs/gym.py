@@ -1,7 +1,7 @@
 """Any Gymnasium environment that shows pixels: gray 84x84 for discrete actions, RGB 100x100 for continuous ones."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from edgerl import plugins
@@ -165,10 +165,11 @@ def _made(task: str, options: EnvOptions, **settings: Any) -> Made:
     """The environment with this id, made with the run's arguments and these settings where the run says nothing."""
     headless()
     arguments = settings | (options.env_arg or {})
+    plugins.check(f"gym/{task}")
     if ":" not in task and (game := names.atari_game(task)) is not None:
         raise EnvError(f"--env: gym/{task}: Atari's games are a suite of their own: {game}")
     try:
-        with plugins.current_folder():
+        with plugins.current_folder() if ":" in task else nullcontext():
             return gymnasium.make(task, disable_env_checker=True, **arguments)
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise EnvError(f"--env: {names.unknown(task, gymnasium.registry)}") from error

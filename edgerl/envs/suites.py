@@ -11,7 +11,7 @@ from edgerl.envs.base import EnvOptions, EnvSpec, fault
 from edgerl.envs.door import Door, place
 from edgerl.envs.outside import callables
 from edgerl.envs.outside.limited import Limited
-from edgerl.errors import EnvError, EnvFailed
+from edgerl.errors import EnvError, EnvFailed, NotTrusted
 
 DEFAULT = EnvOptions()
 OF_PICTURES = ("frame_skip", "frame", "frame_size", "observation")  # options of Gymnasium environments
@@ -157,7 +157,7 @@ def _called(name: str, rng: np.random.Generator, options: EnvOptions) -> Any:
     """What `module:callable` makes of the run's arguments; raises EnvError, with a hint, if it raises anything."""
     try:
         return callables.called(name, rng, options)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, NotTrusted):
         raise
     except BaseException as error:  # a user's module and callable may raise anything
         from edgerl.envs.outside import names

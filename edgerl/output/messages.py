@@ -6,14 +6,30 @@ import math
 import os
 import sys
 
+LONGEST_LINE = 4000  # characters of a warning
 SMALLEST, LARGEST = 1e-4, 1e15  # numbers beyond these are written with an exponent
 
 
 def warn(message: str) -> None:
-    """Print one line on stderr, even with --quiet; a stderr that is closed or refuses it does not end the run."""
+    """Print one line on stderr, even with --quiet; a stderr that is closed or refuses it does not end the run.
+
+    What would end the line, or move a terminal's cursor, is written as an escape; what is very long is cut.
+    """
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            print(f"edgerl: {message}", file=sys.stderr)
+            print(f"edgerl: {one_line(message)}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """A text on one line of LONGEST_LINE characters at most, with escapes for what cannot be printed."""
+    return printable(text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}...")
+
+
+def printable(text: str) -> str:
+    """A text with escapes for what cannot be printed, such as the end of a line."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def figure(value: float) -> str:

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.measure import Measurement
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:  # it draws while it waits, which most commands never do
+    from rich.status import Status
 
 UNLIMITED = 10_000  # characters of a line where no terminal limits it
 
@@ -28,7 +30,7 @@ def console(*, stderr: bool = False, quiet: bool = False) -> PipeSafeConsole:
     return made
 
 
-def waiting(text: str) -> Status:
+def waiting(text: str) -> "Status":
     """What shows on a terminal that something takes a while; its `update` changes the text."""
     return console(stderr=True).status(text, spinner="line")
 

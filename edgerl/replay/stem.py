@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgerl import reading
 from edgerl.errors import CheckpointError
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import CHUNK, Pixels
@@ -64,10 +65,14 @@ def stem_file(folder: Path, report: dict[str, Any]) -> Path:
     """The file of the stem in a run's folder; raises CheckpointError if it is not the one that the run wrote."""
     file = folder / ONNX_FILE
     try:
+        if reading.inside(folder, ONNX_FILE).stat().st_size > reading.MOST_MODEL:
+            raise CheckpointError(f"{file} has more than {reading.MOST_MODEL:,} bytes")
         if digest(file) != report["onnx_sha256"]:
             raise CheckpointError(f"{file} is damaged: its checksum differs")
-    except OSError as error:
-        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from None
+    except CheckpointError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return file
 
 

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from edgerl import reading
 from edgerl.errors import CheckpointError
+from edgerl.reading import COUNT, NAME, TEXT, Each
 from edgerl.runs import segments, tensor_file
 from edgerl.runs.files import digest, making_folder
 from edgerl.runs.segments import Held
@@ -23,6 +25,8 @@ from edgerl.types import Array
 from memory_budget.changes import Span
 
 FORMAT, READABLE, KEPT = 3, (2, 3), 2  # format 2 has the replay in one file, beside the others
+MOST_BYTES = 64 * 2**30  # of a file: as large a replay as a machine holds
+SHAPE = {"format": COUNT, "step": COUNT, "sha256": Each(TEXT)}  # of state.json, as far as files are found by it
 ENV, SETTLING = "env.", "settling."  # prefixes of the arrays that are not the agent's
 
 
@@ -209,16 +213,20 @@ class Saved:
 def newest(folder: Path) -> Saved:
     """The newest whole checkpoint in a run's checkpoint folder; damaged newer ones are passed over.
 
-    Raises CheckpointError if there is none, or if the newest whole one has another format: that one is not damaged, so
-    it is not passed over.
+    Raises CheckpointError if there is none, if the newest whole one has another format, which is not damaged and so is
+    not passed over, and for what no run wrote: pipes, links that lead out of the folder, files of any size.
     """
+    try:
+        reading.check_files(folder, MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} cannot be read: {error}") from None
     passed: list[str] = []
     for place in reversed(places(folder)):
         try:
             values = _read_values(place)
             if values["format"] in READABLE:
                 return Saved(place, _read_arrays(place, values), values, passed)
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # whoever wrote it: its values may be of any type
             passed.append(str(error) if isinstance(error, CheckpointError) else f"{place} is damaged: {error}")
             continue
         raise CheckpointError(
@@ -248,11 +256,14 @@ def discard_after(folder: Path, step: int) -> None:
 
 def _read_values(place: Path) -> dict[str, Any]:
     """The values in state.json; raises CheckpointError, or what reading raises, if it is damaged."""
-    values: dict[str, Any] = json.loads((place / "state.json").read_text())
+    values = json.loads(reading.content(place / "state.json", reading.MOST_JSON))
     if not isinstance(values, dict):
         raise CheckpointError(f"{place / 'state.json'} is damaged: it holds no table")
     if values.pop("checksum") != _checksum(values):
         raise CheckpointError(f"{place / 'state.json'} is damaged: its checksum differs")
+    wrong = reading.fault(values, SHAPE) or next((name for name in values["sha256"] if not NAME.holds(name)), None)
+    if wrong is not None:
+        raise CheckpointError(f"{place / 'state.json'} is damaged: {wrong}")
     return values
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgerl import reading
+
 
 def write_whole(file: Path, data: bytes) -> None:
     """Write bytes to a file, whole or not at all (see `writing_whole`)."""
@@ -29,6 +31,8 @@ def writing_whole(file: Path) -> Iterator[Path]:
     """
     part = file.with_name(f".{file.name}.part")
     try:
+        if part.is_symlink() and not part.is_char_device():
+            part.unlink()  # the file that it leads to would be written over
         yield part
         sync(part)
         part.rename(file)
@@ -75,8 +79,8 @@ def name_file(error: BaseException, place: Path) -> None:
 
 
 def digest(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
+    """The SHA-256 of a file, in hexadecimal; raises OSError, or ValueError for what is no regular file."""
+    with reading.opened(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edgerl import reading
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
 
@@ -116,7 +117,7 @@ def locked(folder: Path, other: str = "process trains", *, adopted: int | None =
 
     Raises ConfigError if another process has locked it (`other`: what that process does).
     """
-    with open(folder / LOCK if adopted is None else adopted, "w") as lock:
+    with open(folder / LOCK if adopted is None else adopted, "a", opener=reading.here) as lock:
         os.set_inheritable(lock.fileno(), False)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,7 +129,7 @@ def locked(folder: Path, other: str = "process trains", *, adopted: int | None =
 def held(folder: Path) -> bool:
     """Whether a process trains in a run folder."""
     try:
-        with (folder / LOCK).open() as lock:
+        with open(folder / LOCK, opener=reading.here) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -7,7 +7,6 @@ depends on their steps and on its length alone, so that a resumed run leaves out
 """
 
 import contextlib
-import json
 import os
 import socket
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgerl import reading
 from edgerl.output.messages import warn
 from edgerl.runs import event_file, strict_json
 
@@ -99,7 +99,7 @@ class Metrics:
 
     def sync(self) -> int:
         """Flush all lines to the disk; returns how many bytes the file has."""
-        with self._reporting_refusal(), self._lines.open("ab") as lines:
+        with self._reporting_refusal(), open(self._lines, "ab", opener=reading.at_once) as lines:
             os.fsync(lines.fileno())
         return _size(self._lines)
 
@@ -145,7 +145,7 @@ def _append(file: Path, record: bytes) -> None:
     """Append a record, or raise OSError and leave no part of it."""
     size = _size(file)
     try:
-        with file.open("ab") as stream:
+        with open(file, "ab", opener=reading.at_once) as stream:
             stream.write(record)
     except OSError:
         with contextlib.suppress(OSError):
@@ -174,7 +174,7 @@ def _read_backwards(file: Path) -> Iterator[dict[str, Any]]:
         rest, *lines = (block + rest).split(b"\n")
         for line in filter(None, reversed(lines if start else [rest, *lines])):
             try:
-                values = json.loads(line)
+                values = reading.parsed(line)
             except ValueError:
                 return
             if not isinstance(values, dict) or not isinstance(values.get("step"), int):
@@ -187,7 +187,7 @@ def _blocks_backwards(file: Path, most: int) -> Iterator[tuple[int, bytes]]:
     end = min(most, _size(file))
     while end > 0:
         start = max(0, end - BLOCK)
-        with file.open("rb") as stream:
+        with open(file, "rb", opener=reading.at_once) as stream:
             stream.seek(start)
             yield start, stream.read(end - start)
         end = start

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgerl import reading
 from edgerl.errors import CheckpointError
 from edgerl.runs import tensor_file
 from edgerl.runs.files import writing_whole
@@ -54,6 +55,7 @@ def save(folder: Path, snapshot: Snapshot) -> None:
 def read(file: Path) -> Snapshot:
     """A snapshot, its arrays mapped from the file; raises CheckpointError, naming the file, if it is damaged."""
     try:
+        reading.inside(file.parents[1], f"{file.parent.name}/{file.name}")
         metadata, arrays = tensor_file.metadata(file), tensor_file.read(file)
         snapshot = Snapshot(int(metadata["step"]), metadata["cut"] or None, arrays)
         damage = "" if metadata["sha256"] == _digest(snapshot) else "its checksum differs"

@@ -1,10 +1,14 @@
 """How far a run is and how it ended, read from its folder by another process."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from edgerl import reading
+from edgerl.reading import COUNT, NUMBER, Or
+
 EXIT_CODES = {"finished": 0, "failed": 1, "memory-limit": 3, "interrupted": 130}  # of `edgerl train`, by status
+
+METRICS = {"step": COUNT, "throughput/steps_per_s?": Or(NUMBER), "eval/mean?": Or(NUMBER)}  # of a line
 
 
 class RunProgress:
@@ -35,10 +39,12 @@ class RunProgress:
 
     def _take(self, line: bytes) -> None:
         try:
-            metrics = json.loads(line)
-            self.step = int(metrics["step"])
-        except (ValueError, KeyError, TypeError):
+            metrics = reading.parsed(line)
+        except ValueError:
             return
+        if reading.fault(metrics, METRICS) is not None:
+            return
+        self.step = metrics["step"]
         self.speed = metrics.get("throughput/steps_per_s", self.speed)
         self.score = metrics.get("eval/mean", self.score)
 
@@ -53,7 +59,6 @@ def finished(folder: Path, step: int = 0) -> bool:
 def read_summary(folder: Path) -> dict[str, Any]:
     """A run's summary; empty if there is none that can be read."""
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return reading.table(folder / "summary.json", {})
     except (OSError, ValueError):
         return {}
-    return summary if isinstance(summary, dict) else {}

@@ -1,6 +1,7 @@
 """A trained agent, ready to act: what `edgerl eval` plays with and `edgerl.load` returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,20 @@ from edgerl.replay import representation
 from edgerl.replay.representation import Representation
 from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint
+from edgerl.runs.checkpoint import Saved
 from edgerl.training.state import freeze_report_of
 from edgerl.types import Array
+
+
+@contextmanager
+def of_this_run(saved: Saved) -> Iterator[None]:
+    """Raise CheckpointError for whatever is wrong within: the checkpoint, whoever wrote it, does not fit its folder."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # its values may be of any type, and its stem any graph
+        raise saved.of_another_run(error) from None
 
 
 class Policy:
@@ -30,36 +43,37 @@ class Policy:
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         self.config = load(folder / "config.toml")
         saved = checkpoint.newest(folder / "checkpoint")
-        saved.check(self.config.identity)
         run = self.config.run
-        self.saved, self.step, self.passed = replace(saved, arrays={}), int(saved.values["step"]), saved.passed
+        with of_this_run(saved):
+            saved.check(self.config.identity)
+            report = freeze_report_of(saved)
+            self.frozen_at = None if report is None else int(report["step"])
+            self.step = int(saved.values["step"])
+        self.saved, self.passed = replace(saved, arrays={}), saved.passed
         self.spec = suites.describe(run.env, run.env_options)
         rng = np.random.default_rng(run.seed)
         pixels = representation.pixels(self.spec, self.config.replay)
-        report = freeze_report_of(saved)
-        self.frozen_at = None if report is None else int(report["step"])
         cut = None if report is None else self.config.agent.cut
         self.agent = make_agent(self.config, pixels.shape, self.spec.actions, rng, cut=cut, threads=threads)
-        try:
+        with of_this_run(saved):
             if saved.for_training:
                 self.agent.adopt(saved.agent_arrays, {}, heads=True)
             else:
                 self.agent.load(saved.agent_arrays, saved.values["agent"])
-        except (RuntimeError, KeyError) as error:
-            raise saved.of_another_run(error) from None
         self.representation: Representation = pixels
         if report is not None:
             most = representation.chunk(self.config.agent.encoder, pixels.shape)
-            self.representation = frozen(
-                folder,
-                pixels,
-                rng,
-                report,
-                accelerated=self.agent.frozen_stem,
-                provider=run.ort_provider,
-                chunk=most,
-                say=self.passed.append,
-            )
+            with of_this_run(saved):
+                self.representation = frozen(
+                    folder,
+                    pixels,
+                    rng,
+                    report,
+                    accelerated=self.agent.frozen_stem,
+                    provider=run.ort_provider,
+                    chunk=most,
+                    say=self.passed.append,
+                )
 
     def act(self, windows: Array) -> Any:
         """The greedy action for a window, uint8 [history, *frame], newest frame last: a number, or a vector [A].

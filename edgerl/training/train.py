@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgerl import plugins
 from edgerl.agents.build import make_agent
 from edgerl.agents.engine_choice import torch_is_missed
 from edgerl.config.device import load_device
@@ -67,6 +68,7 @@ def train(
     Raises ConfigError, EnvError or CheckpointError, in one line, for what the user must change; nothing is left behind
     or changed then.
     """
+    plugins.ask_for(config.code)
     with (
         heap_set_aside(),
         folder_of(config, out) as folder,

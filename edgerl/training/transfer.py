@@ -20,6 +20,7 @@ from edgerl.replay import representation
 from edgerl.replay.stem import stem_file
 from edgerl.runs import checkpoint, tensor_file
 from edgerl.runs.checkpoint import Saved
+from edgerl.training.policy import of_this_run
 from edgerl.training.state import freeze_report_of
 from runtime import model_file
 
@@ -75,9 +76,10 @@ def find(config: Config, spec: EnvSpec) -> Source | None:
     try:
         theirs = load(folder / "config.toml")
         saved = checkpoint.newest(folder / "checkpoint")
-        saved.check(theirs.identity)
-        report = freeze_report_of(saved)
-        stem = None if report is None else stem_file(folder, report)
+        with of_this_run(saved):
+            saved.check(theirs.identity)
+            report = freeze_report_of(saved)
+            stem = None if report is None else stem_file(folder, report)
         source = Source(folder, theirs, replace(saved, arrays={}), run.transfer or "encoder", stem)
         their_spec = suites.describe(theirs.run.env, theirs.run.env_options)
         _check_encoder(source, their_spec, config, spec)

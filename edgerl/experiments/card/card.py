@@ -136,6 +136,6 @@ def _facts(folder: Path, say: Callable[[str], None]) -> Facts:
         return Facts()
     try:
         return facts(summary)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         say(f"passed over: {folder / 'summary.json'} is not as this edgerl writes it ({error!r}); {without}")
         return Facts()

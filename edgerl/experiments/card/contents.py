@@ -27,7 +27,7 @@ class Facts:
 def facts(summary: dict[str, Any]) -> Facts:
     """Of a summary.json; raises what `rows` does if it is not as this version writes it."""
     lines = [(TOLD[name], text) for name, text in rows(summary) if name in TOLD]
-    return Facts(lines, {name: version for name, version in summary["versions"].items() if version})
+    return Facts(lines, {name: str(version) for name, version in summary["versions"].items() if version})
 
 
 @dataclass(frozen=True)

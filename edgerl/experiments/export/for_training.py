@@ -15,6 +15,7 @@ from edgerl.replay import representation
 from edgerl.replay.stem import stem_file
 from edgerl.runs import checkpoint
 from edgerl.runs.files import making_folder
+from edgerl.training.policy import of_this_run
 from edgerl.training.state import freeze_report_of
 from runtime import CPU
 
@@ -49,12 +50,15 @@ def export_for_training(run_folder: Path, folder: Path, *, force: bool = False) 
     """
     _check(folder, force=force)
     config, saved = load(run_folder / "config.toml"), checkpoint.newest(run_folder / "checkpoint")
-    saved.check(config.identity)
-    report = freeze_report_of(saved)
-    stem = None if report is None else stem_file(run_folder, report)
-    step = int(saved.values["step"])
-    arrays = {name: array for name, array in saved.agent_arrays.items() if not name.startswith(MOMENTS)}
-    values = {name: saved.values[name] for name in VALUES} | {"for_training": True}
+    with of_this_run(saved):
+        saved.check(config.identity)
+        report = freeze_report_of(saved)
+        stem = None if report is None else stem_file(run_folder, report)
+        step = int(saved.values["step"])
+        arrays = {name: array for name, array in saved.agent_arrays.items() if not name.startswith(MOMENTS)}
+        values = {name: saved.values[name] for name in VALUES} | {"for_training": True}
+    board = _for_a_board(config, folder)
+    needs_torch = _needs_torch(board)
     try:
         with making_folder(folder.resolve()) as part:
             for file in filter(None, (run_folder / "config.toml", stem)):
@@ -62,14 +66,13 @@ def export_for_training(run_folder: Path, folder: Path, *, force: bool = False) 
             checkpoint.save(part / "checkpoint", step, arrays, values)
     except OSError as error:
         raise ConfigError(f"{OPTION}: {folder} cannot be written: {error.strerror}") from None
-    board = _for_a_board(config, folder)
     return ForTraining(
         config.run.env,
         config.run.algo,
         step,
         sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         _command(board),
-        _needs_torch(board),
+        needs_torch,
         saved.passed,
     )
 

@@ -1,14 +1,15 @@
 """An analysed run: its files, its table, and what a report shows of it."""
 
-import json
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from edgerl import reading
 from edgerl.experiments.reports.curves import plain
 from edgerl.experiments.reports.groups import Group
+from edgerl.experiments.reports.shapes import ANALYSIS
 from edgerl.experiments.reports.tables import Table
 
 ANALYSIS_FILE, SVCCA_FILE, ATTENTION_FILE = "analysis.json", "svcca.png", "attention.png"
@@ -76,15 +77,15 @@ def read_analyses(group: Group) -> list[AnalysedRun]:
     analysed = []
     for run in group.runs:
         try:
-            analysis = json.loads((run.folder / ANALYSIS_FILE).read_text())
+            analysis = reading.table(reading.inside(run.folder, ANALYSIS_FILE), ANALYSIS)
             name = f"{group.name}, seed {run.config.run.seed}"
-            strip = run.folder / ATTENTION_FILE
+            strip = reading.inside(run.folder, ATTENTION_FILE)
             image = str(strip) if strip.is_file() else None
             scores = table(analysis)
-            notes = [scores.notes, *(f"{note[0].upper()}{note[1:]}." for note in analysis["notes"])]
+            notes = [scores.notes, *(f"{note[:1].upper()}{note[1:]}." for note in analysis["notes"])]
             scores = replace(scores, notes=" ".join(notes))
             analysed.append(AnalysedRun(name, scores, analysis["safe"]["text"], _curves(analysis), image))
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError):
             continue
     return analysed
 

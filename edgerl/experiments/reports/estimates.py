@@ -9,6 +9,7 @@ from edgerl.types import Array
 
 RESAMPLES = 2000
 LEVEL = 0.95
+POINTS = 64  # whose resamples are in memory at a time
 Statistic = Callable[[Array], Array]  # over the last axis
 
 
@@ -48,8 +49,11 @@ def estimate(strata: Sequence[Array], statistic: Statistic, rng: np.random.Gener
     if all(scores.shape[1] < 2 for scores in strata):
         return [Estimate(float(value), None, None) for value in values]
     drawn = [rng.integers(scores.shape[1], size=(RESAMPLES, scores.shape[1])) for scores in strata]
-    resampled = statistic(
-        np.concatenate([scores[:, which] for scores, which in zip(strata, drawn, strict=True)], axis=2)
-    )
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
-    return [Estimate(float(value), float(a), float(b)) for value, a, b in zip(values, low, high, strict=True)]
+    ends = []
+    for first in range(0, len(values), POINTS):
+        points = slice(first, first + POINTS)
+        resampled = statistic(
+            np.concatenate([scores[points][:, which] for scores, which in zip(strata, drawn, strict=True)], axis=2)
+        )
+        ends += np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1).T.tolist()
+    return [Estimate(float(value), low, high) for value, (low, high) in zip(values, ends, strict=True)]

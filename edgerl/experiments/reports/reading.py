@@ -1,6 +1,6 @@
 """Reads finished runs from their folders: settings, summary, metrics. Other folders are left out, with the reason."""
 
-import json
+import contextlib
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from edgerl import reading
 from edgerl.config.settings import Config
 from edgerl.config.toml import load
 from edgerl.errors import ConfigError
+from edgerl.experiments.reports.shapes import SUMMARY, SWEEP
+from edgerl.reading import COUNT, NUMBER, TEXT, Or
 from edgerl.runs import checkpoint
 from edgerl.runs.metrics import LAST_GAMES
 from edgerl.types import Array
 
+LONGEST_LINE = 64 * 1024  # bytes; a file with a longer one is read up to there
 METRICS = ("replay/rows", "memory/rss_bytes", "flops/total", "seconds", "train/score")
+LINE = {"step": COUNT, "time?": Or(NUMBER)} | {f"{name}?": Or(NUMBER) for name in METRICS}
 # Settings that change how fast a run is or what it keeps, not what it learns.
 WITHOUT_EFFECT = ("run.threads", "run.checkpoint_every", "run.snapshot_every", "run.process_limit")
 
@@ -101,11 +106,10 @@ def _folders(path: Path) -> tuple[list[tuple[Path, str | None]], dict[str, Any] 
     if not path.is_dir():
         raise ConfigError("there is no such folder")
     if (path / "sweep.json").exists():
-        try:
-            sweep = json.loads((path / "sweep.json").read_text())
-            return [(path / cell["folder"], cell["variant"]) for cell in sweep["cells"]], sweep
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"sweep.json cannot be read: {error}") from None
+        sweep = _table(path, "sweep.json", SWEEP)
+        return list(
+            {cell["folder"]: (path / cell["folder"], cell["variant"]) for cell in sweep["cells"]}.values()
+        ), sweep
     if (path / "config.toml").exists() or (path / "checkpoint").exists():
         return [(path, None)], None
     folders = sorted(file.parent for file in path.glob("*/config.toml"))
@@ -118,21 +122,39 @@ def read_run(folder: Path, variant: str | None) -> Run:
     """Read one finished run; raises ConfigError with the reason if it is not one."""
     if not folder.is_dir():
         raise ConfigError("not begun")
-    config = load(folder / "config.toml")
+    config = load(_inside(folder, "config.toml"))
     try:
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = _table(folder, "summary.json", {"status": TEXT, "steps": COUNT})
     except FileNotFoundError:
         raise ConfigError(f"no summary.json: it did not come to its end ({_saved(folder, config)})") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"summary.json cannot be read: {error}") from None
+    if summary["status"] != "finished":
+        raise ConfigError(f"{summary['status']} after {summary['steps']:,} of {config.run.steps:,} steps")
+    if (wrong := reading.fault(summary, SUMMARY)) is not None:
+        raise ConfigError(f"summary.json: {wrong}")
+    if any(evaluation["mean"] is None for evaluation in summary["returns"]):
+        raise ConfigError("a score is beyond the largest float")
+    if summary["freeze"]["step"] is not None and summary["capacity"]["after_freeze"] is None:
+        raise ConfigError("summary.json: capacity.after_freeze is not a number")
+    metrics = _metrics(_inside(folder, "metrics.jsonl"), _from_summary(summary))
+    return Run(folder, config, summary, metrics, variant)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of a run; raises ConfigError for a link that leads out of its folder."""
     try:
-        if summary["status"] != "finished":
-            raise ConfigError(f"{summary['status']} after {summary['steps']:,} of {config.run.steps:,} steps")
-        if any(evaluation["mean"] is None for evaluation in summary["returns"]):
-            raise ConfigError("a score is beyond the largest float")
-        return Run(folder, config, summary, _metrics(folder / "metrics.jsonl", _from_summary(summary)), variant)
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"summary.json lacks {error}") from None
+        return reading.inside(folder, name)
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+
+
+def _table(folder: Path, name: str, shape: reading.Shape) -> dict[str, Any]:
+    """A JSON file of a folder; raises FileNotFoundError, or ConfigError with the reason if it is not of this shape."""
+    try:
+        return reading.table(_inside(folder, name), shape)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _from_summary(summary: dict[str, Any]) -> dict[str, dict[float, float]]:
@@ -157,11 +179,11 @@ def _metrics(file: Path, added: dict[str, dict[float, float]]) -> dict[str, tupl
     points: dict[str, dict[float, float]] = {name: {} for name in METRICS}
     began: float | None = None
     for line in _lines(file):
-        if "seconds" not in line and "time" in line:  # an older run, which has no `seconds`
+        if line.get("seconds") is None and line.get("time") is not None:  # an older run, which has no `seconds`
             began = line["time"] if began is None else began
             line["seconds"] = line["time"] - began
         for name, known in points.items():
-            if line.get(name) is not None and "step" in line:
+            if line.get(name) is not None:
                 known[line["step"]] = line[name]  # the last one, if a step has several
     metrics = {}
     for name, known in points.items():
@@ -171,18 +193,16 @@ def _metrics(file: Path, added: dict[str, dict[float, float]]) -> dict[str, tupl
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a file, one a line; none if the file cannot be read."""
+    """The lines of metrics in a file; none if it cannot be read. One line at a time is in memory."""
     try:
-        text = file.read_text(errors="replace")
-    except OSError:
+        with reading.opened(file) as lines:
+            while (line := lines.readline(LONGEST_LINE)) and len(line) < LONGEST_LINE:
+                with contextlib.suppress(ValueError):
+                    values = reading.parsed(line)
+                    if reading.fault(values, LINE) is None:
+                        yield values
+    except (OSError, ValueError):
         return
-    for line in text.splitlines():
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(values, dict):
-            yield values
 
 
 def _once(runs: list[Run]) -> tuple[list[Run], list[tuple[str, str]]]:

@@ -23,10 +23,13 @@ def write(paths: Iterable[Path], out: Path, form: str | None = None, title: str 
         raise ConfigError(f"--format: unknown format {form!r}{nearest(form, FORMATS)}; there are {', '.join(FORMATS)}")
     if out.is_dir() or not out.resolve().parent.is_dir():
         raise ConfigError(f"--out: {out} is a folder" if out.is_dir() else f"--out: there is no folder {out.parent}")
+    import numpy as np
+
     from edgerl.experiments.reports import contents, reading
 
     loaded = reading.read(paths)
-    collected = contents.collect(loaded, title)
+    with np.errstate(all="ignore"):  # scores may be as large as floats are
+        collected = contents.collect(loaded, title)
     if form == "png":
         from edgerl.experiments.reports.formats.picture import picture
 
@@ -34,11 +37,11 @@ def write(paths: Iterable[Path], out: Path, form: str | None = None, title: str 
     elif form == "html":
         from edgerl.experiments.reports.formats.page import page
 
-        data = page(collected).encode()
+        data = page(collected).encode(errors="replace")
     else:
         from edgerl.experiments.reports.formats import text
 
-        data = (text.markdown if form == "md" else text.as_json)(collected).encode()
+        data = (text.markdown if form == "md" else text.as_json)(collected).encode(errors="replace")
     try:
         write_whole(out, data)
     except OSError as error:

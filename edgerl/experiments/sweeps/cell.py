@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgerl import reading
 from edgerl.experiments.sweeps.executors.local import Executor, Job
 from edgerl.experiments.sweeps.manifest import Cell
 from edgerl.runs import checkpoint
@@ -177,7 +178,7 @@ class CellRun:
     def _last_line(self) -> str:
         """The last line that this job wrote to its log."""
         try:
-            with self.log.open("rb") as log:
+            with open(self.log, "rb", opener=reading.here) as log:
                 log.seek(self._logged)
                 lines = log.read().decode(errors="replace").split("\n")
         except OSError:

@@ -8,9 +8,11 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from edgerl import reading
 from edgerl.experiments.sweeps.cell import UNDONE, CellRun
 from edgerl.output.messages import figure
 from edgerl.output.terminal import console, plain_table
+from edgerl.reading import NUMBER
 from memory_budget import format_bytes
 
 MOST_ROWS = 25
@@ -86,8 +88,8 @@ class Display:
 def _detail(run: CellRun) -> str:
     if run.reason and run.state in UNDONE:
         return f": {run.reason}"
-    if run.state == "finished" and (returns := run.summary.get("returns")):
-        return f": score {figure(returns[-1]['mean'])}"
+    if run.state == "finished" and reading.fault(returns := run.summary.get("returns"), [{"mean": NUMBER}]) is None:
+        return f": score {figure(returns[-1]['mean'])}" if returns else ""
     return f": from step {run.progress.step:,}" if run.state == "running" and run.progress.step else ""
 
 

@@ -6,10 +6,22 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from edgerl import reading
+from edgerl.config.settings import SETTINGS
 from edgerl.errors import ConfigError
+from edgerl.reading import COUNT, LARGEST, NAME, NUMBER, TEXT, Kind, Or
 from edgerl.runs.files import write_whole
 
 FORMAT, FILE = 1, "sweep.json"
+THREADS = Kind("a number of threads", lambda value: type(value) is int and 1 <= value <= 1024)
+STEPS = Kind("a number of steps", lambda value: type(value) is int and 1 <= value <= LARGEST)
+CELL = {
+    "name": TEXT, "folder": NAME, "env": TEXT, "variant": TEXT, "seed": COUNT, "arguments": [TEXT], "steps": STEPS,
+    "threads": THREADS, "planned_bytes": COUNT, "begins_in?": Or(NAME), "differs?": [TEXT],
+}  # fmt: skip
+SHAPE = {"preset": Or(TEXT), "scale": NUMBER, "title": Or(TEXT), "cells": [CELL], "beginnings?": [CELL]}
+# The options of `edgerl train` that a cell may have, and whether a value follows.
+OPTIONS = {"--set": True} | {own.flag: bool not in own.types for own in SETTINGS.values() if own.option}
 
 
 @dataclass(frozen=True)
@@ -62,22 +74,40 @@ def write(sweep: Sweep, folder: Path) -> None:
 
 
 def read(folder: Path, option: str = "--resume") -> Sweep:
-    """The sweep in a folder that `option` names; raises ConfigError, naming the file, if none can be read there."""
+    """The sweep in a folder that `option` names; raises ConfigError, naming the file, if none can be read there.
+
+    The folders of its cells lie within its own, and their arguments are settings alone, whoever wrote the file.
+    """
     file = folder / FILE
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = reading.table(reading.inside(folder, FILE), {"format": COUNT})
         if values["format"] != FORMAT:
             raise ConfigError(f"{option}: {file} has format {values['format']}, this edgerl reads {FORMAT}")
+        if (wrong := reading.fault(values, SHAPE)) is not None:
+            raise ValueError(wrong)
         cells, beginnings = (tuple(map(_cell, some)) for some in (values["cells"], values.get("beginnings", [])))
+        for cell in (*cells, *beginnings):
+            _check_arguments(cell)
         return Sweep(values["preset"], values["scale"], values["title"], cells, beginnings)
     except FileNotFoundError:
         raise ConfigError(f"{option}: {file} does not exist: no sweep was begun there") from None
     except ConfigError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ConfigError(f"{option}: {file} is not a sweep's: {error!r}") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{option}: {file} is not a sweep's: {error}") from None
 
 
 def _cell(values: dict[str, Any]) -> Cell:
-    """A cell as JSON gives it."""
+    """A cell as JSON gives it; raises TypeError for a key that it has not."""
     return Cell(**values | {name: tuple(values[name]) for name in ("arguments", "differs") if name in values})
+
+
+def _check_arguments(cell: Cell) -> None:
+    """Raise ValueError for arguments that are not settings and their values: `--out` would lead to another folder."""
+    for given in (cell.arguments, cell.differs):
+        left = iter(given)
+        for option in left:
+            if option not in OPTIONS:
+                raise ValueError(f"{cell.folder} has the argument {option!r}, which is no setting's")
+            if OPTIONS[option] and next(left, None) is None:
+                raise ValueError(f"{cell.folder} has {option} without a value")

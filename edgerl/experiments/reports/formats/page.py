@@ -4,11 +4,14 @@ import base64
 from importlib import resources
 from pathlib import Path
 
+from edgerl import reading
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.contents import Contents
 from edgerl.experiments.reports.formats.style import INSTALL
 from edgerl.experiments.reports.groups import AXES
 from edgerl.runs import strict_json
+
+PNG, MOST_PNG = b"\x89PNG\r\n\x1a\n", 32 * 2**20  # how one begins; bytes
 
 
 def page(contents: Contents) -> str:
@@ -35,11 +38,14 @@ def page(contents: Contents) -> str:
 
 
 def _inlined(image: str) -> str:
-    """A PNG as a data URL, which is empty if the file cannot be read any more."""
+    """A PNG as a data URL, which is empty if the file cannot be read any more, or is none."""
     try:
-        return f"data:image/png;base64,{base64.b64encode(Path(image).read_bytes()).decode()}"
-    except OSError:
+        content = reading.content(Path(image), MOST_PNG)
+    except (OSError, ValueError):
+        content = b""
+    if not content.startswith(PNG):
         return "data:,"
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
 def _text(name: str) -> str:

@@ -1,6 +1,8 @@
 """The report as one picture: scores, rows, memory and multiply-adds to a final score for every environment."""
 
 import io
+import warnings
+from typing import Any
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.contents import Contents, Section
@@ -15,19 +17,32 @@ FEW = 30  # points of a line: it is drawn with markers, as a line through one po
 def picture(contents: Contents) -> bytes:
     """A PNG: a row of panels for each environment."""
     try:
+        from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-        from matplotlib.ticker import EngFormatter, StrMethodFormatter
     except ImportError as error:
         raise ConfigError(f"--format: png needs the package {error.name}: {INSTALL}") from None
+    figure = Figure(dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    try:
+        with rc_context({"text.parse_math": False}), warnings.catch_warnings():  # a name may hold any sign
+            warnings.simplefilter("ignore", UserWarning)  # of those that the font lacks
+            _draw(figure, contents)
+            figure.savefig(buffer, format="png")
+    except (ArithmeticError, MemoryError, ValueError) as error:  # numbers, or a count of panels, beyond all pictures
+        raise ConfigError(f"--format: these runs give no png: {error}; give html") from None
+    return buffer.getvalue()
+
+
+def _draw(figure: Any, contents: Contents) -> None:
+    from matplotlib.ticker import EngFormatter, StrMethodFormatter
+
     rows = len(contents.sections)
     reached = any(section.curves["reaching"] for section in contents.sections)
     columns = 4 if reached else 3
     names = sum(len(section.curves["variants"]) for section in contents.sections)
-    figure = Figure(
-        figsize=(5 * columns, 4.2 * rows + 0.17 * names / NAMES_A_LINE + 0.9), dpi=110, layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    figure.set_size_inches(5 * columns, 4.2 * rows + 0.17 * names / NAMES_A_LINE + 0.9)
     figure.suptitle(f"{contents.title}\n{contents.subtitle}", fontsize=12)
     parts = figure.subfigures(rows, 1, squeeze=False)[:, 0]
     for section, part in zip(contents.sections, parts, strict=True):
@@ -42,9 +57,6 @@ def picture(contents: Contents) -> bytes:
         for panel in row[:3]:
             panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
         part.legend(*row[0].get_legend_handles_labels(), **NAMES)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def _scores(panel: Panel, section: Section, axis: str) -> None:

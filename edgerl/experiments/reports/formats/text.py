@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from edgerl.experiments.reports.contents import Contents
 from edgerl.experiments.reports.tables import Table
+from edgerl.output.messages import printable
 from edgerl.runs import strict_json
 
 
@@ -18,7 +19,8 @@ def markdown(contents: Contents) -> str:
     for commands in contents.commands:
         parts += [f"{commands.name}:", "\n".join(f"    {line}" for line in commands.lines)]
     parts += [table_text(table) for table in (*contents.versions, contents.left_out) if table]
-    return "\n\n".join(parts) + "\n"
+    lines = "\n\n".join(parts).split("\n")
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def as_json(contents: Contents) -> str:
@@ -33,4 +35,9 @@ def table_text(table: Table) -> str:
 
 
 def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    """A text on one line, that ends no cell and is no HTML."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

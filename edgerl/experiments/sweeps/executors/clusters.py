@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgerl import reading
 from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps.executors.local import Job, start
 from edgerl.runs.signals import INTERRUPTIONS, handling
@@ -28,7 +29,7 @@ def launch(argv: list[str], log: str, cwd: str) -> int:
         raise KeyboardInterrupt
 
     with handling(interrupt, (*INTERRUPTIONS, signal.SIGUSR2)):
-        with Path(log).open("ab") as output:
+        with open(log, "ab", opener=reading.here) as output:
             process = start(argv, output, cwd)
         try:
             while process.poll() is None:
@@ -167,5 +168,5 @@ def _memory(nbytes: int) -> int:
 def _note(log: Path, error: Exception) -> None:
     """Write into a cell's log why its job ended without an exit code."""
     reason = (str(error).strip() or repr(error)).splitlines()[0]
-    with log.open("a") as lines:
+    with open(log, "a", opener=reading.here) as lines:
         lines.write(f"the job failed: {reason}\n")

@@ -10,6 +10,8 @@ from typing import BinaryIO, Protocol
 
 import psutil
 
+from edgerl import reading
+
 CHILD = Path(__file__).with_name("child.py")
 
 
@@ -55,7 +57,7 @@ class Local:
     preempts = False
 
     def submit(self, argv: list[str], log: Path, threads: int, nbytes: int) -> Job:
-        with log.open("ab") as output:
+        with open(log, "ab", opener=reading.here) as output:
             return LocalJob(start(argv, output))
 
 
