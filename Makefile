@@ -1,5 +1,5 @@
 # make train, make test: from a bare machine with Python 3.11. The other targets: test-long, install, check, bench, soak;
-# dist builds what a package index takes, dist-check installs it under each of PYTHONS and runs it.
+# docs builds the site; dist builds what an index takes, dist-check installs it under each of PYTHONS and runs it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,9 +7,10 @@ STAMP := $(VENV)/.installed
 
 SMALL := .venv-without-torch
 RELEASE := .venv-dist
+DOCS := .venv-docs
 PYTHONS := 3.11 3.12 3.13
 
-.PHONY: train test test-long test-without-torch check bench soak dist dist-check install clean
+.PHONY: train test test-long test-without-torch check bench soak docs dist dist-check install clean
 
 train: $(STAMP)
 	$(BIN)/edgerl train --env atari/qbert --budget 0.07GB --device jetson_nano --steps 6000 --freeze-at 3000
@@ -35,6 +36,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/train_throughput.py
 	$(BIN)/python benchmarks/curl_updates.py
 	$(BIN)/python benchmarks/freeze_memory.py
+
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
 dist: $(RELEASE)/.installed
 	$(RELEASE)/bin/python tools/build_distributions.py
@@ -64,5 +68,11 @@ $(RELEASE)/.installed: constraints.txt Makefile
 		build check-wheel-contents 'setuptools>=77' twine
 	@touch $@
 
+$(DOCS)/.installed: constraints.txt Makefile
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		mkdocs-material 'mkdocstrings[python]' ruff
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(SMALL) $(RELEASE) build dist *.egg-info
+	rm -rf $(VENV) $(SMALL) $(RELEASE) $(DOCS) build dist site *.egg-info
