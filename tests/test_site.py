@@ -162,9 +162,11 @@ def test_pages_fit_are_legible_and_ask_nothing_of_the_network(browser, built, de
 
 @chromium.needed
 def test_the_search_works_from_a_disk(browser, built):
-    page = browser.new_page(viewport=DEVICES["desktop"])
+    page, asked = browser.new_page(viewport=DEVICES["desktop"]), set()
+    page.on("request", lambda request: asked.add(request.url.partition(":")[0]))
     page.goto((built / "index.html").as_uri())
-    page.fill("input[name=query]", "power cut")
+    page.fill("input[name=query]", "canonical correlations")
     page.wait_for_selector(".md-search-result__link", timeout=chromium.PATIENCE)
     links = page.locator(".md-search-result__link").evaluate_all("links => links.map((link) => link.href)")
-    assert any("reliability.html" in link for link in links)
+    assert any("analysis.html" in link for link in links)
+    assert asked <= {"file", "data", "blob"}
