@@ -1,6 +1,6 @@
 # make train, make test: from a bare machine with Python 3.11. The other targets: test-long, install, check, bench, soak;
-# dist builds what a package index takes, dist-check installs it under each of PYTHONS and runs it; test-peers and peers:
-# an environment with other libraries' replays, trackers and Optuna.
+# docs builds the site; dist builds what an index takes, dist-check installs it under each of PYTHONS and runs it;
+# test-peers and peers: an environment with other libraries' replays, trackers and Optuna.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,12 +8,13 @@ STAMP := $(VENV)/.installed
 
 SMALL := .venv-without-torch
 RELEASE := .venv-dist
+DOCS := .venv-docs
 PYTHONS := 3.11 3.12 3.13
 PEERS := .venv-peers
 PEER_PACKAGES := stable-baselines3==2.9.2 cpprb==11.0.0 torchrl==0.14.1 sb3-extra-buffers==0.5.0 \
 	wandb==0.31.0 mlflow-skinny==3.17.2 optuna==5.0.0
 
-.PHONY: train test test-long test-without-torch test-peers peers check bench soak dist dist-check install clean
+.PHONY: train test test-long test-without-torch test-peers peers check bench soak docs dist dist-check install clean
 
 train: $(STAMP)
 	$(BIN)/edgerl train --env atari/qbert --budget 0.07GB --device jetson_nano --steps 6000 --freeze-at 3000
@@ -45,6 +46,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/train_throughput.py
 	$(BIN)/python benchmarks/curl_updates.py
 	$(BIN)/python benchmarks/freeze_memory.py
+
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
 dist: $(RELEASE)/.installed
 	$(RELEASE)/bin/python tools/build_distributions.py
@@ -80,5 +84,11 @@ $(PEERS)/.installed: pyproject.toml constraints.txt Makefile
 		$(PEER_PACKAGES) hypothesis pytest pytest-xdist
 	@touch $@
 
+$(DOCS)/.installed: constraints.txt Makefile
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		mkdocs-material 'mkdocstrings[python]' ruff
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(SMALL) $(RELEASE) $(PEERS) build dist *.egg-info
+	rm -rf $(VENV) $(SMALL) $(RELEASE) $(PEERS) $(DOCS) build dist site *.egg-info
