@@ -28,9 +28,9 @@ class Checks:
     flops: int
     nbytes: int
 
-    def due(self, step: int) -> bool:
-        """Whether there is one after `step`."""
-        return step >= self.first and (step - self.first) % self.every == 0
+    def due(self, step: int, stride: int = 1) -> bool:
+        """Whether there is one after `step`, or among the `stride` steps that were made at once with it."""
+        return step >= self.first and (step - self.first) % self.every < stride
 
 
 def make_checks(config: Config, window: tuple[int, ...], *, rows: int, forward: int, update: int) -> Checks | None:
