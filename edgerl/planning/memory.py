@@ -25,8 +25,9 @@ SCRATCH_BYTES = {"numpy": 5_000_000, "torch": 28_000_000}
 ENCODING_SCRATCH_BYTES = 4_000_000  # encoding a few windows with ONNX Runtime, and no update yet
 # The second environment that evaluations make; in some suites it takes more.
 EVALUATION_BYTES, SUITE_EVALUATION_BYTES = 8_000_000, {"dmc": 75_000_000}
-# A process of one of several environments.
-ENVIRONMENT_BYTES, SUITE_ENVIRONMENT_BYTES = 40_000_000, {"atari": 60_000_000, "dmc": 200_000_000}
+# The process of one of several environments, with its part of the pages that they share.
+ENVIRONMENT_BYTES = 22_000_000
+SUITE_ENVIRONMENT_BYTES = {"atari": 27_000_000, "dmc": 150_000_000, "gym": 45_000_000}
 FLOAT_BYTES = 4
 
 Ledger = dict[str, int]

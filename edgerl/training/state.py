@@ -26,7 +26,7 @@ from edgerl.runs.saver import Saver
 from edgerl.settling.watch import Watch
 from edgerl.training.meters import PeakWatchdog, Stopwatch
 from edgerl.types import Array
-from memory_budget import Ledger, rss_bytes, tree_bytes
+from memory_budget import Ledger
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def clipped(config: Config, reward: float) -> float:
 
 def accounts(parts: Parts) -> Ledger:
     """The ledger as it is now: what every part is planned to take and what it takes."""
-    children = max(0, tree_bytes() - rss_bytes()) if isinstance(parts.env, Fleet) else None
+    children = parts.env.nbytes if isinstance(parts.env, Fleet) else None
     return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay, parts.watch, children)
 
 

@@ -13,6 +13,7 @@ from edgerl.envs.fleet.remote import Remote
 from edgerl.envs.outside import callables
 from edgerl.errors import EnvError, EnvFailed, EpisodeLost
 from edgerl.types import Array, TimeStep
+from memory_budget import rss_bytes, tree_bytes
 
 
 class Fleet:
@@ -35,6 +36,7 @@ class Fleet:
         count = len(self._rngs)
         self.scores, self.between = [0.0] * count, [True] * count
         self.remotes: list[Remote] = []
+        self._closed, self._nbytes = False, 0
         try:
             for place, rng in enumerate(self._rngs):
                 called = f"environment {place} of {count}"
@@ -99,6 +101,13 @@ class Fleet:
         score, self.scores[place] = self.scores[place], 0.0
         return score
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that their processes hold beside this one's; of closed ones, as last asked."""
+        if not self._closed:
+            self._nbytes = max(0, tree_bytes() - rss_bytes())
+        return self._nbytes
+
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """All that determines what follows: arrays by place and name, and plain values."""
         for remote in self.remotes:
@@ -130,6 +139,7 @@ class Fleet:
 
     def close(self) -> None:
         """Close all environments and end their processes; raises EnvFailed, the first, if some fail at that."""
+        self._closed = True
         self._all(Remote.close)
 
     def _all(self, answer: Callable[[Remote], Any], remotes: list[Remote] | None = None) -> list[Any]:
