@@ -122,6 +122,10 @@ def test_another_number_of_environments_is_another_run_and_steps_are_a_multiple_
         plan.make_plan(small(run={"envs": 200, "n_step": 1}), spec)
     with pytest.raises(ConfigError, match=r"learn_start = 30 is below replay.n_step = 10 for each of --envs 4"):
         small(run={"envs": 4, "learn_start": 30, "n_step": 10})
+    with pytest.raises(
+        ConfigError, match=r"--freeze-at: 397 is reached by the last steps of --envs 4; give 396 or less"
+    ):
+        plan.make_plan(small(run={"envs": 4, "freeze_at": 397, "learn_start": 80}), spec)
     assert "--envs" not in small().identity
     assert small(run={"envs": 4}).identity["--envs"] == 4
 

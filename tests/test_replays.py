@@ -20,7 +20,7 @@ from test_replay import (
     stack,
 )
 
-from edgerl.replay.replays import Replays, share
+from edgerl.replay.replays import Replays, concatenated, share
 
 APART = 20_000  # the numbers of two environments' frames
 
@@ -128,3 +128,11 @@ def test_restored_replays_go_on_as_the_saved_ones():
 
 def test_shares_are_whole_rows_of_eight_bytes_and_one_replay_has_them_all():
     assert (share(1003, 1), share(1003, 2), share(1003, 3)) == (1003, 496, 328)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_parts_of_a_batch_are_joined_where_they_are(library):
+    xp = pytest.importorskip(library)
+    joined = concatenated([xp.ones((2, 3)), xp.zeros((1, 3))])
+    assert type(joined) is type(xp.ones(1))
+    assert joined.tolist() == [[1, 1, 1], [1, 1, 1], [0, 0, 0]]

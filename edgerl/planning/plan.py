@@ -89,11 +89,16 @@ def _unbounded(config: Config, env: EnvSpec) -> int:
 
 
 def _check_steps(config: Config) -> None:
-    """Raise ConfigError if not all environments make the same number of steps."""
-    steps, count = config.run.steps, config.run.envs
+    """Raise ConfigError if not all environments make the same number of steps, or if their last ones reach T_f."""
+    steps, count, latest = config.run.steps, config.run.envs, config.run.latest_freeze
     if steps % count:
         nearest = [str(rounds * count) for rounds in (steps // count, steps // count + 1) if rounds]
         raise ConfigError(f"--steps: {steps} is no multiple of --envs {count}; give {' or '.join(nearest)}")
+    if count > 1 and latest is not None and latest > steps - count:
+        name = "--freeze-by" if config.run.freeze_at == "auto" else "--freeze-at"
+        raise ConfigError(
+            f"{name}: {latest} is reached by the last steps of --envs {count}; give {steps - count} or less"
+        )
 
 
 def _check_rows(config: Config, env: EnvSpec, budget: int, before: Store, after: Store) -> None:
