@@ -57,7 +57,7 @@ def make_checks(config: Config, window: tuple[int, ...], *, rows: int, forward: 
             f"{1 + FEWEST_INTERVALS} checks or more, {every} steps apart; give {earliest + 1} or more"
         )
     history = window[0]  # no fewer than the rows of a window
-    if (there := min(rows, first) - replay.n_step - history) < windows:
+    if (there := min(rows, first) - run.envs * (replay.n_step + history)) < windows:
         raise ConfigError(
             f"--freeze-at: auto compares the stem on {windows} windows of the replay, which "
             f"has {max(there, 0)} at its first check, at step {first}; give a larger --budget, or a step"
