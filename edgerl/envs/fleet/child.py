@@ -66,7 +66,7 @@ def _done(door: Door, asked: dict[str, Any], arrays: dict[str, Array]) -> Answer
     """Do what was asked, and say what came of it."""
     match asked["do"]:
         case "reset":
-            return {"rng": door.rng.bit_generator.state}, {"window": door.reset().window}
+            return _standing(door, door.reset().window)
         case "step":
             return _told(door.step(arrays.get("action", asked["action"])))
         case "state":
@@ -74,10 +74,15 @@ def _done(door: Door, asked: dict[str, Any], arrays: dict[str, Array]) -> Answer
             return values, own
         case "restore":
             door.restore(arrays, asked["values"])
-            return {}, {"window": door.window}
+            return _standing(door, door.window)
         case _:
             door.close()
             return {}, {}
+
+
+def _standing(door: Door, window: Array) -> Answer:
+    """What is pending, and what the next draws follow from."""
+    return {"rng": door.rng.bit_generator.state}, {"window": window}
 
 
 def _told(timestep: TimeStep) -> Answer:

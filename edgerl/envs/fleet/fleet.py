@@ -75,7 +75,7 @@ class Fleet:
         waiting = [remote for remote, is_between in zip(self.remotes, self.between, strict=True) if is_between]
         for remote in waiting:
             remote.ask_reset()
-        self._all(Remote.answer_reset, waiting)
+        self._all(Remote.answer_window, waiting)
         self.between = [False] * len(self)
 
     def step(self, actions: Iterable[Any]) -> list[TimeStep]:
@@ -128,7 +128,7 @@ class Fleet:
 
         def restored(remote: Remote) -> None:
             try:
-                remote.answer_restore()
+                remote.answer_window()
             except EpisodeLost as error:
                 place = self.remotes.index(remote)
                 if not self.between[place]:

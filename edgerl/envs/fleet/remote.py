@@ -70,7 +70,8 @@ class Remote:
     def ask_reset(self) -> None:
         self._ask({"do": "reset"})
 
-    def answer_reset(self) -> None:
+    def answer_window(self) -> None:
+        """After a reset or a restore: take over the pending window. Raises EpisodeLost as `Door.restore`."""
         values, arrays = self._answer()
         self._rng, self.window = values["rng"], arrays["window"]
 
@@ -98,10 +99,6 @@ class Remote:
 
     def ask_restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
         self._ask({"do": "restore", "values": values}, arrays)
-
-    def answer_restore(self) -> None:
-        """Raises EpisodeLost as `Door.restore`."""
-        self.window = self._answer().arrays["window"]
 
     def close(self) -> None:
         """Close the environment and end its process; a second call does nothing.
