@@ -114,12 +114,9 @@ class TrainingLoop:
 
     def step(self) -> None:
         """A timed step in every environment, and the updates that belong to them, once learning has begun."""
-        parts, state, stride, learn_start = self.parts, self.state, self.stride, self.parts.config.replay.learn_start
+        state, stride, learn_start = self.state, self.stride, self.parts.config.replay.learn_start
         with state.stopwatch.step(state.step, learn_start, state.frozen_at, stride):
-            if isinstance(parts.env, Fleet):
-                several.act(parts, state, parts.env)
-            else:
-                one.act(parts, state, parts.env)
+            self.interact()
             state.step += stride
             updates = self.updates_due
             for number in updates:
@@ -129,6 +126,14 @@ class TrainingLoop:
             counts = state.flops.phases.at(state.frozen)
             state.flops_exact += counts.exact(stride, len(updates))
             state.flops_total += counts.paper(min(stride, max(0, state.step - learn_start)), len(updates))
+
+    def interact(self) -> None:
+        """Act in every environment, and store what came of it."""
+        env = self.parts.env
+        if isinstance(env, Fleet):
+            several.act(self.parts, self.state, env)
+        else:
+            one.act(self.parts, self.state, env)
 
     @property
     def updates_due(self) -> range:
