@@ -51,8 +51,8 @@ def append(replay, rows, rng):
 
 def contents(replay):
     raw, values = replay.state()
-    beside = {name: array for name, array in raw.items() if name != replay.span.name}
-    return Contents({"weights": np.arange(3.0)}, {"replay": values}, beside, replay.span)
+    beside = {name: array for name, array in raw.items() if name != replay.spans[0].name}
+    return Contents({"weights": np.arange(3.0)}, {"replay": values}, beside, replay.spans)
 
 
 def copied(replay):
@@ -87,7 +87,7 @@ class Run:
         replay = build(self.codec, frozen=frozen)
         replay.restore(saved.values["replay"], saved.read_raw)
         saver = Saver(folder)
-        saver.go_on_from(saved, replay.span)
+        saver.go_on_from(saved, replay.spans)
         return Run(folder, self.codec, replay, saver, saved.values["step"], frozen, {**self.copies})
 
     def read(self, saved):

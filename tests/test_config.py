@@ -16,7 +16,7 @@ LATER |= {"engine": "auto", "keep_torch": False}
 LATER |= {"updates_per_step": 1.0, "updates_per_step_after_freeze": "same", "priority": "cross_entropy"}
 LATER |= {"reset_heads_every": 0, "weight_decay": 0.0, "n_step_end": 0, "gamma_start": 0.0, "n_step_anneal": 10_000}
 LATER |= {"env_arg": None, "frame_skip": 1, "frame": None, "frame_size": None, "observation": "older"}
-LATER |= {"env_max_steps": None}
+LATER |= {"env_max_steps": None, "envs": 1}
 LATER |= {"noisy": True, "epsilon_start": 1.0, "epsilon_end": 0.01, "epsilon_steps": 4000}
 
 

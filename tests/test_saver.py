@@ -44,7 +44,7 @@ def test_what_is_saved_is_what_was_there_when_it_began_whatever_happens_meanwhil
     copy = copied(run.replay)
     arrays = {"weights": np.arange(3.0)}
     saved = contents(run.replay)
-    run.saver.begin(2, Contents(arrays, saved.values, saved.raw, saved.span), lambda: None)
+    run.saver.begin(2, Contents(arrays, saved.values, saved.raw, saved.spans), lambda: None)
     assert run.saver.writing
     assert newest(run.folder).values["step"] == 1
     arrays["weights"] += 1

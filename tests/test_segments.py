@@ -139,8 +139,8 @@ def test_a_checkpoint_writes_the_new_rows_and_at_most_two_segments_more(codec, t
     while not run.replay.ring.wrapped:
         append(run.replay, 500, rng)
     run.save()
-    size, whole = run.replay.ring.changes.segment, run.replay.span.nbytes
-    assert 100 <= len(newest(folder).layouts[run.replay.span.name].pieces) <= 256
+    size, whole = run.replay.ring.changes.segment, run.replay.spans[0].nbytes
+    assert 100 <= len(newest(folder).layouts[run.replay.spans[0].name].pieces) <= 256
     for part in (30, 30, 3):
         old, rows = {file.name for file in (folder / "segments").iterdir()}, run.replay.ring.size // part
         append(run.replay, rows, rng)

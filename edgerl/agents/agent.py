@@ -35,6 +35,9 @@ class Agent(Protocol):
 
     def act(self, observation: Array, *, explore: bool) -> Any: ...
 
+    def explore(self, observations: Array) -> Array:
+        """Actions that explore, [B, ...], for the observations [B, ...] of several environments."""
+
     def update(self, batch: Batch) -> Update: ...
 
     def stem(self, cut: str) -> Stem: ...

@@ -43,6 +43,10 @@ class Dqn(ValueAgent[Stack]):
             return action
         return int(self._values(self.online, observation[None]).argmax())
 
+    def explore(self, observations: Array) -> Array:
+        """See `Agent`: each of the actions is random with probability epsilon."""
+        return self._or_random(to_numpy(self._values(self.online, observations)).argmax(axis=1))
+
     def _values(self, network: Network[Stack], observations: Array) -> Any:
         return network.head.apply(self._features(network, observations))
 

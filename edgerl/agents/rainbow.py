@@ -165,9 +165,19 @@ class Rainbow(ValueAgent[DuelingHead]):
             return action
         if not explore:
             return int(self._values(observation[None]).argmax())
-        head, features = self.online.head, self._features(self.online, observation[None])
+        return int(self._under_new_noise(observation[None])[0])
+
+    def explore(self, observations: Array) -> Array:
+        """See `Agent`: all under one draw of noise; without noisy layers each is random with probability epsilon."""
+        if self._noisy:
+            return to_numpy(self._under_new_noise(observations))
+        return self._or_random(to_numpy(self._values(observations)).argmax(axis=1))
+
+    def _under_new_noise(self, observations: Array) -> Any:
+        """The greedy actions [B] under new noise, which stays for the next update."""
+        head, features = self.online.head, self._features(self.online, observations)
         head.set_noise(self._array(head.draw(self.rng)))
-        return int(self._greedy(head.apply(features))[0])
+        return self._greedy(head.apply(features))
 
     def _greedy(self, logits: Any) -> Any:
         """The actions [B] with the largest mean return."""

@@ -93,6 +93,14 @@ class CurlSac:
         one: Array = to_numpy(action)[0]
         return one
 
+    def explore(self, observations: Array) -> Array:
+        """See `Agent`: samples, each with its own noise; uniform ones at first."""
+        count, acted = len(observations), self.acted
+        self.acted += count
+        if acted < self.config.random_steps:
+            return self.rng.uniform(-1, 1, (count, self.actions)).astype(np.float32)
+        return to_numpy(self.net.actor.apply(self._actor_features(observations), self._noise(count))[0])
+
     def _actor_features(self, observations: Array) -> Any:
         """What the actor's head takes, [B, L]."""
         encoders = self.net.encoders

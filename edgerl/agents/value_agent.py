@@ -110,6 +110,11 @@ class ValueAgent(Generic[OwnHead]):
         self.acted += 1
         return int(self.rng.integers(self.actions)) if self.rng.random() < self.epsilon else None
 
+    def _or_random(self, best: Array) -> Array:
+        """The best actions [B], or in place of each with probability epsilon a random one."""
+        actions = [own if other is None else other for own in best.tolist() for other in [self._random_action()]]
+        return np.array(actions)
+
     def _features(self, network: Network[OwnHead], observations: Array) -> Any:
         """Features [B, L] of a batch."""
         return network.encoder.encode(network.encoder.prepare(observations))

@@ -108,6 +108,10 @@ class RunConfig:
         "agent steps after which an evaluation's game is cut (default: the environment's own limit, else 27000)",
         default=None, low=1, option=True, resumable=True,
     )  # fmt: skip
+    envs: int = setting(
+        "environments that act at once, each in a process of its own (default: 1)",
+        default=1, low=1, high=256, option=True, identity="--envs",
+    )  # fmt: skip
     # Added later, of gym and custom environments.
     env_arg: dict[str, Any] | None = setting(  # noqa: RUF009
         "an argument of what makes a gym or custom environment, such as size=9; may be given several times",

@@ -73,8 +73,10 @@ def _check(config: Config) -> None:
         raise ConfigError('run.freeze_at = "auto" needs run.freeze_by, the latest step')
     if agent.continuous and replay.sampling == "prioritized":
         raise ConfigError(f"replay.sampling: {config.run.algo} gives rows no priorities; give uniform")
-    if replay.learn_start < replay.n_step:
-        raise ConfigError(f"replay.learn_start = {replay.learn_start} is below replay.n_step = {replay.n_step}")
+    envs = config.run.envs
+    if replay.learn_start < envs * replay.n_step:
+        each = f" for each of --envs {envs}" if envs > 1 else ""
+        raise ConfigError(f"replay.learn_start = {replay.learn_start} is below replay.n_step = {replay.n_step}{each}")
     if replay.augmentations > 1 and not replay.random_crop:
         raise ConfigError("replay.augmentations: more than one needs replay.random_crop = true")
 

@@ -18,7 +18,8 @@ def settle_learn_start(tables: Tables) -> None:
     """Begin the updates of a short run earlier than its preset does, where its suite has runs of any length."""
     run, replay = tables["run"], tables["replay"]
     if suite_of(run["env"]) in OF_ANY_LENGTH:
-        replay["learn_start"] = max(replay["n_step"], min(replay["learn_start"], run["steps"] // SHARE))
+        least = replay["n_step"] * run.get("envs", 1)  # a window in each environment
+        replay["learn_start"] = max(least, min(replay["learn_start"], run["steps"] // SHARE))
 
 
 def check_updates(config: Config) -> list[str]:

@@ -1,7 +1,7 @@
 """The ways to store a step, and how many steps of each way fit a budget; planned before a run. No torch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -35,6 +35,10 @@ class Store:
     def varies(self) -> bool:
         """Whether rows vary in size, so that more may fit."""
         return self.codec == "lz4"
+
+    def times(self, count: int) -> "Store":
+        """So many stores like this one, together."""
+        return replace(self, rows=count * self.rows)
 
 
 def pixel_store(env: EnvSpec, codec: str, sampling: str, budget: int) -> Store:

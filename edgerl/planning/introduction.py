@@ -36,8 +36,9 @@ def introduction(
     device = f"{profile.name}, " if profile else ""
     threads = f"{run.threads} thread{'s' if run.threads > 1 else ''}"
     allowed = f", {format_bytes(limit)} allowed ({source})" if limit is not None else ""
+    several = f" ({run.envs} environments at once)" if run.envs > 1 else ""
     lines = [
-        f"{run.env}, {run.algo}, {run.steps:,} steps, seed {run.seed}",
+        f"{run.env}{several}, {run.algo}, {run.steps:,} steps, seed {run.seed}",
         f"replay   {format_bytes(plan.budget)}: {rows}",
         f"learns   {updates.in_words(**updates.planned(config))}",
         f"machine  {device}{threads}",

@@ -2,26 +2,36 @@
 
 from edgerl.agents.agent import Agent
 from edgerl.planning.plan import Plan
-from edgerl.replay.buffer import Replay
+from edgerl.replay.replays import AnyReplay
 from edgerl.settling.watch import Watch
 from memory_budget import Ledger, format_bytes, rss_bytes
 
 UNACCOUNTED = 0.10  # the share of resident memory above which a warning is given
 
 
-def take(plan: Plan, library_bytes: int, agent: Agent, replay: Replay, watch: Watch | None = None) -> Ledger:
-    """The ledger now. `library_bytes`: resident before networks and replay were made; `watch`: of --freeze-at auto.
+def take(
+    plan: Plan,
+    library_bytes: int,
+    agent: Agent,
+    replay: AnyReplay,
+    watch: Watch | None = None,
+    children: int | None = None,
+) -> Ledger:
+    """The ledger now. `library_bytes`: resident before networks and replay were made; `watch`: of --freeze-at auto;
+    `children`: what the processes of several environments hold.
 
     Resident memory beyond the other lines is scratch, up to what was planned for scratch; the rest is unaccounted.
     """
     ledger = Ledger()
     for name, nbytes in plan.ledger.items():
         ledger.plan(name, nbytes)
-    for name, nbytes in {"libraries": library_bytes, **agent.nbytes(), "replay": replay.ring.arena.nbytes}.items():
+    for name, nbytes in {"libraries": library_bytes, **agent.nbytes(), "replay": replay.nbytes}.items():
         ledger.measure(name, nbytes)
     if watch is not None:
         ledger.measure("settling", watch.nbytes)
-    ledger.balance(rss_bytes(), into="scratch")
+    if children is not None:
+        ledger.measure("environments", children)
+    ledger.balance(rss_bytes() + (children or 0), into="scratch")
     return ledger
 
 

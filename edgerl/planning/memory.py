@@ -25,6 +25,9 @@ SCRATCH_BYTES = {"numpy": 5_000_000, "torch": 28_000_000}
 ENCODING_SCRATCH_BYTES = 4_000_000  # encoding a few windows with ONNX Runtime, and no update yet
 # The second environment that evaluations make; in some suites it takes more.
 EVALUATION_BYTES, SUITE_EVALUATION_BYTES = 8_000_000, {"dmc": 75_000_000}
+# The process of one of several environments, with its part of the pages that they share.
+ENVIRONMENT_BYTES = 22_000_000
+SUITE_ENVIRONMENT_BYTES = {"atari": 27_000_000, "dmc": 150_000_000, "gym": 45_000_000}
 FLOAT_BYTES = 4
 
 Ledger = dict[str, int]
@@ -81,6 +84,7 @@ def phases(
                 "optimizer": FLOAT_BYTES * parameters.optimizer,
                 "replay": budget,
                 "scratch": scratch,
+                **environments(config),
             }
             for name, parameters, scratch in ((engine.before, whole, before), (engine.after, rest, after))
         )
@@ -90,6 +94,12 @@ def phases(
 def library_bytes(env: str, engine: str) -> int:
     """Bytes resident with all libraries loaded that a run on this environment needs with this engine."""
     return LIBRARY_BYTES[engine] + SUITE_LIBRARY_BYTES.get(suite_of(env), 0)
+
+
+def environments(config: Config) -> Ledger:
+    """The line of several environments, each in a process of its own; none of one."""
+    count, suite = config.run.envs, suite_of(config.run.env)
+    return {"environments": count * SUITE_ENVIRONMENT_BYTES.get(suite, ENVIRONMENT_BYTES)} if count > 1 else {}
 
 
 def evaluation_bytes(env: str) -> int:

@@ -15,6 +15,7 @@ from edgerl.planning.capacity import Store
 from edgerl.replay import representation
 from edgerl.replay.buffer import row_dtype
 from edgerl.replay.quantization import MIN_ROWS_FOR_UINT8
+from edgerl.replay.replays import share
 from edgerl.replay.representation import pixel_field
 from edgerl.replay.sampling import SAMPLERS
 from edgerl.settling.checks import Checks, make_checks
@@ -46,13 +47,15 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
     """
     run, replay = config.run, config.replay
     _check_actions(run.algo, env)
+    _check_steps(config)
     _check_crop(config, env)
     window, latent = representation.pixels(env, replay).shape, _latent_shape(config, env)
     frame_bytes, views = prod(env.frame), replay.augmentations if replay.random_crop else 0
     budget = _unbounded(config, env) if run.budget == "unbounded" else run.budget
-    before = capacity.pixel_store(env, replay.pixel_codec, replay.sampling, budget)
+    part, count = share(budget, run.envs), run.envs
+    before = capacity.pixel_store(env, replay.pixel_codec, replay.sampling, part).times(count)
     asked, latents = (
-        capacity.latent_store(env, latent, dtype, replay.sampling, budget, views=views)
+        capacity.latent_store(env, latent, dtype, replay.sampling, part, views=views).times(count)
         for dtype in (replay.latent_dtype, _latent_dtype(config))
     )
     keeps_pixels = _keeps_pixels(config, frame_bytes, asked, latents)
@@ -79,25 +82,41 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
 
 def _unbounded(config: Config, env: EnvSpec) -> int:
     """Bytes of as many raw rows as the run has steps (the paper's upper bound)."""
-    steps, sampler = config.run.steps, SAMPLERS[config.replay.sampling]
-    return steps * row_dtype(pixel_field(env.frame), env.action).itemsize + sampler.index_bytes(steps)
+    count, sampler = config.run.envs, SAMPLERS[config.replay.sampling]
+    steps = config.run.steps // count
+    part = steps * row_dtype(pixel_field(env.frame), env.action).itemsize + sampler.index_bytes(steps)
+    return part * count  # rows and index are multiples of what shares are aligned to
+
+
+def _check_steps(config: Config) -> None:
+    """Raise ConfigError if not all environments make the same number of steps, or if their last ones reach T_f."""
+    steps, count, latest = config.run.steps, config.run.envs, config.run.latest_freeze
+    if steps % count:
+        nearest = [str(rounds * count) for rounds in (steps // count, steps // count + 1) if rounds]
+        raise ConfigError(f"--steps: {steps} is no multiple of --envs {count}; give {' or '.join(nearest)}")
+    if count > 1 and latest is not None and latest > steps - count:
+        name = "--freeze-by" if config.run.freeze_at == "auto" else "--freeze-at"
+        raise ConfigError(
+            f"{name}: {latest} is reached by the last steps of --envs {count}; give {steps - count} or less"
+        )
 
 
 def _check_rows(config: Config, env: EnvSpec, budget: int, before: Store, after: Store) -> None:
     """Raise ConfigError, naming the smallest budget, if one batch and its n-step windows do not fit."""
-    replay = config.replay
+    replay, count = config.replay, config.run.envs
     batch = max(replay.batches)
-    needed = (batch + replay.n_step + env.history) * (2 if before.varies else 1)
+    needed = (batch + count * (replay.n_step + env.history)) * (2 if before.varies else 1)
     if min(before.rows, after.rows) >= needed:
         return
 
     def rows(nbytes: int) -> int:
-        return capacity.pixel_store(env, replay.pixel_codec, replay.sampling, nbytes).rows
+        return capacity.pixel_store(env, replay.pixel_codec, replay.sampling, share(nbytes, count)).rows * count
 
     smallest = bisect_left(range(2**48), needed, key=rows)
+    each = f" for {count} environments" if count > 1 else ""
     raise ConfigError(
         f"--budget: {format_bytes(budget)} holds {max(before.rows, 0)} rows; one batch of {batch} "
-        f"and its {replay.n_step}-step windows need {needed}: at least {smallest}B"
+        f"and its {replay.n_step}-step windows need {needed}{each}: at least {smallest}B"
     )
 
 

@@ -1,6 +1,6 @@
 """The work of a run in counts: multiply-adds, bytes moved, calls, bytes written; no device and no time."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from math import prod
 from typing import NamedTuple
 
@@ -43,6 +43,10 @@ class Work:
     def __add__(self, other: "Work") -> "Work":
         return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
+    def shared_by(self, count: int) -> "Work":
+        """The work of one of `count` that are done by the same calls, which read the weights once."""
+        return replace(self, moved=self.moved / count, calls=self.calls / count)
+
     def __rmul__(self, times: float) -> "Work":
         return Work(*(times * count for count in astuple(self)))
 
@@ -55,10 +59,15 @@ class StepWork:
     acting: Work
     updating: Work
 
+    def in_rounds_of(self, envs: int) -> "StepWork":
+        """The same where so many environments act at once."""
+        return StepWork(self.encoding.shared_by(envs), self.acting.shared_by(envs), self.updating)
+
 
 def step_work(config: Config, plan: Plan, window: tuple[int, ...]) -> Phases[StepWork]:
     """The work of one step with an update. `window`: the shape of what an encoder sees, (channels, H, W)."""
-    return Phases(_before(config, plan, window), _after(config, plan, window))
+    phases = (_before(config, plan, window), _after(config, plan, window))
+    return Phases(*(phase.in_rounds_of(config.run.envs) for phase in phases))
 
 
 def _before(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
@@ -119,7 +128,7 @@ def run_work(config: Config, plan: Plan, window: tuple[int, ...], steps: int | N
         "encoding after T_f": (steps - frozen_at) * after.encoding,
         "acting after T_f": (steps - frozen_at) * after.acting,
         "updating after T_f": updates.after * after.updating,
-        "environment": Work(simulated=steps),
+        "environment": Work(simulated=steps / min(run.envs, run.threads)),
         "checkpoints": Work(written=sum(written(config, plan, window, steps).values())),
     }
     if run.latest_freeze is not None and run.latest_freeze < steps:

@@ -33,10 +33,7 @@ def row_dtype(field: Field, action: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Replay:
-    """n-step replay over one ring of exactly `budget` bytes; `sampling`: a name of `sampling.SAMPLERS`.
-
-    `n_step` and `gamma` may be changed between two batches: nothing that is stored depends on them.
-    """
+    """n-step replay over one ring of exactly `budget` bytes; `sampling`: a name of `sampling.SAMPLERS`."""
 
     def __init__(
         self,
@@ -74,9 +71,23 @@ class Replay:
         return self.ring.capacity
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the ring, free space included."""
+        return self.ring.arena.nbytes
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """What draws batches, and the crops of a frozen stem."""
+        return self.sampler.rng
+
+    @property
     def bytes_per_row(self) -> int:
         """Bytes of a row, the index aside; the mean of the rows present if their size varies."""
         return self.ring.bytes_per_row
+
+    def look(self, n_step: int, gamma: float) -> None:
+        """Change how far returns look, from the next batch on: nothing that is stored depends on it."""
+        self.n_step, self.gamma = n_step, gamma
 
     def room_for(self, representation: Representation) -> int:
         """How many of the newest rows `transcode` to this representation could keep."""
@@ -109,6 +120,19 @@ class Replay:
         ring = self.ring
         behind = ring.oldest + (self.representation.history - 1 if ring.wrapped else 0)
         return max(behind, self._floor), ring.head - self.n_step
+
+    def starting(self) -> Array:
+        """The numbers of those rows, int64 [n]."""
+        return np.arange(*self.startable)
+
+    def newest(self, most: int) -> Array:
+        """The numbers of at most `most` of the newest rows that have their history, int64 [n]."""
+        return self.ring.head - np.arange(min(most, len(self) - self.representation.history)) - 1
+
+    def spread(self, most: int) -> Array:
+        """The numbers of at most `most` rows that have their history, evenly spread, int64 [n]."""
+        low, high = self.startable
+        return np.unique(np.linspace(low, max(low, high - 1), most).astype(np.int64))
 
     def sample(self, count: int, beta: float) -> Batch:
         """A batch of `count` n-step windows, with importance weights at exponent `beta`.
@@ -178,9 +202,9 @@ class Replay:
         }
 
     @property
-    def span(self) -> Span:
-        """The one of these arrays that only new rows change, and a conversion."""
-        return self.ring.span
+    def spans(self) -> tuple[Span, ...]:
+        """Those of these arrays that only new rows change, and a conversion."""
+        return (self.ring.span,)
 
     def _beside(self) -> dict[str, Array]:
         """What lies beside the rows: their priorities, unless they are a column of the rows, and the scales."""

@@ -47,6 +47,15 @@ class Stem:
         latents = self.encode(np.concatenate([self.pixels.seen(whole), self._views(whole)]))
         return latents[0], latents[1:]
 
+    def observe_all(self, windows: Array) -> tuple[Array, Array]:
+        """The latents to act on [B, ...], and those to store, [B, views, ...], of windows [B, history, *frame]."""
+        if not self.views:
+            latents = self.see_all(windows)
+            return latents, latents
+        count, whole = len(windows), windows.reshape(len(windows), *self.pixels.whole)
+        latents = self.encode(np.concatenate([self.pixels.seen(whole), self._views(whole)]))
+        return latents[:count], latents[count:].reshape(count, self.views, *self.shape)
+
     def keep(self, windows: Array) -> Array:
         """The latents to store of windows [B, history C, H, W]: [B, views, ...], or [B, ...] if `views` is 0."""
         if not self.views:
@@ -76,6 +85,9 @@ class Encoded:
 
     def observe(self, window: Array) -> tuple[Array, Array]:
         return self.see(window), self.pixels.observe(window)[1]
+
+    def observe_all(self, windows: Array) -> tuple[Array, Array]:
+        return self.see_all(windows), self.pixels.observe_all(windows)[1]
 
     def read(self, stored: Stored, slots: Array, present: Array) -> Array:
         latents = self.stem.keep(self.pixels.read(stored, slots, present))
@@ -115,6 +127,10 @@ class Latents:
     def observe(self, window: Array) -> tuple[Array, Array]:
         latent, kept = self.stem.observe(window)
         return latent, self._stored(kept)
+
+    def observe_all(self, windows: Array) -> tuple[Array, Array]:
+        latents, kept = self.stem.observe_all(windows)
+        return latents, self._stored(kept)
 
     def read(self, stored: Stored, slots: Array, present: Array) -> Array:
         rows = slots[:, -1]

@@ -63,6 +63,9 @@ class Representation(Protocol):
     def observe(self, window: Array) -> tuple[Array, Array]:
         """The observation to act on, and what the row stores."""
 
+    def observe_all(self, windows: Array) -> tuple[Array, Array]:
+        """The same [B, ...] of the windows [B, history, *frame] of several environments."""
+
     def read(self, stored: Stored, slots: Array, present: Array) -> Array:
         """Observations [B, ...] from `stored` at slots [B, history]; those not `present` are refilled."""
 
@@ -118,6 +121,9 @@ class Pixels:
 
     def observe(self, window: Array) -> tuple[Array, Array]:
         return self.see(window), window[-1].copy()  # the environment writes over its window
+
+    def observe_all(self, windows: Array) -> tuple[Array, Array]:
+        return self.see_all(windows), windows[:, -1].copy()
 
     def read(self, stored: Stored, slots: Array, present: Array) -> Array:
         if self.refill:

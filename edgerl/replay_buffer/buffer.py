@@ -2,10 +2,10 @@
 
 Every environment has a ring of its own, an equal part of the budget. So neither a stack nor an n-step window can cross
 from one environment into another, and an episode's end adds a row to one ring alone. A batch is drawn from all rings as
-from one (`draw`).
+from one (`Replays`).
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from edgerl.errors import ConfigError
 from edgerl.replay.buffer import Replay
+from edgerl.replay.replays import Replays
 from edgerl.replay.representation import Pixels
 from edgerl.replay_buffer import options, saved
-from edgerl.replay_buffer.draw import draw
 from edgerl.replay_buffer.stacks import Stacks
 from edgerl.types import Array, Batch
 from memory_budget import format_bytes
@@ -161,23 +161,9 @@ class ReplayBuffer:
         RuntimeError if no row has n_step rows after it yet.
         """
         batch_size, beta = options.whole("batch_size", batch_size, 1), options.share("beta", beta)
-        for replay in self.replays:
-            replay.n_step, replay.gamma = self._horizon()
-        if all(low >= high for low, high in (replay.startable for replay in self.replays)):
-            raise RuntimeError(f"the buffer's {len(self)} rows hold no window of {self.n_step} steps yet")
-        parts = []
-        for number, slots, weight in draw(self.replays, batch_size, beta, self._rng):
-            replay = self.replays[number]
-            part = replay.batch(replay.ring.numbers(slots), weight)
-            parts.append(replace(part, index=slots + number * self._stride))
-        if len(parts) == 1:
-            return parts[0]
-        return Batch(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(Batch)))
-
-    @property
-    def _stride(self) -> int:
-        """How many numbers of `Batch.index` an environment has."""
-        return self.replays[0].ring.max_rows
+        joined = Replays(self.replays)
+        joined.look(*self._horizon())
+        return joined.sample(batch_size, beta)
 
     def update_priorities(self, index: Array, losses: Array) -> None:
         """Set the priorities of a batch's rows, by its `index` [B], from their losses [B], such as |TD errors|.
@@ -189,15 +175,10 @@ class ReplayBuffer:
             raise ConfigError(f"losses {list(losses.shape)} do not belong to a batch's index {list(index.shape)}")
         if not np.isfinite(losses).all():
             raise ConfigError("losses must be finite")
-        owners, slots = np.divmod(index.astype(np.int64), self._stride)
-        if not ((index >= 0) & (owners < self.envs)).all():
-            raise ConfigError(f"index must be a batch's: from 0 to {self.envs * self._stride - 1}")
-        for owner in np.unique(owners).tolist():
-            mine = owners == owner
-            self.replays[owner].sampler.update(slots[mine], losses[mine])
-        largest = max(replay.sampler.largest for replay in self.replays)
-        for replay in self.replays:
-            replay.sampler.largest = largest  # what a new row gets in any environment
+        joined = Replays(self.replays)
+        if not ((index >= 0) & (index < self.envs * joined.stride)).all():
+            raise ConfigError(f"index must be a batch's: from 0 to {self.envs * joined.stride - 1}")
+        joined.update(index.astype(np.int64), losses)
 
     def save(self, file: str | Path) -> None:
         """Write everything to one file, whole or not at all; `load` gives a buffer that goes on to the bit.

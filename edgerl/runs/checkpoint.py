@@ -32,12 +32,12 @@ ENV, SETTLING = "env.", "settling."  # prefixes of the arrays that are not the a
 
 @dataclass(frozen=True)
 class Contents:
-    """What a checkpoint is to hold: named arrays, JSON values, large raw arrays, and the span of the replay's rows."""
+    """What a checkpoint is to hold: named arrays, JSON values, large raw arrays, and the spans of the replay's rows."""
 
     arrays: dict[str, Array]
     values: dict[str, Any]
     raw: Mapping[str, Array] = field(default_factory=dict)
-    span: Span | None = None
+    spans: tuple[Span, ...] = ()
 
 
 class Draft:
@@ -46,8 +46,8 @@ class Draft:
     `nbytes`: written, the manifest aside.
     """
 
-    def __init__(self, folder: Path, step: int, contents: Contents, held: Held | None = None) -> None:
-        """Write the files into a temporary folder; `held`: what an older checkpoint holds of the replay.
+    def __init__(self, folder: Path, step: int, contents: Contents, held: Mapping[str, Held] | None = None) -> None:
+        """Write the files into a temporary folder; `held`: what an older checkpoint holds of the spans, by name.
 
         Raises OSError, naming the checkpoint's folder, if the disk refuses it.
         """
@@ -60,25 +60,25 @@ class Draft:
                 (self._part / f"{name}.raw").write_bytes(array.view(np.uint8).data)
             self._files = sorted(self._part.iterdir())
             self.nbytes = sum(file.stat().st_size for file in self._files)
-            self._rows = None
-            if contents.span is not None:
-                self._rows = segments.Draft(self._part, folder, contents.span, held)
-                self.nbytes += self._rows.nbytes
+            self._rows = [
+                segments.Draft(self._part, folder, span, (held or {}).get(span.name)) for span in contents.spans
+            ]
+            self.nbytes += sum(rows.nbytes for rows in self._rows)
             self._stack = stack.pop_all()
 
-    def complete(self) -> Held | None:
+    def complete(self) -> dict[str, Held]:
         """Make it durable and valid: all files are synced, then the folder is renamed; older checkpoints stay.
 
-        Returns what it holds of the replay. Raises OSError as the drafting did; nothing half-written stays.
+        Returns what it holds of the spans, by name. Raises OSError as the drafting did; nothing half-written stays.
         """
         try:
             with self._stack:
-                held = None if self._rows is None else self._rows.complete()
+                held = {rows.span.name: rows.complete() for rows in self._rows}
                 manifest = {
                     "format": FORMAT,
                     "step": self._step,
                     "sha256": {file.name: digest(file) for file in self._files},
-                    "segments": {} if self._rows is None else self._rows.described(),
+                    "segments": {rows.span.name: rows.described() for rows in self._rows},
                 }
                 _write_values(self._part, manifest | self._values)
         except BaseException:

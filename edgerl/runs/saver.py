@@ -1,7 +1,7 @@
 """The checkpoints of one run, each written while training goes on, and only what changed since the one before."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edgerl.runs.checkpoint import Contents, Draft, Saved, prune
@@ -18,15 +18,15 @@ class Saver:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._held: Held | None = None  # by the newest durable checkpoint of this process
+        self._held: dict[str, Held] = {}  # of each span, by the newest durable checkpoint of this process
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._place: Path | None = None
 
-    def go_on_from(self, saved: Saved, span: Span) -> None:
-        """The next checkpoint shares with this one, which has just been read into the replay's `span`."""
-        layout = saved.layouts.get(span.name)
-        self._held = None if layout is None else Held.of(layout, span.changes)
+    def go_on_from(self, saved: Saved, spans: Iterable[Span]) -> None:
+        """The next checkpoint shares with this one, which has just been read into the replay's `spans`."""
+        layouts = saved.layouts
+        self._held = {span.name: Held.of(layouts[span.name], span.changes) for span in spans if span.name in layouts}
 
     def begin(self, step: int, contents: Contents, before: Callable[[], object], *, replace: bool = False) -> int:
         """Begin a checkpoint of this step; returns bytes written, the manifest aside, and 0 if it is there already.

@@ -78,7 +78,7 @@ class Draft:
             if piece is not None and _is_there(self._segments, piece):
                 self._pieces[segment] = piece
             else:
-                file = part / f"{segment}.segment"
+                file = part / f"{span.name}.{segment}.segment"
                 file.write_bytes(span.arena[start:stop].data)
                 self._new[segment] = file, start, stop
         self.nbytes = sum(stop - start for _, start, stop in self._new.values())
@@ -96,9 +96,9 @@ class Draft:
         return Held(self.span.changes, self.clock, self._pieces)
 
     def described(self) -> dict[str, Any]:
-        """The manifest's part on this span, once it is complete."""
+        """What the manifest says of this span, once it is complete."""
         span, pieces = self.span, sorted(self._pieces.values())
-        return {span.name: {"start": span.start, "stop": span.stop, "pieces": [list(piece) for piece in pieces]}}
+        return {"start": span.start, "stop": span.stop, "pieces": [list(piece) for piece in pieces]}
 
 
 def layouts(values: dict[str, Any]) -> dict[str, Layout]:

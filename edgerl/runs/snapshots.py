@@ -27,9 +27,12 @@ class Snapshot:
     arrays: dict[str, Array]
 
 
-def due(step: int, every: int, *, freezing: bool, done: bool) -> bool:
-    """Whether one is due after `step`: at 0, every `every` steps (0: never), just before the freeze, and at the end."""
-    return every > 0 and (step % every == 0 or freezing or done)
+def due(step: int, every: int, *, freezing: bool, done: bool, stride: int = 1) -> bool:
+    """Whether one is due after `step`: at 0, every `every` steps (0: never), just before the freeze, and at the end.
+
+    `stride`: how many steps are made at once; it is due after the first ones that reach a multiple.
+    """
+    return every > 0 and (step % every < stride or freezing or done)
 
 
 def place(folder: Path, step: int) -> Path:

@@ -28,9 +28,9 @@ class Checks:
     flops: int
     nbytes: int
 
-    def due(self, step: int) -> bool:
-        """Whether there is one after `step`."""
-        return step >= self.first and (step - self.first) % self.every == 0
+    def due(self, step: int, stride: int = 1) -> bool:
+        """Whether there is one after `step`, or among the `stride` steps that were made at once with it."""
+        return step >= self.first and (step - self.first) % self.every < stride
 
 
 def make_checks(config: Config, window: tuple[int, ...], *, rows: int, forward: int, update: int) -> Checks | None:
@@ -57,7 +57,7 @@ def make_checks(config: Config, window: tuple[int, ...], *, rows: int, forward: 
             f"{1 + FEWEST_INTERVALS} checks or more, {every} steps apart; give {earliest + 1} or more"
         )
     history = window[0]  # no fewer than the rows of a window
-    if (there := min(rows, first) - replay.n_step - history) < windows:
+    if (there := min(rows, first) - run.envs * (replay.n_step + history)) < windows:
         raise ConfigError(
             f"--freeze-at: auto compares the stem on {windows} windows of the replay, which "
             f"has {max(there, 0)} at its first check, at step {first}; give a larger --budget, or a step"

@@ -13,7 +13,7 @@ from edgerl.agents.agent import Agent, arrays_under
 from edgerl.agents.encoder.encoder import Encoder
 from edgerl.agents.layers.parameters import orthogonal, uniform
 from edgerl.config.settings import Config
-from edgerl.replay.buffer import Replay
+from edgerl.replay.replays import AnyReplay
 from edgerl.replay.representation import Pixels
 from edgerl.settling import games, svcca
 from edgerl.settling.checks import Checks, stem_layers
@@ -46,7 +46,7 @@ class Watch:
 
     def due(self, step: int) -> bool:
         """Whether there is a check after `step` that has not been made."""
-        return self.checks.due(step) and step > self.checked
+        return self.checks.due(step, self.config.run.envs) and step > self.checked
 
     @property
     def settled(self) -> bool:
@@ -59,7 +59,7 @@ class Watch:
             return {"chosen_by": "settled", "why": self.evidence}
         return {"chosen_by": "freeze_by", "why": f"{step:,} is the latest step: {' and '.join(self.doubts)}"}
 
-    def check(self, step: int, agent: Agent, replay: Replay) -> dict[str, float]:
+    def check(self, step: int, agent: Agent, replay: AnyReplay) -> dict[str, float]:
         """Compare the stem with itself at the last check and with an untrained one; returns metrics by name.
 
         `replay`: of pixels. Neither agent nor replay is changed, and no generator of theirs is used.
@@ -103,10 +103,10 @@ class Watch:
         """Count a training game that has ended."""
         self.stretches[-1].add(score)
 
-    def _draw(self, replay: Replay) -> Array:
+    def _draw(self, replay: AnyReplay) -> Array:
         """The windows to compare on, as encoders see them: at random, of all that the replay has, in order."""
         rng = np.random.default_rng([self.config.run.seed, WINDOWS])
-        numbers = np.sort(rng.choice(np.arange(*replay.startable), self.checks.windows, replace=False))
+        numbers = np.sort(rng.choice(replay.starting(), self.checks.windows, replace=False))
         return np.ascontiguousarray(self._pixels.seen(replay.observations(numbers)))
 
     def _trained(self, agent: Agent) -> dict[str, Array]:

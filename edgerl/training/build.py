@@ -8,9 +8,11 @@ from edgerl.config.settings import Config
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec, random_action
 from edgerl.envs.door import Door
+from edgerl.envs.fleet.fleet import Fleet
 from edgerl.errors import EnvError, EnvFailed
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
+from edgerl.replay.replays import AnyReplay, Replays, share
 from edgerl.types import Array
 
 TRIED = 8  # steps before a run's first one
@@ -39,25 +41,52 @@ def make_replay(
     )
 
 
+def make_replays(
+    config: Config,
+    spec: EnvSpec,
+    budget: int,
+    pixels: representation.Pixels,
+    rng: np.random.Generator,
+    arena: Array | None = None,
+) -> AnyReplay:
+    """The same for all environments of a run: each has its replay, in an equal share of the bytes."""
+    count = config.run.envs
+    if count == 1:
+        return make_replay(config, spec, budget, pixels, rng, arena)
+    part = share(budget, count)
+    parts = [None if arena is None else arena[place * part : (place + 1) * part] for place in range(count)]
+    return Replays([make_replay(config, spec, part, pixels, rng, own) for own in parts])
+
+
+def make_training_env(config: Config, rng: np.random.Generator) -> Door | Fleet:
+    """The environment to train on, or all of them."""
+    run = config.run
+    return make_env(config, rng, training=True) if run.envs == 1 else Fleet(run.env, run.env_options, run.envs, rng)
+
+
 def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> Door:
     """The configured environment, to train on or to be scored on."""
     return suites.make(config.run.env, rng, training=training, options=config.run.env_options)
 
 
-def try_out(env: Door, config: Config) -> str | None:
+def try_out(env: Door | Fleet, config: Config) -> str | None:
     """Begin an episode, and play TRIED steps on a second environment, as evaluations do; before a run's first step.
 
     Returns why there cannot be a second one while there is `env`, None if there can. A screen without a picture becomes
-    a note of `env`. Raises EnvError if an environment fails here: nothing has been trained yet.
+    a note of `env`. Raises EnvError if an environment fails here, or if several leave no room for one to evaluate on:
+    nothing has been trained yet.
     """
     try:
         env.reset()
-        return _try_second(env, config) if config.run.eval_every else None
+        alone = _try_second(env, config) if config.run.eval_every else None
+        if alone is not None and isinstance(env, Fleet):
+            raise EnvError(f"--envs: beside {len(env)} environments there can be none to evaluate on: {alone}")
+        return alone
     except EnvFailed as error:
         raise EnvError(f"--env: {error}") from error
 
 
-def _try_second(env: Door, config: Config) -> str | None:
+def _try_second(env: Door | Fleet, config: Config) -> str | None:
     rng = np.random.default_rng(config.run.seed)
     try:
         second = make_env(config, rng, training=False)

@@ -120,6 +120,7 @@ def _arena(parts: Parts, state: State, rng: np.random.Generator) -> Iterator[Doo
     On the latter the games draw numbers of their own, so that training goes on as if there had been none.
     """
     if parts.make_eval_env is None:
+        assert isinstance(parts.env, Door)  # noqa: S101
         if not state.between_episodes:  # at the run's end
             cut_episode(parts, state, parts.replay.representation.observe(parts.env.window)[1])
         with parts.env.drawing_from(np.random.default_rng([parts.config.run.seed, state.step, 2])):

@@ -12,9 +12,9 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
 from edgerl.errors import FreezeError
-from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents
 from edgerl.replay.quantization import MIN_ROWS_FOR_UINT8
+from edgerl.replay.replays import AnyReplay
 from edgerl.replay.representation import CHUNK, Pixels, chunk, nbytes
 from edgerl.replay.stem import ONNX_FILE, TOLERANCE, FrozenStem, agreeing_session, as_encoded, as_latents
 from edgerl.replay.stem_graph import WINDOW_MEANING
@@ -34,7 +34,7 @@ LARGE_BLOCK = 256 * 1024  # bytes; blocks above this go back to the system at on
 
 def freeze(
     agent: Agent,
-    replay: Replay,
+    replay: AnyReplay,
     *,
     pixels: Pixels,
     window: Array,
@@ -61,7 +61,7 @@ def freeze(
         del windows, expected
         stored = _representation(replay, pixels, encode, settings)
         if stored.stores == "pixels" and (stem := agent.frozen_stem(folder / ONNX_FILE)) is not None:
-            stored, encode, passed = as_encoded(stem, pixels, replay.sampler.rng), stem, None
+            stored, encode, passed = as_encoded(stem, pixels, replay.rng), stem, None
         dropped = replay.transcode(stored, progress)
     return {
         "seconds": time.perf_counter() - started,
@@ -110,13 +110,13 @@ class FreezeSettings:
         )
 
 
-def _parity_windows(replay: Replay, pixels: Pixels, window: Array, most: int) -> Array:
+def _parity_windows(replay: AnyReplay, pixels: Pixels, window: Array, most: int) -> Array:
     """The windows that parity is checked on: the pending one, and at most `most` of the newest rows with a history.
 
     At step 0 there are no rows yet.
     """
     pending = pixels.observe(window)[0][None]
-    newest = replay.ring.head - np.arange(min(most, len(replay) - pixels.history)) - 1
+    newest = replay.newest(most)
     if not len(newest):
         return np.ascontiguousarray(pending)
     return np.concatenate([pending, pixels.seen(replay.observations(newest))])
@@ -154,21 +154,23 @@ def _session(
     return encode, difference, passed
 
 
-def _representation(replay: Replay, pixels: Pixels, encode: FrozenStem, settings: FreezeSettings) -> Latents | Encoded:
+def _representation(
+    replay: AnyReplay, pixels: Pixels, encode: FrozenStem, settings: FreezeSettings
+) -> Latents | Encoded:
     """What the replay stores from now on: latents, or the pixels, which the frozen stem then encodes when read."""
-    rng, dtype = replay.sampler.rng, settings.latent_dtype
+    rng, dtype = replay.rng, settings.latent_dtype
     if dtype == "uint8" and len(replay) < MIN_ROWS_FOR_UINT8:
         dtype = "float16"
     latents = as_latents(encode, pixels, rng, dtype)
     if choose_store(settings.store, latents, replay) == "pixels":
         return as_encoded(encode, pixels, rng)
     if latents.scales:
-        rows = spread_rows(replay, SCALE_ROWS)
+        rows = replay.spread(SCALE_ROWS)
         latents.fit(replay.observations(part) for part in np.array_split(rows, -(-len(rows) // CHUNK)))
     return latents
 
 
-def choose_store(store: str, latents: Latents, replay: Replay) -> str:
+def choose_store(store: str, latents: Latents, replay: AnyReplay) -> str:
     """Whether the replay is to hold "pixels" or "latents" behind the freeze, as the setting `store` says.
 
     auto: latents, unless a row of them is larger than a raw frame, or not all rows present would fit.
@@ -177,12 +179,6 @@ def choose_store(store: str, latents: Latents, replay: Replay) -> str:
     if store == "pixels" or larger or (store == "auto" and len(replay) > replay.room_for(latents)):
         return "pixels"
     return "latents"
-
-
-def spread_rows(replay: Replay, most: int) -> Array:
-    """Numbers of at most `most` rows that have their history, evenly spread."""
-    low, high = replay.startable
-    return np.unique(np.linspace(low, max(low, high - 1), most).astype(np.int64))
 
 
 def freeze_line(report: dict[str, Any], capacity: int, asked_dtype: str) -> str:

@@ -3,13 +3,15 @@
 import math
 import time
 
+from edgerl.envs.fleet.fleet import Fleet
 from edgerl.errors import EnvFailed, TrainingError
 from edgerl.output.messages import figure
 from edgerl.planning import ledger
 from edgerl.training import handover, resume
+from edgerl.training.acting import one, several
 from edgerl.training.evaluate import Hooks, cut_games, play
 from edgerl.training.freeze import FreezeSettings, freeze, freeze_line
-from edgerl.training.state import Parts, State, accounts, cut_episode, recount
+from edgerl.training.state import Parts, State, accounts, recount
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import trim
 
@@ -72,21 +74,21 @@ class TrainingLoop:
         played = returns[-1]["step"] if returns else 0
         if self.parts.make_eval_env is None and every > 0 and not self.done:
             return self.state.between_episodes and step // every > played // every
-        return due(step, every, done=self.done) and played != step
+        return due(step, every, done=self.done, stride=self.stride) and played != step
 
     @property
     def checkpoint_due(self) -> bool:
         """Whether a checkpoint is due before the next step: before step 0, and every so many steps."""
         step = self.state.step
-        return step == 0 or due(step, self.parts.config.run.pace, done=False)
+        return step == 0 or due(step, self.parts.config.run.pace, done=False, stride=self.stride)
 
     @property
     def freeze_due(self) -> bool:
         """Whether this is step T_f, before its freeze: the one that was given, or that the stem is settled at."""
         if self.state.frozen:
             return False
-        watch = self.parts.watch
-        return self.state.step == self.parts.config.run.latest_freeze or (watch is not None and watch.settled)
+        watch, latest = self.parts.watch, self.parts.config.run.latest_freeze
+        return (latest is not None and self.state.step >= latest) or (watch is not None and watch.settled)
 
     @property
     def stopping(self) -> str | None:
@@ -105,29 +107,41 @@ class TrainingLoop:
         until = self.parts.config.run.until
         return until is not None and self.state.step >= until
 
+    @property
+    def stride(self) -> int:
+        """Steps made at once, one in each environment. What is due at a step comes after those that reach it."""
+        return self.parts.config.run.envs
+
     def step(self) -> None:
-        """One timed step: act, and make the updates that belong to it, once learning has begun."""
-        state, learn_start = self.state, self.parts.config.replay.learn_start
-        with state.stopwatch.step(state.step, learn_start, state.frozen_at):
-            if state.between_episodes:
-                self.parts.env.reset()
-                state.between_episodes = False
+        """A timed step in every environment, and the updates that belong to them, once learning has begun."""
+        state, stride, learn_start = self.state, self.stride, self.parts.config.replay.learn_start
+        with state.stopwatch.step(state.step, learn_start, state.frozen_at, stride):
             self.interact()
-            state.step += 1
+            state.step += stride
             updates = self.updates_due
             for number in updates:
                 if state.frozen:
                     self.begin_update(number)
                 self.learn()
             counts = state.flops.phases.at(state.frozen)
-            state.flops_exact += counts.exact(1, len(updates))
-            state.flops_total += counts.paper(int(state.step > learn_start), len(updates))
+            state.flops_exact += counts.exact(stride, len(updates))
+            state.flops_total += counts.paper(min(stride, max(0, state.step - learn_start)), len(updates))
+
+    def interact(self) -> None:
+        """Act in every environment, and store what came of it."""
+        env = self.parts.env
+        if isinstance(env, Fleet):
+            several.act(self.parts, self.state, env)
+        else:
+            one.act(self.parts, self.state, env)
 
     @property
     def updates_due(self) -> range:
-        """The numbers of the updates that belong to the step just done: 0, 1, ... before T_f, and anew after it."""
+        """The numbers of the updates that belong to the steps just done: 0, 1, ... before T_f, and anew after it."""
         state, count = self.state, self.parts.config.replay.updates
-        return range(*(count(step, state.frozen_at).at(state.frozen) for step in (state.step - 1, state.step)))
+        return range(
+            *(count(step, state.frozen_at).at(state.frozen) for step in (state.step - self.stride, state.step))
+        )
 
     def begin_update(self, number: int) -> None:
         """Before this update since T_f, the first being 0: reset the heads if it is time; set how far returns look.
@@ -139,30 +153,7 @@ class TrainingLoop:
             parts.agent.reset_heads()
             parts.metrics.write(self.state.step, {"train/head_resets": number // every})
         since = number % every if every else number
-        parts.replay.n_step, parts.replay.gamma = parts.config.replay.horizon(since)
-
-    def interact(self) -> None:
-        """Act on the pending window; store its frame or latent, the action and the reward."""
-        env, replay, state = self.parts.env, self.parts.replay, self.state
-        observation, stored = replay.representation.observe(env.window)
-        action = self.parts.agent.act(observation, explore=True)
-        try:
-            timestep = env.step(action)
-        except EnvFailed:  # it may stand anywhere now: a resume begins with the next episode
-            cut_episode(self.parts, state, stored)
-            state.episodes_restarted += 1
-            raise
-        state.score += timestep.reward
-        clip = self.parts.config.replay.reward_clip
-        reward = timestep.reward if clip is None else min(max(timestep.reward, -clip), clip)
-        replay.append(stored, action, reward, terminated=timestep.terminated)
-        if timestep.truncated:
-            replay.truncate(replay.representation.observe(timestep.window)[1])
-        if timestep.over:
-            if self.parts.watch is not None:
-                self.parts.watch.game(state.score)
-            self.parts.metrics.write(state.step + 1, state.end_game())
-        state.between_episodes = timestep.terminated or timestep.truncated
+        parts.replay.look(*parts.config.replay.horizon(since))
 
     def learn(self) -> None:
         """Update the agent on one batch, and give the batch its new priorities."""
@@ -257,7 +248,7 @@ class TrainingLoop:
         if (line := watchdog.relieve()) is not None:
             self.say(line)
         speed = state.stopwatch.recent
-        if state.step % LOG_EVERY == 0:
+        if state.step % LOG_EVERY < self.stride:
             values = {
                 "replay/rows": rows,
                 "memory/rss_bytes": rss_bytes(),
@@ -292,6 +283,9 @@ class TrainingLoop:
         self.parts.reporter.step(self.state.step, self.parts.replay.representation.stores, note)
 
 
-def due(step: int, every: int, *, done: bool) -> bool:
-    """Whether something is due after `step`: every `every` steps (0: never), and once the run is done."""
-    return every > 0 and step > 0 and (step % every == 0 or done)
+def due(step: int, every: int, *, done: bool, stride: int = 1) -> bool:
+    """Whether something is due after `step`: every `every` steps (0: never), and once the run is done.
+
+    `stride`: how many steps are made at once; it is due after the first ones that reach a multiple.
+    """
+    return every > 0 and step > 0 and (step % every < stride or done)

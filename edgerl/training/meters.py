@@ -26,15 +26,15 @@ class Stopwatch:
         return {"seconds": self._seconds[False], "steps": self._steps[False], "recent": self._recent}
 
     @contextmanager
-    def step(self, step: int, learn_start: int, frozen_at: int | None) -> Iterator[None]:
-        """Time the step of this number, from 0; `frozen_at`: the step of the freeze, None before it."""
+    def step(self, step: int, learn_start: int, frozen_at: int | None, count: int = 1) -> Iterator[None]:
+        """Time `count` steps made at once from this number on; `frozen_at`: the step of the freeze, None before it."""
         started = time.perf_counter()
         yield
-        seconds = time.perf_counter() - started
+        seconds = (time.perf_counter() - started) / count
         self._recent = seconds if self._recent == 0 else 0.98 * self._recent + 0.02 * seconds
         if step >= max(learn_start, frozen_at or 0) + SETTLE:
-            self._seconds[frozen_at is not None] += seconds
-            self._steps[frozen_at is not None] += 1
+            self._seconds[frozen_at is not None] += seconds * count
+            self._steps[frozen_at is not None] += count
 
     @property
     def recent(self) -> float:

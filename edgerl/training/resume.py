@@ -10,6 +10,7 @@ import numpy as np
 
 from edgerl.agents.agent import Agent
 from edgerl.agents.algorithms import learned
+from edgerl.envs.fleet.fleet import Fleet
 from edgerl.errors import EnvError, EnvFailed, EpisodeLost
 from edgerl.output.messages import warn
 from edgerl.replay.representation import Pixels, chunk
@@ -18,6 +19,7 @@ from edgerl.runs import checkpoint, snapshots
 from edgerl.runs.checkpoint import Contents
 from edgerl.runs.files import write_whole
 from edgerl.runs.snapshots import Snapshot
+from edgerl.training.acting import several
 from edgerl.training.state import Parts, State, cut_episode, recount
 from edgerl.types import Array
 from memory_budget.malloc import trim
@@ -30,7 +32,7 @@ def contents(parts: Parts, state: State) -> Contents:
     arrays, agent = parts.agent.state()
     env_arrays, env = parts.env.state()
     raw, replay = parts.replay.state()
-    span = parts.replay.span
+    spans = parts.replay.spans
     arrays |= {f"{checkpoint.ENV}{name}": array for name, array in env_arrays.items()}
     values = {
         "identity": parts.config.identity,
@@ -43,7 +45,9 @@ def contents(parts: Parts, state: State) -> Contents:
     if parts.watch is not None:
         watched, values["settling"] = parts.watch.state()
         arrays |= {f"{checkpoint.SETTLING}{name}": array for name, array in watched.items()}
-    return Contents(arrays, values, {name: array for name, array in raw.items() if name != span.name}, span)
+    for span in spans:
+        del raw[span.name]
+    return Contents(arrays, values, raw, spans)
 
 
 def save(parts: Parts, state: State, *, needed: bool, behind: bool = False) -> None:
@@ -102,7 +106,8 @@ def keep_snapshot(parts: Parts, state: State, *, freezing: bool, done: bool) -> 
     If the disk refuses it, the run says so and goes on; nothing half-written stays.
     """
     step, file = state.step, snapshots.place(parts.folder, state.step)
-    is_due = snapshots.due(step, parts.config.run.snapshot_every, freezing=freezing, done=done)
+    run = parts.config.run
+    is_due = snapshots.due(step, run.snapshot_every, freezing=freezing, done=done, stride=run.envs)
     if not is_due or file.exists():
         return
     arrays, values = parts.agent.state()
@@ -156,7 +161,7 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: b
             frozen(
                 parts.folder,
                 parts.pixels,
-                replay.sampler.rng,
+                replay.rng,
                 state.freeze_report,
                 accelerated=parts.agent.frozen_stem,
                 provider=parts.config.run.ort_provider,
@@ -165,7 +170,7 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: b
             )
         )
     replay.restore(values["replay"], saved.read_raw)
-    parts.saver.go_on_from(saved, replay.span)
+    parts.saver.go_on_from(saved, replay.spans)
     if parts.watch is not None:
         parts.watch.restore(saved.settling_arrays, values["settling"])
     recount(parts, state)
@@ -177,6 +182,9 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: b
 
 def _restore_env(parts: Parts, state: State, arrays: dict[str, Array], values: dict[str, Any]) -> None:
     """Put the environment where it stood. If that cannot be, its episode ends there; the next step begins another."""
+    if isinstance(parts.env, Fleet):
+        several.restore(parts, state, parts.env, arrays, values)
+        return
     try:
         parts.env.restore(arrays, values)
     except EpisodeLost as error:

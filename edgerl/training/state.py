@@ -10,6 +10,7 @@ import numpy as np
 from edgerl.agents.agent import Agent
 from edgerl.config.settings import Config
 from edgerl.envs.door import Door
+from edgerl.envs.fleet.fleet import Fleet
 from edgerl.output.listeners import Listeners
 from edgerl.output.messages import figure
 from edgerl.output.progress import Reporter
@@ -17,6 +18,7 @@ from edgerl.planning import flops, ledger
 from edgerl.planning.flops import Flops
 from edgerl.planning.plan import Plan
 from edgerl.replay.buffer import Replay
+from edgerl.replay.replays import AnyReplay
 from edgerl.replay.representation import Pixels
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.metrics import LAST_GAMES, Metrics
@@ -29,7 +31,7 @@ from memory_budget import Ledger
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is built of.
+    """What a run is built of. With several environments `env` is their fleet, and `replay` their replays together.
 
     `pixels`: what the replay stores before the freeze; `library_bytes`: resident bytes without networks and replay;
     `make_eval_env`: makes an environment for evaluations, from a generator; None if they are played on `env`;
@@ -39,9 +41,9 @@ class Parts:
     """
 
     config: Config
-    env: Door
+    env: Door | Fleet
     agent: Agent
-    replay: Replay
+    replay: AnyReplay
     pixels: Pixels
     folder: Path
     metrics: Metrics
@@ -159,14 +161,25 @@ def recount(parts: Parts, state: State) -> None:
 
 
 def cut_episode(parts: Parts, state: State, stored: Array) -> None:
-    """End the training episode under way at the pending observation, as `stored`; the next step begins another."""
+    """End the episode under way in the one environment at the pending observation, as `stored`.
+
+    The next step begins another.
+    """
+    assert isinstance(parts.replay, Replay)  # noqa: S101
     parts.replay.truncate(stored)
     state.score, state.between_episodes = 0.0, True
 
 
+def clipped(config: Config, reward: float) -> float:
+    """A reward as the replay stores it."""
+    clip = config.replay.reward_clip
+    return reward if clip is None else min(max(reward, -clip), clip)
+
+
 def accounts(parts: Parts) -> Ledger:
     """The ledger as it is now: what every part is planned to take and what it takes."""
-    return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay, parts.watch)
+    children = parts.env.nbytes if isinstance(parts.env, Fleet) else None
+    return ledger.take(parts.plan, parts.library_bytes, parts.agent, parts.replay, parts.watch, children)
 
 
 def _mean(scores: list[float]) -> float:

@@ -65,7 +65,7 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
         "checkpoint": None if state.checkpoint is None else str(state.checkpoint.relative_to(parts.folder)),
         "budget": {
             "requested_bytes": plan.budget,
-            "replay_bytes_peak": replay.ring.arena.nbytes,
+            "replay_bytes_peak": replay.nbytes,
             "ledger": accounts(parts).lines,
         },
         "capacity": {

@@ -16,6 +16,7 @@ from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.envs.base import sees
 from edgerl.envs.door import Door
+from edgerl.envs.fleet.fleet import Fleet
 from edgerl.errors import ConfigError, EnvError, EnvFailed
 from edgerl.output.listeners import Listeners
 from edgerl.output.messages import warn
@@ -33,7 +34,7 @@ from edgerl.runs.signals import Interruption, handling
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
 from edgerl.training import handover, summary, transfer
-from edgerl.training.build import make_env, make_replay, try_out
+from edgerl.training.build import make_env, make_replays, make_training_env, try_out
 from edgerl.training.freeze import rehearse
 from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
@@ -73,7 +74,7 @@ def train(
         heap_set_aside(),
         folder_of(config, out) as folder,
         handover.received(folder) if replaceable else nullcontext() as handed,
-        closing(make_env(config, _rngs(config)[0], training=True)) as env,
+        closing(make_training_env(config, _rngs(config)[0])) as env,
     ):
         launcher = handover.launcher() if replaceable else None
         told = () if quiet or handed is not None else notes
@@ -99,7 +100,7 @@ def _rngs(config: Config) -> list[np.random.Generator]:
 def _train(
     config: Config,
     folder: Path,
-    env: Door,
+    env: Door | Fleet,
     *,
     resume: bool,
     fork: Path | None,
@@ -170,7 +171,7 @@ def _train(
                 warn(note)
             if handed is None:
                 reporter.say(introduction(config, planned, limit, limit_source, folder, pixels.shape))
-                if (seen := sees(env)) is not None:
+                if (seen := env.sees if isinstance(env, Fleet) else sees(env)) is not None:
                     reporter.say(f"sees     {seen}")
                 if (missed := torch_is_missed(config, pixels.shape, frozen=frozen)) is not None:
                     reporter.say(missed)
@@ -185,7 +186,7 @@ def _train(
                 config=config,
                 env=env,
                 agent=agent,
-                replay=make_replay(config, env.spec, planned.budget, pixels, replay_rng, arena),
+                replay=make_replays(config, env.spec, planned.budget, pixels, replay_rng, arena),
                 pixels=pixels,
                 folder=folder,
                 metrics=Metrics(

@@ -9,10 +9,9 @@ import psutil
 from edgerl.envs.base import Environment, random_action
 from edgerl.planning.plan import make_plan
 from edgerl.replay import representation
-from edgerl.replay.buffer import Replay
+from edgerl.replay.replays import AnyReplay
 from edgerl.replay.representation import CHUNK
-from edgerl.training.build import make_replay
-from edgerl.training.freeze import spread_rows
+from edgerl.training.build import make_replays
 from edgerl.training.policy import Policy
 from edgerl.training.state import freeze_report_of
 from edgerl.types import Array
@@ -27,7 +26,7 @@ def show_windows(policy: Policy, env: Environment, count: int, act: Callable[[Ar
     but for a share RANDOM.
     """
     replay = _replay(policy)
-    if replay is not None and len(numbers := spread_rows(replay, count)) == count:
+    if replay is not None and len(numbers := replay.spread(count)) == count:
         for low in range(0, count, CHUNK):
             for window in replay.observations(numbers[low : low + CHUNK]):
                 act(window.reshape(policy.spec.history, *policy.spec.frame))
@@ -35,7 +34,7 @@ def show_windows(policy: Policy, env: Environment, count: int, act: Callable[[Ar
         _play(env, count, act, np.random.default_rng(policy.config.run.seed))
 
 
-def _replay(policy: Policy) -> Replay | None:
+def _replay(policy: Policy) -> AnyReplay | None:
     """The replay of the policy's checkpoint; None if it has none or one of latents, or if this machine has no room."""
     config, saved, report = policy.config, policy.saved, freeze_report_of(policy.saved)
     if saved.for_training or (report is not None and report["store"] != "pixels"):
@@ -44,7 +43,7 @@ def _replay(policy: Policy) -> Replay | None:
     if budget > psutil.virtual_memory().available // 2:
         return None
     pixels, rng = representation.pixels(policy.spec, config.replay), np.random.default_rng(0)
-    replay = make_replay(config, policy.spec, budget, pixels, rng)
+    replay = make_replays(config, policy.spec, budget, pixels, rng)
     try:
         replay.restore(saved.values["replay"], saved.read_raw)
     except (RuntimeError, KeyError, ValueError) as error:

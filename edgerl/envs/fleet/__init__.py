@@ -1,0 +1,1 @@
+"""Several environments at once, each in a process of its own."""

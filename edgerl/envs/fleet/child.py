@@ -1,0 +1,98 @@
+"""The process of one environment: it does what it is told through a pipe, and ends when that is closed."""
+
+import signal
+import socket
+import tomllib
+import traceback
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from edgerl.envs import suites
+from edgerl.envs.base import EnvOptions, sees
+from edgerl.envs.door import Door
+from edgerl.envs.fleet.wire import receive, send
+from edgerl.envs.simulator import reason
+from edgerl.errors import EnvError, EnvFailed, EpisodeLost
+from edgerl.types import Array, TimeStep
+
+LEFT_TO_THE_RUN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # which ends in order, and closes the pipe
+Answer = tuple[dict[str, Any], dict[str, Array]]
+
+
+def main(descriptor: int) -> None:
+    """Serve the environment that the first message describes, until the pipe of this descriptor is closed."""
+    for number in LEFT_TO_THE_RUN:
+        signal.signal(number, signal.SIG_IGN)
+    with socket.socket(fileno=descriptor) as pipe, suppress(EOFError, OSError):
+        _serve(pipe)
+
+
+def _serve(pipe: socket.socket) -> None:
+    asked = receive(pipe).values
+    try:
+        door = _made(asked)
+    except BaseException as error:  # whatever a user's module raises
+        _refuse(pipe, error)
+        return
+    try:
+        send(pipe, _described(door))
+        while True:
+            asked, arrays = receive(pipe)
+            try:
+                answer = _done(door, asked, arrays)
+            except BaseException as error:
+                _refuse(pipe, error)
+            else:
+                send(pipe, *answer)
+    finally:
+        with suppress(EnvFailed):
+            door.close()
+
+
+def _made(asked: dict[str, Any]) -> Door:
+    rng = np.random.default_rng()
+    rng.bit_generator.state = asked["rng"]
+    options = EnvOptions(**tomllib.loads(asked["options"]))
+    return suites.make(asked["name"], rng, training=True, options=options)
+
+
+def _described(door: Door) -> dict[str, Any]:
+    return {"name": door.name, "spec": door.spec, "notes": door.notes, "sees": sees(door)}
+
+
+def _done(door: Door, asked: dict[str, Any], arrays: dict[str, Array]) -> Answer:
+    """Do what was asked, and say what came of it."""
+    match asked["do"]:
+        case "reset":
+            return _standing(door, door.reset().window)
+        case "step":
+            return _told(door.step(arrays.get("action", asked["action"])))
+        case "state":
+            own, values = door.state()
+            return values, own
+        case "restore":
+            door.restore(arrays, asked["values"])
+            return _standing(door, door.window)
+        case _:
+            door.close()
+            return {}, {}
+
+
+def _standing(door: Door, window: Array) -> Answer:
+    """What is pending, and what the next draws follow from."""
+    return {"rng": door.rng.bit_generator.state}, {"window": window}
+
+
+def _told(timestep: TimeStep) -> Answer:
+    window, *rest = timestep
+    return {"step": rest}, {"window": window}
+
+
+def _refuse(pipe: socket.socket, error: BaseException) -> None:
+    """Say that it could not be done: in words, and where."""
+    known = isinstance(error, EnvError | EnvFailed | EpisodeLost)
+    kind = type(error).__name__ if known else EnvFailed.__name__
+    lines = traceback.format_exception(error.__cause__ or error)
+    send(pipe, {"refused": kind, "why": str(error) if known else reason(error), "lines": "".join(lines)})
