@@ -119,6 +119,7 @@ def _train(
     limit, limit_source = limits.process_limit(config)
     if handed is None:
         limits.check_size(planned, limit, limit_source)
+    places = checkpoint.places(folder / "checkpoint")
     saved = _newest(config, folder) if resume else None
     if not resume:
         check_folder(folder)
@@ -153,6 +154,8 @@ def _train(
     else:
         holding = new_folder(folder, has_begun=lambda: state.checkpoint is not None)
     with holding as lock:
+        if resume and checkpoint.places(folder / "checkpoint") != places:  # what was read is no longer the newest
+            raise ConfigError(f"{folder}: another process has trained in this folder meanwhile")
         if saved is None:
             write_config(config, folder)
         elif fork is not None:
