@@ -72,6 +72,8 @@ def settle(parts: Parts, state: State, *, needed: bool = False, wait: bool = Tru
         if place is None:
             return False
         state.checkpoint = place
+        if (error := saver.unpruned) is not None:
+            warn(f"step {int(place.name):,}: older checkpoints stay: {error.strerror}; going on")
         parts.listeners.checkpoint(int(place.name), place)
         return True
     return False
