@@ -13,6 +13,7 @@ from edgerl.agents.build import make_agent
 from edgerl.agents.engine_choice import torch_is_missed
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
+from edgerl.config.toml import sealed
 from edgerl.envs.base import sees
 from edgerl.envs.door import Door
 from edgerl.errors import ConfigError, EnvError, EnvFailed
@@ -244,7 +245,7 @@ def _newest(config: Config, folder: Path) -> Saved | None:
 
 def write_config(config: Config, folder: Path) -> None:
     """Write the run's settings into its folder; a resumed run does it only once it has taken over its checkpoint."""
-    write_whole(folder / "config.toml", config.to_toml().encode())
+    write_whole(folder / "config.toml", sealed(config))
 
 
 def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | None, *, is_new: bool) -> dict[str, Any]:
