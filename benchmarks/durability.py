@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from faults import disk, kinds
-from faults.result import FAILED, MISSED, OUTCOMES, WRONG
+from faults.result import FAILED, MISSED, OUTCOMES, WRONG, Result
 from faults.runs import Lab
 
 FOLDER = "FAULTS_FOLDER"  # the variable that names the folder to work in
@@ -40,9 +40,12 @@ def preloaded(work: Path | None) -> int:
 
 
 def inject(lab: Lab, name: str, kind: kinds.Kind, number: int, seed: int) -> Line:
-    """Inject one fault; returns its line of the results."""
-    began = time.monotonic()
-    result = kind.inject(lab, random.Random(f"{seed} {name} {number}"))  # noqa: S311
+    """Inject one fault; returns its line of the results. What cannot be judged, as a file is missing, has failed."""
+    began, rng = time.monotonic(), random.Random(f"{seed} {name} {number}")  # noqa: S311
+    try:
+        result = kind.inject(lab, rng)
+    except (OSError, LookupError, ValueError) as error:
+        result = Result(FAILED, "not judged", said=repr(error))
     seconds = round(time.monotonic() - began, 2)
     return {"seed": seed, "kind": name, "number": number, **result._asdict(), "seconds": seconds}
 

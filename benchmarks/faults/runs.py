@@ -166,10 +166,17 @@ def digest(data: Any) -> str:
 
 
 def logged(out: Path) -> list[dict[str, Any]]:
-    """The metrics, but for times and the ledger, which each process has its own of."""
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    """The metrics, but for times and the ledger, which each process has its own of; a damaged line is kept as it is."""
+    lines = [_line(text) for text in (out / "metrics.jsonl").read_bytes().splitlines()]
     kept = [{n: v for n, v in line.items() if n not in TIMED and not n.startswith("ledger/")} for line in lines]
     return [line for line in kept if line.keys() != {"step"}]
+
+
+def _line(text: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        return {"damaged": text.hex()}
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any], *, metrics: bool) -> list[str]:
