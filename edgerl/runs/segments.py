@@ -72,7 +72,7 @@ class Draft:
         self._pieces: dict[int, Piece] = {}
         self._new: dict[int, tuple[Path, int, int]] = {}
         size, known = span.changes.segment, held if held is not None and held.changes is span.changes else None
-        for segment in range(span.start // size, -(-span.stop // size)):
+        for segment in range(span.start // size, -(-span.stop // size) if span.nbytes else 0):
             start, stop = max(span.start, segment * size), min(span.stop, (segment + 1) * size)
             piece = known.unchanged(segment, start, stop) if known else None
             if piece is not None and _is_there(self._segments, piece):
