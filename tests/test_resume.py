@@ -214,6 +214,14 @@ def test_a_run_that_is_under_way_is_not_resumed_by_another_process(small, tmp_pa
         train.train(small(run={"freeze_at": None}), tmp_path / "run", resume=True, quiet=True)
 
 
+def test_a_run_that_begins_again_keeps_no_metrics_of_before(small, tmp_path):
+    config = small(run={"steps": 20, "freeze_at": None})
+    train.write_config(config, tmp_path)
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 7, "loss": 1}\n\0\0\0')
+    train.train(config, tmp_path, resume=True, quiet=True)
+    assert 7 not in [line["step"] for line in logged(tmp_path)]
+
+
 @pytest.mark.parametrize("is_new", [True, False])
 def test_what_another_process_did_just_before_the_lock_is_not_undone(is_new, small, tmp_path, monkeypatch):
     place, config = tmp_path / "run", small(run={"steps": 50, "freeze_at": None})

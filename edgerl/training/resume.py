@@ -149,6 +149,12 @@ def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool
         parts.reporter.say(begun or f"resumed at step {state.step:,} from {saved.place}")
 
 
+def begin_again(parts: Parts) -> None:
+    """Remove what a run left that was killed before its first checkpoint: its metrics and its snapshots."""
+    parts.metrics.cut(0, 0)
+    snapshots.discard_after(parts.folder, -1)
+
+
 def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool) -> None:
     values, replay = saved.values, parts.replay
     state.restore(values["trainer"])

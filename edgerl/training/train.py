@@ -38,7 +38,7 @@ from edgerl.training.freeze import rehearse
 from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
 from edgerl.training.meters import PeakWatchdog, Stopwatch
-from edgerl.training.resume import encode_once, failure, go_on
+from edgerl.training.resume import begin_again, encode_once, failure, go_on
 from edgerl.training.state import Parts, State, freeze_report_of
 from memory_budget import rss_bytes
 from memory_budget.malloc import keep_blocks, trim
@@ -261,6 +261,8 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
             if saved is not None:
                 go_on(parts, state, saved, seamless=handed is not None and not saved.passed)
                 write_config(config, parts.folder)
+            elif not is_new:
+                begin_again(parts)
             if handed is not None:
                 began = take_over(parts, state, handed)
             ended = TrainingLoop(parts, state).run(began)
