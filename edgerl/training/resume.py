@@ -152,7 +152,8 @@ def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool
 def begin_again(parts: Parts) -> None:
     """Remove what a run left that was killed before its first checkpoint: its metrics and its snapshots."""
     parts.metrics.cut(0, 0)
-    snapshots.discard_after(parts.folder, -1)
+    for file in snapshots.files(parts.folder).values():
+        file.unlink()
 
 
 def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool) -> None:
