@@ -276,7 +276,8 @@ def test_weights_and_manifest_are_synced_before_they_are_renamed(tmp_path, monke
     monkeypatch.setattr(Path, "rename", note_rename)
     save(tmp_path / "checkpoint", 3, arrays_of(3), VALUES)
     before, after = done[: done.index("rename")], done[done.index("rename") + 1 :]
-    assert sorted(before) == [".000000003.part", "state.json", "weights.safetensors"]
+    assert before[0] == tmp_path.name  # the folder of checkpoints is new in it
+    assert sorted(before[1:]) == [".000000003.part", "state.json", "weights.safetensors"]
     assert after == ["checkpoint"]
 
 

@@ -133,3 +133,14 @@ def test_a_frozen_run_whose_stem_is_damaged_is_refused_by_name(damage, frozen, t
     ):
         with pytest.raises(CheckpointError, match=reason):
             go_on()
+
+
+def test_settings_that_were_damaged_are_refused_until_their_seal_is_removed(finished, program, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    file, resumed = folder / "config.toml", ("train", "--resume", folder, "--quiet", "--steps", 70)
+    assert "gamma = 0.99\n" in file.read_text()
+    file.write_text(file.read_text().replace("gamma = 0.99\n", "gamma = 0.89\n"))
+    code, _, (line,) = program(*resumed)
+    assert (code, line.startswith(f"edgerl: {file} is damaged, or was changed by hand")) == (2, True)
+    file.write_text(file.read_text().partition("\n")[2])
+    assert program(*resumed) == (0, "", [])

@@ -15,7 +15,7 @@ from stopping import stopped_after
 
 import edgerl
 from edgerl.errors import ConfigError, EnvError, FreezeError
-from edgerl.runs import checkpoint
+from edgerl.runs import checkpoint, saver
 from edgerl.training import freeze
 
 MODULE = """
@@ -115,7 +115,7 @@ STARTS = {
     "no run to begin with": (settings(encoder_from="nowhere"), ConfigError),
     "no place for the settings": (refusing(os, "fsync"), OSError),
     "no place for a file": (refusing(Path, "touch"), ConfigError),
-    "no place for the first checkpoint": (refusing(checkpoint, "save"), OSError),
+    "no place for the first checkpoint": (refusing(saver, "Draft"), OSError),
     "parity fails at step 0": (parity_fails, FreezeError),
 }
 

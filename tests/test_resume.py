@@ -17,7 +17,7 @@ from edgerl.planning import plan
 from edgerl.replay.buffer import row_dtype
 from edgerl.replay.latents import latent_field
 from edgerl.replay.representation import pixel_field
-from edgerl.runs import checkpoint
+from edgerl.runs import checkpoint, folder
 from edgerl.training import freeze, train
 
 ACTION = np.dtype(np.uint8)
@@ -212,6 +212,33 @@ def test_a_run_that_is_under_way_is_not_resumed_by_another_process(small, tmp_pa
     train.train(small(run={"steps": 50, "freeze_at": None}), tmp_path / "run", quiet=True)
     with train.locked(tmp_path / "run"), pytest.raises(ConfigError, match="another process"):
         train.train(small(run={"freeze_at": None}), tmp_path / "run", resume=True, quiet=True)
+
+
+def test_a_run_that_begins_again_keeps_no_metrics_of_before(small, tmp_path):
+    config = small(run={"steps": 20, "freeze_at": None})
+    train.write_config(config, tmp_path)
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 7, "loss": 1}\n\0\0\0')
+    train.train(config, tmp_path, resume=True, quiet=True)
+    assert 7 not in [line["step"] for line in logged(tmp_path)]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_another_process_did_just_before_the_lock_is_not_undone(is_new, small, tmp_path, monkeypatch):
+    place, config = tmp_path / "run", small(run={"steps": 50, "freeze_at": None})
+    owner, locked = (folder if is_new else train), folder.locked
+    if not is_new:
+        train.train(small(run={"steps": 30, "freeze_at": None}), place, quiet=True)
+
+    def late(*arguments, **options):
+        monkeypatch.setattr(owner, "locked", locked)
+        train.train(config, place, resume=not is_new, quiet=True)
+        return locked(*arguments, **options)
+
+    monkeypatch.setattr(owner, "locked", late)
+    with pytest.raises(ConfigError, match="is not empty" if is_new else "another process has trained in this folder"):
+        train.train(config, place, resume=not is_new, quiet=True)
+    assert checkpoint.newest(place / "checkpoint").values["step"] == 50
+    assert json.loads((place / "summary.json").read_text())["status"] == "finished"
 
 
 REFUSED = {

@@ -82,6 +82,17 @@ def run(request, tmp_path):
     return full(tmp_path / "checkpoint", request.param)
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_replay_without_rows_is_saved_and_gone_on_from(codec, tmp_path):
+    run = Run(tmp_path / "checkpoint", codec, build(codec), Saver(tmp_path / "checkpoint"))
+    run.save()
+    assert newest(run.folder).values["step"] == run.step
+    run = run.resume(run.folder)
+    append(run.replay, 30, np.random.default_rng(0))
+    run.save()
+    run.read(newest(run.folder))
+
+
 def test_a_manifest_is_renamed_once_all_it_names_is_durable_and_nothing_goes_before(run, monkeypatch):
     if not Path("/proc/self/fd").exists():
         pytest.skip("this system does not tell which file is synced")

@@ -57,10 +57,11 @@ def configured(given: dict[str, Any]) -> Config:
 def resumed(folder: Path, options: dict[str, Any]) -> Config:
     """The Config of the run in `folder` with what may change changed.
 
-    Raises ConfigError, naming the option, for one that may not change.
+    Raises ConfigError, naming the option, for one that may not change; and if the run's settings are damaged.
     """
     refuse_at_resume(options, [*RESUMABLE, "quiet"])
     config = toml.load(folder / "config.toml")
+    toml.check_seal(folder / "config.toml")
     changes = _given({name: options.get(name) for name in RESUMABLE})["run"]
     _settle_provider(changes)
     values: dict[str, Any] = {name: None if value == "never" else value for name, value in changes.items()}

@@ -1,5 +1,6 @@
 """A run's configuration: settings from presets (presets.toml) and files, TOML in and TOML out."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
@@ -18,6 +19,7 @@ from edgerl.errors import ConfigError
 Tables = dict[str, dict[str, Any]]
 LONGEST = 300  # characters of a name in an error
 NAMING_CODE = (("run", "env"), ("agent", "encoder"))  # settings that may name a module to import
+SEAL = "# SHA-256 of all that follows: "  # begins the first line of a run's settings
 
 
 def preset(env: str, algo: str | None = None) -> Tables:
@@ -140,3 +142,25 @@ def load(path: Path) -> Config:
         return build(tables)
     except (ConfigError, KeyError) as error:
         raise ConfigError(f"{path} is not a run's configuration: {error}") from None
+
+
+def sealed(config: Config) -> bytes:
+    """A run's settings as its folder keeps them: their checksum in a comment, then TOML."""
+    text = config.to_toml()
+    return f"{SEAL}{_digest(text)}\n{text}".encode()
+
+
+def check_seal(path: Path) -> None:
+    """Raise ConfigError if a run's settings are not those that their first line seals; older runs have no such line."""
+    try:
+        first, _, text = path.read_text(encoding="utf-8").partition("\n")
+    except (OSError, ValueError):
+        return  # `load` says what is wrong
+    if first.startswith(SEAL) and first.removeprefix(SEAL) != _digest(text):
+        raise ConfigError(
+            f"{path} is damaged, or was changed by hand: its checksum differs; without its first line it is taken as is"
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

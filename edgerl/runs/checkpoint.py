@@ -19,7 +19,7 @@ from edgerl import reading
 from edgerl.errors import CheckpointError
 from edgerl.reading import COUNT, NAME, TEXT, Each
 from edgerl.runs import segments, tensor_file
-from edgerl.runs.files import digest, making_folder
+from edgerl.runs.files import digest, making_folder, name_file
 from edgerl.runs.segments import Held
 from edgerl.types import Array
 from memory_budget.changes import Span
@@ -113,14 +113,23 @@ def save(
 def prune(folder: Path) -> None:
     """Remove all but the KEPT newest checkpoints, once the newest is durable; raises OSError."""
     for old in places(folder)[:-KEPT]:
-        shutil.rmtree(old)
+        _remove(old)
     collect(folder)
+
+
+def _remove(place: Path) -> None:
+    """Remove a checkpoint; raises OSError, naming its folder."""
+    try:
+        shutil.rmtree(place)
+    except OSError as error:
+        name_file(error, place)
+        raise
 
 
 def collect(folder: Path) -> None:
     """Remove what belongs to no checkpoint, unless a checkpoint cannot be read; raises OSError."""
     for part in folder.glob(f".{'[0-9]' * 9}.*"):  # of a save that was killed
-        shutil.rmtree(part)
+        _remove(part)
     kept: set[str] = set()
     for place in places(folder):
         try:
@@ -251,7 +260,7 @@ def discard_after(folder: Path, step: int) -> None:
     """Remove the checkpoints of later steps: they are damaged, and the resumed run writes them again."""
     for place in places(folder):
         if int(place.name) > step:
-            shutil.rmtree(place)
+            _remove(place)
 
 
 def _read_values(place: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def making_folder(place: Path) -> Iterator[Path]:
     for rest in (part, replaced):
         shutil.rmtree(rest, ignore_errors=True)
     try:
-        place.parent.mkdir(exist_ok=True)
+        make_folder(place.parent)
         part.mkdir()
         yield part
         for path in (*part.iterdir(), part):
@@ -70,6 +70,15 @@ def making_folder(place: Path) -> Iterator[Path]:
         name_file(error, place)
         raise
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def make_folder(place: Path) -> None:
+    """Make a folder, durably, in one that is there; nothing is done if it exists. Raises OSError."""
+    try:
+        place.mkdir()
+    except FileExistsError:
+        return
+    sync(place.parent)
 
 
 def name_file(error: BaseException, place: Path) -> None:

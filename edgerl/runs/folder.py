@@ -4,13 +4,14 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgerl import reading
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
+from edgerl.runs.files import sync
 
 LOCK = ".lock"
 
@@ -32,6 +33,7 @@ def folder_of(config: Config, given: Path | None) -> Iterator[Path]:
     try:
         folder = _make_free(parent, name)
         made.insert(0, folder)
+        _sync_entries(made)
         yield folder
     finally:
         _remove_empty(made)
@@ -55,8 +57,13 @@ def _make_free(parent: Path, name: str) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raise ConfigError if a run folder exists and is not empty, or is no folder; creates nothing."""
+    _check_alone(folder, allowed=())
+
+
+def _check_alone(folder: Path, allowed: Collection[str] = (LOCK,)) -> None:
+    """Raise ConfigError if there is anything else in a folder than what is allowed, or if it is no folder."""
     try:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(place.name not in allowed for place in folder.iterdir()):
             raise ConfigError(f"--out: {folder} is not empty; name a new folder or an empty one")
     except OSError as error:
         raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
@@ -73,7 +80,9 @@ def new_folder(folder: Path, has_begun: Callable[[], bool]) -> Iterator[int]:
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         _make_writable(folder)
+        _sync_entries(made)
         with locked(folder) as lock:
+            _check_alone(folder)  # another process may have trained in it until now
             try:
                 yield lock
             except BaseException:
@@ -92,6 +101,13 @@ def _make_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
+
+
+def _sync_entries(folders: Iterable[Path]) -> None:
+    """Make durable that these folders are there, where whoever runs this may read the folders they lie in."""
+    with suppress(OSError):
+        for place in folders:
+            sync(place.parent)
 
 
 def _empty(folder: Path) -> None:

@@ -13,7 +13,8 @@ class Saver:
     """Writes checkpoints into `folder`, one at a time.
 
     `begin` writes the files, which the system takes into its own memory; a thread then makes them durable. So nothing
-    is copied within the process. `end` waits for that thread, and raises what went wrong in it.
+    is copied within the process. `end` waits for that thread, and raises what went wrong in it. `unpruned`: why older
+    checkpoints stay beside the newest durable one, None if they do not.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -22,6 +23,7 @@ class Saver:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._place: Path | None = None
+        self.unpruned: OSError | None = None
 
     def go_on_from(self, saved: Saved, spans: Iterable[Span]) -> None:
         """The next checkpoint shares with this one, which has just been read into the replay's `spans`."""
@@ -44,11 +46,15 @@ class Saver:
             try:
                 before()
                 self._held = draft.complete()
-                prune(self.folder)
             except BaseException as error:  # `end` raises it
                 self._error = error
+                return
+            try:
+                prune(self.folder)
+            except OSError as error:
+                self.unpruned = error
 
-        self._place = place
+        self._place, self.unpruned = place, None
         thread = threading.Thread(target=complete, name="edgerl-checkpoint")
         try:
             thread.start()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgerl.errors import CheckpointError
-from edgerl.runs.files import digest, sync
+from edgerl.runs.files import digest, make_folder, sync
 from edgerl.types import Array
 from memory_budget.changes import Changes, Span
 
@@ -72,7 +72,7 @@ class Draft:
         self._pieces: dict[int, Piece] = {}
         self._new: dict[int, tuple[Path, int, int]] = {}
         size, known = span.changes.segment, held if held is not None and held.changes is span.changes else None
-        for segment in range(span.start // size, -(-span.stop // size)):
+        for segment in range(span.start // size, -(-span.stop // size) if span.nbytes else 0):
             start, stop = max(span.start, segment * size), min(span.stop, (segment + 1) * size)
             piece = known.unchanged(segment, start, stop) if known else None
             if piece is not None and _is_there(self._segments, piece):
@@ -85,7 +85,7 @@ class Draft:
 
     def complete(self) -> Held:
         """Make the new files durable, under their names; raises OSError."""
-        self._segments.mkdir(exist_ok=True)
+        make_folder(self._segments)
         for segment, (file, start, stop) in self._new.items():
             self._pieces[segment] = Piece(start, stop, digest(file))
         for file, _, _ in self._new.values():
@@ -156,7 +156,7 @@ def copy(source: Path, folder: Path, wanted: Iterable[Layout]) -> None:
     if not names:
         return
     own = folder / FOLDER
-    own.mkdir(exist_ok=True)
+    make_folder(own)
     for name in names:
         shutil.copyfile(source / FOLDER / name, own / name)
     for path in (*(own / name for name in names), own):

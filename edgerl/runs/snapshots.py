@@ -14,7 +14,7 @@ import numpy as np
 from edgerl import reading
 from edgerl.errors import CheckpointError
 from edgerl.runs import tensor_file
-from edgerl.runs.files import writing_whole
+from edgerl.runs.files import make_folder, writing_whole
 from edgerl.types import Array
 
 
@@ -49,7 +49,7 @@ def files(folder: Path) -> dict[int, Path]:
 def save(folder: Path, snapshot: Snapshot) -> None:
     """Write a snapshot into a run folder, without copies in memory; raises OSError if the disk refuses it."""
     file = place(folder, snapshot.step)
-    file.parent.mkdir(exist_ok=True)
+    make_folder(file.parent)
     metadata = {"step": str(snapshot.step), "cut": snapshot.cut or "", "sha256": _digest(snapshot)}
     with writing_whole(file) as part:
         tensor_file.write(part, snapshot.arrays, metadata)

@@ -76,6 +76,8 @@ def settle(parts: Parts, state: State, *, needed: bool = False, wait: bool = Tru
         if place is None:
             return False
         state.checkpoint = place
+        if (error := saver.unpruned) is not None:
+            warn(f"step {int(place.name):,}: older checkpoints stay: {error.strerror}; going on")
         parts.listeners.checkpoint(int(place.name), place)
         return True
     return False
@@ -150,6 +152,13 @@ def go_on(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool
         fork = state.fork or {}
         begun = f"forked at step {state.step:,} from {fork['run']}" if fork.get("step") == state.step else ""
         parts.reporter.say(begun or f"resumed at step {state.step:,} from {saved.place}")
+
+
+def begin_again(parts: Parts) -> None:
+    """Remove what a run left that was killed before its first checkpoint: its metrics and its snapshots."""
+    parts.metrics.cut(0, 0)
+    for file in snapshots.files(parts.folder).values():
+        file.unlink()
 
 
 def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: bool) -> None:

@@ -14,6 +14,7 @@ from edgerl.agents.build import make_agent
 from edgerl.agents.engine_choice import torch_is_missed
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
+from edgerl.config.toml import sealed
 from edgerl.envs.base import sees
 from edgerl.envs.door import Door
 from edgerl.envs.fleet.fleet import Fleet
@@ -39,7 +40,7 @@ from edgerl.training.freeze import rehearse
 from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
 from edgerl.training.meters import PeakWatchdog, Stopwatch
-from edgerl.training.resume import encode_once, failure, go_on
+from edgerl.training.resume import begin_again, encode_once, failure, go_on
 from edgerl.training.state import Parts, State, freeze_report_of
 from memory_budget import rss_bytes
 from memory_budget.malloc import keep_blocks, trim
@@ -122,6 +123,7 @@ def _train(
     limit, limit_source = limits.process_limit(config)
     if handed is None:
         limits.check_size(planned, limit, limit_source)
+    places = checkpoint.places(folder / "checkpoint")
     saved = _newest(config, folder) if resume else None
     if not resume:
         check_folder(folder)
@@ -156,6 +158,8 @@ def _train(
     else:
         holding = new_folder(folder, has_begun=lambda: state.checkpoint is not None)
     with holding as lock:
+        if resume and checkpoint.places(folder / "checkpoint") != places:  # what was read is no longer the newest
+            raise ConfigError(f"{folder}: another process has trained in this folder meanwhile")
         if saved is None:
             write_config(config, folder)
         elif fork is not None:
@@ -244,7 +248,7 @@ def _newest(config: Config, folder: Path) -> Saved | None:
 
 def write_config(config: Config, folder: Path) -> None:
     """Write the run's settings into its folder; a resumed run does it only once it has taken over its checkpoint."""
-    write_whole(folder / "config.toml", config.to_toml().encode())
+    write_whole(folder / "config.toml", sealed(config))
 
 
 def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | None, *, is_new: bool) -> dict[str, Any]:
@@ -260,6 +264,8 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
             if saved is not None:
                 go_on(parts, state, saved, seamless=handed is not None and not saved.passed)
                 write_config(config, parts.folder)
+            elif not is_new:
+                begin_again(parts)
             if handed is not None:
                 began = take_over(parts, state, handed)
             ended = TrainingLoop(parts, state).run(began)
