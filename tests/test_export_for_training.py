@@ -19,6 +19,7 @@ import edgerl
 from edgerl.runs import files
 from edgerl.training import train
 from edgerl.training.evaluate import evaluate_run
+from memory_budget import format_bytes
 
 ROOT = Path(__file__).parents[1]
 HIDDEN = "import sys; sys.modules['torch'] = None\nfrom edgerl.commands.app import main\nmain()"
@@ -64,7 +65,7 @@ def contents(folder):
 @pytest.mark.parametrize("name", EACH)
 def test_a_run_begins_with_it_as_with_the_run_itself(name, trained, light, tmp_path):
     folder, text = light(name)
-    assert f"step 12: {folder} ({size_of(folder) / 1e6:.2f} MB)" in text
+    assert f"step 12: {folder} ({format_bytes(size_of(folder))})" in text
     names = {"config.toml", "checkpoint/000000012/state.json", "checkpoint/000000012/weights.safetensors"}
     names |= {"encoder.onnx"} if "frozen" in name else set()
     assert {str(file) for file in contents(folder)} == names

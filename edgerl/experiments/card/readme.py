@@ -62,8 +62,8 @@ def _scores(scores: dict[str, Any]) -> list[str]:
     if scores["random_play"] is not None:
         rows.append(_row("random play", scores["random_play"]))
     if known is not None:
-        rows.append(["random play, published", "", figure(known["random"]), "", ""])
-        rows.append(["a human tester, published", "", figure(known["human"]), "", ""])
+        rows.append(["random play, published", "", f"{known['random']:,.1f}", "", ""])
+        rows.append(["a human tester, published", "", f"{known['human']:,.1f}", "", ""])
     evaluation = f"edgerl eval RUN --episodes {played['episodes']} --seed {played['seed']}"
     paragraphs = [
         "## Scores",
