@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 MOST_SEGMENTS, SMALLEST_SEGMENT, PAGE = 256, 2**16, 2**12  # of an arena; bytes
@@ -23,16 +22,17 @@ class Changes:
     def __init__(self, nbytes: int) -> None:
         self.segment = segment_bytes(nbytes)
         self.clock = 0
-        self._written = np.zeros(-(-nbytes // self.segment), np.int64)
+        self._written = [0] * -(-nbytes // self.segment)  # no array: those of a replay lie in its arena
 
     def note(self, start: int, stop: int) -> None:
         """Bytes [start, stop) of the arena are written now."""
         self.clock += 1
-        self._written[start // self.segment : (stop - 1) // self.segment + 1] = self.clock
+        for segment in range(start // self.segment, (stop - 1) // self.segment + 1):
+            self._written[segment] = self.clock
 
     def written(self, segment: int) -> int:
         """The clock when the segment of this number was last written; 0 if it never was."""
-        return int(self._written[segment])
+        return self._written[segment]
 
 
 @dataclass(frozen=True)

@@ -86,5 +86,5 @@ def test_a_score_below_random_play_is_said_to_be(trained, score, below):
     ended = copy.deepcopy(trained[1]) | {"env": "atari/qbert"}
     ended["returns"][-1]["mean"] = score
     lines = dict(summary.rows(ended))
-    assert lines["for comparison"] == "random play 163.9, a human tester 13,455.0"
+    assert lines["for comparison"] == "random play 164, a human tester 13,455"
     assert ("below random" in lines) is below
