@@ -50,7 +50,7 @@ def test_a_policy_wants_the_windows_it_was_trained_on(small, tmp_path):
     policy = edgerl.load(tmp_path / "run")
     assert policy.act(np.zeros((4, 84, 84), np.uint8)) in (0, 1, 2)
     for wrong in (np.zeros((84, 84), np.uint8), np.zeros((4, 84, 84), np.float32)):
-        with pytest.raises(ValueError, match=r"uint8 \[4, 84, 84\], not"):
+        with pytest.raises(ValueError, match=r"uint8 \[4, 84, 84\], or more of them \[N, ...\], not"):
             policy.act(wrong)
 
 

@@ -164,7 +164,7 @@ def test_what_was_swapped_out_is_no_room(tmp_path, monkeypatch):
 PHASES = {  # what the phase begins with: a module or a class, and its function
     "arena": (planned_limits, "arena_of"),
     "pixel training": (loop.TrainingLoop, "learn"),
-    "checkpoint": (resume, "write_checkpoint"),
+    "checkpoint": (resume, "save"),
     "freeze": (loop, "freeze"),
     "latent training": (loop.TrainingLoop, "begin_update"),
     "evaluation": (loop, "play"),

@@ -123,7 +123,7 @@ def test_the_page_draws_everything_from_its_own_file(opened, page_file):
     assert page.evaluate("window.broken") is None
     assert page.locator("b").count() == 0
     assert HOSTILE in page.locator("tbody th").first.text_content()
-    assert "<b>bold</b>" in "".join(page.locator('[data-plot="scores"] .legendtext').all_text_contents())
+    assert "<b>bold</b>" in "".join(page.locator('.names:has(+ [data-plot="scores"]) button').all_text_contents())
     assert page_file.stat().st_size < 6_000_000
 
 

@@ -53,7 +53,8 @@ def python(wheel, tmp_path_factory):
 def test_the_wheel_holds_its_files_and_no_other(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-        assert names == {"edgerl_run/__init__.py", "edgerl_run/__main__.py", "edgerl_run/py.typed"}
+        files = ("__init__.py", "__main__.py", "policy_file.py", "py.typed")
+        assert names == {f"edgerl_run/{file}" for file in files}
         assert any(name.endswith("LICENSE") for name in archive.namelist())
         for name in names:
             assert archive.read(name) == (SOURCE.parent / name).read_bytes()

