@@ -130,5 +130,5 @@ def test_on_a_cpu_onnx_runtime_encodes(tmp_path):
 
 def test_the_line_of_the_freeze_says_what_encodes(accelerated, tmp_path, capfd):
     train(config("canonical"), tmp_path / "run")
-    assert "; torch on cpu encodes" in " ".join(capfd.readouterr().err.split())
+    assert "of the trained encoder, by torch on cpu" in " ".join(capfd.readouterr().err.split())
     assert json.loads((tmp_path / "run/summary.json").read_text())["freeze"]["provider_passed_over"] is None
