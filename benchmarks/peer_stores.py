@@ -49,9 +49,6 @@ class _Sized:
     def tensor_bytes(self) -> int:
         return 0
 
-    def rows(self) -> tuple[int, bool]:
-        raise NotImplementedError("of budgeted replays")
-
 
 def spaces_of_game() -> tuple[Any, Any]:
     """The game's spaces as stable-baselines3 takes them."""

@@ -10,36 +10,19 @@ them; they are written and evicted together. So the number of rows depends on th
 
 from collections.abc import Callable, Iterable
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from memory_budget import frames
 from memory_budget.budget import fit_rows
 from memory_budget.changes import Changes, Span
+from memory_budget.packed_layout import BLOCK, layout
 from memory_budget.ring import Ring, arena_of, reverse
 from memory_budget.rows import Array, Convert, Dtype, IndexBytes
 
 GROUP = 16  # rows that share a key frame: 32 would save 8% of Qbert's bytes and evict twice as coarsely
 REVERSE_CHUNK = 2**16  # bytes reversed at a time
-BLOCK = 64  # the table of heads grows by this many: the sampler sums priorities 64 at a time
-
-
-class Layout(NamedTuple):
-    """A packed ring's layout: a head's dtype, how many rows there can be at most, and where payloads end."""
-
-    head: Dtype
-    max_rows: int
-    end: int
-
-
-def layout(budget: int, columns: list[tuple[str, Any, tuple[int, ...]]], frame: int, index_bytes: IndexBytes) -> Layout:
-    """How `budget` bytes are laid out for rows of `columns` and frames of `frame` bytes."""
-    start = np.uint32 if budget < 2**32 else np.uint64
-    length = np.uint16 if frame < 2**16 else np.uint32
-    head = np.dtype([*columns, ("start", start), ("length", length)])
-    max_rows = budget // (head.itemsize + frames.shortest_payload(frame)) // BLOCK * BLOCK
-    return Layout(head, max_rows, (budget - index_bytes(max_rows)) // 8 * 8)
 
 
 class PackedRing:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_budget import fit_rows, frames
-from memory_budget.packed import BLOCK, GROUP, PackedRing
+from memory_budget.packed import GROUP, PackedRing
+from memory_budget.packed_layout import BLOCK
 from memory_budget.ring import padded
 
 COLUMNS = [("number", np.int64, ()), ("pair", np.uint8, (2,))]

@@ -14,7 +14,8 @@ from edgerl.replay.quantization import Scales
 from edgerl.replay.representation import pixel_field
 from edgerl.replay.sampling import SAMPLERS
 from memory_budget import fit_rows
-from memory_budget.packed import BLOCK, GROUP, layout
+from memory_budget.packed import GROUP
+from memory_budget.packed_layout import BLOCK, layout
 
 
 @dataclass(frozen=True)

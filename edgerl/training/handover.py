@@ -18,9 +18,11 @@ from typing import Any
 from edgerl.output.messages import warn
 from edgerl.runs import versions
 from edgerl.runs.signals import deliver, handling, held_back
+from edgerl.training.meters import Stopwatch
 from edgerl.training.resume import reopen
 from edgerl.training.state import Parts, State
 from memory_budget import format_bytes, rss_bytes
+from memory_budget.malloc import trim
 
 VARIABLE = "EDGERL_HANDOVER"
 
@@ -55,6 +57,18 @@ class Handover:
         shed = "torch stays, as something else imports it" if versions.is_loaded("torch") else "torch is shed"
         now = f"{format_bytes(rss_bytes())} instead of {format_bytes(self.held)}"
         return f"step {self.step:,}: {shed}: {seconds:.1f} s; the process holds {now}"
+
+
+def take_over(parts: Parts, state: State, handed: Handover) -> str:
+    """Take over what no checkpoint holds, once the state is restored; returns when this is, in words."""
+    trim()
+    if handed.interrupted:
+        state.stop = "interrupted"
+    state.stopwatch = Stopwatch(**handed.stopwatch)
+    if state.rss_around_freeze is not None:
+        state.rss_around_freeze = state.rss_around_freeze[0], rss_bytes()
+    parts.reporter.say(handed.line())
+    return "after that"
 
 
 def launcher() -> list[str] | None:

@@ -39,7 +39,7 @@ from edgerl.training.build import make_env, make_replays, make_training_env, try
 from edgerl.training.freeze import rehearse
 from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
-from edgerl.training.meters import PeakWatchdog, Stopwatch
+from edgerl.training.meters import PeakWatchdog
 from edgerl.training.resume import begin_again, encode_once, failure, go_on
 from edgerl.training.state import Parts, State, freeze_report_of
 from memory_budget import rss_bytes
@@ -267,7 +267,7 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
             elif not is_new:
                 begin_again(parts)
             if handed is not None:
-                began = take_over(parts, state, handed)
+                began = handover.take_over(parts, state, handed)
             ended = TrainingLoop(parts, state).run(began)
             parts.env.close()
             status = ended
@@ -280,18 +280,6 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
             expected = forecast.forecast(config, parts.plan, parts.pixels.shape, profile, state.step)
             written = summary.write(parts, state, status, expected)
     return written
-
-
-def take_over(parts: Parts, state: State, handed: Handover) -> str:
-    """Take over what no checkpoint holds, once the state is restored; returns when this is, in words."""
-    trim()
-    if handed.interrupted:
-        state.stop = "interrupted"
-    state.stopwatch = Stopwatch(**handed.stopwatch)
-    if state.rss_around_freeze is not None:
-        state.rss_around_freeze = state.rss_around_freeze[0], rss_bytes()
-    parts.reporter.say(handed.line())
-    return "after that"
 
 
 @contextmanager
