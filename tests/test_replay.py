@@ -3,48 +3,21 @@
 Compressed rows leave in groups, so which are present is the ring's to say; what they hold is the list's.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from played import FRAME, GAMMA, Step, numbers, picture
 
 from edgerl.replay.buffer import Replay, row_dtype
 from edgerl.replay.latents import Latents, Stem
 from edgerl.replay.representation import Pixels, pixel_field
 from edgerl.replay.sampling import Prioritized
 
-ACTION, FRAME, GAMMA = np.dtype(np.uint8), (8, 8), 0.9
+ACTION = np.dtype(np.uint8)
 LZ4_LEAST, LZ4_ROW = 5200, 45  # bytes: of the smallest ring of such frames, and of a row
 CODECS = ("raw", "lz4")
 DTYPES = ("float32", "float16", "uint8")
-NOISE = np.random.default_rng(0).integers(0, 256, (7, *FRAME), dtype=np.uint8)
-
-
-@dataclass
-class Step:
-    """One stored row: its frame's number, and whether its episode starts, terminates or was cut off here."""
-
-    frame: int
-    action: int
-    reward: float
-    first: bool
-    terminated: bool
-    last: bool
-
-
-def picture(number):
-    """An 8x8 frame that holds its number (1 to 65,535) and nothing else that could be mistaken for one."""
-    frame = NOISE[number % 7].copy() if number % 50 < 10 else np.full(FRAME, 7, np.uint8)
-    frame[0, 0], frame[0, 1] = divmod(number, 256)
-    return frame
-
-
-def numbers(windows):
-    """The frames' numbers in windows [..., 8, 8]; 0 for a blank frame."""
-    windows = np.asarray(windows, np.int64)
-    return windows[..., 0, 0] * 256 + windows[..., 0, 1]
 
 
 def encode(windows):
