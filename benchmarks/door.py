@@ -19,8 +19,8 @@ from edgerl.envs.toy import Catch
 from edgerl.experiments.calibration.calibrate import training_step
 from edgerl.planning import plan
 from edgerl.replay import representation
-from edgerl.training import train
 from edgerl.training.build import make_env, make_replay
+from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import TimeStep
 from memory_budget.malloc import keep_blocks
 
@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=400, help="training steps that are timed")
     steps = parser.parse_args().steps
-    keep_blocks(train.SCRATCH_BLOCK)  # as a run does
+    keep_blocks(SCRATCH_BLOCK)  # as a run does
     doors = {"Python's own numbers": False, "NumPy's numbers": True}
     added = {what: door_seconds(21, 50 * steps, numpys=numpys) for what, numpys in doors.items()}
     for env in ENVS:

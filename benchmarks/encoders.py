@@ -23,9 +23,9 @@ from edgerl.envs.base import EnvSpec
 from edgerl.planning import plan
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
-from edgerl.training import train
 from edgerl.training.build import make_replay
 from edgerl.training.freeze import FreezeSettings, freeze
+from edgerl.training.start.networks import SCRATCH_BLOCK
 from memory_budget.malloc import keep_blocks
 
 ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
@@ -60,7 +60,7 @@ def speed(agent: agent.Agent, replay: Replay, batch_size: int, updates: int) -> 
 
 def measure(algo: str, encoder: str, settings: dict[str, Any], updates: int) -> dict[str, Any]:
     """One encoder in both phases: updates/s, the paper's multiply-adds, and what the replay holds after the freeze."""
-    keep_blocks(train.SCRATCH_BLOCK)  # as a run does
+    keep_blocks(SCRATCH_BLOCK)  # as a run does
     env, rng = ENVS[algo], np.random.default_rng(0)
     config = edgerl.configure(env=env, algo=algo, encoder=encoder, budget="10MB", freeze_at="never", **settings)
     spec, batch_size = suites.describe(env), config.replay.batch_size

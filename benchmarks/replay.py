@@ -28,7 +28,7 @@ from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import CHUNK
 from edgerl.training.freeze import SCALE_ROWS, spread_rows
 from edgerl.training.policy import Policy
-from edgerl.training.train import SCRATCH_BLOCK
+from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import keep_blocks

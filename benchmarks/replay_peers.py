@@ -29,7 +29,7 @@ from replays import ADDS, BUDGETS, Play, StoreSpeed, empty, fill, head, line, pi
 import edgerl
 from edgerl.config.replay_settings import ReplayConfig
 from edgerl.training.policy import Policy
-from edgerl.training.train import SCRATCH_BLOCK
+from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import Array
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.malloc import keep_blocks, trim

@@ -12,6 +12,7 @@ from edgerl.envs import suites
 from edgerl.errors import ConfigError, EnvError
 from edgerl.planning import limits, plan
 from edgerl.training import train
+from edgerl.training.start import networks
 
 KEYS = [(setting.table, setting.name) for setting in SETTINGS.values()]
 # What is no value of a type, as TOML.
@@ -200,7 +201,7 @@ def test_set_takes_a_budget_with_and_without_quotes(value, expected):
 )
 def test_what_is_larger_than_the_machine_is_refused_before_it_is_made(text, budget, names, monkeypatch, tmp_path):
     monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: SimpleNamespace(available=10**9))
-    monkeypatch.setattr(train, "make_agent", lambda *_, **__: pytest.fail("the networks were made"))
+    monkeypatch.setattr(networks, "make_agent", lambda *_, **__: pytest.fail("the networks were made"))
     with pytest.raises(ConfigError, match=names):
         train.train(started(assignments=[text], budget=budget), tmp_path / "run")
     assert not (tmp_path / "run").exists()

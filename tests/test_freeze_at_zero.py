@@ -15,9 +15,9 @@ from edgerl.envs import suites
 from edgerl.envs.base import EnvOptions
 from edgerl.experiments.reports import contents, reading, write
 from edgerl.planning import plan, plan_report, plan_table
+from edgerl.planning.introduction import introduction
 from edgerl.training import train
 from edgerl.training.evaluate import evaluate_run
-from edgerl.training.train import introduction
 from runtime import Session
 
 TINY = {"budget": 1_500_000, "threads": 1, "steps": 12, "freeze_at": 0, "learn_start": 6, "batch_size": 2, "hidden": 8}

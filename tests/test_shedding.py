@@ -33,14 +33,14 @@ SHORT = LONG | {"steps": 60, "freeze_at": 40, "eval_every": 0, "checkpoint_every
 PROGRAM = """
 import os, signal, sys, threading
 from edgerl.commands.app import main
-from edgerl.training import train
-make_agent = train.make_agent
+from edgerl.training.start import networks
+make_agent = networks.make_agent
 def made(*arguments, **options):
     agent = make_agent(*arguments, **options)
     if not hasattr(agent, "needs_torch"):
         type(agent).needs_torch = False
     return agent
-train.make_agent = made
+networks.make_agent = made
 execv = os.execv
 exec(sys.argv.pop(1))
 main()

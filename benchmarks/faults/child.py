@@ -17,6 +17,7 @@ from edgerl.experiments.export import export
 from edgerl.runs import checkpoint
 from edgerl.runs.saver import Saver
 from edgerl.training import handover, loop, resume, train
+from edgerl.training.start import checks, networks
 from faults import disk
 
 PHASE, EVENT, STEP = "FAULTS_PHASE", "FAULTS_EVENT", "FAULTS_STEP"
@@ -30,8 +31,8 @@ PHASES: dict[str, list[tuple[Any, str]]] = {
         (resume, "settle"),
     ],
     "converting": [(loop.TrainingLoop, "freeze")],
-    "shedding": [(loop.TrainingLoop, "shed_torch"), (train, "take_over")],
-    "resuming": [(train, "_newest"), (train, "go_on"), (train, "encode_once")],
+    "shedding": [(loop.TrainingLoop, "shed_torch"), (handover, "take_over")],
+    "resuming": [(checks, "_newest"), (train, "go_on"), (networks, "encode_once")],
     "exporting": [(export, "export")],
 }
 

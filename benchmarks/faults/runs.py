@@ -246,6 +246,8 @@ class Lab:
             fields = trial.prepare(self.beginning(trial.store, name))
             trial.end(trial.begin())
             self._counts[key] = int(fields.lines)
+        if self._counts[key] == 0:
+            raise LookupError(f"no line of {phase} was traced")
         return self._counts[key]
 
     def exported(self, trial: Trial, counted: str) -> tuple[int, bytes]:

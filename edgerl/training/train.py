@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,42 +10,35 @@ from typing import Any
 import numpy as np
 
 from edgerl import plugins
-from edgerl.agents.build import make_agent
-from edgerl.agents.engine_choice import torch_is_missed
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.config.toml import sealed
-from edgerl.envs.base import sees
 from edgerl.envs.door import Door
 from edgerl.envs.fleet.fleet import Fleet
 from edgerl.errors import ConfigError, EnvError, EnvFailed
 from edgerl.output.listeners import Listeners
-from edgerl.output.messages import warn
 from edgerl.output.progress import Reporter
-from edgerl.planning import advice, forecast, limits, plan
-from edgerl.planning.introduction import introduction
-from edgerl.replay import representation
+from edgerl.planning import forecast, limits
 from edgerl.runs import checkpoint
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.files import write_whole
-from edgerl.runs.folder import check_folder, folder_of, locked, new_folder
+from edgerl.runs.folder import folder_of, locked, new_folder
 from edgerl.runs.metrics import Metrics
 from edgerl.runs.saver import Saver
 from edgerl.runs.signals import Interruption, handling
 from edgerl.settling.watch import Watch
 from edgerl.training import fork as forking
-from edgerl.training import handover, summary, transfer
-from edgerl.training.build import make_env, make_replays, make_training_env, try_out
-from edgerl.training.freeze import rehearse
+from edgerl.training import handover, summary
+from edgerl.training.build import make_env, make_replays, make_training_env
 from edgerl.training.handover import Handover
 from edgerl.training.loop import TrainingLoop
 from edgerl.training.meters import PeakWatchdog
-from edgerl.training.resume import begin_again, encode_once, failure, go_on
-from edgerl.training.state import Parts, State, freeze_report_of
-from memory_budget import rss_bytes
-from memory_budget.malloc import keep_blocks, trim
-
-SCRATCH_BLOCK = 32 * 2**20  # bytes: what a training step frees is kept for the next
+from edgerl.training.resume import begin_again, failure, go_on
+from edgerl.training.start.checks import Checked, check
+from edgerl.training.start.networks import Networks, make_networks
+from edgerl.training.start.opening import tell
+from edgerl.training.start.request import Request
+from edgerl.training.state import Parts, State
 
 
 def train(
@@ -77,20 +70,22 @@ def train(
         handover.received(folder) if replaceable else nullcontext() as handed,
         closing(make_training_env(config, _rngs(config)[0])) as env,
     ):
-        launcher = handover.launcher() if replaceable else None
-        told = () if quiet or handed is not None else notes
-        return _train(
-            config,
-            folder,
-            env,
+        request = Request(
+            config=config,
+            folder=folder,
             resume=resume,
             fork=fork,
-            shown={"quiet": quiet, "verbose": verbose},
-            notes=told,
+            quiet=quiet,
+            verbose=verbose,
+            notes=() if quiet or handed is not None else notes,
             listeners=listeners or Listeners(),
-            launcher=launcher,
+            launcher=handover.launcher() if replaceable else None,
             handed=handed,
         )
+        _, replay_rng, agent_rng = _rngs(config)
+        checked = check(request, env)
+        networks = make_networks(request, checked, env, agent_rng)
+        return _train(request, checked, networks, env, replay_rng)
 
 
 def _rngs(config: Config) -> list[np.random.Generator]:
@@ -99,123 +94,77 @@ def _rngs(config: Config) -> list[np.random.Generator]:
 
 
 def _train(
-    config: Config,
-    folder: Path,
-    env: Door | Fleet,
-    *,
-    resume: bool,
-    fork: Path | None,
-    shown: dict[str, bool],
-    notes: Sequence[str],
-    listeners: Listeners,
-    launcher: list[str] | None,
-    handed: Handover | None,
+    request: Request, checked: Checked, networks: Networks, env: Door | Fleet, replay_rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Check everything, build the other parts, and run them; returns the summary.
-
-    What was `handed` over by the program before this one has been checked, and told to the user, by that one.
-    """
-    # What can be checked before any network or replay is made.
-    _, replay_rng, agent_rng = _rngs(config)
-    planned, pixels = plan.make_plan(config, env.spec), representation.pixels(env.spec, config.replay)
-    config = advice.settled(config, planned, pixels.shape, load_device(config.run.device))
-    run = config.run
-    limit, limit_source = limits.process_limit(config)
-    if handed is None:
-        limits.check_size(planned, limit, limit_source)
-    places = checkpoint.places(folder / "checkpoint")
-    saved = _newest(config, folder) if resume else None
-    if not resume:
-        check_folder(folder)
-    if fork is not None:
-        saved = forking.find(fork, config)
-    source = transfer.find(config, env.spec) if saved is None else None
-    alone = try_out(env, config)
-
-    # The networks, through a rehearsal of the freeze.
-    keep_blocks(SCRATCH_BLOCK)
-    baseline = rss_bytes()
-    report = None if saved is None else freeze_report_of(saved)
-    frozen = report is not None
-    cut = config.agent.cut if frozen else None
-    agent = make_agent(config, pixels.shape, env.actions, agent_rng, cut=cut)
-    if source is not None:
-        transfer.begin(agent, source)
-    provider_note = None
-    if report is None:
-        provider_note = rehearse(agent, pixels, config.agent.cut, run.ort_provider)
-    else:
-        encode_once(agent, folder, pixels, report, run.ort_provider)
-    trim()  # what making and exporting the networks left free
-    library_bytes = rss_bytes() - sum(agent.nbytes().values())  # after a first encoding: nothing more is loaded later
-    if handed is None:
-        limits.check_fit(planned, library_bytes, *limits.process_limit(config))  # read again: it may have changed
-
-    # The folder, held against other processes; the replay; the run.
-    state = State(planned.flops)
-    if resume:
-        holding = locked(folder, adopted=handed.lock if handed else None)
-    else:
-        holding = new_folder(folder, has_begun=lambda: state.checkpoint is not None)
-    with holding as lock:
-        if resume and checkpoint.places(folder / "checkpoint") != places:  # what was read is no longer the newest
-            raise ConfigError(f"{folder}: another process has trained in this folder meanwhile")
-        if saved is None:
-            write_config(config, folder)
-        elif fork is not None:
-            saved = forking.take_over(saved, fork, folder)
-        profile = load_device(run.device)
-        elsewhere = partial(forecast.so_far, config, planned, pixels.shape, profile)
-        done, tenths, peak = (handed.step, handed.tenths, handed.peak) if handed else (0, 0, 0)
+    """Hold the folder against other processes, build the other parts, and run them; returns the summary."""
+    config, run, handed = checked.config, checked.config.run, request.handed
+    state = State(checked.plan.flops)
+    if checked.source is not None:
+        state.origin = checked.source.origin
+    profile, shape = load_device(run.device), checked.pixels.shape
+    done, tenths, peak = (handed.step, handed.tenths, handed.peak) if handed else (0, 0, 0)
+    shown: dict[str, Any] = {
+        "quiet": request.quiet,
+        "verbose": request.verbose,
+        "elsewhere": partial(forecast.so_far, config, checked.plan, shape, profile),
+        "done": done,
+        "tenths": tenths,
+    }
+    with _held(request, state) as lock:
+        saved = _take_over(request, checked)
         with (
-            PeakWatchdog(limits.lasting_limit(config), peak=peak, frozen=frozen) as watchdog,
-            Reporter(run.steps, **shown, elsewhere=elsewhere, done=done, tenths=tenths) as reporter,
+            PeakWatchdog(limits.lasting_limit(config), peak=peak, frozen=networks.frozen) as watchdog,
+            Reporter(run.steps, **shown) as reporter,
         ):
-            for note in notes:
-                warn(note)
-            if handed is None:
-                reporter.say(introduction(config, planned, limit, limit_source, folder, pixels.shape))
-                if (seen := env.sees if isinstance(env, Fleet) else sees(env)) is not None:
-                    reporter.say(f"sees     {seen}")
-                if (missed := torch_is_missed(config, pixels.shape, frozen=frozen)) is not None:
-                    reporter.say(missed)
-                for note in env.notes:
-                    reporter.say(note)
-                if alone is not None:
-                    reporter.say(f"evaluations are played on the training environment, after an episode: {alone}")
-            if provider_note is not None and saved is None:  # a resumed run says it of its stem, or at its freeze
-                reporter.say(f"--ort-provider: {provider_note}")
-            arena = limits.take_arena(watchdog, planned.budget, folder)
+            tell(reporter, request, checked, networks, env)
+            arena = limits.take_arena(watchdog, checked.plan.budget, request.folder)
             parts = Parts(
                 config=config,
                 env=env,
-                agent=agent,
-                replay=make_replays(config, env.spec, planned.budget, pixels, replay_rng, arena),
-                pixels=pixels,
-                folder=folder,
+                agent=networks.agent,
+                replay=make_replays(config, env.spec, checked.plan.budget, checked.pixels, replay_rng, arena),
+                pixels=checked.pixels,
+                folder=request.folder,
                 metrics=Metrics(
-                    folder,
+                    request.folder,
                     run.steps,
-                    told=listeners.metrics,
+                    told=request.listeners.metrics,
                     say=reporter.say,
                     **(handed.metrics if handed else {}),
                 ),
                 watchdog=watchdog,
                 reporter=reporter,
-                plan=planned,
-                library_bytes=library_bytes,
-                make_eval_env=partial(make_env, config, training=False) if alone is None else None,
-                baseline=handed.baseline if handed else baseline,
+                plan=checked.plan,
+                library_bytes=networks.library_bytes,
+                make_eval_env=partial(make_env, config, training=False) if checked.alone is None else None,
+                baseline=handed.baseline if handed else networks.baseline,
                 lock=lock,
-                launcher=launcher,
-                watch=Watch(config, planned.checks, pixels, env.spec.action) if planned.checks else None,
-                saver=Saver(folder / "checkpoint"),
-                listeners=listeners,
+                launcher=request.launcher,
+                watch=Watch(config, checked.plan.checks, checked.pixels, env.spec.action)
+                if checked.plan.checks
+                else None,
+                saver=Saver(request.folder / "checkpoint"),
+                listeners=request.listeners,
             )
-            if source is not None:
-                state.origin = source.origin
-                reporter.say(source.lines)
-            return _run(parts, state, saved, handed, is_new=not resume)
+            return _run(parts, state, saved, handed, is_new=not request.resume)
+
+
+def _held(request: Request, state: State) -> AbstractContextManager[int]:
+    """The run's folder, held against other processes: the descriptor of its lock."""
+    if request.resume:
+        return locked(request.folder, adopted=request.handed.lock if request.handed else None)
+    return new_folder(request.folder, has_begun=lambda: state.checkpoint is not None)
+
+
+def _take_over(request: Request, checked: Checked) -> Saved | None:
+    """Begin the held folder's files; returns the checkpoint to go on from."""
+    if request.resume and checkpoint.places(request.folder / "checkpoint") != checked.places:
+        raise ConfigError(f"{request.folder}: another process has trained in this folder meanwhile")
+    if checked.saved is None:
+        write_config(checked.config, request.folder)
+    elif request.fork is not None:
+        return forking.take_over(checked.saved, request.fork, request.folder)
+    return checked.saved
 
 
 @contextmanager
@@ -230,20 +179,6 @@ def heap_set_aside() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def _newest(config: Config, folder: Path) -> Saved | None:
-    """The checkpoint to go on from; None if the run was killed before its first."""
-    checkpoints = folder / "checkpoint"
-    if not checkpoint.exists(checkpoints):
-        return None
-    saved = checkpoint.newest(checkpoints)
-    saved.check(config.identity)
-    if saved.for_training:
-        raise ConfigError(f"--resume: {folder} holds no replay: begin a run with --encoder-from {folder}")
-    if config.run.steps < saved.values["step"]:
-        raise ConfigError(f"--steps: {config.run.steps} is below the {saved.values['step']} that are done")
-    return saved
 
 
 def write_config(config: Config, folder: Path) -> None:

@@ -36,9 +36,9 @@ from edgerl.planning.workload import StepWork, Work
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.runs import versions
-from edgerl.training import train
 from edgerl.training.build import make_env, make_replay
 from edgerl.training.freeze import FreezeSettings, freeze, rehearse
+from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import Array, Phases
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.limits import cgroup_bytes
@@ -69,7 +69,7 @@ def measure(title: str, threads: int, folder: Path, say: Callable[[str], None]) 
     environment that is not installed or an algorithm that memory has no room for, is left out, and `say` is told why.
     Raises OSError if the disk refuses to be written.
     """
-    keep_blocks(train.SCRATCH_BLOCK)  # as a run does
+    keep_blocks(SCRATCH_BLOCK)  # as a run does
     libraries = baseline()
     say("copying memory")
     copy, fill = copying()
@@ -191,7 +191,7 @@ def training(config: Config, spec: EnvSpec, *, before: bool) -> PartTimes:
 
     `before`: whether steps before the freeze are timed. Raises EnvError if the environment cannot be made.
     """
-    keep_blocks(train.SCRATCH_BLOCK)  # again: the previous algorithm's freeze has undone it
+    keep_blocks(SCRATCH_BLOCK)  # again: the previous algorithm's freeze has undone it
     rng = np.random.default_rng(0)
     with contextlib.closing(make_env(config, rng, training=True)) as env:
         return _training(config, spec, env, rng, before=before)

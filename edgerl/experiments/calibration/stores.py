@@ -20,8 +20,8 @@ from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels
-from edgerl.training import train
 from edgerl.training.build import make_env, make_replay
+from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import Array
 from memory_budget import format_bytes
 from memory_budget.malloc import keep_blocks
@@ -38,7 +38,7 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
 
     The steps are random and the encoder is untrained, whose latents take the same time and bytes as a trained one's.
     """
-    keep_blocks(train.SCRATCH_BLOCK)  # as a run does
+    keep_blocks(SCRATCH_BLOCK)  # as a run does
     with closing(make_env(config, np.random.default_rng(config.run.seed), training=True)) as env:
         taken = steps(env, STEPS)
     budget, rng = plan.make_plan(config, spec).budget, np.random.default_rng(0)

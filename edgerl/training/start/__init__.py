@@ -1,0 +1,1 @@
+"""How a run begins: what was asked for, what is checked, the networks, the other parts."""
