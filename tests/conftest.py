@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
+from misbehaving import MODULE
 
 from edgerl import configure, train
 from edgerl.agents.engine_choice import has_torch
@@ -161,3 +162,14 @@ def parsed(program, monkeypatch, tmp_path):
         return kept[0]
 
     return parse
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """The module of environments that misbehave, new for each test."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MODULE)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("mine")
+    del sys.modules["mine"]

@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from misbehaving import SMALL, assert_same
 from stopping import stopped_after
-from test_door import SMALL, assert_same
 
 import edgerl
 from edgerl.envs import (

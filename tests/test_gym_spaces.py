@@ -1,55 +1,14 @@
-"""Spaces of Gymnasium: what is a picture, where pictures come from, and how actions of every kind arrive."""
+"""Spaces of Gymnasium: what is a picture, and where pictures come from."""
 
 import numpy as np
 import pytest
-from simulators import environment
+from shown import GRAY_OF_RED, RED, VECTOR, Shown, box, made
 
-from edgerl.envs import gym
-from edgerl.envs.base import EnvOptions, EnvSpec, sees
+from edgerl.envs.base import EnvSpec, sees
 from edgerl.errors import EnvError, EnvFailed
 
 import gymnasium  # isort: skip
 from gymnasium import spaces  # isort: skip
-
-RED = np.zeros((24, 30, 3), np.uint8)
-RED[..., 0] = 200
-GRAY_OF_RED = 60  # 0.299 x 200
-VECTOR = spaces.Box(-1, 1, (3,), np.float32)
-
-
-def box(shape, high=255, dtype=np.uint8):
-    return spaces.Box(0, high, shape, dtype)
-
-
-class Shown(gymnasium.Env):
-    """Observes `seen` in `space`, draws `drawn`, and keeps the actions it was given."""
-
-    def __init__(self, space=VECTOR, seen=None, drawn=None, actions=None, reward=1.0, render_mode="rgb_array"):
-        self.observation_space, self.seen, self.drawn, self.reward = space, seen, drawn, reward
-        self.action_space = spaces.Discrete(3) if actions is None else actions
-        self.metadata = {"render_modes": ["rgb_array"] if render_mode else []}
-        self.render_mode, self.given, self.closed = render_mode, [], False
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.seen, {}
-
-    def step(self, action):
-        self.given.append(action)
-        return self.seen, self.reward, len(self.given) == 7, False, {}
-
-    def render(self):
-        return self.drawn
-
-    def close(self):
-        self.closed = True
-
-
-def made(env, **options):
-    """What the agent plays of an environment."""
-    simulator = gym.brought("mine:made", env, EnvOptions(**options))
-    return environment(simulator, "mine:made")
-
 
 FLOATS = (RED / 255).astype(np.float32)
 PICTURES = {
@@ -206,71 +165,6 @@ def test_a_wrapper_that_stacks_frames_is_refused():
         EnvError, match=r"mine:made stacks frames \(FrameStackObservation\), and edgerl does; leave it out"
     ):
         made(env)
-
-
-@pytest.mark.parametrize("start", [5, -1, 0])
-def test_choices_begin_where_the_space_begins(start):
-    inner = Shown(box((24, 30, 3)), RED, actions=spaces.Discrete(3, start=start))
-    env = made(inner)
-    for action in range(env.actions):
-        env.step(action)
-    assert inner.given == [start, start + 1, start + 2]
-    assert all(given in inner.action_space for given in inner.given)
-
-
-@pytest.mark.parametrize(
-    ("space", "first", "last"),
-    [
-        (spaces.MultiDiscrete([3, 2]), [[0, 0], [0, 1], [1, 0]], [2, 1]),
-        (spaces.MultiDiscrete([2, 3], start=[1, -1]), [[1, -1], [1, 0], [1, 1]], [2, 1]),
-        (
-            spaces.MultiDiscrete([[2, 2], [1, 2]]),
-            [[[0, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 1], [0, 0]]],
-            [[1, 1], [0, 1]],
-        ),
-        (spaces.MultiDiscrete([5, 51]), [[0, 0], [0, 1], [0, 2]], [4, 50]),
-    ],
-)
-def test_combinations_follow_each_other_the_last_component_fastest(space, first, last):
-    inner = Shown(box((24, 30, 3)), RED, actions=space)
-    env = made(inner)
-    assert env.actions == np.prod(space.nvec)
-    for action in (0, 1, 2, env.actions - 1):
-        env.step(action)
-    np.testing.assert_array_equal(inner.given, [*first, last])
-    assert all(given in space for given in inner.given)
-    assert env.interface.meanings[1] == " ".join(map(str, np.ravel(first[1])))
-
-
-@pytest.mark.parametrize(
-    ("space", "line"),
-    [
-        (spaces.MultiDiscrete([16, 17]), r"272 actions; 256 is the most"),
-        (spaces.Discrete(300), r"300 actions; 256 is the most"),
-        (spaces.Box(-np.inf, np.inf, (2,)), r"it must have bounds"),
-        (spaces.Box(-np.inf, 1, (2,)), r"it must have bounds"),
-        (spaces.Box(-1, 1, (2, 2)), r"it must be Discrete or MultiDiscrete"),
-        (spaces.Box(-5, 5, (2,), np.int64), r"it must be Discrete or MultiDiscrete"),
-        (spaces.Tuple([spaces.Discrete(2)]), r"it must be Discrete or MultiDiscrete"),
-    ],
-)
-def test_actions_that_agents_have_not_are_refused(space, line):
-    with pytest.raises(EnvError, match=f"^--env: mine:made is acted in by .*{line}"):
-        made(Shown(box((24, 30, 3)), RED, actions=space))
-
-
-def test_vectors_reach_uneven_bounds_and_rounding_does_not_pass_them():
-    rng = np.random.default_rng(0)
-    low, width = rng.uniform(-9, 9, 50).astype(np.float32), rng.uniform(0, 300, 50).astype(np.float32)
-    space = spaces.Box(low, low + width)
-    inner = Shown(box((24, 30, 3)), RED, actions=space)
-    env = made(inner)
-    for value in (-1, 1, 0, -3, 3):
-        env.step(np.full(50, value, np.float32))
-    np.testing.assert_array_equal(inner.given[0], space.low)
-    np.testing.assert_array_equal(inner.given[1], space.high)
-    np.testing.assert_allclose(inner.given[2], (space.low + space.high) / 2, atol=1e-5)
-    assert all(given in space for given in inner.given)
 
 
 def test_frames_are_as_the_run_asks():
