@@ -61,7 +61,7 @@ class ReplayBuffer:
         )
         self._rng = np.random.default_rng(self.seed)
         part = options.nbytes(self.budget) // self.envs
-        self.replays = [self._replay(part) for _ in range(self.envs)]
+        self._joined = Replays([self._replay(part) for _ in range(self.envs)])
         self.pending: list[Array | None] = [None] * self.envs  # the newest windows: what their rows hold is not known
 
     def _replay(self, part: int) -> Replay:
@@ -89,14 +89,19 @@ class ReplayBuffer:
     def _horizon(self) -> tuple[int, float]:
         return options.whole("n_step", self.n_step, 1, 1000), options.share("gamma", self.gamma)
 
+    @property
+    def replays(self) -> list[Replay]:
+        """The replay of each environment."""
+        return self._joined.replays
+
     def __len__(self) -> int:
         """Rows present: a step each, and one for the last observation of every truncated episode."""
-        return sum(map(len, self.replays))
+        return len(self._joined)
 
     @property
     def capacity(self) -> int:
         """How many rows fit; with lz4 an estimate by the rows present, without any by frames that do not compress."""
-        return sum(replay.capacity for replay in self.replays)
+        return self._joined.capacity
 
     @property
     def nbytes(self) -> int:
@@ -104,7 +109,7 @@ class ReplayBuffer:
 
         What is not in it: the newest observation of each environment, and batches.
         """
-        return sum(replay.ring.arena.nbytes for replay in self.replays)
+        return self._joined.nbytes
 
     def add(
         self,
@@ -161,9 +166,8 @@ class ReplayBuffer:
         RuntimeError if no row has n_step rows after it yet.
         """
         batch_size, beta = options.whole("batch_size", batch_size, 1), options.share("beta", beta)
-        joined = Replays(self.replays)
-        joined.look(*self._horizon())
-        return joined.sample(batch_size, beta)
+        self._joined.look(*self._horizon())
+        return self._joined.sample(batch_size, beta)
 
     def update_priorities(self, index: Array, losses: Array) -> None:
         """Set the priorities of a batch's rows, by its `index` [B], from their losses [B], such as |TD errors|.
@@ -175,10 +179,10 @@ class ReplayBuffer:
             raise ConfigError(f"losses {list(losses.shape)} do not belong to a batch's index {list(index.shape)}")
         if not np.isfinite(losses).all():
             raise ConfigError("losses must be finite")
-        joined = Replays(self.replays)
-        if not ((index >= 0) & (index < self.envs * joined.stride)).all():
-            raise ConfigError(f"index must be a batch's: from 0 to {self.envs * joined.stride - 1}")
-        joined.update(index.astype(np.int64), losses)
+        indices = self.envs * self._joined.stride
+        if not ((index >= 0) & (index < indices)).all():
+            raise ConfigError(f"index must be a batch's: from 0 to {indices - 1}")
+        self._joined.update(index.astype(np.int64), losses)
 
     def save(self, file: str | Path) -> None:
         """Write everything to one file, whole or not at all; `load` gives a buffer that goes on to the bit.
@@ -196,28 +200,26 @@ class ReplayBuffer:
 
     def _state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """All of it: arrays by name (views of the arena), and plain values."""
-        arrays, replays = dict[str, Array](), []
-        for number, (replay, pending) in enumerate(zip(self.replays, self.pending, strict=True)):
-            raw, values = replay.state()
-            arrays |= {f"{number}.{name}": array.reshape(-1).view(np.uint8) for name, array in raw.items()}
+        raw, held = self._joined.state()
+        arrays = {name: array.reshape(-1).view(np.uint8) for name, array in raw.items()}
+        for number, pending in enumerate(self.pending):
             if pending is not None:
                 arrays[f"{number}.pending"] = pending
-            replays.append(values)
         chosen = {field.name: getattr(self, field.name) for field in fields(self)}
         stacks = {"padding": self._stacks.padding, "shape": self._stacks.shape}
-        return arrays, {"options": chosen, "stacks": stacks, "replays": replays}
+        return arrays, {"options": chosen, "stacks": stacks} | held
 
     def _restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
         """Take over what `_state` gave; this buffer is empty and has the same options."""
         shape, self._stacks.padding = values["stacks"]["shape"], values["stacks"]["padding"]
         self._stacks.shape = None if shape is None else tuple(shape)
         self._pixels.refill = self._stacks.padding == "first"
-        for number, (replay, state) in enumerate(zip(self.replays, values["replays"], strict=True)):
 
-            def read(name: str, array: Array, number: int = number) -> None:
-                array.reshape(-1).view(np.uint8)[:] = arrays[f"{number}.{name}"]
+        def read(name: str, array: Array) -> None:
+            array.reshape(-1).view(np.uint8)[:] = arrays[name]
 
-            replay.restore(state, read)
+        self._joined.restore(values, read)
+        for number in range(self.envs):
             pending = arrays.get(f"{number}.pending")
             self.pending[number] = None if pending is None else pending.copy()
 
