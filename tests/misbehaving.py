@@ -1,9 +1,6 @@
-"""A module of environments that misbehave, each in its own way, and what a run of one leaves."""
-
-import json
+"""A module of environments that misbehave, each in its own way."""
 
 import numpy as np
-import safetensors.numpy
 
 from edgerl.envs import suites
 
@@ -146,7 +143,6 @@ class Quitting(Plain):
 """
 SMALL = {"budget": 3_000_000, "threads": 1, "steps": 60, "freeze_at": "never", "learn_start": 20, "batch_size": 4}
 SMALL |= {"algo": "rainbow", "hidden": 8, "eval_every": 0, "checkpoint_every": 0, "eval_episodes": 2}
-TIMED = ("checksum", "metrics_bytes", "sha256", "segments")
 
 
 def opened(name):
@@ -157,19 +153,3 @@ def place(statement):
     """Where a statement stands in the module, as an error names it."""
     lines = MODULE.splitlines()
     return f"(mine.py, line {next(n for n, line in enumerate(lines, 1) if line.strip().startswith(statement))})"
-
-
-def left(folder, step):
-    """All that a run leaves at this step, without timings."""
-    file = folder / "checkpoint" / f"{step:09d}"
-    state = json.loads((file / "state.json").read_text())
-    return safetensors.numpy.load_file(file / "weights.safetensors"), {
-        name: value for name, value in state.items() if name not in TIMED
-    }
-
-
-def assert_same(folder, other, step):
-    (arrays, values), (others, other_values) = left(folder, step), left(other, step)
-    assert values == other_values
-    assert arrays.keys() == others.keys()
-    assert [name for name in arrays if not np.array_equal(arrays[name], others[name])] == []

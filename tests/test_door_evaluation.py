@@ -1,7 +1,8 @@
 """Environments of users' own that can exist only once, or never end: how they are evaluated."""
 
 import numpy as np
-from misbehaving import SMALL, assert_same, left
+from misbehaving import SMALL
+from remaining import assert_same, left
 from stopping import stopped_after
 
 import edgerl

@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from misbehaving import SMALL, assert_same
+from misbehaving import SMALL
+from remaining import assert_same
 from stopping import stopped_after
 
 import edgerl
