@@ -47,8 +47,7 @@ def test_build_takes_every_setting_over():
 
 def test_a_file_of_before_a_setting_came_is_read_as_what_ran_then(tmp_path):
     said, path = tables(), tmp_path / "config.toml"
-    said["agent"] |= {"priority": LATER["priority"]}  # which the presets say today
-    said["run"] |= {"observation": LATER["observation"]}
+    said["run"] |= {"observation": LATER["observation"]}  # which the presets say today
     given = build(said)
     lines = given.to_toml().splitlines()
     kept = [line for line in lines if line.partition(" ")[0] not in LATER]

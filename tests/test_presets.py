@@ -53,7 +53,7 @@ AGENT = {
     "v_min": -10.0,
     "v_max": 10.0,
     "sigma0": 0.1,
-    "priority": "kl",
+    "priority": "cross_entropy",
     "learning_rate": 1e-4,
     "adam_eps": 1.5e-4,
     "clip_norm": 10.0,
