@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from played import FRAME, GAMMA, Step, numbers, picture
+from played import FRAME, GAMMA, Step, look_ahead, numbers, picture
 
 from edgerl.replay.buffer import Replay, row_dtype
 from edgerl.replay.latents import Latents, Stem
@@ -102,19 +102,6 @@ def stack(steps, index, history, *, refill=False):
             index -= 1
             found.insert(0, steps[index].frame if index >= 0 else -1)
     return found
-
-
-def look_ahead(steps, index, n_step):
-    """(return, discount, index of the next observation) by walking the list; the next is None after a terminal."""
-    total = 0.0
-    for k in range(n_step):
-        step = steps[index + k]
-        if step.last:
-            return total, GAMMA**k, index + k
-        total += GAMMA**k * step.reward
-        if step.terminated:
-            return total, 0.0, None
-    return total, GAMMA**n_step, index + n_step
 
 
 def expected_startable(steps, kept, history, n_step, lost):
