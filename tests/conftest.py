@@ -173,3 +173,15 @@ def mine(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     yield importlib.import_module("mine")
     del sys.modules["mine"]
+
+
+@pytest.fixture(scope="module")
+def trained(uninterrupted, request):
+    """The folder of a run of the module's RUNS, by its name, trained once. To be read only."""
+    return lambda name: uninterrupted(configure(**request.module.RUNS[name]))
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """An export compares policies on few windows."""
+    monkeypatch.setattr("edgerl.experiments.export.export.WINDOWS", 40)

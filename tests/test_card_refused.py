@@ -26,12 +26,6 @@ def run(uninterrupted):
     return uninterrupted(edgerl.configure(**CATCH))
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """Compare on few windows."""
-    monkeypatch.setattr(exporting, "WINDOWS", 40)
-
-
 def a_card(folder):
     (folder / "card").mkdir()
     (folder / "card" / "README.md").write_text("mine")

@@ -43,12 +43,6 @@ RUNS = {
 FEW = 40  # windows, where a thousand of them would take long
 
 
-@pytest.fixture(scope="module")
-def trained(uninterrupted):
-    """The folder of a run of RUNS, trained once. To be read only."""
-    return lambda name: uninterrupted(edgerl.configure(**RUNS[name]))
-
-
 @pytest.fixture
 def few(monkeypatch):
     monkeypatch.setattr(exporting, "WINDOWS", FEW)

@@ -36,12 +36,6 @@ QUICK = ["whole", "frozen", "curl frozen"]
 EACH = QUICK + [pytest.param(name, marks=pytest.mark.long) for name in RUNS if name not in QUICK]
 
 
-@pytest.fixture(scope="module")
-def trained(uninterrupted):
-    """The folder of a run of RUNS, trained once. To be read only."""
-    return lambda name: uninterrupted(edgerl.configure(**RUNS[name]))
-
-
 @pytest.fixture
 def light(trained, tmp_path, program):
     """The folder that a run of RUNS is exported to, and what was printed."""

@@ -16,7 +16,6 @@ import edgerl_run
 import runtime.int8
 from edgerl.envs.base import random_action
 from edgerl.envs.simulator import scaled
-from edgerl.experiments.export import export as exporting
 from edgerl.experiments.export import int8
 from edgerl.output.messages import figure
 from edgerl.training.evaluate import evaluate_run
@@ -36,16 +35,9 @@ RUNS = {
 QUICK = ["rainbow frozen", "sac"]
 
 
-@pytest.fixture(scope="module")
-def trained(uninterrupted):
-    """The folder of a run of RUNS, trained once. To be read only."""
-    return lambda name: uninterrupted(edgerl.configure(**RUNS[name]))
-
-
 @pytest.fixture
-def few(monkeypatch):
-    """Compare on few windows."""
-    monkeypatch.setattr(exporting, "WINDOWS", 40)
+def few(few, monkeypatch):
+    """Calibrate on few windows too."""
     monkeypatch.setattr(int8, "WINDOWS", 60)
 
 

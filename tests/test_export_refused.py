@@ -12,7 +12,6 @@ from disk import files_end_at
 import edgerl
 from edgerl.agents.layers.dense import Stack
 from edgerl.errors import CheckpointError, ConfigError, ExportError
-from edgerl.experiments.export import export as exporting
 from edgerl.experiments.export.parity import of_values, of_vectors
 from runtime import export as stem_writer
 
@@ -23,18 +22,6 @@ RUNS = {
     "rainbow frozen": CATCH | {"freeze_at": 80},
     "dqn": CATCH | {"freeze_at": "never", "algo": "dqn"},
 }
-
-
-@pytest.fixture(scope="module")
-def trained(uninterrupted):
-    """The folder of a run of RUNS, trained once. To be read only."""
-    return lambda name: uninterrupted(edgerl.configure(**RUNS[name]))
-
-
-@pytest.fixture
-def few(monkeypatch):
-    """Compare on few windows."""
-    monkeypatch.setattr(exporting, "WINDOWS", 40)
 
 
 def test_a_tie_is_no_other_action():
