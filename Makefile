@@ -11,8 +11,7 @@ RELEASE := .venv-dist
 DOCS := .venv-docs
 PYTHONS := 3.11 3.12 3.13
 PEERS := .venv-peers
-PEER_PACKAGES := stable-baselines3==2.9.2 cpprb==11.0.0 torchrl==0.14.1 sb3-extra-buffers==0.5.0 \
-	wandb==0.31.0 mlflow-skinny==3.17.2 optuna==5.0.0
+PEER_PACKAGES := stable-baselines3 cpprb torchrl sb3-extra-buffers wandb mlflow-skinny optuna
 
 .PHONY: train test test-long test-without-torch test-peers peers check bench soak docs dist dist-check install clean
 
@@ -78,10 +77,10 @@ $(RELEASE)/.installed: constraints.txt Makefile
 		build check-wheel-contents 'setuptools>=77' twine
 	@touch $@
 
-$(PEERS)/.installed: pyproject.toml constraints.txt Makefile
+$(PEERS)/.installed: pyproject.toml constraints.txt constraints-peers.txt Makefile
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,atari,gym]' \
-		$(PEER_PACKAGES) hypothesis pytest pytest-xdist
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-peers.txt \
+		-e '.[torch,atari,gym]' $(PEER_PACKAGES) hypothesis pytest pytest-xdist
 	@touch $@
 
 $(DOCS)/.installed: constraints.txt Makefile

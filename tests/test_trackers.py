@@ -13,6 +13,8 @@ from edgerl.experiments.tracking import trackers
 from edgerl.experiments.tracking.trackers import tracking
 from edgerl.training.train import train
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what trackers import
+
 TINY = {"env": "toy/catch", "budget": 1_500_000, "threads": 1, "steps": 600, "freeze_at": 500, "learn_start": 100}
 TINY |= {"hidden": 8, "batch_size": 4, "eval_every": 300, "eval_episodes": 2, "checkpoint_every": 0}
 
