@@ -94,6 +94,15 @@ def test_systemd_accepts_the_units(name, tmp_path):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_the_training_unit_is_little_exposed():
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None or int(subprocess.check_output([analyze, "--version"], text=True).split()[1]) < 250:
+        pytest.skip("no systemd-analyze here that judges a file: systemd 250 or newer")
+    command = [analyze, "security", "--offline=yes", "--threshold=20", DEPLOY / "edgerl-train.service"]  # of 100
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_training_unit_has_the_programs_options_and_exit_codes(parsed):
     settings = service("edgerl-train.service")
     script, folder, *options = shlex.split(settings["ExecStart"])
