@@ -99,13 +99,17 @@ def growth(readings: list[Reading], of: str = "resident") -> float:
 
 
 def warm(readings: list[Reading], steps: int) -> list[Reading]:
-    """The readings after the first tenth of a run and before its last step, with as few files as their neighbours have.
+    """The readings after the first tenth of a run and before its last step."""
+    return [reading for reading in readings if steps // 10 <= reading.step < steps]
 
-    A reading may come while a file is being written; then one more file is open.
-    """
-    late = [reading for reading in readings if steps // 10 <= reading.step < steps]
-    fewest = [min(late[max(0, n - 2) : n + 3], key=lambda reading: reading.files).files for n in range(len(late))]
-    return [reading._replace(files=files) for reading, files in zip(late, fewest, strict=True)]
+
+def steady(readings: list[Reading]) -> tuple[int, int, int]:
+    """Open files, threads and children that these readings have at least: a checkpoint under way adds for a moment."""
+    return (
+        min(reading.files for reading in readings),
+        min(reading.threads for reading in readings),
+        min(reading.children for reading in readings),
+    )
 
 
 def lines(readings: list[Reading], steps: int) -> list[Reading]:
@@ -124,12 +128,12 @@ def is_flat(readings: list[Reading], steps: int) -> bool:
         print(f"{reading.files:6} {reading.threads:8}", end=" ")
         print(f"{reading.children:9} {reading.metrics / 1e6:11.2f} {reading.events / 1e6:10.2f}", end=" ")
         print(f"{reading.checkpoints / 1e6:15.2f}")
-    slope, counts = growth(late), [(reading.files, reading.threads, reading.children) for reading in late]
-    same = counts[0] == counts[-1]
+    slope, tenth = growth(late), max(1, len(late) // LINES)
+    first, last = steady(late[:tenth]), steady(late[-tenth:])
     print(f"growth per 100,000 steps {slope:.2f} MB (goal: under {GOAL}),", end=" ")
     print(f"anonymous memory's {growth(late, 'anonymous'):.2f} MB;", end=" ")
-    print("as many files, threads and children at the end" if same else f"counts went from {counts[0]} to {counts[-1]}")
-    return slope < GOAL and same
+    print("as many files, threads and children at the end" if first == last else f"counts went from {first} to {last}")
+    return slope < GOAL and first == last
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ def output(name, tmp_path, *arguments):
     return done.stdout
 
 
+@pytest.mark.long
 def test_train_and_act(tmp_path):
     found = output("train_and_act.py", tmp_path)
     assert "1,406 rows in 5,000,000 bytes, as latents" in found
@@ -33,6 +34,7 @@ def test_custom_environment(tmp_path):
     assert float(re.search(r"mean score ([\d.]+)", output("custom_environment.py", tmp_path))[1]) >= 0.9
 
 
+@pytest.mark.long
 def test_camera_environment(tmp_path):
     score, best = re.search(r"mean score ([\d.]+) of ([\d.]+)", output("camera_environment.py", tmp_path)).groups()
     assert float(score) >= 0.75 * float(best) > 2

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import safetensors.numpy
 
 from edgerl.replay.buffer import Replay
@@ -19,6 +20,7 @@ def test_catch_is_learned(small, tmp_path):
     assert found["returns"][-1]["mean"] >= 0.5
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(small, tmp_path):
     def weights(name, seed):
         run = {"seed": seed, "eval_every": 150, "eval_episodes": 2, "hidden": 16, "batch_size": 8}
@@ -44,6 +46,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(small, tmp_pa
     assert strip[0] == strip[1]
 
 
+@pytest.mark.long
 def test_evaluation_does_not_change_training(small, tmp_path):
     for name, every in (("with", 100), ("without", 0)):
         run = {"eval_every": every, "eval_episodes": 3, "hidden": 16, "batch_size": 8}

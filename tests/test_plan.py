@@ -180,7 +180,7 @@ def test_networks_behind_a_freeze_are_planned_too(algo):
 
 
 @pytest.mark.parametrize(("settings", "torch"), [
-    (["--freeze-at", "never"], False),
+    pytest.param(["--freeze-at", "never"], False, marks=pytest.mark.long),
     (["--freeze-at", "250"], False),
     pytest.param(["--freeze-at", "never", "--engine", "torch"], True, marks=pytest.mark.long),
 ])  # fmt: skip

@@ -107,7 +107,9 @@ STORES = {  # settings, codec in the end, where the run is stopped
 }
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize(
+    "store", [store if "then" in store else pytest.param(store, marks=pytest.mark.long) for store in STORES]
+)
 def test_a_resumed_run_is_the_uninterrupted_one_with_every_store(store, small, tmp_path, monkeypatch):
     """In 1.2 MB: frames are evicted from step 160 or so on."""
     changes, codec, stops = STORES[store]

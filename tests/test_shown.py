@@ -56,7 +56,10 @@ def test_text_that_a_terminal_cannot_show_is_escaped(tmp_path):
     assert f"are in {tmp_path}/\\udcff\\xe9" in text
 
 
-@pytest.mark.parametrize("name", ["exp[lr=0.1]", "a[/b]", ":smile:", "[red]"])
+LONGER = [pytest.param(name, marks=pytest.mark.long) for name in (":smile:", "[red]")]
+
+
+@pytest.mark.parametrize("name", ["exp[lr=0.1]", "a[/b]", *LONGER])
 def test_text_of_the_user_is_no_markup(name, tmp_path):
     code, text, errors = piped(*TRAIN, "--out", name, reader="cat", folder=tmp_path)
     assert code == 0, errors

@@ -21,10 +21,10 @@ def test_killed_runs_end_bit_identical():
 @pytest.mark.parametrize("phase", flatness.PHASES)
 def test_memory_files_and_threads_stay_as_they_are(phase):
     readings = flatness.warm(flatness.watch(phase, 4000), 4000)
-    first, last = readings[0], readings[-1]
-    assert last.step > first.step
-    assert last.resident - first.resident < 4e6
-    assert (last.files, last.threads, last.children) == (first.files, first.threads, first.children)
+    assert readings[-1].step > readings[0].step
+    assert readings[-1].resident - readings[0].resident < 4e6
+    half = len(readings) // 2
+    assert flatness.steady(readings[:half]) == flatness.steady(readings[half:])
 
 
 def test_growth_is_the_slope_of_resident_memory_and_a_file_that_is_open_for_a_moment_is_none():

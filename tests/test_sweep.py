@@ -106,6 +106,7 @@ def trouble(tmp_path):
     return os.environ | {"PYTHONPATH": str(tmp_path)}
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_killed_goes_on_to_what_an_uninterrupted_one_gives(tmp_path, sweep, program):
     """kill -9 of the sweep midway: no process stays; what had finished is kept, and the rest is the same in the end."""
     out, whole = tmp_path / "killed", tmp_path / "whole"

@@ -82,6 +82,7 @@ def test_cells_share_what_does_not_depend_on_what_comes_after_the_freeze(given, 
                 assert resolve.forked(folder, {}, list(cell.differs[1::2]))[0] == config_of(cell.arguments)
 
 
+@pytest.mark.long
 def test_a_sweep_with_a_shared_beginning_gives_what_its_cells_give_alone(edgerl, tmp_path):
     ended = edgerl("sweep", *GRID, "--out", tmp_path / "sweep")
     assert ended.returncode == 0, ended.stderr
