@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from edgerl_run.policy_file import PolicyError, check_action, check_window, entry, one_line, opened
 
-__version__ = "0.1.0"  # the one place: both distributions, edgerl and edgerl-run, read it here
+__version__ = "0.2.0"  # the one place: both distributions, edgerl and edgerl-run, read it here
 __all__ = ["FrameError", "Player", "PolicyError", "gray", "resize"]
 
 Array = npt.NDArray[Any]
