@@ -102,7 +102,7 @@ def _sac_parameters(layers: Sequence[Layer], passes: Sequence[Passes], *, frozen
 
 # `calls` are counted on real updates and acts (tests/test_work.py counts them again): of NumPy functions, operators and
 # products, a pass over all weights as one; of torch operations, views and reshapes too; for SAC, the mean of updates
-# with and without the actor. `copies` and `made_copies` follow from resident bytes (planning/memory.py).
+# with and without the actor; for Rainbow, without the six of priorities by KL. `copies` and `made_copies` follow from resident bytes (planning/memory.py).
 _VALUE: dict[str, Any] = {
     "encoders": 1,
     "calibrated_as": "rainbow",
@@ -121,8 +121,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         passes=rainbow_passes,
         parameters=_rainbow_parameters,
         calls={
-            "numpy": Calls(update=181, update_layer=36, act=39, act_layer=5),
-            "torch": Calls(update=253, update_layer=21, act=74, act_layer=3),
+            "numpy": Calls(update=175, update_layer=36, act=39, act_layer=5),
+            "torch": Calls(update=247, update_layer=21, act=74, act_layer=3),
         },
         copies={"numpy": 2.8, "torch": 2.5},
         made_copies={"numpy": 2, "torch": 3},  # online and target network's; torch's noise is whole too
