@@ -102,7 +102,8 @@ def _sac_parameters(layers: Sequence[Layer], passes: Sequence[Passes], *, frozen
 
 # `calls` are counted on real updates and acts (tests/test_work.py counts them again): of NumPy functions, operators and
 # products, a pass over all weights as one; of torch operations, views and reshapes too; for SAC, the mean of updates
-# with and without the actor; for Rainbow, without the six of priorities by KL. `copies` and `made_copies` follow from resident bytes (planning/memory.py).
+# with and without the actor; for Rainbow, without the six of priorities by KL. `copies` and `made_copies` follow from
+# resident bytes (planning/memory.py).
 _VALUE: dict[str, Any] = {
     "encoders": 1,
     "calibrated_as": "rainbow",
