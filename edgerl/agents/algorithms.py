@@ -169,8 +169,8 @@ WITHOUT_NOISE = replace(  # Rainbow whose layers are not noisy
     ALGORITHMS["rainbow"],
     parameters=_plain_rainbow_parameters,
     calls={
-        "numpy": Calls(update=128, update_layer=36, act=24, act_layer=5),
-        "torch": Calls(update=154, update_layer=21, act=32, act_layer=3),
+        "numpy": Calls(update=122, update_layer=36, act=24, act_layer=5),
+        "torch": Calls(update=148, update_layer=21, act=32, act_layer=3),
     },
     made_copies={"numpy": 0, "torch": 0},
     weight_reads=1,
