@@ -87,8 +87,9 @@ def saves(config: Config, folder: Path) -> list[Written]:
 def contents(arrays: dict[str, np.ndarray], replay: Replay) -> Contents:
     """What the training loop saves, but for the environment."""
     raw, values = replay.state()
-    span = replay.span
-    return Contents(arrays, {"replay": values}, {n: array for n, array in raw.items() if n != span.name}, span)
+    spans = replay.spans
+    held = {span.name for span in spans}
+    return Contents(arrays, {"replay": values}, {n: array for n, array in raw.items() if n not in held}, spans)
 
 
 def save(saver: Saver, step: int, collect: Callable[[], Contents]) -> Written:
