@@ -8,6 +8,7 @@ Frames in colour are compressed pixel by pixel, not plane by plane: what moves d
 30% fewer bytes say so. docs/results.md has what was tried beside this.
 """
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import lz4.block
@@ -47,9 +48,25 @@ def pixel_by_pixel(frame: Array) -> Array:
     return np.moveaxis(frame, 0, -1) if frame.ndim == 3 else frame
 
 
-def shaped(pixels: Array, frame: tuple[int, ...], many: tuple[int, ...] = (-1,)) -> Array:
-    """Pixels of decoded frames as [*many, *frame]: a view, but of frames in colour a copy."""
+def unpack(pixels: Buffer | bytes, into: Array) -> None:
+    """Copy a decoded frame into `into`, uint8 [C, H, W] or any other shape."""
+    planes = into.reshape(len(into) if into.ndim == 3 else 1, -1)
+    planes[:] = np.frombuffer(pixels, np.uint8).reshape(-1, len(planes)).T
+
+
+def unpack_all(decoded: Iterable[Buffer | bytes], first: Array, again: Array, frame: tuple[int, ...]) -> Array:
+    """Decoded frames, each in all places where it stands, as one array: of frames in colour [N, *frame], else flat.
+
+    `first` [D]: the place at which each stands first; `again` [N]: which of them stands in a place.
+    """
     if len(frame) != 3:
-        return pixels.reshape(*many, *frame)
-    channels, height, width = frame
-    return np.ascontiguousarray(np.moveaxis(pixels.reshape(*many, height, width, channels), -1, -3))
+        distinct = list(decoded)
+        return np.frombuffer(bytearray().join([distinct[n] for n in again.tolist()]), np.uint8)
+    copies = np.empty((len(again), *frame), np.uint8)
+    for pixels, place in zip(decoded, first.tolist(), strict=True):  # while the frame is in the processor's cache
+        unpack(pixels, copies[place])
+    source = first[again]
+    repeated = np.flatnonzero(source != np.arange(len(source)))
+    for place, origin in zip(repeated.tolist(), source[repeated].tolist(), strict=True):
+        copies[place] = copies[origin]
+    return copies

@@ -234,12 +234,12 @@ class PackedRing:
         key = read(first - slots[first] % GROUP, None) if first < len(slots) else None
         for start in range(first, len(slots), chunk):
             stop = min(start + chunk, len(slots))
-            block = np.empty((stop - start, self.nbytes), np.uint8)
+            block = np.empty((stop - start, *self.frame), np.uint8)
             for n, out in zip(range(start, stop), block, strict=True):
                 frame = read(n, key if slots[n] % GROUP else None)
                 key = frame if slots[n] % GROUP == 0 else key
-                out[:] = np.frombuffer(frame, np.uint8)
-            ring.rows[start - first : stop - first] = convert(heads[start:stop], frames.shaped(block, self.frame))
+                frames.unpack(frame, out)
+            ring.rows[start - first : stop - first] = convert(heads[start:stop], block)
         ring.head = ring.size = len(slots) - first
         return ring, self.size - ring.size
 
@@ -263,7 +263,7 @@ class Frames:
         """Copies of the frames in these slots, uint8 [*slots.shape, *frame]; a frame is decoded once."""
         ring = self.ring
         nbytes, arena = ring.nbytes, ring.arena.data
-        distinct, inverse = np.unique(slots, return_inverse=True)
+        distinct, first, inverse = np.unique(slots, return_index=True, return_inverse=True)
 
         def payloads(at: Array) -> Iterable[tuple[int, memoryview]]:
             heads = ring.rows[at]
@@ -273,12 +273,12 @@ class Frames:
 
         key_slots = np.unique(distinct - distinct % GROUP)
         keys = {slot: bytes(frames.decode(payload, None, nbytes)) for slot, payload in payloads(key_slots)}
-        decoded = [
+        decoded = (
             frames.decode(payload, keys[slot - slot % GROUP], nbytes) if slot % GROUP else keys[slot]
             for slot, payload in payloads(distinct)
-        ]
-        joined = bytearray().join([decoded[n] for n in inverse.reshape(-1).tolist()])
-        return frames.shaped(np.frombuffer(joined, np.uint8), ring.frame, slots.shape)
+        )
+        copies = frames.unpack_all(decoded, first, inverse.reshape(-1), ring.frame)
+        return copies.reshape(*slots.shape, *ring.frame)
 
     def key(self, slot: int) -> bytes:
         """The key frame in `slot`."""
