@@ -7,6 +7,7 @@ import engines
 import numpy as np
 import pytest
 import torch
+from cases import quick
 from torch_agents import dqn, fused_adam, rainbow, sac
 
 from edgerl.agents.dqn import Dqn
@@ -94,7 +95,7 @@ def batches(agent, continuous):
         yield Batch(observations(), action, reward, discount, observations(), weight, np.arange(ROWS))
 
 
-@pytest.mark.parametrize("engine", engines.BOTH64, ids=engines.name)
+@pytest.mark.parametrize("engine", quick(engines.BOTH64, engines.BOTH64[0]), ids=engines.name)
 @pytest.mark.parametrize(("algo", "encoder", "cut"), CASES)
 def test_200_updates_go_the_way_of_autograd(engine, algo, encoder, cut):
     """Within float32's rounding, for every metric, priority and weight."""

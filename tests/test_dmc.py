@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from cases import quick
 
 from edgerl.envs import (
     dmc,  # noqa: F401  before dm_control: it says how to draw without a screen
@@ -78,7 +79,7 @@ def test_windows_hold_the_last_three_frames_and_the_first_frame_at_the_start(car
         assert (seen[-1] != seen[-2]).any()
 
 
-@pytest.mark.parametrize(("task", "camera"), [("walker-walk", 0), ("quadruped-run", 2)])
+@pytest.mark.parametrize(("task", "camera"), quick([("walker-walk", 0), ("quadruped-run", 2)], ("walker-walk", 0)))
 def test_frames_and_summed_rewards_are_those_of_dm_control(task, camera):
     (env, _), plain = make(task, seed=3, repeat=4), suite.load(*task.split("-"))
     env.reset()
@@ -169,18 +170,17 @@ def test_where_it_cannot_start_one_line_says_what_is_wrong(variables, missing, l
     assert line in ended.stdout
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"DISPLAY": ":99"},
-        {"DISPLAY": "", "MUJOCO_GL": "", "PYOPENGL_PLATFORM": "", "MUJOCO_EGL_DEVICE_ID": ""},
-        {"DISPLAY": ":99", "MUJOCO_GL": "glfw", "PYOPENGL_PLATFORM": "glx"},
-        {"MUJOCO_GL": "osmesa", "PYOPENGL_PLATFORM": "osmesa"},
-    ],
-    ids=["a stale display", "all empty", "a window on a stale display", "a library that is not there"],
-)
-def test_it_draws_whatever_is_left_over_in_the_environments_variables(variables):
-    ended = fresh_process(DRAW.format(missing=""), **variables)
+LEFT_OVER = {
+    "a stale display": {"DISPLAY": ":99"},
+    "all empty": {"DISPLAY": "", "MUJOCO_GL": "", "PYOPENGL_PLATFORM": "", "MUJOCO_EGL_DEVICE_ID": ""},
+    "a window on a stale display": {"DISPLAY": ":99", "MUJOCO_GL": "glfw", "PYOPENGL_PLATFORM": "glx"},
+    "a library that is not there": {"MUJOCO_GL": "osmesa", "PYOPENGL_PLATFORM": "osmesa"},
+}
+
+
+@pytest.mark.parametrize("case", quick(LEFT_OVER, "a window on a stale display", "a library that is not there"))
+def test_it_draws_whatever_is_left_over_in_the_environments_variables(case):
+    ended = fresh_process(DRAW.format(missing=""), **LEFT_OVER[case])
     assert (ended.stdout, ended.stderr) == ("drawn\n", "")
 
 

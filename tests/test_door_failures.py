@@ -17,11 +17,11 @@ from edgerl.errors import EnvError, EnvFailed, EpisodeLost
     ("name", "method", "call", "step"),
     [
         ("Plain", "step", 40, 39),
-        ("Plain", "reset", 5, 28),  # the first call is before step 0
+        pytest.param("Plain", "reset", 5, 28, marks=pytest.mark.long),  # the first call is before step 0
         ("Saving", "step", 40, 39),
-        ("Saving", "reset", 5, 28),
+        pytest.param("Saving", "reset", 5, 28, marks=pytest.mark.long),
         ("Saving", "state", 2, 50),  # the first call is at step 0
-        ("Saving", "state", 3, 60),
+        pytest.param("Saving", "state", 3, 60, marks=pytest.mark.long),
         ("Plain", "close", 1, 60),
     ],
 )

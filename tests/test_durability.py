@@ -20,7 +20,7 @@ from edgerl.training import resume, train
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks/durability.py"
 needs_preloading = pytest.mark.skipif(disk.missing() is not None, reason=f"nothing is preloaded: {disk.missing()}")
-SHORT = ["operation:3", "power:4", "ENOSPC:3", "flip:27", "second:0", "removed:0"]
+SHORT = ["operation:3", "power:4", "ENOSPC:3", "flip:27"]
 
 
 def faults(*options, results):

@@ -59,7 +59,11 @@ def assert_alike(one, other, step):
 
 @pytest.mark.parametrize(
     ("env", "codec"),
-    [("toy/catch", "raw"), ("mine:Mine", "lz4"), pytest.param("atari/qbert", "lz4", marks=pytest.mark.long)],
+    [
+        pytest.param("toy/catch", "raw", marks=pytest.mark.long),
+        ("mine:Mine", "lz4"),
+        pytest.param("atari/qbert", "lz4", marks=pytest.mark.long),
+    ],
 )
 def test_a_resumed_run_is_the_uninterrupted_one(env, codec, small, tmp_path, monkeypatch):
     """Stopped on pixels, at the freeze and on latents; the second environment is played again."""

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from cases import quick
 from traced_export import weights_last
 
 import edgerl
@@ -74,12 +75,7 @@ def metadata(file):
     return json.loads(entry.value, parse_constant=lambda word: pytest.fail(f"{word} is not strict JSON"))
 
 
-SHOWN = ("rainbow", "rainbow frozen", "rainbow cut early", "dqn frozen", "curl frozen", "sac")  # others: make test-long
-
-
-@pytest.mark.parametrize(
-    "name", [name if name in SHOWN else pytest.param(name, marks=pytest.mark.long) for name in RUNS]
-)
+@pytest.mark.parametrize("name", quick(RUNS, "rainbow", "rainbow frozen", "curl frozen"))
 @pytest.mark.usefixtures("few")
 def test_an_exported_policy_acts_as_the_program_does(name, trained, tmp_path):
     file = tmp_path / "policy.onnx"
@@ -210,7 +206,7 @@ def test_two_exports_of_a_run_are_the_same_bytes(trained, tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def shown(policy, env, count):
+def quick(policy, env, count):
     """The windows that an export would compare on; the action is always 0."""
     windows = []
     windowing.show_windows(policy, env, count, lambda window: windows.append(window.copy()) or 0)
@@ -221,7 +217,7 @@ def shown(policy, env, count):
 def test_windows_are_those_of_the_replay_while_it_holds_frames(name, trained):
     policy = Policy(trained(name))
     count = 120 - policy.config.replay.n_step  # all rows that may start a window
-    windows = np.stack(shown(policy, None, count))
+    windows = np.stack(quick(policy, None, count))
     assert windows.shape == (count, 4, 84, 84)
     first = np.arange(count) % 6 == 0  # a game of toy/catch has six windows
     assert not windows[first, :-1].any()
@@ -232,11 +228,11 @@ def test_windows_are_those_of_the_replay_while_it_holds_frames(name, trained):
 
 def test_windows_are_played_if_the_replay_holds_too_few_or_latents_or_is_too_large(trained, monkeypatch):
     policy, env = Policy(trained("rainbow")), edgerl.make_env("toy/catch", np.random.default_rng(0))
-    assert len(shown(policy, env, 121)) == 121
-    assert len(shown(Policy(trained("rainbow frozen")), env, 20)) == 20
-    stored = shown(policy, env, 20)
+    assert len(quick(policy, env, 121)) == 121
+    assert len(quick(Policy(trained("rainbow frozen")), env, 20)) == 20
+    stored = quick(policy, env, 20)
     monkeypatch.setattr(windowing.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2_900_000}))
-    assert not np.array_equal(shown(policy, env, 20), stored)
+    assert not np.array_equal(quick(policy, env, 20), stored)
 
 
 @pytest.mark.parametrize(("name", "facts"), [

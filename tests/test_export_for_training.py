@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import quick
 from disk import files_end_at
 from steered import UNCROPPED
 from test_control import final
@@ -32,8 +33,7 @@ RUNS = {
     "curl frozen": STEERED | {"algo": "curl", "freeze_at": 8},
     "sac frozen early": STEERED | {"algo": "sac", "freeze_at": 8, "cut": "conv4"},
 }
-QUICK = ["whole", "frozen", "curl frozen"]
-EACH = QUICK + [pytest.param(name, marks=pytest.mark.long) for name in RUNS if name not in QUICK]
+EACH = quick(RUNS, "whole", "frozen")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from cases import quick
 from disk import files_end_at
 from steered import UNCROPPED
 
@@ -84,9 +85,7 @@ def test_sizes_agreement_and_scores_are_printed_and_in_the_file(trained, tmp_pat
     assert f"score in 3 games, seed 0: float {figure(scored['mean'])} +- " in text
 
 
-@pytest.mark.parametrize(
-    "name", QUICK + [pytest.param(name, marks=pytest.mark.long) for name in RUNS if name not in QUICK]
-)
+@pytest.mark.parametrize("name", quick(RUNS, *QUICK))
 @pytest.mark.usefixtures("few")
 def test_it_is_valid_and_the_runner_plays_it_as_any_policy(name, trained, tmp_path):
     file, float_file = tmp_path / "small.onnx", tmp_path / "policy.onnx"

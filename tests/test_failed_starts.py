@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from cases import quick
 from stopping import stopped_after
 
 import edgerl
@@ -140,7 +141,11 @@ def started_in_a_thread(config, out):
     return raised[0]
 
 
-@pytest.mark.parametrize("kind", STARTS)
+SHOWN = ("the environment cannot be made", "Ctrl-C in the first reset", "a budget below a batch", "no place for a file")
+SHOWN += ("no place for the first checkpoint", "the observation is refused")
+
+
+@pytest.mark.parametrize("kind", quick(STARTS, *SHOWN))
 def test_a_start_that_fails_leaves_nothing_and_what_was_there(kind, faulty, program, monkeypatch, tmp_path):
     fault, error = STARTS[kind]
     Path("there").mkdir()
@@ -221,7 +226,7 @@ FORKS = {
 }
 
 
-@pytest.mark.parametrize("kind", FORKS)
+@pytest.mark.parametrize("kind", quick(FORKS, "no such run", "no place for its checkpoint"))
 def test_a_fork_that_cannot_begin_leaves_nothing(kind, faulty, program, monkeypatch, tmp_path):
     fault, expected = FORKS[kind]
     with stopped_after(30):

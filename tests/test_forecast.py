@@ -188,6 +188,7 @@ def test_a_calibration_is_a_profile_and_knows_what_it_measured(calibrated):
     assert forecast.forecast(*planned("dmc/walker-walk"), profile)["hours"] is None  # CURL was not measured
 
 
+@pytest.mark.long
 def test_without_torch_what_it_would_train_is_left_out(tmp_path, monkeypatch):
     for module in (calibrate, engine_choice):
         monkeypatch.setattr(module, "has_torch", lambda: False)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import quick
 from test_resume import final, logged
 
 from edgerl.errors import ConfigError
@@ -30,12 +31,7 @@ def beginning(small, tmp_path_factory):
     return folder
 
 
-SHOWN = ("another T_f", "resets of the heads")  # the others: make test-long
-
-
-@pytest.mark.parametrize(
-    "later", [later if later in SHOWN else pytest.param(later, marks=pytest.mark.long) for later in LATER]
-)
+@pytest.mark.parametrize("later", quick(LATER, "another T_f"))
 def test_a_fork_is_the_run_that_was_trained_alone(later, beginning, small, tmp_path):
     config = small(run=BEGINNING | {"until": None} | LATER[later])
     alone, fork = tmp_path / "alone", tmp_path / "fork"

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from cases import quick
 from rich.console import Console
 from stopping import stopped_after
 from test_control import final
@@ -40,7 +41,7 @@ def tiny(env="toy/catch", **changes):
     return configure(env=env, **(TINY | changes))
 
 
-@pytest.mark.parametrize("case", STORES)
+@pytest.mark.parametrize("case", quick(STORES, "latents", "after lz4, no scales", "lz4 kept", "larger than frames"))
 def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, capfd):
     changes, (store, codec) = STORES[case]
     settings = tiny(**changes)
@@ -66,8 +67,11 @@ def test_every_store_begins_empty_and_holds_what_the_plan_says(case, tmp_path, c
     assert scores["step"] == 12
 
 
-@pytest.mark.parametrize("changes", [{}, {"pixel_codec": "lz4", "latent_dtype": "uint8"}, {"cut": "conv1"}], ids=str)
-@pytest.mark.parametrize("stop", [1, 7])
+@pytest.mark.parametrize(
+    ("stop", "changes"),
+    [(1, {}), (7, {}), (1, {"pixel_codec": "lz4", "latent_dtype": "uint8"}), (7, {"cut": "conv1"})],
+    ids=str,
+)
 def test_a_resumed_run_is_the_uninterrupted_one(stop, changes, uninterrupted, tmp_path):
     settings = tiny(**changes)
     whole = uninterrupted(settings)

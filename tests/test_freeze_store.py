@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from cases import quick
 from raw_arrays import raw_arrays
 
 from edgerl.config import resolve
@@ -114,7 +115,7 @@ STORED = {  # settings, what is held in the end
 }
 
 
-@pytest.mark.parametrize("case", STORED)
+@pytest.mark.parametrize("case", quick(STORED, "raw", "float16", "uint8 of too few rows", "uint8 of just enough"))
 def test_the_summary_says_what_the_replay_holds(case, small, tmp_path):
     changes, (store, codec) = STORED[case]
     config = small(run={"budget": 700_000, "steps": 130, "freeze_at": 120, "learn_start": 95} | changes)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from cases import quick
 from stopping import stopped_after
 from test_accelerator import SHORT, differing, final
 
@@ -64,7 +65,7 @@ def config(case, **changes):
 
 
 @pytest.mark.parametrize(("name", "cut"), CUTS)
-@pytest.mark.parametrize("algo", ["rainbow", "sac"])
+@pytest.mark.parametrize("algo", quick(["rainbow", "sac"], "rainbow"))
 def test_its_latents_are_those_of_onnx_runtime(algo, name, cut):
     env = "dmc/walker-walk" if algo == "sac" else "atari/qbert"
     made = make_agent(configure(env=env, algo=algo, encoder=name, cut=cut), WINDOW, 3, np.random.default_rng(1))

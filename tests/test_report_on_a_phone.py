@@ -6,6 +6,7 @@ import shutil
 
 import chromium
 import pytest
+from cases import quick
 from PIL import Image
 
 from edgerl.experiments.reports import write
@@ -127,8 +128,10 @@ def zoom_by_mouse(page):
     return x, y
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+PAGES = [(device, scheme) for device in DEVICES for scheme in ("light", "dark")]
+
+
+@pytest.mark.parametrize(("device", "scheme"), quick(PAGES, ("phone", "dark"), ("desktop", "light")))
 def test_all_is_seen_and_nothing_covers_it(opened, device, scheme):
     page = opened(device, scheme)
     assert page.evaluate(OUTSIDE) == [0]
@@ -147,7 +150,7 @@ def test_no_chart_has_a_toolbar_to_upload_it_with(opened, device):
         assert page.locator(".modebar, .modebar-btn").count() == 0
 
 
-@pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.parametrize("name", quick(PLOTS, "rows"))
 def test_a_swipe_over_a_chart_scrolls_the_page(phone, name):
     x, y = middle(phone, f'[data-plot="{name}"]')
     before, seen = phone.evaluate("scrollY"), ranges(phone)
@@ -195,22 +198,22 @@ def test_a_name_hides_its_lines_everywhere_and_comes_alone(opened):
     page = opened("desktop")
     names = page.locator(f".names:has(+ {SCORES}) button")
 
-    def shown(plot="scores"):
+    def quick(plot="scores"):
         query = f"""document.querySelector('[data-plot="{plot}"]').data"""
         groups = page.evaluate(f"{query}.filter((trace) => trace.visible).map((trace) => trace.legendgroup)")
         return set(groups)
 
     assert names.all_text_contents() == [f"{name} (2 seeds)" for name in VARIANTS]
     names.first.click()
-    assert shown() == shown("rows") == shown("memory") == {"v1", "v2"}
+    assert quick() == quick("rows") == quick("memory") == {"v1", "v2"}
     assert names.first.get_attribute("aria-pressed") == "false"
     page.click("#theme")
-    assert shown() == {"v1", "v2"}
+    assert quick() == {"v1", "v2"}
     page.click("#theme")
     names.last.dblclick()
-    assert shown() == {"v2"}
+    assert quick() == {"v2"}
     names.last.dblclick()
-    assert shown() == {"v0", "v1", "v2"}
+    assert quick() == {"v0", "v1", "v2"}
 
 
 def shade(page, table):

@@ -159,7 +159,7 @@ def test_the_axis_and_the_statistic_can_be_chosen(opened):
     ("scores", "drawn", "named"),
     [
         ((500, 7000), 2, ["random play 163.9", "human tester 13,455 ↑"]),
-        ((500, 14000), 3, ["random play 163.9", "human tester 13,455"]),
+        pytest.param((500, 14000), 3, ["random play 163.9", "human tester 13,455"], marks=pytest.mark.long),
     ],
 )
 def test_random_play_and_a_human_stand_beside_the_curves(opened, another, tmp_path, scores, drawn, named):

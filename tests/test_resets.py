@@ -5,6 +5,7 @@ import math
 import engines
 import numpy as np
 import pytest
+from cases import quick
 from resumed import ANNEALED, TOY, differences
 from stopping import stopped_after
 
@@ -157,13 +158,10 @@ RESUMED = {
     "dqn": {"algo": "dqn", "sampling": "prioritized"},
 }
 CONTROLLED = {"env": "gym/Pendulum-v1", "n_step": 3, "n_step_end": 1, "random_steps": 20, "budget": 4_000_000}
-SHOWN = ("rainbow", "rainbow behind conv1")  # the others: make test-long
 RESUMED |= {"curl": CONTROLLED | {"algo": "curl", "weight_decay": 0.1}}
 
 
-@pytest.mark.parametrize(
-    "case", [case if case in SHOWN else pytest.param(case, marks=pytest.mark.long) for case in RESUMED]
-)
+@pytest.mark.parametrize("case", quick(RESUMED, "rainbow"))
 def test_a_run_resumed_around_a_reset_is_the_uninterrupted_one(case, tmp_path):
     """Heads anew before the updates of steps 65 and 79; stopped before the freeze, and between the two."""
     config = configured(TOY | ANNEALED | RESUMED[case])

@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 import safetensors.numpy
+from cases import quick
 from raw_arrays import files_of, raw_arrays
 from stopping import signalled_after, stopped_after
 
@@ -69,7 +70,7 @@ def logged(folder):
 CATCH = [("toy/catch", stops) for stops in ([1], [230], [299, 300], [301], [250, 350])]
 
 
-@pytest.mark.parametrize(("env", "stops"), [*CATCH, ("atari/qbert", [250, 350])], ids=str)
+@pytest.mark.parametrize(("env", "stops"), quick([*CATCH, ("atari/qbert", [250, 350])], CATCH[0], CATCH[2]), ids=str)
 def test_a_resumed_run_is_the_uninterrupted_one(env, stops, small, uninterrupted, tmp_path):
     """Stopped before learning, on pixels, around the freeze at 300, and on latents."""
     config = small(
@@ -107,9 +108,7 @@ STORES = {  # settings, codec in the end, where the run is stopped
 }
 
 
-@pytest.mark.parametrize(
-    "store", [store if "then" in store else pytest.param(store, marks=pytest.mark.long) for store in STORES]
-)
+@pytest.mark.parametrize("store", quick(STORES, "lz4, then uint8"))
 def test_a_resumed_run_is_the_uninterrupted_one_with_every_store(store, small, tmp_path, monkeypatch):
     """In 1.2 MB: frames are evicted from step 160 or so on."""
     changes, codec, stops = STORES[store]

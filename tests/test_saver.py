@@ -142,7 +142,9 @@ def of_format_2(place):
     (place / "state.json").write_text(json.dumps({"checksum": checksum, **values}))
 
 
-@pytest.mark.parametrize("settings", [{"freeze_at": 30}, {"pixel_codec": "lz4"}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"freeze_at": 30}, pytest.param({"pixel_codec": "lz4"}, marks=pytest.mark.long)], ids=str
+)
 def test_a_checkpoint_of_the_format_before_is_gone_on_from(settings, tmp_path):
     config = configure(**TINY | settings)
     train.train(config, tmp_path / "whole", quiet=True)

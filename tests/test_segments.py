@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import quick
 from saved_replays import CODECS, Run, append, build, freeze, full, named_by, nothing_stray
 
 from edgerl.runs.checkpoint import newest
@@ -40,7 +41,7 @@ class Kills:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 8))])
+@pytest.mark.parametrize("seed", quick(range(8), 0))
 def test_wherever_a_run_is_killed_it_goes_on_from_what_a_full_copy_holds(seed, codec, tmp_path):
     rng = np.random.default_rng(seed)
     run = Run(tmp_path / "checkpoint", codec, build(codec), Saver(tmp_path / "checkpoint"))

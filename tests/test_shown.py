@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import quick
 from stopping import signalled_after
 
 import device_profiles
@@ -56,10 +57,7 @@ def test_text_that_a_terminal_cannot_show_is_escaped(tmp_path):
     assert f"are in {tmp_path}/\\udcff\\xe9" in text
 
 
-LONGER = [pytest.param(name, marks=pytest.mark.long) for name in (":smile:", "[red]")]
-
-
-@pytest.mark.parametrize("name", ["exp[lr=0.1]", "a[/b]", *LONGER])
+@pytest.mark.parametrize("name", quick(["exp[lr=0.1]", "a[/b]", ":smile:", "[red]"], "a[/b]"))
 def test_text_of_the_user_is_no_markup(name, tmp_path):
     code, text, errors = piped(*TRAIN, "--out", name, reader="cat", folder=tmp_path)
     assert code == 0, errors

@@ -30,6 +30,8 @@ def trained(tmp_path_factory):
         "freeze_at": 400,
         "checkpoint_every": 0,
         "learn_start": 200,
+        "hidden": 8,
+        "batch_size": 4,
     }
     config = configure(env="toy/catch", **settings, eval_every=300, eval_episodes=1)
     return folder, train.train(config, folder, quiet=True)
@@ -52,6 +54,7 @@ def test_the_mean_of_the_last_20_training_games_is_kept_logged_and_reported(trai
 def test_a_resumed_run_reports_the_same_training_games(trained, small, tmp_path):
     folder, ended = trained
     changes = {"steps": 700, "freeze_at": 400, "eval_every": 300, "eval_episodes": 1, "learn_start": 200}
+    changes |= {"hidden": 8, "batch_size": 4}
     train.train(small(run=changes | {"stop_at_flops": 1e8}), tmp_path / "run", quiet=True)
     stopped = json.loads((tmp_path / "run/summary.json").read_text())
     assert 20 < stopped["training"]["games"] < ended["training"]["games"]
