@@ -5,6 +5,7 @@ import pytest
 from cases import quick
 from test_resume import final, logged
 
+from edgerl import configure
 from edgerl.errors import ConfigError
 from edgerl.training import train
 
@@ -56,6 +57,18 @@ def test_a_fork_that_was_stopped_goes_on(beginning, small, tmp_path):
     train.train(small(run=BEGINNING | {"until": None}), tmp_path / "fork", resume=True, quiet=True)
     train.train(small(run=BEGINNING | {"until": None}), tmp_path / "alone", quiet=True)
     assert final(tmp_path / "alone", 200)[2] == final(tmp_path / "fork", 200)[2]
+
+
+def test_a_fork_of_an_older_run_does_what_that_run_did(small, program, tmp_path):
+    """A setting that it lacks is not that of today's preset."""
+    older = tmp_path / "older"
+    train.train(small(run=BEGINNING | {"observation": "older", "until": 40}), older, quiet=True)
+    lines = (older / "config.toml").read_text().splitlines(keepends=True)
+    (older / "config.toml").write_text("".join(line for line in lines[1:] if not line.startswith("observation")))
+    options = ("--until", "60", "--out", tmp_path / "fork", "--quiet")
+    assert program("train", "--fork", older, *options) == (0, "", [])
+    assert 'observation = "older"' in (tmp_path / "fork/config.toml").read_text()
+    assert configure(env="toy/catch").run.observation == "auto"
 
 
 REFUSED = {  # options, what is said

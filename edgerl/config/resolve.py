@@ -73,7 +73,8 @@ def forked(source: Path, options: dict[str, Any], assignments: list[str]) -> tup
 
     Raises ConfigError, naming the option, for what is not allowed.
     """
-    theirs = _file(source / "config.toml", "--fork")
+    _file(source / "config.toml", "--fork")  # says what is wrong with it
+    theirs = tomllib.loads(toml.load(source / "config.toml").to_toml())  # of an older run, what it did then as well
     return _settled(theirs, {"run": {"until": "never"}}, assigned(assignments), _given(_as_the_paper(options)))
 
 
