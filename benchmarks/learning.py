@@ -36,10 +36,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="also draw the learning curves, as a PNG")
     args = parser.parse_args()
-    study = load(args.study).only(args.game, args.variant)
+    whole = load(args.study)
+    study = whole.only(args.game, args.variant)
     ended = 0
     if not args.report:
-        ended = train(study, args.runs, jobs=args.jobs or study.jobs, quiet=args.json)
+        ended = train(study, whole, args.runs, jobs=args.jobs or study.jobs, quiet=args.json)
     results, unfinished = learning_results.read(study, args.runs)
     about, tables = learning_report.about(study), learning_report.tables(study, results, unfinished)
     if args.json:

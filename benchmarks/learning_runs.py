@@ -102,30 +102,40 @@ def load(file: Path) -> Study:
     return Study(games, tuple(tables["seeds"]), tables["jobs"], tuple(variants), tables["paper"])
 
 
-def train(study: Study, root: Path, *, jobs: int, quiet: bool) -> int:
-    """Train the runs that have not finished, as a sweep in `root` whose runs share their beginnings; its exit code.
+def sweep_of(study: Study, whole: Study) -> tuple[Sweep, dict[str, str]]:
+    """The runs of `study` as a sweep, and why variants are left out whose settings this version of edgerl refuses.
 
-    A variant with a setting that this version of edgerl does not know is named and left out.
+    They share beginnings as those of `whole` do, of which they are a part: what is chosen changes no run's beginning.
     """
     made: dict[tuple[str, int], list[tuple[manifest.Cell, Config]]] = {}
     refused: dict[str, str] = {}
-    for cell in study.cells():
+    for cell in whole.only(list(study.games), []).cells():
         try:
             made.setdefault((cell.game, cell.seed), []).append(_sweep_cell(cell))
         except ConfigError as error:
             refused[cell.variant.name] = str(error)
+    shared = [share(together) for together in made.values()]  # apart, so that other games change no names
+    chosen = {cell.name for cell in study.cells()}
+    cells = tuple(cell for one in shared for cell in one.cells if cell.name in chosen)
+    begun_in = {cell.begins_in for cell in cells}
+    beginnings = tuple(beginning for one in shared for beginning in one.beginnings if beginning.folder in begun_in)
+    return Sweep(preset=None, scale=1.0, title=None, cells=cells, beginnings=beginnings), refused
+
+
+def train(study: Study, whole: Study, root: Path, *, jobs: int, quiet: bool) -> int:
+    """Train the runs of `study`, a part of `whole`, that have not finished, as a sweep in `root`; its exit code.
+
+    A variant with a setting that this version of edgerl does not know is named and left out.
+    """
+    sweep, refused = sweep_of(study, whole)
     for name, why in refused.items():
         print(f"{name} is not trained: {why}", file=sys.stderr)
-    shared = [share(together) for together in made.values()]  # apart, so that other games change no names
-    cells = tuple(cell for one in shared for cell in one.cells)
-    beginnings = tuple(beginning for one in shared for beginning in one.beginnings)
     for game in study.games:
         (root / game).mkdir(parents=True, exist_ok=True)
-    sweep = Sweep(preset=None, scale=1.0, title=None, cells=cells, beginnings=beginnings)
     manifest.write(sweep, root)
     os.environ["PYTHONPATH"] = str(CHECKOUT)  # where the runs find edgerl
-    at_a_time = parallel_jobs(jobs, cells, local=True)
-    return run_cells(sweep, root, Local(), jobs=at_a_time, limit=memory_limit(None, cells), quiet=quiet)
+    at_a_time = parallel_jobs(jobs, sweep.cells, local=True)
+    return run_cells(sweep, root, Local(), jobs=at_a_time, limit=memory_limit(None, sweep.cells), quiet=quiet)
 
 
 def _sweep_cell(cell: Cell) -> tuple[manifest.Cell, Config]:

@@ -176,6 +176,18 @@ def test_the_study_that_is_shipped_is_well_formed():
     assert {cell.config().run.freeze_at for cell in main} == {20_000, None}
 
 
+def test_a_run_that_is_chosen_alone_begins_as_it_does_among_all():
+    whole = learning_runs.load(Path(learning.__file__).with_suffix(".toml"))
+    some = whole.only(["road_runner"], ["frozen-cross_entropy-4", "frozen-kl-4", "frozen-uniform"])
+    sweep, refused = learning_runs.sweep_of(some, whole)
+    everything, _ = learning_runs.sweep_of(whole, whole)
+    assert refused == {}
+    assert len(sweep.cells) == 9
+    assert set(sweep.cells) <= set(everything.cells)
+    assert {cell.begins_in for cell in sweep.cells} - {None} == {beginning.folder for beginning in sweep.beginnings}
+    assert sum(cell.begins_in is not None for cell in sweep.cells) == 6
+
+
 @pytest.mark.long
 def test_what_is_missing_is_trained_from_shared_beginnings_and_what_ended_early_goes_on(tmp_path, monkeypatch, capsys):
     text = STUDY.replace('"qbert", "krull"', '"qbert"').replace("[0, 1]", "[3]").partition("[variants.small]")[0]
