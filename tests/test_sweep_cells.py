@@ -57,6 +57,7 @@ def test_a_cell_may_end_before_its_steps_if_it_was_asked_to():
     assert cell_of("--steps", "80", "--until", "50").last_step == 50
     assert cell_of("--until", "90").last_step == 80
     assert cell_of("--stop-at-flops", "1e9", "--steps", "80").last_step == 0
+    assert cell_of("--until", "never", "--stop-at-flops", "never").last_step == 80  # where everything is said
 
 
 def test_progress_is_read_as_it_grows_and_after_it_was_cut_back(tmp_path):

@@ -48,9 +48,10 @@ class Cell:
     def last_step(self) -> int:
         """The agent step that it must come to; 0 if so many multiply-adds may end it at any."""
         values = dict(pairwise(self.arguments))
-        if "--stop-at-flops" in values:
+        if values.get("--stop-at-flops", "never") != "never":
             return 0
-        return min(self.steps, int(values.get("--until", self.steps)))
+        until = values.get("--until", "never")
+        return self.steps if until == "never" else min(self.steps, int(until))
 
 
 @dataclass(frozen=True)
