@@ -26,7 +26,7 @@ def evaluate(
     ] = None,
     video_games: Annotated[int, typer.Option(help="how many games to film, from the first on")] = 1,
 ) -> None:
-    """Play whole games with a run's newest checkpoint: unclipped scores, no exploration."""
+    """Play whole games with a run's newest checkpoint: unclipped scores, no exploration but the run's eval_epsilon."""
     least_one = {"episodes": episodes, "threads": threads, "video-games": video_games, "eval-max-steps": eval_max_steps}
     for name, value in least_one.items():
         if value is not None and value < 1:

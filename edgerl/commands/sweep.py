@@ -36,7 +36,8 @@ def sweep(
         typer.Option(help="for a preset whose runs begin with others': the sweep that trained these", metavar="SWEEP"),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="5: seeds 0 to 4; 3,7: these two (default: 0, or as many as the paper's)")
+        str | None,
+        typer.Option(help="5: seeds 0 to 4; 3,7: these two; 3,: seed 3 (default: 0, or as many as the paper's)"),
     ] = None,
     scale: Annotated[
         float | None, typer.Option(help="multiplies what presets say of steps, T_f, evaluations and multiply-adds")

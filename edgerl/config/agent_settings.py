@@ -57,7 +57,8 @@ class RainbowConfig(ValueConfig):
     v_max: float = setting("the highest atom", low=-1e9, high=1e9)
     sigma0: float = setting("initial noise of noisy layers", low=0, high=10)
     priority: Literal["kl", "cross_entropy"] = setting(  # added later
-        "the loss that rows are prioritised by: kl (Hessel et al. 2018), or cross_entropy, as public code has it",
+        "the loss that rows are prioritised by: kl (Hessel et al. 2018), or cross_entropy, as public code has it "
+        "(default: cross_entropy)",
         default="cross_entropy", option=True,
     )  # fmt: skip
     noisy: bool = setting(  # added later

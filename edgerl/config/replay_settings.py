@@ -53,12 +53,14 @@ class ReplayConfig:
     )  # fmt: skip
     reward_clip: float | None = setting("rewards are clipped to plus or minus this while training", low=0)
     batch_size_after_freeze: int = setting(  # added later
-        "rows a batch holds after T_f; 0: as before it", default=0, low=0, high=65536, option=True, after_freeze=True
-    )
+        "rows a batch holds after T_f; 0: as before it (default: 0)",
+        default=0, low=0, high=65536, option=True, after_freeze=True,
+    )  # fmt: skip
 
     updates_per_step: float = setting(  # added later
-        "updates an agent step, before T_f; 0.5: one every second step", default=1.0, low=0.001, high=1000, option=True
-    )
+        "updates an agent step, before T_f; 0.5: one every second step (default: 1)",
+        default=1.0, low=0.001, high=1000, option=True,
+    )  # fmt: skip
     updates_per_step_after_freeze: float | Literal["same"] = setting(  # added later
         "updates an agent step after T_f; same: as before it (default: same)",
         default="same", low=0.001, high=1000, option=True, after_freeze=True,

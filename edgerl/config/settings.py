@@ -84,8 +84,9 @@ class RunConfig:
         "which of its networks (default: encoder)", default=None, option=True, always=True
     )
     snapshot_every: int = setting(
-        "agent steps between weights kept for edgerl analyze; 0: none", default=0, low=0, option=True, resumable=True
-    )
+        "agent steps between weights kept for edgerl analyze; 0: none (default: 0)",
+        default=0, low=0, option=True, resumable=True,
+    )  # fmt: skip
     ort_provider: str = setting(
         "ONNX Runtime's execution provider that encodes after T_f (default: cpu)",
         default="CPUExecutionProvider", option=True, resumable=True, metavar="cpu|cuda|...",
@@ -99,8 +100,9 @@ class RunConfig:
         default=None, low=1, option=True, resumable=True, metavar="N|never",
     )  # fmt: skip
     keep_torch: bool = setting(
-        "go on with torch after T_f: the fastest, but not the smallest", default=False, option=True, resumable=True
-    )
+        "go on with torch after T_f, in the same process, which keeps torch's memory",
+        default=False, option=True, resumable=True,
+    )  # fmt: skip
     freeze_by: int | None = setting(
         "the latest step of --freeze-at auto (default: the preset's T_f)", default=None, low=1, option=True, always=True
     )
