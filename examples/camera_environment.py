@@ -1,7 +1,10 @@
 """A camera as an environment: push every part off a belt, at the moment it passes the gate.
 
-The camera reads its frames from a file, so that this runs without hardware. Train on it with
-`edgerl train --env camera_environment:Gate --env-arg path=belt.npz`.
+The camera reads its frames from a file, so that this runs without hardware. `python camera_environment.py` records a
+file, trains and prints the score. To train by command, in this folder:
+
+python -c "import camera_environment; camera_environment.record('belt.npz')"
+edgerl train --env camera_environment:Gate --env-arg path=belt.npz
 """
 
 import tempfile

@@ -1,6 +1,8 @@
 """An environment and an encoder of one's own: go to the lit side.
 
-Train on it with `edgerl train --env custom_environment:Lights --encoder custom_environment:small_encoder`.
+`python custom_environment.py` trains on it for some seconds and prints the score. To train by command, in this folder:
+
+edgerl train --env custom_environment:Lights --encoder custom_environment:small_encoder
 """
 
 import tempfile

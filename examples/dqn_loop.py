@@ -1,4 +1,7 @@
-"""DQN in a plain loop, as CleanRL writes it, with edgerl's replay: prioritized 3-step windows of Pong in 70 MB."""
+"""DQN in a plain loop, as CleanRL writes it, with edgerl's replay: prioritized 3-step windows of Pong in 70 MB.
+
+It needs the extras torch, atari and gym. `python dqn_loop.py [STEPS FIRST_UPDATE]`; by default 1,000,000 and 80,000.
+"""
 
 import copy
 import sys

@@ -92,7 +92,7 @@ class RunConfig:
         default="CPUExecutionProvider", option=True, resumable=True, metavar="cpu|cuda|...",
     )  # fmt: skip
     engine: Literal["auto", "numpy", "torch"] = setting(
-        "what trains; auto: numpy where all convolutions are of patches, else torch until T_f (default: auto)",
+        "what trains; auto: numpy where kernels are as large as strides, else torch until T_f (default: auto)",
         default="auto", option=True,
     )  # fmt: skip
     until: int | None = setting(
