@@ -1,13 +1,13 @@
 """Which rows a batch is drawn from. A sampler's arrays lie in the bytes the ring gives it."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from edgerl.types import Array
+from memory_budget.rows import Field
 
-Field = tuple[str, Any, tuple[int, ...]]
 FAN = 64  # rows a block, whose sum is kept: 8.13 bytes a row; a binary tree takes 16
 _BLOCKS = np.int64(FAN)
 # Losses below this count as this: at omega 0.5 a row with no loss at all is drawn a twentieth as often as one with the
