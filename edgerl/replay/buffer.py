@@ -33,7 +33,10 @@ def row_dtype(field: Field, action: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Replay:
-    """n-step replay over one ring of exactly `budget` bytes; `sampling`: a name of `sampling.SAMPLERS`."""
+    """n-step replay over one ring of exactly `budget` bytes; `sampling`: a name of `sampling.SAMPLERS`.
+
+    `action`: the dtype of one action; `arena`: the bytes to lie in, uint8 [budget], made here if None.
+    """
 
     def __init__(
         self,
