@@ -69,8 +69,8 @@ class Study:
 
     def only(self, games: list[str], variants: list[str]) -> "Study":
         """The same with these games and these variants alone; all, if none are named."""
-        for given, known in ((games, self.games), (variants, [variant.name for variant in self.variants])):
-            if unknown := [name for name in given if name not in known]:
+        for named, known in ((games, self.games), (variants, [variant.name for variant in self.variants])):
+            if unknown := [name for name in named if name not in known]:
                 sys.exit(f"{unknown[0]} is none of {', '.join(known)}")
         kept = tuple(game for game in self.games if game in (games or self.games))
         chosen = [
@@ -107,18 +107,18 @@ def train(study: Study, root: Path, *, jobs: int, quiet: bool) -> int:
 
     A variant with a setting that this version of edgerl does not know is named and left out.
     """
-    made: dict[tuple[str, int], list[tuple[manifest.Cell, Config]]] = {}
+    by_game_and_seed: dict[tuple[str, int], list[tuple[manifest.Cell, Config]]] = {}
     refused: dict[str, str] = {}
     for cell in study.cells():
         try:
-            made.setdefault((cell.game, cell.seed), []).append(_sweep_cell(cell))
+            by_game_and_seed.setdefault((cell.game, cell.seed), []).append(_sweep_cell(cell))
         except ConfigError as error:
             refused[cell.variant.name] = str(error)
     for name, why in refused.items():
         print(f"{name} is not trained: {why}", file=sys.stderr)
-    shared = [share(together) for together in made.values()]  # apart, so that other games change no names
-    cells = tuple(cell for one in shared for cell in one.cells)
-    beginnings = tuple(beginning for one in shared for beginning in one.beginnings)
+    shared = [share(together) for together in by_game_and_seed.values()]  # apart, so that other games change no names
+    cells = tuple(cell for group in shared for cell in group.cells)
+    beginnings = tuple(beginning for group in shared for beginning in group.beginnings)
     for game in study.games:
         (root / game).mkdir(parents=True, exist_ok=True)
     sweep = Sweep(preset=None, scale=1.0, title=None, cells=cells, beginnings=beginnings)
