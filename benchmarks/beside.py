@@ -59,7 +59,7 @@ def run(checkout: Path, options: list[str]) -> dict[str, float | None]:
 def resident(process: psutil.Process) -> int:
     """Resident bytes of a process and its children; 0 if it has ended."""
     try:
-        return sum(one.memory_info().rss for one in [process, *process.children(recursive=True)])
+        return sum(member.memory_info().rss for member in [process, *process.children(recursive=True)])
     except psutil.Error:
         return 0
 
@@ -87,8 +87,8 @@ def main() -> None:
     for name in FIGURES:
         pair = [[round_[name] for round_ in rounds if round_[name] is not None] for rounds in (theirs, ours)]
         if all(pair):
-            other, this = map(statistics.median, pair)
-            print(f"{name:20} {other:9.1f} {this:9.1f} {this / other:6.2f}x")
+            before, now = map(statistics.median, pair)
+            print(f"{name:20} {before:9.1f} {now:9.1f} {now / before:6.2f}x")
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ Line = dict[str, Any]  # of the file of results
 def preloaded(work: Path | None) -> int:
     """Run this program again, with disk.c preloaded, so that its forks can be disturbed; returns its exit code."""
     with tempfile.TemporaryDirectory(prefix="durability-", dir=work) as folder:
-        given = os.environ | {"LD_PRELOAD": str(disk.library(Path(folder))), FOLDER: folder}
-        return subprocess.run([sys.executable, *sys.argv], env=given, check=False).returncode
+        environment = os.environ | {"LD_PRELOAD": str(disk.library(Path(folder))), FOLDER: folder}
+        return subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode
 
 
 def inject(lab: Lab, name: str, kind: kinds.Kind, number: int, seed: int) -> Line:

@@ -92,8 +92,8 @@ def main() -> None:
     parser.add_argument("--case", nargs=2, metavar=("ALGO", "ENCODER"), help="this one only, as JSON")
     args = parser.parse_args()
     if args.case:
-        given = {"batch_size": args.batch_size} if args.batch_size else {}
-        print(json.dumps(measure(*args.case, {"threads": args.threads, **given}, args.updates)))
+        batch = {"batch_size": args.batch_size} if args.batch_size else {}
+        print(json.dumps(measure(*args.case, {"threads": args.threads, **batch}, args.updates)))
         return
     headings = "batch  updates/s before     after   ratio   multiply-adds    after/before  holds"
     print(f"{f'{args.threads} threads':23}{headings}")

@@ -48,21 +48,19 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="cores that all processes may use")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5, help="the median of so many")
-    given = parser.parse_args()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
+    args = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
     rng = np.random.default_rng(0)
-    print(f"{given.cores} cores; microseconds a step, the median of {given.rounds} times {given.steps} steps")
-    for name in given.env:
-        for count in given.envs:
+    print(f"{args.cores} cores; microseconds a step, the median of {args.rounds} times {args.steps} steps")
+    for name in args.env:
+        for count in args.envs:
             with (
                 closing(suites.make(name, np.random.default_rng(0), training=True)) as door,
                 closing(Fleet(name, DEFAULT, count, np.random.default_rng(0))) as fleet,
             ):
                 door.reset()
                 fleet.reset()
-                times = [
-                    (in_turns(door, rng, given.steps), at_once(fleet, rng, given.steps)) for _ in range(given.rounds)
-                ]
+                times = [(in_turns(door, rng, args.steps), at_once(fleet, rng, args.steps)) for _ in range(args.rounds)]
             turns, once = (1e6 * statistics.median(kind) for kind in zip(*times, strict=True))
             print(
                 f"{name}, {count} environments: turns {turns:.0f}, at once {once:.0f}, {turns / once:.2f} times as fast"

@@ -31,10 +31,10 @@ RUNS: dict[str, dict[str, Any]] = {
 
 def measured(algo: str, threads: int) -> dict[str, float]:
     """Steps/s of a real run in both phases, and its peak of resident memory in MB."""
-    given = RUNS[algo]
-    freeze_at = given["learn_start"] + SETTLE + TIMED
-    command = [sys.executable, "-m", "edgerl", "train", "--env", given["env"], "--budget", given["budget"]]
-    command += ["--threads", str(threads), "--set", f"replay.learn_start={given['learn_start']}", "--quiet"]
+    settings = RUNS[algo]
+    freeze_at = settings["learn_start"] + SETTLE + TIMED
+    command = [sys.executable, "-m", "edgerl", "train", "--env", settings["env"], "--budget", settings["budget"]]
+    command += ["--threads", str(threads), "--set", f"replay.learn_start={settings['learn_start']}", "--quiet"]
     command += ["--freeze-at", str(freeze_at), "--steps", str(freeze_at + SETTLE + 4 * TIMED)]
     command += ["--eval-every", "0", "--checkpoint-every", "0"]
     with tempfile.TemporaryDirectory() as folder:
@@ -50,13 +50,13 @@ def measured(algo: str, threads: int) -> dict[str, float]:
 
 def predicted(algo: str, threads: int, profile: Path) -> dict[str, float]:
     """The same, as the forecast from a profile says."""
-    given = RUNS[algo]
-    config = edgerl.configure(env=given["env"], budget=given["budget"], threads=threads)
-    spec, device = suites.describe(given["env"]), device_profiles.load(str(profile))
+    settings = RUNS[algo]
+    config = edgerl.configure(env=settings["env"], budget=settings["budget"], threads=threads)
+    spec, device = suites.describe(settings["env"]), device_profiles.load(str(profile))
     planned, window = plan.make_plan(config, spec), representation.pixels(spec, config.replay).shape
     speeds = {}
     for rates, frozen, when in zip(
-        forecast.device_rates(device, config) or (), (False, True), ("before", "after"), strict=True
+        forecast.device_rates(device, config, window) or (), (False, True), ("before", "after"), strict=True
     ):
         unit = workload.step_work(config, planned, window).at(frozen)
         low, high = forecast.seconds(unit.encoding + unit.acting + unit.updating + Work(simulated=1), rates)

@@ -122,8 +122,8 @@ def restore(whole: Path, folder: Path, names: list[str]) -> None:
 def run(inputs: int, seed: int, only: str | None = None) -> list[Kind]:
     """Attack every reader with its share of the inputs."""
     chosen = [kind for kind in kinds() if only in (None, kind.name)]
-    with tempfile.TemporaryDirectory() as made, hanging():
-        whole, folder = Path(made) / "whole", Path(made) / "hostile"
+    with tempfile.TemporaryDirectory() as temporary, hanging():
+        whole, folder = Path(temporary) / "whole", Path(temporary) / "hostile"
         whole.mkdir()
         real_files(whole)
         shutil.copytree(whole, folder)
@@ -182,8 +182,8 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=10_000, help="of all kinds together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="one kind, by its name in the table")
-    given = parser.parse_args()
-    attacked = run(given.inputs, given.seed, given.only)
+    args = parser.parse_args()
+    attacked = run(args.inputs, args.seed, args.only)
     show(attacked)
     sys.exit(any(kind.counts[name] for kind in attacked for name in ("tracebacks", "outside", "code")))
 

@@ -60,8 +60,8 @@ def real_files(folder: Path) -> None:
     run = folder / "run"
     edgerl.train(edgerl.configure(**SETTINGS), run)
     edgerl.export(run, folder / "policy.onnx")
-    for other in run.glob("events.*"):
-        other.unlink()
+    for events in run.glob("events.*"):
+        events.unlink()
     for older in checkpoint.places(run / "checkpoint")[:-1]:
         shutil.rmtree(older)
     checkpoint.collect(run / "checkpoint")

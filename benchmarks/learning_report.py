@@ -123,12 +123,12 @@ def _rule(study: Study, results: list[Result]) -> Table:
     for variant in by_name.values() if theirs is not None else ():
         if variant is theirs:
             continue
-        pairs = {game: [scores(one, game, results, "steps") for one in (variant, theirs)] for game in study.games}
+        pairs = {game: [scores(side, game, results, "steps") for side in (variant, theirs)] for game in study.games}
         if not all(len(played) == len(study.seeds) for both in pairs.values() for played in both):
             rows.append([variant.name, "-", "-", "not all runs have finished"])
             continue
         own, paper = (_over_games({game: both[which] for game, both in pairs.items()}) for which in (0, 1))
-        below = [game for game, (ours, other) in pairs.items() if _lies_below(_points(ours), _points(other))]
+        below = [game for game, (ours, papers) in pairs.items() if _lies_below(_points(ours), _points(papers))]
         rows.append(
             [
                 variant.name,
@@ -154,8 +154,8 @@ def _points(played: list[Score]) -> Estimate:
     return estimate([np.array([[score.value for score in played]])], iqm, np.random.default_rng(0))[0]
 
 
-def _lies_below(one: Estimate, other: Estimate) -> bool:
-    return one.high is not None and other.low is not None and one.high < other.low
+def _lies_below(lower: Estimate, upper: Estimate) -> bool:
+    return lower.high is not None and upper.low is not None and lower.high < upper.low
 
 
 def _game(study: Study, game: str, results: list[Result]) -> Table:

@@ -107,18 +107,18 @@ def sweep_of(study: Study, whole: Study) -> tuple[Sweep, dict[str, str]]:
 
     They share beginnings as those of `whole` do, of which they are a part: what is chosen changes no run's beginning.
     """
-    made: dict[tuple[str, int], list[tuple[manifest.Cell, Config]]] = {}
+    by_game_and_seed: dict[tuple[str, int], list[tuple[manifest.Cell, Config]]] = {}
     refused: dict[str, str] = {}
     for cell in whole.only(list(study.games), []).cells():
         try:
-            made.setdefault((cell.game, cell.seed), []).append(_sweep_cell(cell))
+            by_game_and_seed.setdefault((cell.game, cell.seed), []).append(_sweep_cell(cell))
         except ConfigError as error:
             refused[cell.variant.name] = str(error)
-    shared = [share(together) for together in made.values()]  # apart, so that other games change no names
+    shared = [share(together) for together in by_game_and_seed.values()]  # apart, so that other games change no names
     chosen = {cell.name for cell in study.cells()}
-    cells = tuple(cell for one in shared for cell in one.cells if cell.name in chosen)
+    cells = tuple(cell for group in shared for cell in group.cells if cell.name in chosen)
     begun_in = {cell.begins_in for cell in cells}
-    beginnings = tuple(beginning for one in shared for beginning in one.beginnings if beginning.folder in begun_in)
+    beginnings = tuple(beginning for group in shared for beginning in group.beginnings if beginning.folder in begun_in)
     return Sweep(preset=None, scale=1.0, title=None, cells=cells, beginnings=beginnings), refused
 
 

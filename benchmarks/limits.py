@@ -73,7 +73,7 @@ class Groups(NamedTuple):
 @contextlib.contextmanager
 def control_group() -> Iterator[Groups | None]:
     """A new control group that limits memory; None, with the reason on stderr, where none can be made."""
-    name, made = f"edgerl-limits-{os.getpid()}-{time.monotonic_ns()}", []
+    name, created = f"edgerl-limits-{os.getpid()}-{time.monotonic_ns()}", []
     v2 = ROOT / "unified" if (ROOT / "unified").exists() else ROOT
     with contextlib.suppress(OSError):
         (v2 / "cgroup.subtree_control").write_text("+memory")
@@ -81,17 +81,17 @@ def control_group() -> Iterator[Groups | None]:
         for parent in (ROOT / "memory", v2):
             if parent.exists():
                 (parent / name).mkdir()
-                made.append(parent / name)
+                created.append(parent / name)
         limits = ("memory.max", "memory.limit_in_bytes")
-        limiting = [group for group in made if any((group / file).exists() for file in limits)]
+        limiting = [group for group in created if any((group / file).exists() for file in limits)]
         if not limiting:
             print("no control group here limits memory", file=sys.stderr)
-        yield Groups(limiting[0], made) if limiting else None
+        yield Groups(limiting[0], created) if limiting else None
     except PermissionError as error:
         print(f"no control group can be made: {error}; this needs root", file=sys.stderr)
         yield None
     finally:
-        for group in made:
+        for group in created:
             group.rmdir()
 
 

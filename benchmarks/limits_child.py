@@ -93,7 +93,7 @@ def crowd(training: loop.TrainingLoop) -> None:
 HOOKS: dict[str, tuple[Any, str, Callable[..., None]]] = {
     "arena": (planning, "arena_of", lambda *_: lower()),
     "pixel training": (loop.TrainingLoop, "step", lower_at(LEARNING)),
-    "checkpoint": (resume, "write_checkpoint", lambda parts, state, **_: lower() if state.step == 200 else None),
+    "checkpoint": (resume, "save", lambda parts, state, **_: lower() if state.step == 200 else None),
     "freeze": (loop, "freeze", lambda *_, **__: lower()),
     "hand-over": (train, "go_on", lambda *_, seamless=False: lower() if seamless else None),
     "latent training": (loop.TrainingLoop, "step", lower_at(LATENTS)),

@@ -64,9 +64,9 @@ def altered(tree: Any, rng: random.Random) -> Any:
         elif kind == 2 and isinstance(holder, dict):
             holder[rng.choice(TEXTS)] = holder.pop(key)
         elif kind == 3:
-            other, name = rng.choice(places)
-            if name in other if isinstance(other, dict) else name < len(other):
-                holder[key] = copy.deepcopy(other[name])
+            source, name = rng.choice(places)
+            if name in source if isinstance(source, dict) else name < len(source):
+                holder[key] = copy.deepcopy(source[name])
         else:
             holder[key] = value(rng)
     return tree
@@ -85,26 +85,26 @@ def _places(tree: Any) -> Any:
 
 def damaged(content: bytes, rng: random.Random) -> bytes:
     """Bytes cut, with bits turned, a length overwritten, parts swapped, doubled, removed or made up."""
-    data = bytearray(content)
+    text = bytearray(content)
     for _ in range(rng.choice((1, 1, 2, 5))):
-        at = rng.randrange(len(data) + 1) if rng.random() < 0.5 else rng.randrange(min(len(data), 300) + 1)
+        at = rng.randrange(len(text) + 1) if rng.random() < 0.5 else rng.randrange(min(len(text), 300) + 1)
         size = rng.choice((1, 2, 4, 8, 64, 1000))
         kind = rng.randrange(8)
         if kind == 0:
-            del data[at:]
-        elif kind <= 2 and data:
-            data[min(at, len(data) - 1)] ^= 1 << rng.randrange(8)
+            del text[at:]
+        elif kind <= 2 and text:
+            text[min(at, len(text) - 1)] ^= 1 << rng.randrange(8)
         elif kind == 3:
-            data[at : at + 8] = rng.choice(SIZES).to_bytes(8, rng.choice(("little", "big")))
+            text[at : at + 8] = rng.choice(SIZES).to_bytes(8, rng.choice(("little", "big")))
         elif kind == 4:
-            data[at:at] = data[at : at + size]
+            text[at:at] = text[at : at + size]
         elif kind == 5:
-            del data[at : at + size]
+            del text[at : at + size]
         elif kind == 6:
-            data[at:at] = rng.randbytes(size)
+            text[at:at] = rng.randbytes(size)
         else:
-            data[at:at] = _varint(rng.choice(SIZES))
-    return bytes(data)
+            text[at:at] = _varint(rng.choice(SIZES))
+    return bytes(text)
 
 
 def _varint(number: int) -> bytes:

@@ -26,7 +26,7 @@ from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import CHUNK
-from edgerl.training.freeze import SCALE_ROWS, spread_rows
+from edgerl.training.freeze import SCALE_ROWS
 from edgerl.training.policy import Policy
 from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import Array
@@ -63,7 +63,7 @@ def stores(
         fed = round(fill(replay, play, play.frames).fed * len(play))
         latents = Latents(stem, dtype)
         if latents.scales:
-            latents.fit(replay.observations(rows) for rows in chunks(spread_rows(replay, SCALE_ROWS)))
+            latents.fit(replay.observations(rows) for rows in chunks(replay.spread(SCALE_ROWS)))
         replay.transcode(latents)
         stored = [latents.convert(play.windows(rows, stem.pixels)) for rows in chunks(np.arange(len(play)))]
         yield f"latents {dtype}", replay, fill(replay, play, np.concatenate(stored), fed)
@@ -121,7 +121,7 @@ def main() -> None:
     if args.peers:
         import replay_peers
 
-        replay_peers.measure(policies.get(replay_peers.GAME), args.frames)
+        replay_peers.measure(policies.get(replay_peers.GAME), args.frames, stores=[], equal="both")
 
 
 if __name__ == "__main__":

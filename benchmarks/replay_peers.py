@@ -85,16 +85,16 @@ def asked(kind: type[Peer], rows: int, play: Play) -> int:
     """Bytes that Python, NumPy and torch are asked for by such a store of `rows` transitions, when it is full."""
     feed(play, kind(ADDS), 0)  # imports
     tracemalloc.start()
-    made = kind(rows)
+    peer = kind(rows)
     nbytes, fed = tracemalloc.get_traced_memory()[0], 0
     while kind.grows and fed < SAMPLED:
-        feed(play, made, fed)
+        feed(play, peer, fed)
         fed += ADDS
     grown = tracemalloc.get_traced_memory()[0] - nbytes
     tracemalloc.stop()
     if not fed:
-        feed(play, made, 0)  # tensors that are made at the first add
-    return nbytes + grown * rows // max(1, fed) + made.tensor_bytes()
+        feed(play, peer, 0)  # tensors that are made at the first add
+    return nbytes + grown * rows // max(1, fed) + peer.tensor_bytes()
 
 
 def theirs(play: Play, kind: type[Peer], budget: int, rows: int) -> StoreSpeed:

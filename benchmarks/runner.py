@@ -75,7 +75,9 @@ def write_policy(path: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     frame = {"height": 84, "width": 84, "colour": "gray", "resize": "linear", "stored": [84, 84]}
     window = {"frames": 4, "before_first": "zeros"}
-    helper.set_model_props(model, {"edgerl": json.dumps({"format": 1, "frame": frame, "window": window})})
+    action = {"kind": "discrete", "count": ACTIONS, "meanings": None}
+    about = {"format": 1, "frame": frame, "window": window, "action": action}
+    helper.set_model_props(model, {"edgerl": json.dumps(about)})
     save(model, path)
 
 

@@ -18,8 +18,8 @@ def receive(stream: IO[bytes]) -> Any:
         return None
     dtype, *shape = line.decode().split()
     sides = [int(side) for side in shape]
-    data = stream.read(int(np.prod(sides, dtype=int)) * np.dtype(dtype).itemsize)
-    return np.frombuffer(data, dtype).reshape(sides)
+    content = stream.read(int(np.prod(sides, dtype=int)) * np.dtype(dtype).itemsize)
+    return np.frombuffer(content, dtype).reshape(sides)
 
 
 def main() -> None:

@@ -102,9 +102,9 @@ def scores(folder: Path, python: Path, episodes: int, seed: int) -> tuple[list[f
         edgerl.export(folder, file)
         runner = Runner(python, file, env)
         blind: Any = SimpleNamespace(see=lambda window: None)
-        given = evaluate(runner, blind, env, _games(policy, episodes, seed)).scores
+        of_runner = evaluate(runner, blind, env, _games(policy, episodes, seed)).scores
         runner.close()
-    return own, given
+    return own, of_runner
 
 
 def _env(policy: Policy, seed: int) -> Environment:
@@ -128,12 +128,12 @@ def main() -> None:
         python = Path(folder, "bin", "python")
         subprocess.run([python, "-m", "pip", "install", "-qq", ROOT / "edgerl_run"], check=True)
         for run in args.runs:
-            own, given = scores(run, python, args.episodes, args.seed)
-            same = np.allclose(own, given, rtol=CLOSE if Policy(run).spec.continuous else 0, atol=0)
+            own, of_runner = scores(run, python, args.episodes, args.seed)
+            same = np.allclose(own, of_runner, rtol=CLOSE if Policy(run).spec.continuous else 0, atol=0)
             differ |= not same
-            means = f"edgerl eval {np.mean(own):,.1f}, edgerl_run {np.mean(given):,.1f}"
+            means = f"edgerl eval {np.mean(own):,.1f}, edgerl_run {np.mean(of_runner):,.1f}"
             print(f"{run.name}: {means} over {len(own)} games: {'the same' if same else 'OTHERS'}")
-            print("  ", *(f"{score:,.1f}" for score in given))
+            print("  ", *(f"{score:,.1f}" for score in of_runner))
     sys.exit(differ)
 
 

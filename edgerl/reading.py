@@ -22,9 +22,9 @@ MOST_JSON, MOST_MODEL = 64 * 2**20, 2**30  # of a JSON file, of an ONNX file
 LARGEST = 2**63 - 1  # of a whole number
 LONGEST = 10_000  # characters of a text
 SEPARATORS = {"/", os.sep, "\0"}  # of the parts of a path, and its end
-# A backslash, a character of two halves, or half a character, which JSON can say and UTF-8 cannot.
 MOST_PARTS = 64  # of a key in TOML, between dots: its parser takes as long as their square
 _LONG_KEY = re.compile(rf"""(?<![\w-])(?>(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}""")
+# A backslash, a character of two halves, or half a character, which JSON can say and UTF-8 cannot.
 _HALVES = re.compile(r"\\\\|\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|\\u[dD][89a-fA-F]\w\w")
 
 Shape = Any
@@ -168,8 +168,9 @@ def table(file: Path, shape: Shape) -> dict[str, Any]:
 
 
 def check_files(folder: Path, most: int) -> None:
-    """Raise ValueError for what lies in a folder and is neither folder nor regular file, for a file of more than `most`
-    bytes, which may be all holes, and for a link that leads out of the folder.
+    """Raise ValueError for what lies in a folder and is neither folder nor regular file.
+
+    Also for a file of more than `most` bytes, which may be all holes, and for a link that leads out of the folder.
     """
     for path in folder.rglob("*"):
         status = inside(folder, str(path.relative_to(folder))).stat()

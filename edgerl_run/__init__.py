@@ -118,8 +118,9 @@ class Player:
         return self._act_on(self._window)
 
     def act_on(self, window: Any) -> Any:
-        """The policy's action for a window, uint8 [channels, H, W], or [frames, *frame] as edgerl's environments give
-        it; newest frame last. The player's own window stays as it is. Raises FrameError.
+        """The policy's action for a window that the caller makes; the player's own stays as it is. Raises FrameError.
+
+        `window`: uint8 [channels, H, W], or [frames, *frame] as edgerl's environments give it; the newest frame last.
         """
         window, sight = np.asarray(window), self.sight
         if window.dtype != np.uint8 or window.shape not in (sight.window, sight.stored_window):

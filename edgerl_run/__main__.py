@@ -113,11 +113,11 @@ def _figure(score: float) -> str:
 
 def frames(stream: io.BufferedReader, width: int, height: int) -> Iterator[Array]:
     """The whole frames of a stream of RGB24, each uint8 [height, width, 3] and valid until the next one."""
-    frame, had = np.empty((height, width, 3), np.uint8), 0
+    frame, count = np.empty((height, width, 3), np.uint8), 0
     while (read := stream.readinto(frame.reshape(-1).data)) == frame.size:
-        had += 1
+        count += 1
         yield frame
-    if not had:
+    if not count:
         raise Refused(f"--camera: it has {read:,} bytes, a frame of {width}x{height} has {frame.size:,}")
 
 

@@ -70,14 +70,15 @@ def entry(path: Path, session: Any) -> dict[str, Any]:
 
 def check_window(path: Path, session: Any, window: tuple[int, ...]) -> None:
     """Raise PolicyError unless the graph takes uint8 `windows` [B, *window] and nothing else."""
-    taken = [(given.name, given.type, list(given.shape[1:])) for given in session.get_inputs()]
+    taken = [(graph_input.name, graph_input.type, list(graph_input.shape[1:])) for graph_input in session.get_inputs()]
     if taken != [("windows", "tensor(uint8)", list(window))]:
         raise PolicyError(f"{path}: its graph does not take the windows that its metadata describes, {list(window)}")
 
 
 def check_action(path: Path, about: dict[str, Any], action: Any) -> None:
-    """Raise PolicyError unless the graph gives an action, a whole number or float32 [A], and the metadata says of which
-    kind it is; `action`: None if it gives none.
+    """Raise PolicyError unless the graph gives an action and the metadata says of which kind it is.
+
+    `action`: what the graph gave, a whole number or float32 [A]; None if nothing.
     """
     said = about.get("action")
     is_action = action is not None and (action.dtype, action.ndim) in ((np.int64, 0), (np.float32, 1))

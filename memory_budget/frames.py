@@ -55,9 +55,10 @@ def unpack(pixels: Buffer | bytes, into: Array) -> None:
 
 
 def unpack_all(decoded: Iterable[Buffer | bytes], first: Array, again: Array, frame: tuple[int, ...]) -> Array:
-    """Decoded frames, each in all places where it stands, as one array: of frames in colour [N, *frame], else flat.
+    """A batch of N frames, some of them repeated: uint8 [N, *frame] if they are in colour, else flat.
 
-    `first` [D]: the place at which each stands first; `again` [N]: which of them stands in a place.
+    `decoded`: its D distinct frames; `first` [D]: the place in the batch where each stands first; `again` [N]: which of
+    them stands at a place; `frame`: the shape of one.
     """
     if len(frame) != 3:
         distinct = list(decoded)

@@ -4,14 +4,14 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+LIMIT_FILES = ("memory.max", "memory.high", "memory.limit_in_bytes")  # of a group: v2, v2, v1
 _ROOT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def cgroup_bytes() -> int | None:
     """The tightest memory limit of this process's control groups (v2 memory.max and memory.high, v1), or None."""
-    names = ("memory.max", "memory.high", "memory.limit_in_bytes")
-    return lowest(folder / name for folder in groups("memory") for name in names)
+    return lowest(folder / name for folder in groups("memory") for name in LIMIT_FILES)
 
 
 def lowest(files: Iterable[Path]) -> int | None:

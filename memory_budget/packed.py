@@ -19,7 +19,7 @@ from memory_budget.budget import fit_rows
 from memory_budget.changes import Changes, Span
 from memory_budget.packed_layout import BLOCK, layout
 from memory_budget.ring import Ring, arena_of, reverse
-from memory_budget.rows import Array, Convert, Dtype, IndexBytes
+from memory_budget.rows import Array, Convert, Dtype, Field, IndexBytes
 
 GROUP = 16  # rows that share a key frame: 32 would save 8% of Qbert's bytes and evict twice as coarsely
 REVERSE_CHUNK = 2**16  # bytes reversed at a time
@@ -29,7 +29,7 @@ class PackedRing:
     """`Rows` of `columns` and one compressed uint8 frame a row, in exactly `budget` bytes.
 
     A payload as long as a frame is that frame. `rows`: the heads; `obs`: decodes frames; `index`: for more rows than
-    there can ever be.
+    there can ever be. Raises ValueError if `budget` is not sure to hold two groups of frames.
     """
 
     leaves_in_rows = True
@@ -37,7 +37,7 @@ class PackedRing:
     def __init__(
         self,
         budget: int,
-        columns: list[tuple[str, Any, tuple[int, ...]]],
+        columns: list[Field],
         frame: tuple[int, ...],
         index_bytes: IndexBytes,
         arena: Array | None = None,

@@ -1,11 +1,11 @@
 """How a packed ring's budget is laid out: where heads and payloads may lie, and how many rows there can be."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from memory_budget import frames
-from memory_budget.rows import Dtype, IndexBytes
+from memory_budget.rows import Dtype, Field, IndexBytes
 
 BLOCK = 64  # the table of heads grows by this many: the sampler sums priorities 64 at a time
 
@@ -18,7 +18,7 @@ class Layout(NamedTuple):
     end: int
 
 
-def layout(budget: int, columns: list[tuple[str, Any, tuple[int, ...]]], frame: int, index_bytes: IndexBytes) -> Layout:
+def layout(budget: int, columns: list[Field], frame: int, index_bytes: IndexBytes) -> Layout:
     """How `budget` bytes are laid out for rows of `columns` and frames of `frame` bytes."""
     start = np.uint32 if budget < 2**32 else np.uint64
     length = np.uint16 if frame < 2**16 else np.uint32

@@ -16,13 +16,13 @@ import numpy as np
 
 from memory_budget.budget import fit_rows
 from memory_budget.changes import Changes, Span
-from memory_budget.rows import Array, Convert, Dtype, IndexBytes
+from memory_budget.rows import Array, Convert, Dtype, Field, IndexBytes
 
 PIECE = 16 * 2**20  # bytes of an arena that are touched at a time
 
 
-def padded(fields: list[tuple[str, Any, tuple[int, ...]]]) -> Dtype:
-    """A structured dtype of these (name, type, shape) fields, its size rounded up to 8 bytes."""
+def padded(fields: list[Field]) -> Dtype:
+    """A structured dtype of these fields, its size rounded up to 8 bytes."""
     formats = [np.dtype((kind, shape)) for _, kind, shape in fields]
     ends = np.cumsum([kind.itemsize for kind in formats])
     return np.dtype(

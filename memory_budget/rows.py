@@ -10,6 +10,7 @@ from memory_budget.changes import Span
 
 Array = npt.NDArray[Any]
 Dtype = np.dtype[Any]
+Field = tuple[str, Any, tuple[int, ...]]  # of a row: name, type, shape
 IndexBytes = Callable[[int], int]  # bytes that the index takes for so many rows
 Convert = Callable[[Array, Array], Array]  # rows [b] and their observations [b, ...] to new rows [b]
 

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from memory_budget import limits
 
-_LIMITS = ("memory.max", "memory.high", "memory.limit_in_bytes")
 _MACHINE = Path("/proc/pressure/memory")
 
 
@@ -36,8 +35,9 @@ class Surroundings:
     def read(self) -> None:
         """Read all of them now."""
         if self._readings % self.RESCAN == 0:
+            folders = limits.groups("memory")
             self._folders = [
-                folder for folder in limits.groups("memory") if any((folder / name).exists() for name in _LIMITS)
+                folder for folder in folders if any((folder / name).exists() for name in limits.LIMIT_FILES)
             ]
             self.stall_file = next(filter(Path.exists, limits.own_files("memory.pressure")), _MACHINE)
         self._readings += 1
@@ -48,7 +48,7 @@ class Surroundings:
 
 def _limit(folder: Path) -> int | None:
     """The smallest limit of this control group in bytes; None if it has none."""
-    return limits.lowest(folder / name for name in _LIMITS)
+    return limits.lowest(folder / name for name in limits.LIMIT_FILES)
 
 
 def held_bytes(folder: Path) -> int:

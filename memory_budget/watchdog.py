@@ -40,9 +40,8 @@ class _Tree:
         import psutil
 
         if self._readings % self.RESCAN == 0:
-            self._process = (
-                psutil.Process()
-            )  # anew: once the clock was set, psutil takes an old one for another process
+            # Anew: once the clock was set, psutil takes an old one for another process.
+            self._process = psutil.Process()
             with contextlib.suppress(psutil.Error):
                 self._children = self._process.children(recursive=True)
         self._readings += 1

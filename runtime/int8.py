@@ -39,12 +39,12 @@ def quantised(graph: NamedGraph, windows: Array) -> bytes:
     from onnxruntime import quantization
 
     with tempfile.TemporaryDirectory(prefix="edgerl-int8-") as folder:
-        whole, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        whole.write_bytes(b"".join(pieces(_folded(graph), PREPARED)))
+        float_file, int8_file = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        float_file.write_bytes(b"".join(pieces(_folded(graph), PREPARED)))
         exact = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}
         quantization.quantize_static(
-            whole,
-            small,
+            float_file,
+            int8_file,
             _reader(windows),
             op_types_to_quantize=list(LAYERS),
             per_channel=True,
@@ -55,7 +55,7 @@ def quantised(graph: NamedGraph, windows: Array) -> bytes:
                 "OpTypesToExcludeOutputQuantization": list(FLOAT_OUTPUTS),
             },
         )
-        return small.read_bytes()
+        return int8_file.read_bytes()
 
 
 def _folded(graph: NamedGraph) -> NamedGraph:

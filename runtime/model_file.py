@@ -71,7 +71,7 @@ def node(
     """A node of a graph, with its attributes by name; an array becomes a tensor, and holds few numbers."""
     written = [protobuf.text(_NODE_INPUT, taken) for taken in inputs]
     written += [protobuf.text(_NODE_OUTPUT, output), *_optional(_NODE_NAME, name), protobuf.text(_NODE_KIND, kind)]
-    written += [protobuf.data(_NODE_ATTRIBUTE, _attribute(name, attributes[name])) for name in sorted(attributes)]
+    written += [protobuf.data(_NODE_ATTRIBUTE, _attribute(key, attributes[key])) for key in sorted(attributes)]
     return b"".join(written)
 
 
@@ -85,7 +85,7 @@ def value(name: str, dtype: npt.DTypeLike, shape: Sequence[int | str], meaning: 
 
 def graph(name: str, nodes: Iterable[bytes], takes: bytes, *gives: bytes, meaning: str = "") -> bytes:
     """A graph without its weights, of nodes in the order of their work, one input, outputs; `meaning`: for people."""
-    written = [protobuf.data(_GRAPH_NODE, each) for each in nodes]
+    written = [protobuf.data(_GRAPH_NODE, node) for node in nodes]
     written += [protobuf.text(_GRAPH_NAME, name), *_optional(_GRAPH_MEANING, meaning)]
     written += [protobuf.data(_GRAPH_INPUT, takes), *(protobuf.data(_GRAPH_OUTPUT, output) for output in gives)]
     return b"".join(written)
@@ -152,7 +152,7 @@ def _attribute(name: str, value: Attribute) -> bytes:
     elif isinstance(value, np.ndarray):
         kind, written = _IS_TENSOR, protobuf.data(_ATTRIBUTE_TENSOR, _tensor_head(value) + bytes(_raw(value)))
     else:
-        kind, written = _IS_INTS, b"".join(protobuf.integer(_ATTRIBUTE_INTS, each) for each in value)
+        kind, written = _IS_INTS, b"".join(protobuf.integer(_ATTRIBUTE_INTS, number) for number in value)
     return protobuf.text(_ATTRIBUTE_NAME, name) + written + protobuf.integer(_ATTRIBUTE_TYPE, kind)
 
 
@@ -210,14 +210,14 @@ def _weight(tensor: memoryview) -> tuple[str, Array]:
     if number not in _DTYPES:
         raise ValueError(f"its weight {name!r} is of a type that is not read, number {number}")
     dtype = _DTYPES[number]
-    data = _last(protobuf.views(tensor, _TENSOR_RAW), memoryview(b""))
-    if not data and dtype == _FLOAT32:
-        data = memoryview(b"".join(protobuf.views(tensor, _TENSOR_FLOATS)))
+    content = _last(protobuf.views(tensor, _TENSOR_RAW), memoryview(b""))
+    if not content and dtype == _FLOAT32:
+        content = memoryview(b"".join(protobuf.views(tensor, _TENSOR_FLOATS)))
     if len(shape) > _MOST_AXES:
         raise ValueError(f"its weight {name!r} has more than {_MOST_AXES} axes")
-    if len(data) != math.prod(shape) * dtype.itemsize or min(shape, default=0) < 0:
-        raise ValueError(f"its weight {name!r} of shape {shape} has {len(data)} bytes of {dtype}")
-    return name, np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    if len(content) != math.prod(shape) * dtype.itemsize or min(shape, default=0) < 0:
+        raise ValueError(f"its weight {name!r} of shape {shape} has {len(content)} bytes of {dtype}")
+    return name, np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def _last(values: Iterable[_T], default: _T) -> _T:

@@ -71,8 +71,8 @@ def integers(message: memoryview, field: int) -> Iterator[int]:
         elif number == field and isinstance(value, memoryview):
             at = 0
             while at < len(value):
-                one, at = _read_varint(value, at)
-                yield _signed(one)
+                element, at = _read_varint(value, at)
+                yield _signed(element)
 
 
 def _key(field: int, wire: int) -> bytes:

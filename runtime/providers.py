@@ -60,6 +60,6 @@ def session(
     return encode, 0.0 if expected is None else max_difference(encode(windows), expected), refusal
 
 
-def max_difference(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    """The largest absolute difference."""
-    return float(np.abs(one - other).max())
+def max_difference(latents: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    """The largest absolute difference; NaN if any is."""
+    return float(np.abs(latents - expected).max())

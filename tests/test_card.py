@@ -13,7 +13,7 @@ from PIL import Image
 
 import edgerl
 import edgerl_run
-from edgerl.experiments.card import readme
+from edgerl.experiments.card import contents, readme
 from edgerl.experiments.card.card import Options, make
 from edgerl.experiments.card.front_matter import front_matter, quoted
 from edgerl.experiments.card.markdown import block, code, escaped
@@ -59,6 +59,12 @@ def test_the_folder_holds_the_policy_the_settings_and_the_films(run, made):
     with Image.open(out / "replay.gif") as film:
         assert film.n_frames == 7  # a game of toy/catch: its reset and six steps
     assert (out / "replay.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_the_page_says_what_the_run_took(run):
+    told = dict(contents.facts(json.loads((run / "summary.json").read_text())).lines)
+    assert told.keys() >= {"run", "replay", "freeze", "capacity", "speed", "memory", "multiply-adds"}
+    assert told["multiply-adds"].split()[1] == "multiply-adds"
 
 
 def test_the_scores_are_those_of_eval_and_of_the_run_and_their_seeds_give_them_again(run, made, program):

@@ -63,7 +63,7 @@ def after_cut(tmp_path, operations, losses, seed=0):
     (root / "old").write_bytes(b"old")
     cut = Disk(root)
     for operation in operations:
-        cut.apply(operation._replace(path=root / operation.path, other=root / operation.other))
+        cut.apply(operation._replace(path=root / operation.path, target=root / operation.target))
     place = tmp_path / f"after-{losses}-{seed}-{len(operations)}"
     cut.write(place, losses, random.Random(seed))  # noqa: S311
     return {str(file.relative_to(place)): file.read_bytes() for file in place.rglob("*") if file.is_file()}

@@ -292,9 +292,8 @@ def test_a_run_goes_through_the_freeze_and_resumes_bit_for_bit(encoder, cut, sto
 
 def test_a_control_task_is_trained_with_it(small, tmp_path):
     changes = {"steps": 14, "freeze_at": 11, "learn_start": 8, "random_steps": 4, "batch_size": 2, "hidden": 16}
-    found = train.train(
-        small("dmc/cartpole-swingup", run={**changes, "encoder": "impala"}), tmp_path / "run", quiet=True
-    )
+    config = small("dmc/cartpole-swingup", run={**changes, "encoder": "impala"})
+    found = train.train(config, tmp_path / "run", quiet=True)
     assert (found["status"], found["store"], found["freeze"]["rows_after"]) == ("finished", "latents", 11)
     planned = found["budget"]["ledger"]["networks"]["planned"]
     assert planned > found["budget"]["ledger"]["networks"]["measured"] > 0

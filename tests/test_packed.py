@@ -215,8 +215,7 @@ def test_a_ring_restored_at_any_step_goes_on_as_the_other(kind):
     ring, states, did = PackedRing(budget, COLUMNS, shape, index_bytes), [], []
     states.append(saved(ring))
     for number, frame in enumerate(seen):
-        slot, gone = append(ring, number, frame)
-        did.append((slot, gone))
+        did.append(append(ring, number, frame))
         states.append(saved(ring))
     assert ring.wrapped
     for step in range(0, len(seen) - ahead, 3):
@@ -224,8 +223,7 @@ def test_a_ring_restored_at_any_step_goes_on_as_the_other(kind):
         if step:
             check(other, seen[:step])
         for number in range(step, step + ahead):
-            slot, gone = append(other, number, seen[number])
-            assert (slot, gone) == did[number]
+            assert append(other, number, seen[number]) == did[number]
         check(other, seen[: step + ahead])
         assert saved(other)[1] | {"table": 0} == states[step + ahead][1] | {"table": 0}
 

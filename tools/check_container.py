@@ -80,14 +80,14 @@ def main() -> None:
     parser.add_argument("arch", choices=["amd64", "arm64"])
     parser.add_argument("--device", required=True, help="as of edgerl train")
     parser.add_argument("--memory", required=True, help="as of docker run; the smallest limit that the run has")
-    given = parser.parse_args()
-    image = built(base(given.suite, given.arch), f"localhost/edgerl:{given.suite}-{given.arch}")
+    args = parser.parse_args()
+    image = built(base(args.suite, args.arch), f"localhost/edgerl:{args.suite}-{args.arch}")
     with TemporaryDirectory() as folder:
         os.chown(folder, USER, USER)
-        container = Container(image, given.device, given.memory, Path(folder))
+        container = Container(image, args.device, args.memory, Path(folder))
         try:
             print(run("podman", "run", "--rm", "--entrypoint", "python", image, "-c", ABOUT), end="")
-            print(f"image: {added(image, base(given.suite, given.arch)) / 1e6:.0f} MB above its base")
+            print(f"image: {added(image, base(args.suite, args.arch)) / 1e6:.0f} MB above its base")
             trains(container)
             stops_and_goes_on(container)
         except CheckError as error:

@@ -120,18 +120,18 @@ def power_cut(lab: Lab, rng: random.Random) -> Result:
     after.write(trial.root, losses, rng)
     step = max((operation.step for operation in operations[:cut]), default=0)
     durable = max([BEGINNINGS[name] or -1, *synced_steps(operations[:cut])])
-    detail, found = f"{store}, {name}: {losses}; after {cut} of {len(operations)}", newest(trial.out)
-    if found < durable:
-        return Result(FAILED, detail, step - max(found, 0), f"step {durable} was synced, and is lost")
-    return gone_on(lab, trial, detail, max(0, step - max(found, 0)))
+    detail, newest_step = f"{store}, {name}: {losses}; after {cut} of {len(operations)}", newest(trial.out)
+    if newest_step < durable:
+        return Result(FAILED, detail, step - max(newest_step, 0), f"step {durable} was synced, and is lost")
+    return gone_on(lab, trial, detail, max(0, step - max(newest_step, 0)))
 
 
 def synced_steps(operations: list[power.Operation]) -> list[int]:
     """The steps of the checkpoints that the program takes for durable: renamed, and their folder synced."""
     renamed, durable = list[int](), list[int]()
     for operation in operations:
-        if operation.kind == disk.Kind.RENAME and operation.other.parent.name == "checkpoint":
-            renamed += [int(operation.other.name)] if operation.other.name.isdecimal() else []
+        if operation.kind == disk.Kind.RENAME and operation.target.parent.name == "checkpoint":
+            renamed += [int(operation.target.name)] if operation.target.name.isdecimal() else []
         if operation.kind == disk.Kind.SYNC and operation.path.name == "checkpoint":
             durable += renamed
             renamed = []

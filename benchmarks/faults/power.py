@@ -23,15 +23,15 @@ LOSSES = ("nothing", "bytes", "bytes and the newest entries", "bytes and any ent
 class Operation(NamedTuple):
     """A line of the log. `offset`: of a write, or a file's new length; of OPEN whether the file was emptied.
 
-    `step`: of the run at that time.
+    `step`: of the run at that time; `target`: where RENAME puts the file; `content`: what WRITE wrote.
     """
 
     kind: Kind
     offset: int
     step: int
     path: Path
-    other: Path
-    data: bytes
+    target: Path
+    content: bytes
 
 
 def read(log: Path) -> list[Operation]:
@@ -44,8 +44,8 @@ def read(log: Path) -> list[Operation]:
         for length in lengths if kind == Kind.WRITE else lengths[:2]:
             parts.append(text[at : at + length])
             at += length
-        path, other = (Path(os.fsdecode(part)) for part in parts[:2])
-        operations.append(Operation(Kind(kind), offset, step, path, other, b"".join(parts[2:])))
+        path, target = (Path(os.fsdecode(part)) for part in parts[:2])
+        operations.append(Operation(Kind(kind), offset, step, path, target, b"".join(parts[2:])))
     return operations
 
 
@@ -61,14 +61,14 @@ class File:
     def kept(self, keeps: Callable[[], bool]) -> bytes:
         """The durable bytes, with the changes that the disk `keeps`, each asked for, in blocks."""
         text = bytearray(self.durable)
-        for offset, data in self.unsynced:
-            if data is None:
+        for offset, content in self.unsynced:
+            if content is None:
                 if keeps():
                     text[:] = text[:offset].ljust(offset, b"\0")
                 continue
-            for start in range(0, len(data), BLOCK):
+            for start in range(0, len(content), BLOCK):
                 if keeps():
-                    part, at = data[start : start + BLOCK], offset + start
+                    part, at = content[start : start + BLOCK], offset + start
                     text[:] = text.ljust(at, b"\0")
                     text[at : at + len(part)] = part
         return bytes(text)
@@ -114,14 +114,14 @@ class Disk:
             elif operation.offset and not file.is_folder:
                 file.unsynced.append((0, None))
         elif operation.kind == Kind.RENAME and file is not None:
-            self._change(Entry((folder, name), self._find(operation.other), file))
+            self._change(Entry((folder, name), self._find(operation.target), file))
         elif operation.kind == Kind.UNLINK and file is not None:
             self._change(Entry((folder, name), None, file))
         elif operation.kind == Kind.SYNC and file is not None:
             file.durable, file.unsynced = bytearray(file.kept(lambda: True)), []
             self._sync_entries(file)
         elif file is not None:
-            file.unsynced.append((operation.offset, operation.data if operation.kind == Kind.WRITE else None))
+            file.unsynced.append((operation.offset, operation.content if operation.kind == Kind.WRITE else None))
 
     def _change(self, entry: Entry) -> None:
         self._changes.append(entry)
@@ -166,11 +166,11 @@ def _scanned(root: Path) -> File:
 
 def _entries(folder: File) -> dict[File, dict[str, File]]:
     """The entries of a folder and of all below it."""
-    found = {folder: dict(folder.entries)}
+    entries = {folder: dict(folder.entries)}
     for file in folder.entries.values():
         if file.is_folder:
-            found |= _entries(file)
-    return found
+            entries |= _entries(file)
+    return entries
 
 
 def _write(folder: File, place: Path, keeps: Callable[[], bool]) -> None:

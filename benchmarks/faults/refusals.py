@@ -15,8 +15,6 @@ from faults.kills import STORES
 from faults.result import FAILED, MISSED, REFUSED, SURVIVED, WRONG, Result, gone_on, in_order
 from faults.runs import BEGINNINGS, STEPS, Lab, Trial, differences, outcome
 
-MINUTE = 60.0
-
 
 def refused_with(number: int) -> Callable[[Lab, random.Random], Result]:
     """The system refuses operations on files with this errno: once, five times, or from then on."""
@@ -45,8 +43,8 @@ def _disturbed(lab: Lab, rng: random.Random, action: disk.Action, number: int) -
         return Result(MISSED if ended.code == 0 else FAILED, detail, said=ended.told)
     if not in_order(ended):
         return Result(FAILED, detail, said=f"exit code {ended.code}: {ended.told}")
-    found = gone_on(lab, trial, detail, metrics=action == disk.Action.SHORTEN)
-    return found if found.said else found._replace(said=f"exit code {ended.code}: {ended.told}")
+    ending = gone_on(lab, trial, detail, metrics=action == disk.Action.SHORTEN)
+    return ending if ending.said else ending._replace(said=f"exit code {ended.code}: {ended.told}")
 
 
 def damaged(how: str) -> Callable[[Lab, random.Random], Result]:
@@ -112,8 +110,8 @@ def _event(lab: Lab, rng: random.Random, event: str) -> Result:
     ended, detail = trial.end(trial.begin()), f"{store}, {name}: step {step}"
     if not in_order(ended) or not fields.hit or (event == "clock" and ended.code):
         return Result(FAILED, detail, said=f"exit code {ended.code}: {ended.told}")
-    found = gone_on(lab, trial, detail)
-    return found if found.said else found._replace(said=f"exit code {ended.code}: {ended.told}")
+    ending = gone_on(lab, trial, detail)
+    return ending if ending.said else ending._replace(said=f"exit code {ended.code}: {ended.told}")
 
 
 def stopped(seconds: float) -> Callable[[Lab, random.Random], Result]:
@@ -146,8 +144,8 @@ def _continued(lab: Lab, trial: Trial, number: int, detail: str) -> Result:
     ended = trial.end(number)
     if ended.code:
         return Result(FAILED, detail, said=f"exit code {ended.code}: {ended.told}")
-    found = differences(outcome(trial.out), lab.expected(trial.store), metrics=True)
-    return Result(WRONG if found else SURVIVED, detail, said=", ".join(found))
+    differing = differences(outcome(trial.out), lab.expected(trial.store), metrics=True)
+    return Result(WRONG if differing else SURVIVED, detail, said=", ".join(differing))
 
 
 def second_process(lab: Lab, rng: random.Random) -> Result:
@@ -156,14 +154,14 @@ def second_process(lab: Lab, rng: random.Random) -> Result:
     Often at the first operations: about where a run locks its folder.
     """
     trial, number, detail = _stopped(lab, rng, at=rng.choice([None, None, 1, 2, 3, 4]))
-    other = trial.end(trial.begin(said="other"), said="other")
+    second = trial.end(trial.begin(said="other"), said="other")
     os.kill(number, signal.SIGCONT)
     ended = trial.end(number)
-    codes = (ended.code, other.code)
-    if not (in_order(ended) and in_order(other)) or 0 not in codes:
-        return Result(FAILED, detail, said=f"exit codes {codes}: {ended.told}; {other.told}")
-    found = differences(outcome(trial.out), lab.expected(trial.store), metrics=True)
-    return Result(WRONG if found else SURVIVED, detail, said=", ".join(found) or f"{ended.told}; {other.told}")
+    codes = (ended.code, second.code)
+    if not (in_order(ended) and in_order(second)) or 0 not in codes:
+        return Result(FAILED, detail, said=f"exit codes {codes}: {ended.told}; {second.told}")
+    differing = differences(outcome(trial.out), lab.expected(trial.store), metrics=True)
+    return Result(WRONG if differing else SURVIVED, detail, said=", ".join(differing) or f"{ended.told}; {second.told}")
 
 
 def full_temporary_folder(lab: Lab, rng: random.Random) -> Result:

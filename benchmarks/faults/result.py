@@ -42,8 +42,8 @@ def gone_on(
     ended = trial.finish()
     if ended.code:
         return Result(FAILED, detail, lost, f"gone on: exit code {ended.code}: {ended.told}")
-    found, expected = outcome(trial.out), lab.expected(trial.store)
-    differing = [name for name in differences(found, expected, metrics=metrics) if name not in but]
+    left, expected = outcome(trial.out), lab.expected(trial.store)
+    differing = [name for name in differences(left, expected, metrics=metrics) if name not in but]
     return Result(WRONG if differing else SURVIVED, detail, lost, f"other {', '.join(differing)}" if differing else "")
 
 

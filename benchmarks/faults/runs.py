@@ -95,13 +95,13 @@ class Trial:
     def end(self, number: int, said: str = "said") -> Ended:
         """Wait for a program; one that takes longer than PATIENCE is killed, and has failed."""
         deadline = time.monotonic() + PATIENCE
-        while (found := os.waitpid(number, os.WNOHANG))[0] == 0:
+        while (waited := os.waitpid(number, os.WNOHANG))[0] == 0:
             if time.monotonic() > deadline:
                 os.kill(number, signal.SIGKILL)
                 os.waitpid(number, 0)
                 return Ended(child.INTERNAL, [f"it ran for more than {PATIENCE} s"])
             time.sleep(0.002)
-        return Ended(os.waitstatus_to_exitcode(found[1]), (self.place / said).read_text().splitlines())
+        return Ended(os.waitstatus_to_exitcode(waited[1]), (self.place / said).read_text().splitlines())
 
     @property
     def exporting(self) -> list[str]:
@@ -144,7 +144,7 @@ def outcome(out: Path) -> dict[str, Any]:
     for name, layout in saved.layouts.items():
         rows = np.zeros(layout.stop - layout.start, np.uint8)
         saved.read_raw(name, rows)
-        left |= {f"rows {column}": digest(data) for column, data in columns(name, rows, summary["codec"]).items()}
+        left |= {f"rows {column}": digest(values) for column, values in columns(name, rows, summary["codec"]).items()}
     left["status"], left["steps"] = summary["status"], summary["steps"]
     left["snapshots"] = {file.name: digest(file.read_bytes()) for file in sorted((out / "snapshots").glob("*"))}
     left["encoder"] = digest((out / "encoder.onnx").read_bytes()) if (out / "encoder.onnx").exists() else ""
@@ -160,9 +160,9 @@ def columns(name: str, rows: Any, codec: str) -> Mapping[str, Any]:
     return {column: np.ascontiguousarray(table[column]) for column in table.dtype.names}
 
 
-def digest(data: Any) -> str:
+def digest(value: Any) -> str:
     """The SHA-256 of bytes or of an array."""
-    return hashlib.sha256(data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()).hexdigest()
+    return hashlib.sha256(value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes()).hexdigest()
 
 
 def logged(out: Path) -> list[dict[str, Any]]:
@@ -179,12 +179,12 @@ def _line(text: bytes) -> dict[str, Any]:
         return {"damaged": text.hex()}
 
 
-def differences(found: dict[str, Any], expected: dict[str, Any], *, metrics: bool) -> list[str]:
+def differences(left: dict[str, Any], expected: dict[str, Any], *, metrics: bool) -> list[str]:
     """What differs, by name. Without `metrics`: lines of metrics and snapshots may be missing, as the disk refused."""
-    names = {*found, *expected} - {"metrics"} - ({"snapshots"} if not metrics else set())
-    differing = [name for name in sorted(names) if found.get(name) != expected.get(name)]
-    lines = expected["metrics"] if metrics else [line for line in expected["metrics"] if line in found["metrics"]]
-    return differing + ["metrics"] * (found["metrics"] != lines)
+    names = {*left, *expected} - {"metrics"} - ({"snapshots"} if not metrics else set())
+    differing = [name for name in sorted(names) if left.get(name) != expected.get(name)]
+    lines = expected["metrics"] if metrics else [line for line in expected["metrics"] if line in left["metrics"]]
+    return differing + ["metrics"] * (left["metrics"] != lines)
 
 
 class Lab:

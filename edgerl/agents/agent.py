@@ -24,7 +24,10 @@ class Stem(Protocol):
 
 
 class Agent(Protocol):
-    """The protocol of an agent. It sees neither environment nor replay."""
+    """The protocol of an agent. It sees neither environment nor replay.
+
+    `cut`: the last frozen layer, None before the freeze; `engine`: what computes.
+    """
 
     cut: str | None
     engine: Engine
@@ -33,16 +36,20 @@ class Agent(Protocol):
     def needs_torch(self) -> bool:
         """Whether it computes with torch."""
 
-    def act(self, observation: Array, *, explore: bool) -> Any: ...
+    def act(self, observation: Array, *, explore: bool) -> Any:
+        """An action for one observation, as `Representation.see` gives it: an int, or float32 [A] in [-1, 1]."""
 
     def explore(self, observations: Array) -> Array:
         """Actions that explore, [B, ...], for the observations [B, ...] of several environments."""
 
-    def update(self, batch: Batch) -> Update: ...
+    def update(self, batch: Batch) -> Update:
+        """One update on a batch."""
 
-    def stem(self, cut: str) -> Stem: ...
+    def stem(self, cut: str) -> Stem:
+        """What lies left of the cut behind layer `cut`; the agent stays whole."""
 
-    def freeze(self, cut: str) -> None: ...
+    def freeze(self, cut: str) -> None:
+        """Keep what lies right of the cut behind layer `cut`; observations are latents from now on."""
 
     def frozen_stem(self, file: Path) -> "FrozenStem | None":
         """The frozen stem of this ONNX file where a frozen agent computes, if that is an accelerator; else None.
@@ -59,13 +66,20 @@ class Agent(Protocol):
     def reset_heads(self) -> None:
         """Begin the heads anew, drawn from the agent's Generator, with their moments and targets; the encoder stays."""
 
-    def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None: ...
+    def adopt(self, arrays: dict[str, Array], stem: dict[str, Array], *, heads: bool) -> None:
+        """Start from another agent's encoder, and with `heads` from its heads too: `arrays` as its `state` returned.
 
-    def state(self) -> tuple[dict[str, Array], dict[str, Any]]: ...
+        `stem`: the weights that its freeze removed, by name. Raises RuntimeError for other networks.
+        """
 
-    def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None: ...
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """All that training changes: arrays by name (views, not copies, on the CPU), and values for JSON."""
 
-    def nbytes(self) -> dict[str, int]: ...
+    def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
+        """Restore what `state` returned, its cut too. Raises RuntimeError or KeyError for another agent's arrays."""
+
+    def nbytes(self) -> dict[str, int]:
+        """Bytes held, by line of the ledger."""
 
     def activations(self, observations: Array, actions: Array) -> dict[str, Array]:
         """Activations of each layer, up to the last hidden one of the heads, for a batch: by name, in order, no noise.

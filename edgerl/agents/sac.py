@@ -90,8 +90,8 @@ class CurlSac:
                 return self.rng.uniform(-1, 1, self.actions).astype(np.float32)
         net, features = self.net, self._actor_features(observation[None])
         action = net.actor.apply(features, self._noise(1))[0] if explore else net.actor.mean(features)
-        one: Array = to_numpy(action)[0]
-        return one
+        first: Array = to_numpy(action)[0]
+        return first
 
     def explore(self, observations: Array) -> Array:
         """See `Agent`: samples, each with its own noise; uniform ones at first."""
@@ -114,9 +114,9 @@ class CurlSac:
         outputs = action_outputs(self.actions, actor.gaussian.operations(self.actions))
 
         def own(observations: Array) -> dict[str, Array]:
-            given = actor.layers.apply(self._actor_features(observations))
+            head = actor.layers.apply(self._actor_features(observations))
             gaussian = actor.gaussian
-            return {"action": to_numpy(gaussian.mean(given)), "log_std": to_numpy(gaussian.log_std(given))}
+            return {"action": to_numpy(gaussian.mean(head)), "log_std": to_numpy(gaussian.log_std(head))}
 
         return Exported(2, actor.layers.operations("actor.layers"), outputs, weights, own)
 

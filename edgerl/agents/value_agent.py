@@ -111,9 +111,8 @@ class ValueAgent(Generic[OwnHead]):
         return int(self.rng.integers(self.actions)) if self.rng.random() < self.epsilon else None
 
     def _or_random(self, best: Array) -> Array:
-        """The best actions [B], or in place of each with probability epsilon a random one."""
-        actions = [own if other is None else other for own in best.tolist() for other in [self._random_action()]]
-        return np.array(actions)
+        """The best actions [B]; each with probability epsilon a random one in its place."""
+        return np.array([own if (drawn := self._random_action()) is None else drawn for own in best.tolist()])
 
     def _features(self, network: Network[OwnHead], observations: Array) -> Any:
         """Features [B, L] of a batch."""

@@ -28,12 +28,12 @@ def card(
     from edgerl.experiments.card.scores import below_random
 
     options = Options(episodes=episodes, seed=seed, film=not no_video, license=license, force=force)
-    made = make(run_folder, out, options, say=warn)
-    run, played = made.config.run, made.scores["evaluation"]
+    contents = make(run_folder, out, options, say=warn)
+    run, played = contents.config.run, contents.scores["evaluation"]
     print(f"{run.env}, {run.algo}, step {played['step']:,}: {out}")
     print(f"score {figure(played['mean'])} +- {figure(played['std'])} over {played['episodes']} games")
-    if below_random(made.scores):
+    if below_random(contents.scores):
         print("the score is below that of random play: it shows no learning")
-    print(made.parity)
+    print(contents.parity)
     name = re.sub("[^A-Za-z0-9.-]+", "-", f"{run.algo}-{run.env}")
     print(f"nothing was uploaded; with Hugging Face's program: hf upload YOUR_NAME/{name} {shlex.quote(str(out))} .")

@@ -95,30 +95,30 @@ def comparisons(profiles: list[DeviceProfile], width: int) -> list[Table]:
     first, *others = profiles
     groups: list[list[DeviceProfile]] = []
     room = 0
-    for other in others:
-        taken = max(len(other.name), WIDEST) + len("  ratio  ")
+    for profile in others:
+        taken = max(len(profile.name), WIDEST) + len("  ratio  ")
         if not groups or room < taken:
             groups.append([])
             room = width - len("storage_write, MB/s  ") - max(len(first.name), WIDEST)
-        groups[-1].append(other)
+        groups[-1].append(profile)
         room -= taken
     return [_comparison([first, *group]) for group in groups]
 
 
 def _comparison(profiles: list[DeviceProfile]) -> Table:
     first, *others = profiles
-    table = _table("", first.name, *(heading for other in others for heading in (other.name, "ratio")))
+    table = _table("", first.name, *(heading for compared in others for heading in (compared.name, "ratio")))
     for key in ("cores", *NUMBERS):
         values = [_amount(getattr(profile, key)) for profile in profiles]
         if all(value is None for value in values):
             continue
         cells = [_cell(key, getattr(first, key))]
-        for other, value in zip(others, values[1:], strict=True):
+        for compared, value in zip(others, values[1:], strict=True):
             ratio = f"{value / values[0]:.2f}" if value is not None and values[0] is not None else ""
-            cells += [_cell(key, getattr(other, key)), ratio]
+            cells += [_cell(key, getattr(compared, key)), ratio]
         table.add_row(f"{key}, {UNITS[key]}" if key in UNITS else key, *cells)
     if any(profile.possible for profile in profiles):
-        words = (cell for other in others for cell in (what_is_possible(other), ""))
+        words = (cell for compared in others for cell in (what_is_possible(compared), ""))
         table.add_row("possible", what_is_possible(first), *words)
     return table
 

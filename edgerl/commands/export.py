@@ -36,8 +36,8 @@ def export(
 ) -> None:
     """Write a run's policy as one ONNX file, from pixels to actions, if it acts as the program does."""
     if for_training is not None:
-        for name, given in (("out", out is not None), ("int8", int8), ("episodes", episodes is not None)):
-            if given:
+        for name, is_given in (("out", out is not None), ("int8", int8), ("episodes", episodes is not None)):
+            if is_given:
                 raise ConfigError(f"--{name}: {FOR_TRAINING} writes no policy; give one of them")
         _write_for_training(run_folder, for_training, force=force)
     elif int8:

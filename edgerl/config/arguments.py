@@ -54,9 +54,9 @@ def text(setting: Setting, value: Any) -> str:
 @cache
 def _preset(env: str, algo: str, steps: int, freeze_at: int | None) -> dict[str, Any]:
     """What these alone come to, by key; empty if they come to nothing (the user's own environment is elsewhere)."""
-    given = {"env": env, "algo": algo, "steps": steps, "freeze_at": "never" if freeze_at is None else str(freeze_at)}
+    options = {"env": env, "algo": algo, "steps": steps, "freeze_at": "never" if freeze_at is None else str(freeze_at)}
     try:
-        config = resolve.started(given, None, [])[0]
+        config = resolve.started(options, None, [])[0]
     except ConfigError:
         return {}
     return {setting.key: value for setting, value in config.values()}

@@ -25,10 +25,11 @@ RESUMABLE = [setting.name for setting in SETTINGS.values() if setting.resumable]
 
 
 def started(options: dict[str, Any], file: Path | None, assignments: list[str]) -> tuple[Config, list[str]]:
-    """A new run's Config, and notes for the user. What is said later beats what is said earlier:
+    """A new run's Config, and notes for the user.
 
-    the preset of the environment, the `--config` file, `--set` assignments, `options` (None: not given).
-    Raises ConfigError, naming the option, for what is not allowed.
+    It is made of the preset of the environment, the `--config` file, the `--set` assignments and the `options` (None:
+    not given); of two that say the same setting the later one counts. Raises ConfigError, naming the option, for what
+    is not allowed.
     """
     return _settled(_file(file), assigned(assignments), _given(_as_the_paper(options)))
 
@@ -44,10 +45,10 @@ def _as_the_paper(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def configured(given: dict[str, Any]) -> Config:
-    """The Config of a script: the preset of its `env`, and settings by name. Raises ConfigError, naming one."""
+def configured(settings: dict[str, Any]) -> Config:
+    """The Config of a script: the preset of its `env`, then these settings. Raises ConfigError, naming a setting."""
     said: Tables = {}
-    for name, value in given.items():
+    for name, value in settings.items():
         setting = lookup(name)
         size = _size(setting, value, name) if setting.size else value
         said.setdefault(setting.table, {})[setting.name] = check(name, size)
@@ -214,7 +215,7 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
     _settle_provider(run)
     _settle_transfer(run)
     _settle_latest_freeze(run, preset_freeze)
-    notes = _settle_freeze(run, given="freeze_at" in said["run"]) + notes
+    notes = _settle_freeze(run, explicit="freeze_at" in said["run"]) + notes
     if "learn_start" not in said["replay"]:
         settle_learn_start(tables)
     config = toml.build(tables)
@@ -282,12 +283,12 @@ def _settle_latest_freeze(run: dict[str, Any], preset: int | str) -> None:
     run["freeze_by"] = latest
 
 
-def _settle_freeze(run: dict[str, Any], *, given: bool) -> list[str]:
+def _settle_freeze(run: dict[str, Any], *, explicit: bool) -> list[str]:
     """Hold T_f against the run's length: an explicit one must lie within it, a preset's is left out with a note."""
     freeze_at, steps = run["freeze_at"], run["steps"]
     if freeze_at in ("never", "auto") or freeze_at < steps:
         return []
-    if given:
+    if explicit:
         raise ConfigError(f"--freeze-at: {freeze_at} is not within the run; give 0 to {steps - 1}, never or auto")
     run["freeze_at"] = "never"
     return [f"no freeze: the preset's step {freeze_at:,} lies beyond --steps {steps:,}; --freeze-at chooses another"]

@@ -27,13 +27,13 @@ def preset(env: str, algo: str | None = None) -> Tables:
 
     `algo`: another algorithm than the suite's own; None where the suite has none of its own gives no agent.
     """
-    data = tomllib.loads(resources.files("edgerl.config").joinpath("presets.toml").read_text())
-    suite = data["suite"].get(suite_of(env), {})
-    task = data["task"].get(env, {})
+    presets = tomllib.loads(resources.files("edgerl.config").joinpath("presets.toml").read_text())
+    suite = presets["suite"].get(suite_of(env), {})
+    task = presets["task"].get(env, {})
     algo = algo or suite.get("run", {}).get("algo")
-    own = data["algo"].get(algo, {})
+    own = presets["algo"].get(algo, {})
     tables: Tables = {name: {} for name in TABLES}
-    for layer in (data["every"], data["algo"].get(own.get("like"), {}), own, suite, task):
+    for layer in (presets["every"], presets["algo"].get(own.get("like"), {}), own, suite, task):
         for name in TABLES:
             tables[name] |= layer.get(name, {})
     if algo:
@@ -77,8 +77,10 @@ def _check(config: Config) -> None:
         raise ConfigError(f"replay.sampling: {config.run.algo} gives rows no priorities; give uniform")
     envs = config.run.envs
     if replay.learn_start < envs * replay.n_step:
-        each = f" for each of --envs {envs}" if envs > 1 else ""
-        raise ConfigError(f"replay.learn_start = {replay.learn_start} is below replay.n_step = {replay.n_step}{each}")
+        per_env = f" for each of --envs {envs}" if envs > 1 else ""
+        raise ConfigError(
+            f"replay.learn_start = {replay.learn_start} is below replay.n_step = {replay.n_step}{per_env}"
+        )
     if replay.augmentations > 1 and not replay.random_crop:
         raise ConfigError("replay.augmentations: more than one needs replay.random_crop = true")
 

@@ -18,31 +18,31 @@ _short.maxlevel, _short.maxdict, _short.maxlist, _short.maxstring, _short.maxoth
 def lookup(key: str) -> Setting:
     """The setting of a key written as `table.key` or `key`; raises ConfigError, naming the nearest one."""
     table, _, name = key.rpartition(".")
-    for own in [table] if table else TABLES:
-        if f"{own}.{name}" in SETTINGS:
-            return SETTINGS[f"{own}.{name}"]
+    for candidate in [table] if table else TABLES:
+        if f"{candidate}.{name}" in SETTINGS:
+            return SETTINGS[f"{candidate}.{name}"]
     known = {full for setting in SETTINGS.values() for full in (setting.name, setting.key)}
     raise ConfigError(f"unknown key {_short.repr(key)}{nearest(key, known)}")
 
 
 def check(key: str, value: Any) -> Any:
     """`value` as its key's type (a whole number may stand for a float); raises ConfigError, naming the key."""
-    own = lookup(key)
-    if own.optional and value == "never":
+    setting = lookup(key)
+    if setting.optional and value == "never":
         return value
     if isinstance(value, int) and not -LARGEST <= value < LARGEST:
         raise ConfigError(f"{key} = a number of {value.bit_length()} bits is beyond 64 bits")
     _check_parts(key, value)
-    if isinstance(value, int) and not isinstance(value, bool) and float in own.types:
+    if isinstance(value, int) and not isinstance(value, bool) and float in setting.types:
         value = float(value)
     if value == "":
         raise ConfigError(f"{key} = '' is empty")
-    if value not in own.words and type(value) not in own.types:
+    if value not in setting.words and type(value) not in setting.types:
         names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
-        wanted = " or ".join([*(names[kind] for kind in own.types), *map(repr, own.words)])
+        wanted = " or ".join([*(names[kind] for kind in setting.types), *map(repr, setting.words)])
         raise ConfigError(f"{key} = {_short.repr(value)} is not {wanted}")
-    if isinstance(value, int | float) and not isinstance(value, bool) and not own.low <= value <= own.high:
-        side = f"below {own.low:g}" if value < own.low else f"not from {own.low:g} to {own.high:g}"
+    if isinstance(value, int | float) and not isinstance(value, bool) and not setting.low <= value <= setting.high:
+        side = f"below {setting.low:g}" if value < setting.low else f"not from {setting.low:g} to {setting.high:g}"
         raise ConfigError(f"{key} = {value!r} is {side}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{key} = {value!r} is not a finite number")

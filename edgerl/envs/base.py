@@ -143,18 +143,18 @@ def random_action(env: Environment, rng: "np.random.Generator") -> Any:
     return int(rng.integers(env.actions))
 
 
-def fault(made: Any) -> str | None:
+def fault(env: Any) -> str | None:
     """What keeps something from being an environment to train on, in words; None if nothing does."""
-    if missing := [part for part in PARTS if not hasattr(made, part)]:
+    if missing := [part for part in PARTS if not hasattr(env, part)]:
         return f"is no environment: it has no {', '.join(missing)}"
-    spec = made.spec
+    spec = env.spec
     if not isinstance(spec, EnvSpec):
         return f"is no environment: its spec is a {type(spec).__name__}, not an EnvSpec"
     wrong = _spec_fault(spec)
-    if wrong is None and made.actions != spec.actions:
-        wrong = f"it has {made.actions!r} actions, its spec {spec.actions}"
+    if wrong is None and env.actions != spec.actions:
+        wrong = f"it has {env.actions!r} actions, its spec {spec.actions}"
     if wrong is None:
-        wrong = window_fault(made.window, (spec.history, *spec.frame))
+        wrong = window_fault(env.window, (spec.history, *spec.frame))
     return None if wrong is None else f"cannot be trained on: {wrong}"
 
 
@@ -183,11 +183,11 @@ def window_fault(window: Any, shape: tuple[int, ...]) -> str | None:
     return f"the window is {what}; allowed is uint8 {list(shape)}"
 
 
-def in_words(given: Any) -> str:
+def in_words(value: Any) -> str:
     """A value in a few words; the five of Gymnasium's step and the two of its reset are named as such."""
-    if isinstance(given, tuple) and len(given) in (2, 5):
-        return f"a tuple of {len(given)}, as Gymnasium's environments do"
-    return f"a {type(given).__name__}"
+    if isinstance(value, tuple) and len(value) in (2, 5):
+        return f"a tuple of {len(value)}, as Gymnasium's environments do"
+    return f"a {type(value).__name__}"
 
 
 def _counts(value: Any) -> bool:

@@ -46,33 +46,33 @@ class Door:
     def open(self) -> None:
         """Make the environment, again if it was closed; reset or restore it then. Raises EnvError."""
         self._failed, self._closed, self._between = False, False, True
-        made = None
+        env = None
         try:
-            made = self._make()
-            if (wrong := fault(made)) is not None:
+            env = self._make()
+            if (wrong := fault(env)) is not None:
                 raise EnvError(f"--env: {self._called!r} {wrong}")
-            self._take(made)
+            self._take(env)
         except KeyboardInterrupt:
             raise
         except EnvError as error:
-            _close_quietly(made)
+            _close_quietly(env)
             raise EnvError(f"{error}{place(error.__cause__, libraries=False)}") from error
         except BaseException as error:
-            _close_quietly(made)
+            _close_quietly(env)
             raise EnvError(f"--env: {self._called!r} cannot be loaded: {reason(error)}{place(error)}") from error
 
-    def _take(self, made: Any) -> None:
+    def _take(self, env: Any) -> None:
         """Read what stays of a whole environment. One that cannot save its state is played again at a resume."""
-        self.spec, self.interface = made.spec.plain(), interface(made)
+        self.spec, self.interface = env.spec.plain(), interface(env)
         self.actions = self.spec.actions
-        self.most_steps: int | None = getattr(made, "most_steps", None)
-        name, self.notes = getattr(made, "name", None), list[str]()
+        self.most_steps: int | None = getattr(env, "most_steps", None)
+        name, self.notes = getattr(env, "name", None), list[str]()
         self.name: str = name if isinstance(name, str) else self._called
         if not isinstance(name, str):
             self.notes.append(f"{self.name}: the environment has no name of its own; --env names it")
-        self._window, self._shape = made.window, (self.spec.history, *self.spec.frame)
-        saves_itself = hasattr(made, "state") and hasattr(made, "restore")
-        self.env = made if saves_itself else Resumable(made, self.rng, self.name)
+        self._window, self._shape = env.window, (self.spec.history, *self.spec.frame)
+        saves_itself = hasattr(env, "state") and hasattr(env, "restore")
+        self.env = env if saves_itself else Resumable(env, self.rng, self.name)
 
     @property
     def window(self) -> Array:
@@ -85,8 +85,8 @@ class Door:
         before = self.rng.bit_generator.state
         try:
             with self._named("reset"):
-                given = self.env.reset()
-            begun = self._checked(given, "reset")
+                returned = self.env.reset()
+            begun = self._checked(returned, "reset")
         except EnvFailed:
             self.rng.bit_generator.state = before
             raise
@@ -97,12 +97,12 @@ class Door:
         """Act. After a step that failed, another episode must begin."""
         self._between = True
         try:  # no context manager here: it would take as long as all the rest
-            given = self.env.step(action)
+            returned = self.env.step(action)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             raise self._failure("step", error) from error
-        timestep = self._checked(given, "step")
+        timestep = self._checked(returned, "step")
         self._between = timestep.terminated or timestep.truncated
         return timestep
 
@@ -162,16 +162,16 @@ class Door:
         finally:
             self.rng.bit_generator.state = own
 
-    def _checked(self, given: Any, method: str) -> TimeStep:
+    def _checked(self, returned: Any, method: str) -> TimeStep:
         """What `reset` or `step` gave, as a TimeStep of a uint8 window, a float and three bools."""
-        if not isinstance(given, TimeStep):
+        if not isinstance(returned, TimeStep):
             fields = ", ".join(TimeStep._fields)
-            raise self._refusal(f"{method}() gave {in_words(given)}, not a TimeStep({fields})")
-        window, reward, terminated, truncated, over = given
+            raise self._refusal(f"{method}() gave {in_words(returned)}, not a TimeStep({fields})")
+        window, reward, terminated, truncated, over = returned
         self._window = self._checked_window(window)
         right_types = type(reward) is float and type(terminated) is type(truncated) is type(over) is bool
         if right_types and -MOST_REWARD <= reward <= MOST_REWARD:
-            return given
+            return returned
         return TimeStep(
             window,
             self._reward(reward),
@@ -186,16 +186,16 @@ class Door:
         checked: Array = window
         return checked
 
-    def _reward(self, given: Any) -> float:
-        number = _number(given)
+    def _reward(self, value: Any) -> float:
+        number = _number(value)
         if number is None or not -MOST_REWARD <= number <= MOST_REWARD:
-            raise self._refusal(f"the reward is {reprlib.repr(given)}; allowed is a number that float32 holds")
+            raise self._refusal(f"the reward is {reprlib.repr(value)}; allowed is a number that float32 holds")
         return number
 
-    def _flag(self, given: Any, name: str) -> bool:
-        number = _number(given)
+    def _flag(self, value: Any, name: str) -> bool:
+        number = _number(value)
         if number not in (0.0, 1.0):
-            raise self._refusal(f"{name} is {reprlib.repr(given)}; allowed is True or False")
+            raise self._refusal(f"{name} is {reprlib.repr(value)}; allowed is True or False")
         return bool(number)
 
     @contextmanager
@@ -232,12 +232,12 @@ def place(error: BaseException | None, *, libraries: bool = True) -> str:
     return f" ({file.removeprefix(here)}, line {line})"
 
 
-def _number(given: Any) -> float | None:
+def _number(value: Any) -> float | None:
     """A number, or an array of one, as a float; None for anything else."""
     try:
-        if isinstance(given, NUMBERS):
-            return float(given)
-        array = np.asarray(given)
+        if isinstance(value, NUMBERS):
+            return float(value)
+        array = np.asarray(value)
         return float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else None
     except Exception:  # of a number too large, or of an object that is none
         return None

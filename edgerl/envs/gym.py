@@ -26,7 +26,7 @@ except ImportError as error:
 
 gymnasium.logger.min_level = gymnasium.logger.ERROR
 
-Made = gymnasium.Env[Any, Any]
+GymEnv = gymnasium.Env[Any, Any]
 DEFAULT = EnvOptions()
 
 
@@ -52,8 +52,8 @@ def registered(task: str, options: EnvOptions = DEFAULT) -> "Gym":
     return Gym(name, env, source, options)
 
 
-def describe_brought(name: str, env: Made, options: EnvOptions, *, close: bool) -> EnvSpec:
-    """The spec of an environment that a user's callable made, which is closed then if that is said."""
+def describe_brought(name: str, env: GymEnv, options: EnvOptions, *, close: bool) -> EnvSpec:
+    """The spec of an environment that a user's callable made. `close`: whether it is closed afterwards."""
     with _closed_if_refused(name, env):
         _source(name, env, options, drawing=env.render_mode == "rgb_array")
         spec = _spec(options, _actions(name, env))
@@ -62,7 +62,7 @@ def describe_brought(name: str, env: Made, options: EnvOptions, *, close: bool) 
     return spec
 
 
-def brought(name: str, env: Made, options: EnvOptions) -> "Gym":
+def brought(name: str, env: GymEnv, options: EnvOptions) -> "Gym":
     """An environment that a user's callable made, as it is; raises EnvError if it cannot be shown or acted in."""
     with _closed_if_refused(name, env):
         source = _source(name, env, options, drawing=env.render_mode == "rgb_array")
@@ -70,7 +70,7 @@ def brought(name: str, env: Made, options: EnvOptions) -> "Gym":
 
 
 @contextmanager
-def _closed_if_refused(name: str, env: Made) -> Iterator[None]:
+def _closed_if_refused(name: str, env: GymEnv) -> Iterator[None]:
     """Close an environment that is refused within. What else it raises there is an EnvError too, in one line."""
     try:
         yield
@@ -94,7 +94,7 @@ class Gym:
     after `env_max_steps` of them.
     """
 
-    def __init__(self, name: str, env: Made, source: Source, options: EnvOptions) -> None:
+    def __init__(self, name: str, env: GymEnv, source: Source, options: EnvOptions) -> None:
         self._env, self._source = env, source
         self._repeat, self._most = options.frame_skip, options.env_max_steps
         self._seen: Any = None  # the newest observation, if it is the picture
@@ -119,19 +119,19 @@ class Gym:
 
     def reset(self, seed: int) -> None:
         self._steps = 0
-        given = self._env.reset(seed=seed)
-        if not isinstance(given, tuple) or len(given) != 2:
+        returned = self._env.reset(seed=seed)
+        if not isinstance(returned, tuple) or len(returned) != 2:
             raise TypeError("its reset() must give an observation and a dict, as Gymnasium has it")
-        self._keep(given[0])
+        self._keep(returned[0])
 
     def step(self, action: Any) -> tuple[Any, Any, Any]:
         taken = self._actions.taken(action)
         total: Any = None
         for _ in range(self._repeat):
-            given = self._env.step(taken)
-            if not isinstance(given, tuple) or len(given) != 5:
+            returned = self._env.step(taken)
+            if not isinstance(returned, tuple) or len(returned) != 5:
                 raise TypeError("its step() must give observation, reward, terminated, truncated and a dict")
-            seen, reward, terminated, truncated, _ = given
+            seen, reward, terminated, truncated, _ = returned
             total = reward if total is None else total + reward
             if terminated or truncated:
                 break
@@ -161,7 +161,7 @@ class Gym:
             self._seen = seen if self._source.key is None else seen[self._source.key]
 
 
-def _made(task: str, options: EnvOptions, **settings: Any) -> Made:
+def _made(task: str, options: EnvOptions, **settings: Any) -> GymEnv:
     """The environment with this id, made with the run's arguments and these settings where the run says nothing."""
     headless()
     arguments = settings | (options.env_arg or {})
@@ -177,17 +177,17 @@ def _made(task: str, options: EnvOptions, **settings: Any) -> Made:
         raise EnvError(f"--env: gym/{task} cannot be made: {reason(error)}{place(error, libraries=False)}") from None
 
 
-def _own_limit(env: Made, repeat: int) -> int | None:
+def _own_limit(env: GymEnv, repeat: int) -> int | None:
     """The agent steps after which the environment truncates an episode itself; None if its registration says none."""
     steps = None if env.spec is None else env.spec.max_episode_steps
     return None if steps is None else -(-steps // repeat)
 
 
-def _can_draw(env: Made) -> bool:
+def _can_draw(env: GymEnv) -> bool:
     return "rgb_array" in (env.metadata.get("render_modes") or ())
 
 
-def _source(name: str, env: Made, options: EnvOptions, *, drawing: bool) -> Source:
+def _source(name: str, env: GymEnv, options: EnvOptions, *, drawing: bool) -> Source:
     """Where its pictures come from. `drawing`: whether it draws. Raises EnvError if there are none."""
     _refuse_stacks(name, env)
     source = source_of(name, env.observation_space, options)
@@ -209,7 +209,7 @@ def _refuse_stacks(name: str, env: Any) -> None:
         env = env.env
 
 
-def _actions(name: str, env: Made) -> Choices | Controls:
+def _actions(name: str, env: GymEnv) -> Choices | Controls:
     try:
         return actions_of(env.action_space)
     except ValueError as error:

@@ -89,14 +89,14 @@ def describe(name: str, options: EnvOptions = DEFAULT) -> EnvSpec:
 def _describe_custom(name: str, options: EnvOptions) -> EnvSpec:
     """The spec of what `module:callable` makes or is; what it makes is closed again."""
     rng = np.random.default_rng(0)
-    made = _called(name, rng, options)
-    if callables.is_gym(made):
+    env = _called(name, rng, options)
+    if callables.is_gym(env):
         from edgerl.envs.gym import describe_brought
 
-        return describe_brought(name, made, options, close=not callables.is_named(name, made))
+        return describe_brought(name, env, options, close=not callables.is_named(name, env))
     _refuse_of_gym(name, options)
     try:
-        with closing(Door(lambda: made, rng, name)) as door:
+        with closing(Door(lambda: env, rng, name)) as door:
             spec: EnvSpec = door.spec
     except EnvFailed as error:  # as it was closed
         raise EnvError(f"--env: {error}") from error
@@ -141,16 +141,16 @@ def _made(name: str, rng: np.random.Generator, training: bool, options: EnvOptio
 
 def _custom(name: str, rng: np.random.Generator, options: EnvOptions) -> Any:
     """What `module:callable` makes or is, wrapped if it is Gymnasium's; not checked yet."""
-    made = _called(name, rng, options)
-    if callables.is_gym(made):
+    env = _called(name, rng, options)
+    if callables.is_gym(env):
         from edgerl.envs.gym import brought
         from edgerl.envs.simulator import Simulated
 
-        callables.lend(name, made)
-        return Simulated(brought(name, made, options), rng, name)
+        callables.lend(name, env)
+        return Simulated(brought(name, env, options), rng, name)
     _refuse_of_gym(name, options)
     most = options.env_max_steps
-    return made if most is None or fault(made) is not None else Limited(made, most)
+    return env if most is None or fault(env) is not None else Limited(env, most)
 
 
 def _called(name: str, rng: np.random.Generator, options: EnvOptions) -> Any:
@@ -176,7 +176,7 @@ def _check(name: str, options: EnvOptions) -> None:
         raise EnvError(f"--sticky-actions and --full-action-set are of Atari games; {name} has neither")
     if suite not in ("gym", "custom"):
         for option in OF_GYM:
-            if getattr(options, option) != getattr(DEFAULT, option) and (option, options.observation) != OLDER:
+            if _is_said(options, option):
                 instead = "; dmc has --action-repeat" if suite == "dmc" and option == "frame_skip" else ""
                 raise EnvError(f"{_flag(option)} is of gym and module:callable environments; {name} has none{instead}")
 
@@ -184,8 +184,13 @@ def _check(name: str, options: EnvOptions) -> None:
 def _refuse_of_gym(name: str, options: EnvOptions) -> None:
     """Raise EnvError for what is asked of pictures, of an environment that makes windows itself."""
     for option in OF_PICTURES:
-        if getattr(options, option) != getattr(DEFAULT, option) and (option, options.observation) != OLDER:
+        if _is_said(options, option):
             raise EnvError(f"{_flag(option)} is of Gymnasium environments; {name} makes its windows itself")
+
+
+def _is_said(options: EnvOptions, option: str) -> bool:
+    """Whether an option is not at its default, nor what an older run has in its place."""
+    return getattr(options, option) != getattr(DEFAULT, option) and (option, options.observation) != OLDER
 
 
 def _flag(option: str) -> str:

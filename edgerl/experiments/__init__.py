@@ -1,1 +1,1 @@
-"""What is done with runs: sweeps, reports, analysis, calibration, video."""
+"""What is done with runs: sweeps, reports, analysis, calibration, video, export, card, check, tracking."""

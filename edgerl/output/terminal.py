@@ -24,10 +24,10 @@ class PipeSafeConsole(Console):
 
 def console(*, stderr: bool = False, quiet: bool = False) -> PipeSafeConsole:
     """The console of all output: text is shown as it is, and wrapped where a terminal, or COLUMNS, has a width."""
-    made = PipeSafeConsole(stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
-        made.width = UNLIMITED
-    return made
+    output = PipeSafeConsole(stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False)
+    if not output.is_terminal and "COLUMNS" not in os.environ:
+        output.width = UNLIMITED
+    return output
 
 
 def waiting(text: str) -> "Status":
@@ -61,12 +61,12 @@ def side_by_side(where: Console, title: str, headings: Sequence[str], rows: Sequ
     """
 
     def table(first: int, after: int) -> Table:
-        made = plain_table(title, *headings[first:after])
-        for column in made.columns[1:]:
+        part = plain_table(title, *headings[first:after])
+        for column in part.columns[1:]:
             column.no_wrap, column.overflow = True, "fold"  # where a single column is too wide, the names wrap
         for row in rows:
-            made.add_row(row[0], *row[1 + first : 1 + after])
-        return made
+            part.add_row(row[0], *row[1 + first : 1 + after])
+        return part
 
     def fits(first: int, after: int) -> bool:
         unlimited = where.options.update(max_width=UNLIMITED)

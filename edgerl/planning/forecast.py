@@ -150,13 +150,13 @@ def seconds(work: Work, rates: Rates) -> Band:
     """How long the work takes: from all rates at their best to all at their worst."""
     times = []
     for end in ("high", "low"):  # the high end of a rate gives the low time
-        other = "low" if end == "high" else "high"  # of rates given in seconds
+        opposite = "low" if end == "high" else "high"  # of rates given in seconds
         computed = 2 * work.trained / getattr(rates.training, end) + 2 * work.acted / getattr(rates.acting, end)
         computed += 2 * work.inferred / getattr(rates.inference, end)
         moved = work.moved / getattr(rates.memory, end)
-        simulated = work.simulated * getattr(rates.step, other) if rates.step is not None else 0.0
+        simulated = work.simulated * getattr(rates.step, opposite) if rates.step is not None else 0.0
         written = work.written / getattr(rates.write, end)
-        times.append(max(computed, moved) + work.calls * getattr(rates.call, other) + simulated + written)
+        times.append(max(computed, moved) + work.calls * getattr(rates.call, opposite) + simulated + written)
     return Band(*times)
 
 
@@ -198,7 +198,7 @@ def total_hours(phases: dict[str, dict[str, float]], names: tuple[str, ...]) -> 
     return {end: sum(phases[name][end] for name in names) for end in ("low", "high")}
 
 
-def calibrated_libraries(profile: DeviceProfile | None, config: Config, plan: Plan) -> dict[str, int]:
+def calibrated_libraries(profile: DeviceProfile | None, plan: Plan) -> dict[str, int]:
     """The ledger's line "libraries", if a calibration has measured that of Rainbow on Atari in NumPy; else no line."""
     measured = profile.calibrated.get("libraries") if profile else None
     if measured is None:

@@ -17,8 +17,10 @@ def take(
     watch: Watch | None = None,
     children: int | None = None,
 ) -> Ledger:
-    """The ledger now. `library_bytes`: resident before networks and replay were made; `watch`: of --freeze-at auto;
-    `children`: what the processes of several environments hold.
+    """The ledger now, in bytes.
+
+    `library_bytes`: resident before networks and replay were made; `watch`: of --freeze-at auto; `children`: what the
+    processes of several environments hold.
 
     Resident memory beyond the other lines is scratch, up to what was planned for scratch; the rest is unaccounted.
     """

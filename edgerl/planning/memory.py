@@ -114,7 +114,8 @@ def freeze_bytes(config: Config, window: tuple[int, ...]) -> int:
     weights = sum(layer.parameters for layer in stem)
     if stem[-1].name == "fc":  # every encoder has its own
         weights += (algorithm_of(config).encoders - 1) * stem[-1].parameters
-    return representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window) + 2 * 4 * weights
+    encoding = representation.chunk(encoder, window) * architectures.encoding_bytes(encoder, window)
+    return encoding + 2 * FLOAT_BYTES * weights
 
 
 def _scratch(config: Config, counts: Flops, engine: str, layers: Sequence[Layer], inputs: int, batch: int) -> int:
@@ -127,5 +128,5 @@ def _scratch(config: Config, counts: Flops, engine: str, layers: Sequence[Layer]
     hidden = config.agent.hidden * sum(not product.name.endswith("out") for product in heads)
     numbers = inputs + sum(prod(product.outputs) for layer in layers for product in layer.products) + hidden
     joined = inputs if engine == "numpy" and config.run.threads > 1 else 0  # the parts of all threads, put together
-    made = algorithm.made_copies[engine] * sum(product.flops for product in heads)
-    return SCRATCH_BYTES[engine] + FLOAT_BYTES * (round(algorithm.copies[engine] * numbers + joined) * batch + made)
+    weights = algorithm.made_copies[engine] * sum(product.flops for product in heads)
+    return SCRATCH_BYTES[engine] + FLOAT_BYTES * (round(algorithm.copies[engine] * numbers + joined) * batch + weights)

@@ -113,10 +113,10 @@ def _check_rows(config: Config, env: EnvSpec, budget: int, before: Store, after:
         return capacity.pixel_store(env, replay.pixel_codec, replay.sampling, share(nbytes, count)).rows * count
 
     smallest = bisect_left(range(2**48), needed, key=rows)
-    each = f" for {count} environments" if count > 1 else ""
+    for_all = f" for {count} environments" if count > 1 else ""
     raise ConfigError(
         f"--budget: {format_bytes(budget)} holds {max(before.rows, 0)} rows; one batch of {batch} "
-        f"and its {replay.n_step}-step windows need {needed}{each}: at least {smallest}B"
+        f"and its {replay.n_step}-step windows need {needed}{for_all}: at least {smallest}B"
     )
 
 

@@ -25,10 +25,10 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
     planned = make_plan(config, spec)
     profile = load_device(device)
     window = representation.pixels(spec, config.replay).shape
-    ledger = planned.ledger | forecast.calibrated_libraries(profile, config, planned)
+    ledger = planned.ledger | forecast.calibrated_libraries(profile, planned)
     total = sum(ledger.values())
-    given = (config.run.process_limit, profile.application_bytes if profile else None)
-    limit = min((nbytes for nbytes in given if nbytes is not None), default=None)
+    limits = (config.run.process_limit, profile.application_bytes if profile else None)
+    limit = min((nbytes for nbytes in limits if nbytes is not None), default=None)
     left = None if limit is None else int(Watchdog.LEAVE * limit) - total
     config = settled(config, planned, window, profile)
     expected = forecast.forecast(config, planned, window, profile)
@@ -79,9 +79,9 @@ def _flops(config: Config, planned: Plan) -> dict[str, Any]:
     run, start, counts = config.run, config.replay.learn_start, planned.flops
     conversion = counts.conversion(min(planned.before.rows, run.latest_freeze or 0))
     frozen_at = run.steps if run.latest_freeze is None else run.latest_freeze
-    made = config.replay.updates(run.steps, frozen_at)
-    before = counts.before.paper(max(0, frozen_at - start), made.before)
-    after = counts.after.paper(max(0, run.steps - max(frozen_at, start)), made.after)
+    update_counts = config.replay.updates(run.steps, frozen_at)
+    before = counts.before.paper(max(0, frozen_at - start), update_counts.before)
+    after = counts.after.paper(max(0, run.steps - max(frozen_at, start)), update_counts.after)
     return {
         "layers": counts.layers,
         "per_update_before": counts.before.per_update,

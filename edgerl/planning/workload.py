@@ -13,11 +13,11 @@ from edgerl.config import architectures
 from edgerl.config.settings import Config
 from edgerl.planning import memory
 from edgerl.planning.capacity import Store
+from edgerl.planning.memory import FLOAT_BYTES
 from edgerl.planning.plan import Plan
 from edgerl.types import Phases
 from memory_budget.changes import segment_bytes
 
-FLOAT_BYTES = 4  # bytes
 ADAM_ACCESSES = 9  # times that an update reads or writes a trained weight, besides the passes: its gradient 2, Adam 7
 LEAF_BYTES = 8  # of a row's priority, which every checkpoint writes anew
 ENCODING_CALLS = 4  # to encode with ONNX Runtime: its own call and those around it
@@ -179,7 +179,7 @@ def written(config: Config, plan: Plan, window: tuple[int, ...], steps: int | No
     steps = run.steps if steps is None else steps
     frozen_at = steps + 1 if run.latest_freeze is None else run.latest_freeze
     saved_at = np.append(np.arange(0, steps, run.pace or steps), steps)
-    early, late = (np.diff(saved_at, prepend=0)[some] for some in (saved_at < frozen_at, saved_at >= frozen_at))
+    early, late = (np.diff(saved_at, prepend=0)[phase] for phase in (saved_at < frozen_at, saved_at >= frozen_at))
     first = saved_at[len(early) : len(early) + 1]
     late[:1] = min(frozen_at, before.rows) + first - frozen_at  # the first one after the freeze writes all rows anew
     checkpoints = sum(

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from edgerl.replay.diagnosis import Diagnosis
-from edgerl.replay.representation import CHUNK, Field, Representation
+from edgerl.replay.representation import CHUNK, Representation
 from edgerl.replay.sampling import SAMPLERS, Sampler
 from edgerl.types import Array, Batch
 from memory_budget.changes import Span
 from memory_budget.packed import PackedRing
 from memory_budget.ring import Ring, padded
-from memory_budget.rows import IndexBytes, Rows
+from memory_budget.rows import Field, IndexBytes, Rows
 
 # Flags of a row: an episode starts here; it terminated after this step; only the last observation of a truncated one.
 FIRST, TERMINAL, LAST = 1, 2, 4
@@ -33,7 +33,10 @@ def row_dtype(field: Field, action: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Replay:
-    """n-step replay over one ring of exactly `budget` bytes; `sampling`: a name of `sampling.SAMPLERS`."""
+    """n-step replay over one ring of exactly `budget` bytes; `sampling`: a name of `sampling.SAMPLERS`.
+
+    `action`: the dtype of one action; `arena`: the bytes to lie in, uint8 [budget], made here if None.
+    """
 
     def __init__(
         self,

@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgerl.replay.buffer import Replay
+from edgerl.replay.sampling import TRIES
 from edgerl.types import Array
-
-TRIES = 10_000  # times that rows which start no window are drawn again
 
 
 class Share(NamedTuple):
@@ -55,7 +54,7 @@ class _Joined:
         """The replays and the slots at which the running sum over all rows passes the values of `mass`, both [n]."""
         owners = np.minimum(self.ends.searchsorted(mass, side="right"), len(self.replays) - 1)
         slots = np.zeros(len(mass), np.int64)
-        for owner, mine in self._each(owners):
+        for owner, mine in self._by_owner(owners):
             sampler, extent = self.replays[owner].sampler, self.replays[owner].ring.extent
             slots[mine] = np.clip(sampler.find(mass[mine] - self.begins[owner]), 0, max(0, extent - 1))
         return owners, slots
@@ -63,13 +62,13 @@ class _Joined:
     def priorities(self, owners: Array, slots: Array) -> Array:
         """What these rows weigh, float64 [n]; 0 for one that starts no window."""
         priorities = np.zeros(len(slots))
-        for owner, mine in self._each(owners):
+        for owner, mine in self._by_owner(owners):
             replay = self.replays[owner]
             starts = replay.starts(slots[mine])
             priorities[mine] = np.where(starts, replay.sampler.priorities_at(slots[mine]), 0.0)
         return priorities
 
-    def _each(self, owners: Array) -> list[tuple[int, Any]]:
+    def _by_owner(self, owners: Array) -> list[tuple[int, Any]]:
         """The replays among `owners`, and where each stands there."""
         if len(self.replays) == 1:
             return [(0, slice(None))]

@@ -6,9 +6,9 @@ import numpy as np
 
 from edgerl.replay import crops
 from edgerl.replay.quantization import Scales
-from edgerl.replay.representation import Encode, Field, Pixels
+from edgerl.replay.representation import Encode, Pixels
 from edgerl.types import Array
-from memory_budget.rows import Stored
+from memory_budget.rows import Field, Stored
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 

@@ -6,7 +6,7 @@ is larger than a frame: frames are stored, and the stem runs on sampled windows.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -16,9 +16,8 @@ from edgerl.envs.base import EnvSpec
 from edgerl.replay import crops
 from edgerl.replay.quantization import Scales
 from edgerl.types import Array
-from memory_budget.rows import Stored
+from memory_budget.rows import Field, Stored
 
-Field = tuple[str, Any, tuple[int, ...]]
 # How many windows are encoded at a time: ONNX Runtime takes 6.7 MB for 32 stacked Atari frames, 56 MB for 256. And the
 # bytes that it may take: a larger encoder gets fewer windows.
 CHUNK, CHUNK_BYTES = 32, 12_000_000

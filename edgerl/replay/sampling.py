@@ -1,18 +1,19 @@
 """Which rows a batch is drawn from. A sampler's arrays lie in the bytes the ring gives it."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from edgerl.types import Array
+from memory_budget.rows import Field
 
-Field = tuple[str, Any, tuple[int, ...]]
 FAN = 64  # rows a block, whose sum is kept: 8.13 bytes a row; a binary tree takes 16
 _BLOCKS = np.int64(FAN)
 # Losses below this count as this: at omega 0.5 a row with no loss at all is drawn a twentieth as often as one with the
 # usual 0.04 nats, so that it is met again before it leaves the replay.
 SMALLEST_LOSS = 1e-4
+TRIES = 10_000  # times that rows which start no window are drawn again
 
 
 def _blocks(capacity: int) -> int:
@@ -27,32 +28,45 @@ class Sampler(Protocol):
     leaf: ClassVar[list[Field]]  # the column of a row, if a ring holds the sampler's leaves in its rows
 
     @staticmethod
-    def index_bytes(capacity: int) -> int: ...
+    def index_bytes(capacity: int) -> int:
+        """Bytes that the sampler takes for `capacity` rows."""
 
     @staticmethod
-    def upper_bytes(capacity: int) -> int: ...
+    def upper_bytes(capacity: int) -> int:
+        """The same where the ring holds its leaves in rows."""
 
-    def place(
-        self, index: Array, capacity: int, priorities: Array | None = None, leaves: Array | None = None
-    ) -> None: ...
+    def place(self, index: Array, capacity: int, priorities: Array | None = None, leaves: Array | None = None) -> None:
+        """Lie in these bytes from now on (see `Prioritized.place`)."""
 
-    def sum(self, count: int) -> None: ...
+    def sum(self, count: int) -> None:
+        """Compute anew what follows from the first `count` leaves."""
 
-    def priorities(self) -> Array: ...
+    def priorities(self) -> Array:
+        """Every slot's priority, a float64 view [capacity]; [0] if rows have none."""
 
-    def add(self, slot: int, *, startable: bool = True) -> None: ...
+    def add(self, slot: int, *, startable: bool = True) -> None:
+        """There is a new row in `slot`; one that is not `startable` is never drawn."""
 
-    def remove(self, slots: Array) -> None: ...
+    def remove(self, slots: Array) -> None:
+        """These slots [n] hold no row any more."""
 
-    def update(self, slots: Array, losses: Array) -> None: ...
+    def update(self, slots: Array, losses: Array) -> None:
+        """Take the losses [n] of drawn slots [n] into account."""
 
-    def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]: ...
+    def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """`count` of the first `size` slots that are `valid`, int64, and their importance weights, float32.
 
-    def mass(self, size: int) -> float: ...
+        Raises RuntimeError if no valid row can be found.
+        """
 
-    def find(self, mass: Array) -> Array: ...
+    def mass(self, size: int) -> float:
+        """What the first `size` slots weigh together."""
 
-    def priorities_at(self, slots: Array) -> Array: ...
+    def find(self, mass: Array) -> Array:
+        """The slots [n] at which the running sum of what slots weigh passes the values of `mass` [n]."""
+
+    def priorities_at(self, slots: Array) -> Array:
+        """What these slots weigh, float64 [n]."""
 
 
 class Uniform:
@@ -109,7 +123,7 @@ class Uniform:
         Raises RuntimeError if no valid row can be found.
         """
         slots = self.rng.integers(size, size=count)
-        for _ in range(10_000):
+        for _ in range(TRIES):
             bad = ~valid(slots)
             if not bad.any():
                 return slots, np.ones(count, np.float32)
@@ -211,7 +225,7 @@ class Prioritized:
         """
         total = self.total
         slots = self.find((np.arange(count) + self.rng.random(count)) * (total / count))
-        for _ in range(10_000):
+        for _ in range(TRIES):
             bad = ~valid(slots) | (self.priorities()[slots] <= 0)
             if not bad.any():
                 break

@@ -46,9 +46,9 @@ def frozen(
 ) -> Latents | Encoded:
     """The representation of a run since the freeze that `report` describes, by the stem in the run's folder.
 
-    `rng` draws the crops; `accelerated`: the agent's `frozen_stem`, which encodes frames that are kept if it makes one.
-    Otherwise `provider` encodes if it agrees with the CPU, if not, `say` is told why; `chunk`: how many windows are
-    encoded at a time. Raises CheckpointError if that file is not the one that the run wrote.
+    `rng` draws the crops. `accelerated`: the agent's `frozen_stem`; where frames are kept and it makes a stem, that one
+    encodes. Otherwise `provider` encodes, or the CPU if it does not agree with the CPU, and `say` is told why. `chunk`:
+    how many windows are encoded at a time. Raises CheckpointError if the file is not the one that the run wrote.
     """
     file = stem_file(folder, report)
     if report["store"] == "pixels" and (stem := accelerated(file)) is not None:

@@ -48,7 +48,8 @@ def acting_operations(encoder: str, window: Shape, *, encoders: int = 1) -> tupl
 
 def _is_last(layer: Layer, layers: list[Layer]) -> bool:
     """Whether this is the last layer of convolutions."""
-    return layer is [other for other in layers if not isinstance(other.spec, Linear)][-1]
+    convolutions = [candidate for candidate in layers if not isinstance(candidate.spec, Linear)]
+    return layer is convolutions[-1]
 
 
 def _convolutions(layer: Layer, prefix: str, *, first: bool, last: bool) -> list[Operation]:

@@ -59,10 +59,10 @@ def _event(wall_time: float, step: int) -> bytes:
     return _field(1, _DOUBLE, struct.pack("<d", wall_time)) + _field(2, _VARINT, _varint(step))
 
 
-def _field(number: int, kind: int, data: bytes) -> bytes:
+def _field(number: int, kind: int, value: bytes) -> bytes:
     """A field of a message."""
-    length = _varint(len(data)) if kind == _BYTES else b""
-    return _varint(number << 3 | kind) + length + data
+    length = _varint(len(value)) if kind == _BYTES else b""
+    return _varint(number << 3 | kind) + length + value
 
 
 def _varint(number: int) -> bytes:
@@ -75,14 +75,14 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def _record(data: bytes) -> bytes:
-    length = struct.pack("<Q", len(data))
-    return length + _masked_crc(length) + data + _masked_crc(data)
+def _record(event: bytes) -> bytes:
+    length = struct.pack("<Q", len(event))
+    return length + _masked_crc(length) + event + _masked_crc(event)
 
 
-def _masked_crc(data: bytes) -> bytes:
+def _masked_crc(content: bytes) -> bytes:
     crc = 0xFFFFFFFF
-    for byte in data:
+    for byte in content:
         crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
     crc ^= 0xFFFFFFFF
     return struct.pack("<I", ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF)

@@ -10,9 +10,9 @@ from pathlib import Path
 from edgerl import reading
 
 
-def write_whole(file: Path, data: bytes) -> None:
+def write_whole(file: Path, content: bytes) -> None:
     """Write bytes to a file, whole or not at all (see `writing_whole`)."""
-    write_pieces(file, [data])
+    write_pieces(file, [content])
 
 
 def write_pieces(file: Path, pieces: Iterable[bytes | memoryview]) -> None:

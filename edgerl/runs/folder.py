@@ -17,26 +17,26 @@ LOCK = ".lock"
 
 
 @contextmanager
-def folder_of(config: Config, given: Path | None) -> Iterator[Path]:
-    """The run folder that is `given`, or runs/<env>__<algo>__<seed>__<time>, the environment's slash as a dash.
+def folder_of(config: Config, chosen: Path | None) -> Iterator[Path]:
+    """The run folder that is `chosen`, or runs/<env>__<algo>__<seed>__<time>, the environment's slash as a dash.
 
     The latter is made here and is nobody else's: a run of the same second has one that ends in -2. It goes again if the
     block leaves it empty. Raises ConfigError if it cannot be written.
     """
-    if given is not None:
-        yield given
+    if chosen is not None:
+        yield chosen
         return
     run = config.run
     name = f"{run.env.replace('/', '-')}__{run.algo}__{run.seed}__{time.strftime('%Y%m%d-%H%M%S')}"
     parent = Path("runs")
-    made = [] if parent.exists() else [parent]
+    created = [] if parent.exists() else [parent]
     try:
         folder = _make_free(parent, name)
-        made.insert(0, folder)
-        _sync_entries(made)
+        created.insert(0, folder)
+        _sync_entries(created)
         yield folder
     finally:
-        _remove_empty(made)
+        _remove_empty(created)
 
 
 def _make_free(parent: Path, name: str) -> Path:
@@ -77,10 +77,10 @@ def new_folder(folder: Path, has_begun: Callable[[], bool]) -> Iterator[int]:
     Raises ConfigError if the folder cannot be written.
     """
     check_folder(folder)
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    created = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         _make_writable(folder)
-        _sync_entries(made)
+        _sync_entries(created)
         with locked(folder) as lock:
             _check_alone(folder)  # another process may have trained in it until now
             try:
@@ -90,7 +90,7 @@ def new_folder(folder: Path, has_begun: Callable[[], bool]) -> Iterator[int]:
                     _empty(folder)
                 raise
     finally:
-        _remove_empty(made)
+        _remove_empty(created)
 
 
 def _make_writable(folder: Path) -> None:
@@ -128,17 +128,17 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 
 @contextmanager
-def locked(folder: Path, other: str = "process trains", *, adopted: int | None = None) -> Iterator[int]:
+def locked(folder: Path, busy: str = "process trains", *, adopted: int | None = None) -> Iterator[int]:
     """Lock a folder, and give the lock's descriptor. `adopted`: that of a lock which this process has already.
 
-    Raises ConfigError if another process has locked it (`other`: what that process does).
+    Raises ConfigError if another process has locked it (`busy`: what that process does).
     """
     with open(folder / LOCK if adopted is None else adopted, "a", opener=reading.here) as lock:
         os.set_inheritable(lock.fileno(), False)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"{folder}: another {other} in this folder") from None
+            raise ConfigError(f"{folder}: another {busy} in this folder") from None
         yield lock.fileno()
 
 

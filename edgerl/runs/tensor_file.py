@@ -48,13 +48,13 @@ def read(file: Path) -> dict[str, Array]:
     Raises OSError, or ValueError if the file does not have this layout.
     """
     length, header = _header(file)
-    data = np.memmap(file, np.uint8, "c")[8 + length :]
+    content = np.memmap(file, np.uint8, "c")[8 + length :]
     arrays = {}
     for name, entry in _in_order(header):
         start, stop = entry["data_offsets"]
-        arrays[name] = data[start:stop].view(_NAMES[entry["dtype"]]).reshape(entry["shape"])
-    if (end := sum(array.nbytes for array in arrays.values())) != len(data):
-        raise ValueError(f"{file} has {len(data):,} bytes of arrays, its header says {end:,}")
+        arrays[name] = content[start:stop].view(_NAMES[entry["dtype"]]).reshape(entry["shape"])
+    if (end := sum(array.nbytes for array in arrays.values())) != len(content):
+        raise ValueError(f"{file} has {len(content):,} bytes of arrays, its header says {end:,}")
     return arrays
 
 

@@ -29,12 +29,12 @@ def directions(activations: Array, share: float = KEPT) -> Array:
     return columns
 
 
-def correlations(one: Array, other: Array) -> Array:
+def correlations(first: Array, second: Array) -> Array:
     """The canonical correlations between two sets of `directions` over the same datapoints, the largest first."""
-    cosines: Array = np.clip(np.linalg.svd(one.T @ other, compute_uv=False), 0.0, 1.0)
+    cosines: Array = np.clip(np.linalg.svd(first.T @ second, compute_uv=False), 0.0, 1.0)
     return cosines
 
 
-def similarity(one: Array, other: Array) -> float | None:
+def similarity(first: Array, second: Array) -> float | None:
     """The mean canonical correlation between two sets of `directions`, 0 to 1; None if one of them is empty."""
-    return float(correlations(one, other).mean()) if one.shape[1] and other.shape[1] else None
+    return float(correlations(first, second).mean()) if first.shape[1] and second.shape[1] else None

@@ -150,9 +150,9 @@ def statistics(played: Played) -> dict[str, Any]:
     }
 
 
-def cut_games(result: dict[str, Any]) -> str:
+def cut_games(evaluation: dict[str, Any]) -> str:
     """How many of the games were cut, in words."""
-    return f"{result['cut']} of {result['episodes']} games were cut at their longest (--eval-max-steps)"
+    return f"{evaluation['cut']} of {evaluation['episodes']} games were cut at their longest (--eval-max-steps)"
 
 
 def evaluate_run(

@@ -48,13 +48,14 @@ def _check_beginning(source: Path, theirs: Config, config: Config) -> None:
     """Raise ConfigError if the runs differ in what matters before T_f."""
     if config.run.freeze_at != theirs.run.freeze_at and "auto" in (config.run.freeze_at, theirs.run.freeze_at):
         raise ConfigError(f"--freeze-at: auto watches a run from its start, so it cannot differ from that of {source}")
-    other = {setting.key: value for setting, value in theirs.values()}
+    their_values = {setting.key: value for setting, value in theirs.values()}
     for setting, value in config.values():
-        if setting.resumable or setting.after_freeze or other.get(setting.key) == value:
+        if setting.resumable or setting.after_freeze or their_values.get(setting.key) == value:
             continue
         name = setting.flag if setting.option else f"--set {setting.key}"
         raise ConfigError(
-            f"{name}: {source} was trained with {other.get(setting.key)}; a fork differs only in what matters after T_f"
+            f"{name}: {source} was trained with {their_values.get(setting.key)}; "
+            "a fork differs only in what matters after T_f"
         )
 
 

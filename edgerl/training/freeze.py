@@ -57,11 +57,11 @@ def freeze(
         expected, sha256 = _write_stem(agent, settings, windows, folder / ONNX_FILE)
         agent.freeze(settings.cut)
         trim()  # before ONNX Runtime takes as much: the stem is in one place at a time
-        encode, difference, passed = _session(folder / ONNX_FILE, settings, windows, expected)
+        encode, difference, refusal = _session(folder / ONNX_FILE, settings, windows, expected)
         del windows, expected
         stored = _representation(replay, pixels, encode, settings)
         if stored.stores == "pixels" and (stem := agent.frozen_stem(folder / ONNX_FILE)) is not None:
-            stored, encode, passed = as_encoded(stem, pixels, replay.rng), stem, None
+            stored, encode, refusal = as_encoded(stem, pixels, replay.rng), stem, None
         dropped = replay.transcode(stored, progress)
     return {
         "seconds": time.perf_counter() - started,
@@ -75,7 +75,7 @@ def freeze(
         "onnx_file": ONNX_FILE,
         "onnx_sha256": sha256,
         "provider": encode.provider,
-        "provider_passed_over": passed,
+        "provider_passed_over": refusal,
         "peak_extra_bytes": meter.extra_bytes(),
         "child_peak_bytes": None,
     }
@@ -143,15 +143,16 @@ def _write_stem(agent: Agent, settings: FreezeSettings, windows: Array, file: Pa
 def _session(
     file: Path, settings: FreezeSettings, windows: Array, expected: Array
 ) -> tuple[FrozenStem, float, str | None]:
-    """The session that encodes from now on, how far its latents differ from the expected ones, and why another
-    provider than `settings.provider` was taken, None if it was not. Raises FreezeError if parity fails.
+    """The session that encodes from now on, and how far its latents differ from the expected ones.
+
+    Also why it is not of `settings.provider`, None if it is. Raises FreezeError if parity fails.
     """
-    encode, difference, passed = providers.session(
+    encode, difference, refusal = providers.session(
         file, settings.provider, windows, expected, TOLERANCE, most=settings.chunk
     )
     if not difference <= TOLERANCE:  # NaN fails too
         raise FreezeError(f"ONNX Runtime differs from the trained encoder by {difference:.3g}, above {TOLERANCE}")
-    return encode, difference, passed
+    return encode, difference, refusal
 
 
 def _representation(
@@ -203,7 +204,7 @@ def rehearse(agent: Agent, pixels: Pixels, cut: str, provider: str = CPU) -> str
     Returns why `provider` would not encode; None if it would.
     """
     stem, blank = agent.stem(cut), np.zeros((1, *pixels.shape), np.uint8)
-    encode, passed = agreeing_session(export(stem.graph), provider, pixels.shape, 1)
+    encode, refusal = agreeing_session(export(stem.graph), provider, pixels.shape, 1)
     for latents in (stem.latents, encode):
         latents(blank)
-    return passed
+    return refusal

@@ -221,19 +221,19 @@ class TrainingLoop:
             stopping=lambda: self.stopping is not None,
             playing=lambda done: self.show(f"evaluating, game {done + 1} of {episodes}"),
         )
-        result = play(self.parts, self.state, hooks)
+        evaluation = play(self.parts, self.state, hooks)
         trim()  # the games' environment is gone
-        if result is None:
+        if evaluation is None:
             return
-        self.state.returns.append(result)
-        metrics = {f"eval/{name}": result[name] for name in ("mean", "std", "min", "max")}
+        self.state.returns.append(evaluation)
+        metrics = {f"eval/{name}": evaluation[name] for name in ("mean", "std", "min", "max")}
         self.parts.metrics.write(self.state.step, metrics)
         self.say(
-            f"{result['episodes']} games, score {figure(result['mean'])} +- {figure(result['std'])} "
-            f"({figure(result['min'])} to {figure(result['max'])}){self.state.training_games}"
+            f"{evaluation['episodes']} games, score {figure(evaluation['mean'])} +- {figure(evaluation['std'])} "
+            f"({figure(evaluation['min'])} to {figure(evaluation['max'])}){self.state.training_games}"
         )
-        if result["cut"]:
-            self.say(cut_games(result))
+        if evaluation["cut"]:
+            self.say(cut_games(evaluation))
 
     def room(self, nbytes: int) -> bool:
         """Whether the memory limit has room for `nbytes` more; if not, the run ends in order."""

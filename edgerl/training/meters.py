@@ -63,10 +63,10 @@ class PeakWatchdog(Watchdog):
         self.peak_after_freeze = 0 if frozen else None
 
     def check(self) -> int:
-        found = super().check()
+        reading = super().check()
         if self.peak_after_freeze is not None:
-            self.peak_after_freeze = max(self.peak_after_freeze, found)
-        return found
+            self.peak_after_freeze = max(self.peak_after_freeze, reading)
+        return reading
 
     def freeze_ended(self) -> None:
         """Begin with the peak after the freeze."""

@@ -118,5 +118,5 @@ class Policy:
     def _of_all(self, windows: Array, function: Callable[[Array], Array]) -> Array:
         """What a function of windows [N, ...] makes of one window or of more."""
         windows = self._checked(windows)
-        result: Array = function(windows[None])[0] if self._is_one(windows) else function(windows)
-        return result
+        outputs: Array = function(windows[None])[0] if self._is_one(windows) else function(windows)
+        return outputs

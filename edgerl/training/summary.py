@@ -44,7 +44,7 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
     `expected`: the forecast of these steps on the run's device.
     """
     run, replay, plan, flops = parts.config.run, parts.replay, parts.plan, state.flops
-    made = parts.config.replay.updates(state.step, state.frozen_at)
+    update_counts = parts.config.replay.updates(state.step, state.frozen_at)
     around = state.rss_around_freeze or (None, None)
     initial, after = replay.capacity, plan.after.rows
     if state.freeze_report is not None:
@@ -56,7 +56,7 @@ def collect(parts: Parts, state: State, status: str, expected: dict[str, Any]) -
         "seed": run.seed,
         "device": run.device,
         "steps": state.step,
-        "updates": {"before_freeze": made.before, "total": sum(made)},
+        "updates": {"before_freeze": update_counts.before, "total": sum(update_counts)},
         "episodes_restarted": state.episodes_restarted,
         "transfer": state.origin,
         "fork": state.fork,

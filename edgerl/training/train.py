@@ -118,6 +118,7 @@ def _train(
         ):
             tell(reporter, request, checked, networks, env)
             arena = limits.take_arena(watchdog, checked.plan.budget, request.folder)
+            checks = checked.plan.checks
             parts = Parts(
                 config=config,
                 env=env,
@@ -140,9 +141,7 @@ def _train(
                 baseline=handed.baseline if handed else networks.baseline,
                 lock=lock,
                 launcher=request.launcher,
-                watch=Watch(config, checked.plan.checks, checked.pixels, env.spec.action)
-                if checked.plan.checks
-                else None,
+                watch=Watch(config, checks, checked.pixels, env.spec.action) if checks else None,
                 saver=Saver(request.folder / "checkpoint"),
                 listeners=request.listeners,
             )

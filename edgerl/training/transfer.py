@@ -116,10 +116,10 @@ def _check_encoder(source: Source, their_spec: EnvSpec, config: Config, spec: En
             f"{source.folder} has encoder {theirs} of {_shape(their_window)}, this run {own} of {_shape(window)}"
         )
     algo, their_algo = config.run.algo, source.config.run.algo
-    one, pair = sorted((algo, their_algo), key=lambda name: ALGORITHMS[name].encoders)
-    if ALGORITHMS[one].encoders != ALGORITHMS[pair].encoders:
+    single, pair = sorted((algo, their_algo), key=lambda name: ALGORITHMS[name].encoders)
+    if ALGORITHMS[single].encoders != ALGORITHMS[pair].encoders:
         raise ConfigError(
-            f"{source.folder} was trained by {their_algo}, this run by {algo}: {pair} has two encoders, {one} one"
+            f"{source.folder} was trained by {their_algo}, this run by {algo}: {pair} has two encoders, {single} one"
         )
 
 

@@ -187,13 +187,13 @@ class Convolutions:
             which = parts.index(part)
             passed: Any = np.ascontiguousarray(gradient[part].transpose(0, 2, 3, 1))
             for number, layer in reversed(list(enumerate(self._list))):
-                kept, into = self._kept[which][1].pop(), gradients[which][number]  # its megabytes are free again
+                kept, into = self._kept[which][1].pop(), gradients[which][number]  # popped: megabytes are free again
                 passed = layer.backward(kept, passed, into, inputs=number > 0)
 
         threads.run(back, parts)
-        for others in gradients[1:]:
-            for block, other in zip(gradients[0], others, strict=True):
-                block += other
+        for of_part in gradients[1:]:
+            for total, block in zip(gradients[0], of_part, strict=True):
+                total += block
 
     def outputs(self, prepared: Array) -> dict[str, Array]:
         """The maps [B, c, h, w] of every layer, by name."""

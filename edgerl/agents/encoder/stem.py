@@ -55,8 +55,8 @@ def accelerated(
     if engine.stem is None or cut is None:
         return None
     operations, shape = stem_operations(encoder, window, cut, encoders=encoders)
-    made: FrozenStem = engine.stem(StemGraph(operations, model_file.weights(file), tuple(window), shape))
-    return made
+    stem: FrozenStem = engine.stem(StemGraph(operations, model_file.weights(file), tuple(window), shape))
+    return stem
 
 
 def _local(name: str) -> str:

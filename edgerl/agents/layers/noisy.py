@@ -97,9 +97,9 @@ class NoisyLinear:
         def make(part: slice) -> None:
             for rows in self._by_group(part):
                 self._times_noise(sigma, weight, rows)
-                made = weight[rows]
-                made += mu[rows]
-                made.dot(x.T, out=outputs[rows])
+                noisy = weight[rows]
+                noisy += mu[rows]
+                noisy.dot(x.T, out=outputs[rows])
 
         threads.run(make, self._parts)
         return outputs.T

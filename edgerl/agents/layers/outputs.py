@@ -38,7 +38,7 @@ class Dueling:
 class SquashedGaussian:
     """tanh of a Gaussian: its log standard deviation is squashed between `low` and `high` (SAC, appendix C).
 
-    `forward` takes what a network gives, [B, 2 A], and normal noise [B, A].
+    `apply` takes what a network gives, [B, 2 A], and normal noise [B, A]; it keeps what `backward` needs.
     """
 
     def __init__(self, low: float, high: float) -> None:
@@ -74,8 +74,6 @@ class SquashedGaussian:
         self._action, self._room = action, relu_(1 - action * action)
         gaussian = -0.5 * noise * noise - log_std - 0.5 * math.log(2 * math.pi)
         return action, xp.sum(gaussian - xp.log(self._room + 1e-6), axis=1)
-
-    forward = apply
 
     def backward(self, action_gradient: Any, log_gradient: Any) -> Any:
         """The gradient of the network's outputs [B, 2 A], of those of action [B, A] and log-probability [B]."""

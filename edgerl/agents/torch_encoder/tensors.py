@@ -27,23 +27,23 @@ def engine(accelerator: str, threads: int, frozen: Callable[[Engine, list[Layer]
     device = _device(accelerator)
     if device.type != "cpu":
         return accelerated(device)
-    made: Engine
-    made = Engine("torch", lambda array: tensor(array, device), Convolutions, lambda layers: frozen(made, layers), adam)
-    return made
+    cpu: Engine
+    cpu = Engine("torch", lambda array: tensor(array, device), Convolutions, lambda layers: frozen(cpu, layers), adam)
+    return cpu
 
 
 def accelerated(device: torch.device) -> Engine:
     """torch on an accelerator: behind a freeze the heads stay there, and so does the stem of frames that are kept."""
-    made: Engine
-    made = Engine(
+    on_device: Engine
+    on_device = Engine(
         name=device.type,
         array=lambda array: tensor(array, device),
         convolutions=Convolutions,
-        frozen=lambda layers: made,
+        frozen=lambda layers: on_device,
         adam=adam,
         stem=lambda graph: FrozenStem(graph, device),
     )
-    return made
+    return on_device
 
 
 def tensor(array: Array | Tensor, device: torch.device) -> Tensor:

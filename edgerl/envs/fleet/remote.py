@@ -51,9 +51,9 @@ class Remote:
                 process_group=0,  # Ctrl-C is the run's
                 env=os.environ | ONE_THREAD,
             )
-        given = {name: value for name, value in asdict(options).items() if value is not None}
+        said = {name: value for name, value in asdict(options).items() if value is not None}
         with suppress(OSError):  # it has ended: `answer_made` says so
-            send(self._pipe, {"name": name, "options": tomli_w.dumps(given), "rng": self._rng})
+            send(self._pipe, {"name": name, "options": tomli_w.dumps(said), "rng": self._rng})
 
     def answer_made(self) -> None:
         """Wait until the environment is made; raises EnvError if it cannot be."""

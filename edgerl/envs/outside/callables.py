@@ -66,25 +66,25 @@ def _gym() -> Any:
     return getattr(sys.modules.get("gymnasium"), "Env", None)
 
 
-def is_gym(made: Any) -> bool:
-    """Whether it is an environment of Gymnasium."""
-    return _gym() is not None and isinstance(made, _gym())
+def is_gym(env: Any) -> bool:
+    """Whether a value is an environment of Gymnasium."""
+    return _gym() is not None and isinstance(env, _gym())
 
 
-def is_named(name: str, made: Any) -> bool:
+def is_named(name: str, env: Any) -> bool:
     """Whether the name is that of the environment itself, not of what makes it."""
-    return plugins.load(name) is made
+    return plugins.load(name) is env
 
 
-def lend(name: str, made: Any) -> None:
+def lend(name: str, env: Any) -> None:
     """Keep an environment that the user named itself from being used twice at once; raises RuntimeError for that."""
-    if not is_named(name, made):
+    if not is_named(name, env):
         return
-    if any(made is lent for lent in _lent):
+    if any(env is lent for lent in _lent):
         raise RuntimeError("it is one environment, and in use; name a callable, which makes another for evaluation")
-    _lent.append(made)
+    _lent.append(env)
 
 
-def release(made: Any) -> None:
+def release(env: Any) -> None:
     """What was lent is free again."""
-    _lent[:] = [lent for lent in _lent if lent is not made]
+    _lent[:] = [lent for lent in _lent if lent is not env]

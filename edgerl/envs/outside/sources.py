@@ -8,12 +8,12 @@ from edgerl.envs.base import EnvOptions
 from edgerl.envs.outside.pictures import Picture, PictureError, older_picture_of, picture_of
 from edgerl.errors import EnvError
 
-RULES = ("auto", "older", "render")  # what --observation may be beside a key
-
 
 class Source(NamedTuple):
-    """`picture`: how observations are read, or None: what `render` draws. `key`: its place in a Dict observation;
-    `words`: where pictures come from, for the user."""
+    """Where pictures come from, in `words` for the user.
+
+    `picture`: how observations are read, None if `render` draws. `key`: of the picture in a Dict observation.
+    """
 
     picture: Picture | None
     key: str | None
@@ -45,7 +45,7 @@ def source_of(name: str, space: Any, options: EnvOptions) -> Source:
 
 
 def _drawn(why: str = "") -> Source:
-    """`why`: no observation is taken, in words."""
+    """The source that `render` draws. `why`: no observation is taken, in words."""
     observed = f" (what it observes is no picture: {why})" if why else ""
     return Source(None, None, f"render() of the whole screen{observed}")
 

@@ -21,9 +21,9 @@ def moved(before: Array, after: Array) -> float:
     The correlation is used because the softmax of activations well below 1 is nearly flat: distances between such maps
     are always small. Two flat maps are the same; a flat map and one that is not flat are unrelated.
     """
-    one, other = (_unit(batch.reshape(len(batch), -1)) for batch in (before, after))
-    flat = ~one.any(axis=1) & ~other.any(axis=1)
-    distances = np.where(flat, 0.0, 1.0 - np.einsum("bp,bp->b", one, other))
+    units = [_unit(batch.reshape(len(batch), -1)) for batch in (before, after)]
+    flat = ~units[0].any(axis=1) & ~units[1].any(axis=1)
+    distances = np.where(flat, 0.0, 1.0 - np.einsum("bp,bp->b", *units))
     return max(0.0, float(np.mean(distances)))  # a negative mean is rounding
 
 

@@ -132,9 +132,9 @@ def compare(
     return Comparison(scores, {name: basis for name, (_, basis) in bases.items()}, dead, course)
 
 
-def _score(one: tuple[int, Array], other: tuple[int, Array]) -> Score:
+def _score(earlier: tuple[int, Array], later: tuple[int, Array]) -> Score:
     """The score of a layer between two snapshots, each given as (step, directions)."""
-    (start, before), (end, after) = one, other
+    (start, before), (end, after) = earlier, later
     dimensions = [before.shape[1], after.shape[1]]
     return {"from": start, "to": end, "score": svcca.similarity(before, after), "dimensions": dimensions}
 

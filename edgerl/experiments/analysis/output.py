@@ -34,8 +34,8 @@ def write(analysis: dict[str, Any], attention: "Attention", folder: Path) -> lis
     files[ANALYSIS_FILE] = (strict_json.dumps(analysis, indent=1) + "\n").encode()
     try:
         folder.mkdir(exist_ok=True)
-        for name, data in files.items():
-            write_whole(folder / name, data)
+        for name, content in files.items():
+            write_whole(folder / name, content)
     except OSError as error:
         raise ConfigError(f"--out: {error.filename} cannot be written: {error.strerror}") from None
     return list(files)

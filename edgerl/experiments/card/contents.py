@@ -13,7 +13,7 @@ SECONDS = 20  # of the GIF at most: a page loads all of it
 
 # Of the summary's lines for people, which have names there, and how a card calls them. Scores have their own section.
 TOLD = {name: name for name in ("begun", "forked", "replay", "why then", "freeze", "capacity", "memory", "speed")}
-TOLD |= {"status": "run", "flops": "multiply-adds"}
+TOLD |= {"status": "run", "arithmetic": "multiply-adds"}
 
 
 @dataclass(frozen=True)

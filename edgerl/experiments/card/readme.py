@@ -79,7 +79,7 @@ def _scores(scores: dict[str, Any]) -> list[str]:
     if below_random(scores):
         paragraphs.append("**The score is below that of random play: it shows no learning.**")
     if scores["during_training"]:
-        rows = [_row(f"{result['step']:,}", result) for result in _spread(scores["during_training"])]
+        rows = [_row(f"{entry['step']:,}", entry) for entry in _spread(scores["during_training"])]
         paragraphs += ["During training:", table(["agent steps", *RESULTS], rows, numbers=len(RESULTS))]
     return paragraphs
 
@@ -90,9 +90,9 @@ def _random_actions(share: float) -> str:
     return f"The agent does not explore, but {100 * share:g}% of its actions are random."
 
 
-def _row(who: str, result: dict[str, Any]) -> list[str]:
-    extremes = f"{figure(result['min'])} to {figure(result['max'])}"
-    return [who, f"{result['episodes']}", figure(result["mean"]), figure(result["std"]), extremes]
+def _row(who: str, played: dict[str, Any]) -> list[str]:
+    extremes = f"{figure(played['min'])} to {figure(played['max'])}"
+    return [who, f"{played['episodes']}", figure(played["mean"]), figure(played["std"]), extremes]
 
 
 def _spread(results: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -32,8 +32,8 @@ def collect(policy: Policy, asked: Asked, show: Show) -> dict[str, Any]:
     published = None if known is None else {"random": known.random, "human": known.human, "source": SOURCE}
     at_random = None
     if known is None:
-        result = evaluate_policy(policy, episodes=asked.episodes, seed=asked.seed, epsilon=1.0)
-        at_random = _evaluation(None, asked.seed, 1.0, result)
+        random_play = evaluate_policy(policy, episodes=asked.episodes, seed=asked.seed, epsilon=1.0)
+        at_random = _evaluation(None, asked.seed, 1.0, random_play)
     return {
         "env": run.env,
         "algo": run.algo,
@@ -42,15 +42,15 @@ def collect(policy: Policy, asked: Asked, show: Show) -> dict[str, Any]:
         "random_play": at_random,
         "references": published,
         "during_training": [
-            _evaluation(result["step"], [run.seed, result["step"], 1], run.eval_epsilon, result)
-            for result in policy.saved.values["trainer"]["returns"]
+            _evaluation(entry["step"], [run.seed, entry["step"], 1], run.eval_epsilon, entry)
+            for entry in policy.saved.values["trainer"]["returns"]
         ],
     }
 
 
-def _evaluation(step: int | None, seed: int | list[int], epsilon: float, result: dict[str, Any]) -> dict[str, Any]:
-    """Whole games after `step` agent steps of training (None: of no policy)."""
-    return {"step": step, "seed": seed, "random_actions": epsilon} | {name: result[name] for name in RESULTS}
+def _evaluation(step: int | None, seed: int | list[int], epsilon: float, played: dict[str, Any]) -> dict[str, Any]:
+    """What scores.json has of games that were `played` after `step` agent steps of training (None: of no policy)."""
+    return {"step": step, "seed": seed, "random_actions": epsilon} | {name: played[name] for name in RESULTS}
 
 
 def below_random(scores: dict[str, Any]) -> bool:

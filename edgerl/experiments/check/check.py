@@ -130,9 +130,9 @@ def _second(config: Config) -> str | None:
     """Why there cannot be a second environment beside the first; None if there can."""
     rng = np.random.default_rng(1)
     try:
-        with closing(make_env(config, rng, training=False)) as other:
-            other.reset()
-            other.step(random_action(other, rng))
+        with closing(make_env(config, rng, training=False)) as second:
+            second.reset()
+            second.step(random_action(second, rng))
     except (EnvError, EnvFailed) as error:
         return str(error).removeprefix("--env: ")
     return None
@@ -156,9 +156,9 @@ def _resumes(env: Door, config: Config, *, alone: bool) -> str:
             env.restore(arrays, values)
             again = _went_on(env)
         else:
-            with closing(make_env(config, np.random.default_rng(3), training=True)) as other:
-                other.restore(arrays, values)
-                again = _went_on(other)
+            with closing(make_env(config, np.random.default_rng(3), training=True)) as second:
+                second.restore(arrays, values)
+                again = _went_on(second)
     except EpisodeLost as error:
         return f"with a new episode, not in the one under way: {error}"
     if first != again:
@@ -168,10 +168,10 @@ def _resumes(env: Door, config: Config, *, alone: bool) -> str:
 
 def _went_on(env: Door) -> list[Any]:
     """What the next steps give, to compare: windows, rewards and ends."""
-    actions, given = np.random.default_rng(4), []
+    actions, outcomes = np.random.default_rng(4), []
     for _ in range(AGAIN):
         timestep = env.step(random_action(env, actions))
-        given.append((timestep.window.tobytes(), *timestep[1:]))
+        outcomes.append((timestep.window.tobytes(), *timestep[1:]))
         if timestep.terminated or timestep.truncated:
             break
-    return given
+    return outcomes

@@ -97,12 +97,12 @@ def _int8(compared: Compared, episodes: int) -> tuple[bytes, Int8]:
     return file, int8
 
 
-def agreement(own: Array, given: Array, bounds: tuple[Array, Array] | None) -> float:
+def agreement(float_actions: Array, int8_actions: Array, bounds: tuple[Array, Array] | None) -> float:
     """The share of rows with the same action; of vectors [N, A], with all components WITHIN of the range."""
     if bounds is None:
-        return float((own == given).mean())
+        return float((float_actions == int8_actions).mean())
     low, high = bounds
-    return float((np.abs(own - given) <= WITHIN * (high - low)).all(axis=1).mean())
+    return float((np.abs(float_actions - int8_actions) <= WITHIN * (high - low)).all(axis=1).mean())
 
 
 def _windows(compared: Compared) -> Array:

@@ -67,47 +67,47 @@ class Comparison:
         self._pixels = representation.pixels(policy.spec, policy.config.replay)
         self._policy, self._exported, self._session, self._bounds = policy, exported, session, bounds
         self._own: list[dict[str, Array]] = []
-        self._given: list[dict[str, Array]] = []
+        self._theirs: list[dict[str, Array]] = []
 
     def act(self, window: Array) -> Any:
         """Have both act on a window uint8 [history, *frame]; returns the program's action."""
         own = self._exported.own(self._policy.representation.see(window)[None])
         self._own.append(own)
-        self._given.append(self._session.outputs(np.ascontiguousarray(self._pixels.see(window)[None])))
+        self._theirs.append(self._session.outputs(np.ascontiguousarray(self._pixels.see(window)[None])))
         return own["action"][0]
 
     @property
     def parity(self) -> Parity:
         """How they compare over the windows so far."""
-        own, given = _together(self._own), _together(self._given)
-        return of_values(own, given) if self._bounds is None else of_vectors(own, given, self._bounds)
+        own, theirs = _together(self._own), _together(self._theirs)
+        return of_values(own, theirs) if self._bounds is None else of_vectors(own, theirs, self._bounds)
 
 
 def _together(outputs: list[dict[str, Array]]) -> dict[str, Array]:
     """The outputs of all windows by name, one after the other."""
-    return {name: np.concatenate([one[name] for one in outputs]) for name in outputs[0]}
+    return {name: np.concatenate([of_window[name] for of_window in outputs]) for name in outputs[0]}
 
 
-def of_values(own: dict[str, Array], given: dict[str, Array]) -> Parity:
-    """The parity of outputs by name, `action` [N] and `values` [N, actions], of the program and of its export."""
-    difference = float(np.abs(own["values"] - given["values"]).max())
+def of_values(own: dict[str, Array], theirs: dict[str, Array]) -> Parity:
+    """The parity of outputs by name, `action` [N] and `values` [N, actions]: the program's own, and its export's."""
+    difference = float(np.abs(own["values"] - theirs["values"]).max())
     ranked = np.sort(own["values"], axis=1)
     ties = np.zeros(len(ranked), bool) if ranked.shape[1] < 2 else ranked[:, -1] - ranked[:, -2] < 2 * difference
     return Parity(
         windows=len(ranked),
         largest_difference=difference,
         tolerance=TOLERANCE * max(1.0, float(np.abs(ranked).max())),
-        other_actions=int((~ties & (own["action"] != given["action"])).sum()),
+        other_actions=int((~ties & (own["action"] != theirs["action"])).sum()),
         ties=int(ties.sum()),
     )
 
 
-def of_vectors(own: dict[str, Array], given: dict[str, Array], bounds: tuple[Array, Array]) -> Parity:
+def of_vectors(own: dict[str, Array], theirs: dict[str, Array], bounds: tuple[Array, Array]) -> Parity:
     """The same of `action` and `log_std`, [N, A]; the program's actions are in [-1, 1], the exported in `bounds`."""
     low, high = (bound.astype(np.float64) for bound in bounds)
     half = np.where(high > low, (high - low) / 2, 1.0)
-    actions = np.abs(scaled(own["action"], low, high) - given["action"]) / half
-    difference = max(float(actions.max()), float(np.abs(own["log_std"] - given["log_std"]).max()))
+    actions = np.abs(scaled(own["action"], low, high) - theirs["action"]) / half
+    difference = max(float(actions.max()), float(np.abs(own["log_std"] - theirs["log_std"]).max()))
     return Parity(
         windows=len(actions),
         largest_difference=difference,

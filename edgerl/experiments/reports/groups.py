@@ -102,9 +102,9 @@ def _variants(env: str, variants: list[list[Run]]) -> list[Group]:
 
 def _names(runs: list[Run]) -> list[str]:
     """A short name for each variant of an environment, given a run of each: its sweep's, or how it differs."""
-    given = [run.variant for run in runs]
-    if all(given) and len(set(given)) == len(given):
-        return [str(name) for name in given]
+    of_sweeps = [run.variant for run in runs]
+    if all(of_sweeps) and len(set(of_sweeps)) == len(of_sweeps):
+        return [str(name) for name in of_sweeps]
     settings = {key: None for run in runs for key in run.settings}
     differing = [key for key in settings if len({_setting(run, key) for run in runs}) > 1]
     others = [key for key in differing if key not in (*WORDED, *WITHOUT_EFFECT)]

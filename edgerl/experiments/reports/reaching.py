@@ -27,7 +27,7 @@ def pairs(groups: list[Group]) -> list[tuple[Group, Group]]:
     evaluated = [group for group in groups if group.steps]
     frozen = [group for group in evaluated if group.freeze_step is not None]
     never = [group for group in evaluated if group.freeze_step is None]
-    return [(group, min(never, key=lambda other: _differences(group, other))) for group in frozen] if never else []
+    return [(group, min(never, key=lambda whole: _differences(group, whole))) for group in frozen] if never else []
 
 
 def reached(group: Group, owner: Group) -> Reached:
@@ -48,14 +48,14 @@ def table(groups: list[Group]) -> Table | None:
     rows = []
     for group in groups:
         for owner in [group, *_others(group, groups)] if group.steps else []:
-            found, own = reached(group, owner), reached(owner, owner)
+            arrival, own = reached(group, owner), reached(owner, owner)
             whose = "its own" if owner is group else owner.name
-            if found.step is None or found.flops is None or own.flops is None:
-                rows.append([group.name, whose, score_text(found.score), "never", "-", "-"])
+            if arrival.step is None or arrival.flops is None or own.flops is None:
+                rows.append([group.name, whose, score_text(arrival.score), "never", "-", "-"])
                 continue
-            share = f"{found.flops / own.flops:.2f}" if own.flops else "-"
-            tera = f"{found.flops / 1e12:,.3g}"
-            rows.append([group.name, whose, score_text(found.score), f"{found.step:,}", tera, share])
+            share = f"{arrival.flops / own.flops:.2f}" if own.flops else "-"
+            tera = f"{arrival.flops / 1e12:,.3g}"
+            rows.append([group.name, whose, score_text(arrival.score), f"{arrival.step:,}", tera, share])
     notes = (
         f"A final score is the mean of the last {LAST_EVALUATIONS} evaluations, over the seeds. It is reached at the "
         "first evaluation whose mean over the seeds is as high. TFLOP: 10^12 multiply-adds by the paper's convention. "
@@ -70,22 +70,22 @@ def bars(groups: list[Group]) -> list[dict[str, Any]]:
     """For every variant multiply-adds to its `own` final score and to the `other`'s; None where there is none."""
     if not pairs(groups):
         return []
-    found = []
+    spent = []
     for group in groups:
         others = _others(group, groups) if group.steps else []
-        own = reached(group, group).flops if group.steps else None
-        other = reached(group, others[0]).flops if others else None
-        found.append(dict(zip(("name", "own", "other"), (group.name, *plain([own, other])), strict=True)))
-    return found
+        to_own = reached(group, group).flops if group.steps else None
+        to_other = reached(group, others[0]).flops if others else None
+        spent.append(dict(zip(("name", "own", "other"), (group.name, *plain([to_own, to_other])), strict=True)))
+    return spent
 
 
 def _others(group: Group, groups: list[Group]) -> list[Group]:
     """The variants that are in a pair with this one, the most like it first."""
-    paired = [two[1 - two.index(group)] for two in pairs(groups) if group in two]
-    return sorted(paired, key=lambda other: _differences(group, other))
+    paired = [pair[1 - pair.index(group)] for pair in pairs(groups) if group in pair]
+    return sorted(paired, key=lambda partner: _differences(group, partner))
 
 
-def _differences(one: Group, other: Group) -> int:
+def _differences(first: Group, second: Group) -> int:
     """In how many settings that have an effect two variants differ."""
-    ours, theirs = one.first.settings, other.first.settings
+    ours, theirs = first.first.settings, second.first.settings
     return sum(str(ours.get(key)) != str(theirs.get(key)) for key in ours | theirs if key not in WITHOUT_EFFECT)

@@ -33,17 +33,17 @@ def write(paths: Iterable[Path], out: Path, form: str | None = None, title: str 
     if form == "png":
         from edgerl.experiments.reports.formats.picture import picture
 
-        data = picture(collected)
+        content = picture(collected)
     elif form == "html":
         from edgerl.experiments.reports.formats.page import page
 
-        data = page(collected).encode(errors="replace")
+        content = page(collected).encode(errors="replace")
     else:
         from edgerl.experiments.reports.formats import text
 
-        data = (text.markdown if form == "md" else text.as_json)(collected).encode(errors="replace")
+        content = (text.markdown if form == "md" else text.as_json)(collected).encode(errors="replace")
     try:
-        write_whole(out, data)
+        write_whole(out, content)
     except OSError as error:
         raise ConfigError(f"--out: {out} cannot be written: {error.strerror}") from None
     return loaded.left_out

@@ -22,12 +22,12 @@ class Variant(NamedTuple):
     assignments: tuple[str, ...] = ()
 
 
-def environments(given: list[str], experiment: Experiment | None) -> list[str]:
-    """The environments that are given, by their canonical names; all of the experiment's if none is given.
+def environments(named: list[str], experiment: Experiment | None) -> list[str]:
+    """The environments that are `named`, by their canonical names; all of the experiment's if none is.
 
-    Raises ConfigError or EnvError for one that is unknown, given twice, or not in the experiment.
+    Raises ConfigError or EnvError for one that is unknown, named twice, or not in the experiment.
     """
-    names = [suites.canonical_name(name) for name in given]
+    names = [suites.canonical_name(name) for name in named]
     _once("--env", names)
     if experiment is None:
         if not names:

@@ -38,45 +38,45 @@ class Resolved(NamedTuple):
     planned_bytes: int
 
 
-def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
+def make(options: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
     """The sweep that the options of the command line ask for, and notes for the user.
 
-    `given`: the options by name, None or empty if not given; `local`: whether the cells will run on this machine.
+    `options`: by name, None or empty if not given; `local`: whether the cells will run on this machine.
     Raises ConfigError or EnvError, naming the option and the cell, for what is not allowed or does not fit.
     """
-    experiment = None if given["preset"] is None else paper.load(given["preset"])
-    scale = _check_scale(given)
+    experiment = None if options["preset"] is None else paper.load(options["preset"])
+    scale = _check_scale(options)
     if experiment is not None:
         for name in NOT_BESIDE_A_PRESET:
-            if given[name] not in (None, []):
+            if options[name] not in (None, []):
                 raise ConfigError(f"{flag(name)}: --preset says it; --scale makes every run shorter")
-    environments = axes.environments(given["env"], experiment)
-    seeds = axes.seeds(given["seeds"], experiment.seeds if experiment else 1)
+    environments = axes.environments(options["env"], experiment)
+    seeds = axes.seeds(options["seeds"], experiment.seeds if experiment else 1)
     if experiment is None:
-        variants = axes.variants(given["budgets"], given["freeze_at"], given["vary"])
+        variants = axes.variants(options["budgets"], options["freeze_at"], options["vary"])
     else:
-        variants = [Variant(name, options) for name, options in experiment.variants.items()]
-    if given.get("freeze_by") is not None and not any(
+        variants = [Variant(name, variant_options) for name, variant_options in experiment.variants.items()]
+    if options.get("freeze_by") is not None and not any(
         variant.options.get("freeze_at") == "auto" for variant in variants
     ):
         raise ConfigError("--freeze-by: is for cells of --freeze-at auto, and there are none")
-    _check_assignments(given, experiment)
-    sources = pretrained.find(given, experiment, seeds)
+    _check_assignments(options, experiment)
+    sources = pretrained.find(options, experiment, seeds)
     count = len(environments) * len(variants) * len(seeds)
     if count > MOST_CELLS:
         raise ConfigError(f"--seeds, --budgets, --vary: {count:,} cells are more than {MOST_CELLS:,}")
-    common = {name: given.get(name) for name in OPTIONS}
-    common |= {"paper": given["paper"] or experiment is not None, "threads": _threads(given, count, local)}
+    common = {name: options.get(name) for name in OPTIONS}
+    common |= {"paper": options["paper"] or experiment is not None, "threads": _threads(options, count, local)}
     resolved, notes, describe = [], [], cache(suites.describe)
     for env, variant in itertools.product(environments, variants):
         with _naming(f"{env}, {variant.name}"):
-            options = common | variant.options | {"env": env}
+            cell_options = common | variant.options | {"env": env}
             if variant.options.get("freeze_at") != "auto":
-                options["freeze_by"] = None  # which is for the cells that choose T_f themselves
-            assignments = [*given["set"], *variant.assignments]
-            config, own_notes = resolve.started(options, None, assignments)
+                cell_options["freeze_by"] = None  # which is for the cells that choose T_f themselves
+            assignments = [*options["set"], *variant.assignments]
+            config, own_notes = resolve.started(cell_options, None, assignments)
             if scale != 1:
-                config, own_notes = resolve.started(options | _scaled(config.run, scale), None, assignments)
+                config, own_notes = resolve.started(cell_options | _scaled(config.run, scale), None, assignments)
             notes += own_notes
             resolved.append(Resolved(variant.name, config, _planned(config, describe, local)))
     alone = [_cell(of_all, seed, sources) for seed in seeds for of_all in resolved]
@@ -85,16 +85,16 @@ def make(given: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
     if beginnings:
         notes.append(f"beginnings that cells share are trained once: {shared.saved_steps:,} steps less")
     title = experiment.title if experiment else None
-    sweep = Sweep(preset=given["preset"], scale=scale, title=title, cells=cells, beginnings=beginnings)
+    sweep = Sweep(preset=options["preset"], scale=scale, title=title, cells=cells, beginnings=beginnings)
     return sweep, list(dict.fromkeys(notes))
 
 
-def _threads(given: dict[str, Any], count: int, local: bool) -> int:
+def _threads(options: dict[str, Any], count: int, local: bool) -> int:
     """Compute threads of a cell: as given; else on this machine an equal share of the cores, and 1 elsewhere."""
-    if given["threads"] is not None:
-        return int(given["threads"])
+    if options["threads"] is not None:
+        return int(options["threads"])
     cores = available_cores()
-    return max(1, cores // min(given["jobs"] or cores, count)) if local else 1
+    return max(1, cores // min(options["jobs"] or cores, count)) if local else 1
 
 
 def _cell(resolved: Resolved, seed: int, sources: pretrained.Sources) -> tuple[Cell, Config]:
@@ -142,33 +142,34 @@ def _planned(config: Config, describe: Callable[..., EnvSpec], local: bool) -> i
     return sum(planned.ledger.values())
 
 
-def _check_scale(given: dict[str, Any]) -> float:
+def _check_scale(options: dict[str, Any]) -> float:
     """The scale, 1 if not given; raises ConfigError if it is out of range, or a length is given beside it."""
-    scale = 1.0 if given["scale"] is None else float(given["scale"])
+    scale = 1.0 if options["scale"] is None else float(options["scale"])
     if not 0 < scale <= LARGEST_SCALE:
         raise ConfigError(f"--scale: {scale:g} is not above 0 and at most {LARGEST_SCALE:,}")
-    if given["scale"] is not None:
-        lengths = [name for name in ("steps", "freeze_by", "eval_every") if given.get(name) is not None]
-        lengths += ["freeze_at"] if re.search(r"\d", given["freeze_at"] or "") else []
+    if options["scale"] is not None:
+        lengths = [name for name in ("steps", "freeze_by", "eval_every") if options.get(name) is not None]
+        lengths += ["freeze_at"] if re.search(r"\d", options["freeze_at"] or "") else []
         for name in lengths:
             raise ConfigError(
-                f"--scale: multiplies the lengths that presets say, but {flag(name)} {given[name]} says "
+                f"--scale: multiplies the lengths that presets say, but {flag(name)} {options[name]} says "
                 "one; give one of the two"
             )
     return scale
 
 
-def _check_assignments(given: dict[str, Any], experiment: Experiment | None) -> None:
+def _check_assignments(options: dict[str, Any], experiment: Experiment | None) -> None:
     """Raise ConfigError for a `--set` or `--vary` of a setting that another option gives: each is given once."""
-    elsewhere = AXES | {"threads": "--threads"} | {name: flag(name) for name in OPTIONS if given.get(name) is not None}
+    said = {name: flag(name) for name in OPTIONS if options.get(name) is not None}
+    elsewhere = AXES | {"threads": "--threads"} | said
     if experiment is not None:
-        elsewhere |= {name: "--preset" for options in experiment.variants.values() for name in options}
-    if given["paper"] or experiment is not None:
+        elsewhere |= {name: "--preset" for variant in experiment.variants.values() for name in variant}
+    if options["paper"] or experiment is not None:
         elsewhere |= dict.fromkeys(resolve.PAPER, "--paper" if experiment is None else "--preset")
-    if given["scale"] is not None:
+    if options["scale"] is not None:
         elsewhere |= dict.fromkeys(LENGTHS, "--scale")
-    resolve.assigned(given["set"])
-    for option, texts in (("--set", given["set"]), ("--vary", given["vary"])):
+    resolve.assigned(options["set"])
+    for option, texts in (("--set", options["set"]), ("--vary", options["vary"])):
         names = [axes.setting_of(text).name for text in texts]
         for name in names:
             if name in elsewhere:
@@ -183,9 +184,9 @@ def _check_folders(cells: Sequence[Cell]) -> None:
     """Raise ConfigError if two cells would share a folder, or if a folder's name is too long."""
     taken: dict[str, Cell] = {}
     for cell in cells:
-        other = taken.setdefault(cell.folder, cell)
-        if other is not cell:
-            raise ConfigError(f"--vary: {other.name!r} and {cell.name!r} would share the folder {cell.folder}")
+        holder = taken.setdefault(cell.folder, cell)
+        if holder is not cell:
+            raise ConfigError(f"--vary: {holder.name!r} and {cell.name!r} would share the folder {cell.folder}")
         if len(cell.folder) > LONGEST_NAME:
             raise ConfigError(f"--vary: the folder of {cell.name!r} would have a name of {len(cell.folder)} characters")
 

@@ -31,33 +31,33 @@ AT_RESUME = ["jobs", "memory_limit", "executor", "slurm", "quiet"]
 NAMED = 5  # cells that a message names; more are counted
 
 
-def run_sweep(given: dict[str, Any]) -> int:
+def run_sweep(options: dict[str, Any]) -> int:
     """Do what the options of `edgerl sweep` ask for; returns an exit code.
 
-    `given`: the options by name; None, empty or False if not given. Raises ConfigError or EnvError, in one line, for
+    `options`: by name; None, empty or False if not given. Raises ConfigError or EnvError, in one line, for
     what the user must change; nothing is written then.
     """
-    local = _check(given)
-    folder: Path = given["resume"] or given["out"]
+    local = _check(options)
+    folder: Path = options["resume"] or options["out"]
     notes: list[str] = []
-    if given["resume"] is not None:
+    if options["resume"] is not None:
         sweep = manifest.read(folder)
     else:
-        sweep, notes = grid.make(given, local=local)
-    if given["print_commands"]:
+        sweep, notes = grid.make(options, local=local)
+    if options["print_commands"]:
         for cell in sweep.cells:
             print(shlex.join(["edgerl", "train", *cell.arguments, "--out", str(folder / cell.folder)]))
         return 0
-    jobs = parallel_jobs(given["jobs"], sweep.cells, local=local)
-    limit = memory_limit(_bytes(given["memory_limit"]), sweep.cells) if local else None
-    if given["resume"] is None:
+    jobs = parallel_jobs(options["jobs"], sweep.cells, local=local)
+    limit = memory_limit(_bytes(options["memory_limit"]), sweep.cells) if local else None
+    if options["resume"] is None:
         check_new(folder)
-    executor = _executor(given, folder, sweep.cells)
-    if given["resume"] is None:
+    executor = _executor(options, folder, sweep.cells)
+    if options["resume"] is None:
         begin(sweep, folder)
-    for note in notes if not given["quiet"] else []:
+    for note in notes if not options["quiet"] else []:
         warn(note)
-    return run_cells(sweep, folder, executor, jobs=jobs, limit=limit, quiet=given["quiet"])
+    return run_cells(sweep, folder, executor, jobs=jobs, limit=limit, quiet=options["quiet"])
 
 
 def run_cells(sweep: Sweep, folder: Path, executor: Executor, *, jobs: int, limit: int | None, quiet: bool) -> int:
@@ -99,21 +99,21 @@ def cell_runs(sweep: Sweep, folder: Path) -> tuple[list[CellRun], list[CellRun]]
     return runs, list(dict.fromkeys(needed))
 
 
-def _check(given: dict[str, Any]) -> bool:
+def _check(options: dict[str, Any]) -> bool:
     """Raise ConfigError for options that contradict each other; returns whether the cells run on this machine."""
-    if given["resume"] is not None:
-        refuse_at_resume({name: value for name, value in given.items() if name != "resume"}, AT_RESUME)
-    elif given["out"] is None:
+    if options["resume"] is not None:
+        refuse_at_resume({name: value for name, value in options.items() if name != "resume"}, AT_RESUME)
+    elif options["out"] is None:
         raise ConfigError("--out: name the folder that the sweep's runs go to")
-    if given["executor"] not in (None, *EXECUTORS):
-        raise ConfigError(f"--executor: {given['executor']!r} is unknown; there are {', '.join(EXECUTORS)}")
-    if given["jobs"] is not None and given["jobs"] < 1:
-        raise ConfigError(f"--jobs: {given['jobs']} is below 1")
-    if given["slurm"] and given["executor"] != "slurm":
+    if options["executor"] not in (None, *EXECUTORS):
+        raise ConfigError(f"--executor: {options['executor']!r} is unknown; there are {', '.join(EXECUTORS)}")
+    if options["jobs"] is not None and options["jobs"] < 1:
+        raise ConfigError(f"--jobs: {options['jobs']} is below 1")
+    if options["slurm"] and options["executor"] != "slurm":
         raise ConfigError("--slurm: is for --executor slurm")
-    local = given["executor"] in (None, "local")
-    if given["memory_limit"] is not None and not local:
-        raise ConfigError(f"--memory-limit: is for this machine; {given['executor']} keeps its own account of memory")
+    local = options["executor"] in (None, "local")
+    if options["memory_limit"] is not None and not local:
+        raise ConfigError(f"--memory-limit: is for this machine; {options['executor']} keeps its own account of memory")
     return local
 
 
@@ -124,13 +124,13 @@ def _bytes(text: str | None) -> int | None:
         raise ConfigError(f"--memory-limit: {error}") from None
 
 
-def _executor(given: dict[str, Any], folder: Path, cells: tuple[Cell, ...]) -> Executor:
-    if given["executor"] in (None, "local"):
+def _executor(options: dict[str, Any], folder: Path, cells: tuple[Cell, ...]) -> Executor:
+    if options["executor"] in (None, "local"):
         return Local()
     from edgerl.experiments.sweeps.executors import clusters
 
-    if given["executor"] == "slurm":
-        return clusters.Slurm(folder.resolve() / ".slurm", _parameters(given["slurm"]))
+    if options["executor"] == "slurm":
+        return clusters.Slurm(folder.resolve() / ".slurm", _parameters(options["slurm"]))
     return clusters.Ray(max(cell.threads for cell in cells), max(cell.planned_bytes for cell in cells))
 
 

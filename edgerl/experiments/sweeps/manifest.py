@@ -86,7 +86,7 @@ def read(folder: Path, option: str = "--resume") -> Sweep:
             raise ConfigError(f"{option}: {file} has format {values['format']}, this edgerl reads {FORMAT}")
         if (wrong := reading.fault(values, SHAPE)) is not None:
             raise ValueError(wrong)
-        cells, beginnings = (tuple(map(_cell, some)) for some in (values["cells"], values.get("beginnings", [])))
+        cells, beginnings = (tuple(map(_cell, entries)) for entries in (values["cells"], values.get("beginnings", [])))
         for cell in (*cells, *beginnings):
             _check_arguments(cell)
         return Sweep(values["preset"], values["scale"], values["title"], cells, beginnings)
@@ -105,8 +105,8 @@ def _cell(values: dict[str, Any]) -> Cell:
 
 def _check_arguments(cell: Cell) -> None:
     """Raise ValueError for arguments that are not settings and their values: `--out` would lead to another folder."""
-    for given in (cell.arguments, cell.differs):
-        left = iter(given)
+    for arguments in (cell.arguments, cell.differs):
+        left = iter(arguments)
         for option in left:
             if option not in OPTIONS:
                 raise ValueError(f"{cell.folder} has the argument {option!r}, which is no setting's")

@@ -14,20 +14,20 @@ OPTION = "--pretrained"
 Sources = dict[tuple[Any, int], str]  # run folders by the variant of the other sweep and the seed of the new run
 
 
-def find(given: dict[str, Any], experiment: Experiment | None, seeds: list[int]) -> Sources:
+def find(options: dict[str, Any], experiment: Experiment | None, seeds: list[int]) -> Sources:
     """The folders of the runs that the experiment's variants name: of the same seed, or the only one there is.
 
-    `given`: the options of the command line. Raises ConfigError if one is not there or has not finished, with the
+    `options`: of the command line, by name. Raises ConfigError if one is not there or has not finished, with the
     command that trains it.
     """
-    folder: Path | None = given["pretrained"]
+    folder: Path | None = options["pretrained"]
     if experiment is None or experiment.begins_with is None:
         if folder is not None:
             raise ConfigError(f"{OPTION}: is for a --preset whose runs begin with others', such as paper/figure7a")
         return {}
     variants = experiment.variants.values()
-    names = dict.fromkeys(options["encoder_from"] for options in variants if "encoder_from" in options)
-    train = _command(given, experiment.begins_with, folder or Path("DIR"))
+    names = dict.fromkeys(variant["encoder_from"] for variant in variants if "encoder_from" in variant)
+    train = _command(options, experiment.begins_with, folder or Path("DIR"))
     if folder is None:
         raise ConfigError(
             f"{OPTION}: the runs of {experiment.name} begin with others': train these with {train}, then give "
@@ -53,9 +53,9 @@ def _run(folder: Path, cells: tuple[Cell, ...], name: str, seed: int) -> Path:
     return (folder / cell.folder).resolve()
 
 
-def _command(given: dict[str, Any], preset: str, folder: Path) -> str:
+def _command(options: dict[str, Any], preset: str, folder: Path) -> str:
     """The `edgerl sweep` command that trains an experiment's runs, at the seeds and scale of this one."""
     parts = ["edgerl", "sweep", "--preset", preset]
     for name in ("seeds", "scale"):
-        parts += [f"--{name}", str(given[name])] if given[name] is not None else []
+        parts += [f"--{name}", str(options[name])] if options[name] is not None else []
     return shlex.join([*parts, "--out", str(folder)])

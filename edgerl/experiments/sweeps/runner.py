@@ -85,7 +85,7 @@ class Runner:
                 self._display.changed(run)
 
     def _fits(self, run: CellRun, active: list[CellRun]) -> bool:
-        return self._limit is None or run.needs + sum(other.occupies for other in active) <= self._limit
+        return self._limit is None or run.needs + sum(running.occupies for running in active) <= self._limit
 
     def _relieve(self) -> None:
         """If more is resident than allowed, have the youngest cell save and wait; one cell always goes on."""
@@ -145,12 +145,12 @@ def check_new(folder: Path) -> None:
         raise ConfigError(f"--out: {folder} cannot be written: {error.strerror}") from None
 
 
-def memory_limit(given: int | None, cells: tuple[Cell, ...]) -> int:
-    """Bytes that all cells together may hold; raises ConfigError if one alone is planned to hold more."""
-    limit = int(SHARE * psutil.virtual_memory().available) if given is None else given
+def memory_limit(wanted: int | None, cells: tuple[Cell, ...]) -> int:
+    """Bytes that all cells may hold: `wanted` if said. Raises ConfigError if one alone is planned to hold more."""
+    limit = int(SHARE * psutil.virtual_memory().available) if wanted is None else wanted
     largest = max(cells, key=lambda cell: cell.planned_bytes)
     if largest.planned_bytes > limit:
-        default = "" if given is not None else f" ({SHARE:.0%} of what is available now)"
+        default = "" if wanted is not None else f" ({SHARE:.0%} of what is available now)"
         raise ConfigError(
             f"--memory-limit: {format_bytes(limit)}{default} is too little for one cell, which takes "
             f"{format_bytes(largest.planned_bytes)} (cell {largest.name})"
@@ -158,12 +158,12 @@ def memory_limit(given: int | None, cells: tuple[Cell, ...]) -> int:
     return limit
 
 
-def parallel_jobs(given: int | None, cells: tuple[Cell, ...], *, local: bool) -> int:
-    """How many cells run at the same time; raises ConfigError if their threads are more than the cores here."""
+def parallel_jobs(wanted: int | None, cells: tuple[Cell, ...], *, local: bool) -> int:
+    """How many cells run at a time: `wanted` if said. Raises ConfigError if their threads are more than the cores."""
     if not local:
-        return given or len(cells)
+        return wanted or len(cells)
     threads, cores = max(cell.threads for cell in cells), available_cores()
-    jobs = min(given or max(1, cores // threads), len(cells))
+    jobs = min(wanted or max(1, cores // threads), len(cells))
     if jobs * threads > cores and jobs > 1 and threads > 1:  # one slows the other down several-fold
         raise ConfigError(
             f"--jobs: {jobs} cells of {threads} threads each are more than the {cores} cores here; give at most "

@@ -53,6 +53,6 @@ def _text(name: str) -> str:
     return resources.files("edgerl.experiments.reports.formats").joinpath(name).read_text(encoding="utf-8")
 
 
-def _script_json(data: object) -> str:
+def _script_json(value: object) -> str:
     """JSON that is safe in a script element, whatever strings it has."""
-    return strict_json.dumps(data, compact=True).replace("<", "\\u003c")
+    return strict_json.dumps(value, compact=True).replace("<", "\\u003c")

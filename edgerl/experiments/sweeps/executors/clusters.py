@@ -60,7 +60,7 @@ class Slurm:
             self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         except RuntimeError as error:
             raise ConfigError(f"--executor: slurm is not on this machine: {error}") from None
-        self._given = set(parameters) | ({"mem_gb"} if "mem" in parameters else set())
+        self._said = set(parameters) | ({"mem_gb"} if "mem" in parameters else set())
         settings = {"timeout_min": MINUTES, "slurm_additional_parameters": {"no-requeue": True}}  # the sweep does that
         try:
             self._executor.update_parameters(
@@ -71,7 +71,7 @@ class Slurm:
 
     def submit(self, argv: list[str], log: Path, threads: int, nbytes: int) -> Job:
         asked = {"name": log.stem, "cpus_per_task": threads, "mem_gb": math.ceil(HEADROOM * nbytes / 2**30)}
-        self._executor.update_parameters(**{name: value for name, value in asked.items() if name not in self._given})
+        self._executor.update_parameters(**{name: value for name, value in asked.items() if name not in self._said})
         return SlurmJob(self._executor.submit(launch, argv, str(log), os.getcwd()), log)
 
 
