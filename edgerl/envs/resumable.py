@@ -11,7 +11,7 @@ from edgerl.envs.base import interface
 from edgerl.errors import EpisodeLost
 from edgerl.types import Array, TimeStep
 
-LONGEST = 27_000  # agent steps of an episode that is played again: as many as an Atari game has at most
+LONGEST = 27_000  # agent steps of an episode, if nothing else limits it: as many as an Atari game has, 108,000 frames
 
 
 class Resumable:

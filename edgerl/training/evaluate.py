@@ -10,6 +10,7 @@ import numpy as np
 
 from edgerl.envs.base import Environment, random_action
 from edgerl.envs.door import Door
+from edgerl.envs.resumable import LONGEST
 from edgerl.errors import EnvError, EnvFailed
 from edgerl.replay.representation import Representation
 from edgerl.training.build import make_env
@@ -17,7 +18,6 @@ from edgerl.training.policy import Policy
 from edgerl.training.state import Parts, State, cut_episode
 from edgerl.types import Array
 
-LONGEST = 27_000  # agent steps of a game whose environment says no limit: Atari's 108,000 frames
 Show = Callable[[Environment, int, float], None]  # environment, games done, score so far
 
 
