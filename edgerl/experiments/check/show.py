@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from edgerl.envs.base import EnvSpec
+from edgerl.envs.resumable import LONGEST
 from edgerl.errors import ConfigError
 from edgerl.experiments.check.check import Findings
 from edgerl.output.messages import figure
 from edgerl.runs.files import writing_whole
-from edgerl.training.evaluate import LONGEST
 from edgerl.types import Array
 from memory_budget import format_bytes
 
