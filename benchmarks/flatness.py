@@ -44,8 +44,8 @@ class Reading(NamedTuple):
     checkpoints: int
 
 
-def watch(phase: str, steps: int) -> list[Reading]:
-    """Readings of one run of so many steps, one a second."""
+def watch(phase: str, steps: int, *, apart: float = 1.0) -> list[Reading]:
+    """Readings of one run of so many steps, so many seconds `apart`."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
         options = ["--steps", str(steps), "--freeze-at", PHASES[phase], "--out", str(out)]
@@ -59,7 +59,7 @@ def watch(phase: str, steps: int) -> list[Reading]:
             except (psutil.Error, OSError):  # it has ended, or a checkpoint was removed
                 continue
             finally:
-                time.sleep(1)
+                time.sleep(apart)
         if process.returncode != 0:
             sys.exit(f"the run failed with exit code {process.returncode}")
     return readings

@@ -32,8 +32,8 @@ def test_the_tour_in_short(tmp_path):
 
 @pytest.mark.long
 def test_the_tour_at_its_own_length_learns_to_catch(tmp_path):
-    printed, caught = played(tmp_path, 2000)
-    assert "finished after 2,000 steps" in printed
+    printed, caught = played(tmp_path, 3000)
+    assert "finished after 3,000 steps" in printed
     assert caught >= 18
 
 

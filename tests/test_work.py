@@ -143,14 +143,14 @@ def test_phases_multiply_as_often_as_the_run_counts(env, freeze_at):
 
 
 def written_step_by_step(config, planned, window):
-    """Bytes of the checkpoints of a run, by going through its steps; before any ring wraps."""
+    """Bytes of the checkpoints of a run, by going through its steps."""
     total, new, phases = 0.0, 0, workload.saving(config, planned, window)
     for step in range(2001):
         if step == config.run.freeze_at:
-            new = step
+            new = min(step, phases.before.rows)
         if step % 500 == 0:
             frozen = config.run.freeze_at is not None and step >= config.run.freeze_at
-            total += phases.at(frozen).fixed + phases.at(frozen).row * new
+            total += phases.at(frozen).fixed + phases.at(frozen).row * min(new, phases.at(frozen).rows)
             new = 0
         new += 1
     return total
