@@ -123,20 +123,29 @@ def test_scores_are_higher_by_two_standard_errors(seed):
     assert higher(stretch(other), stretch(one)) == (t > 2)
 
 
+ONE, FIVE, SEVEN = [1, 2] * 5, [5, 6] * 5, [7, 8] * 5  # games of an interval, with means 1.5, 5.5, 7.5
+
+
 @pytest.mark.parametrize(
-    ("beginning", "before", "now", "doubt"),
+    ("intervals", "doubt"),
     [
-        ([1, 2] * 5, [5, 6] * 5, [5, 6] * 5, None),
-        ([1, 2] * 5, [5, 6] * 5, [5, 5] * 5, None),
-        ([1, 2] * 5, [1, 2] * 5, [1, 2] * 5, "scored 1.5, at the beginning 1.5"),
-        ([1, 2] * 5, [3, 4] * 5, [5, 6] * 5, "still rose, from 3.5 to 5.5"),
-        ([1, 2] * 5, [5, 6] * 5, [5, 6] * 2, "an interval had 4 training games (5 are the least)"),
-        ([1, 2], [5, 6] * 5, [5, 6] * 5, "an interval had 2 training games"),
+        ([ONE, FIVE, FIVE], None),
+        ([ONE, FIVE, [5, 5] * 5], None),
+        ([ONE, ONE, ONE], "scored 1.5, at the beginning 1.5"),
+        ([ONE, ONE], "scored 1.5, at the beginning 1.5"),
+        ([ONE, [3, 4] * 5, FIVE], "still rose, from 3.5 to 5.5"),
+        ([ONE, FIVE], "still rose, from 1.5 to 5.5"),
+        ([ONE, FIVE, SEVEN[:3], [], SEVEN[:3]], "still rose, from 5.5 to 7.333"),
+        ([ONE, FIVE[:3], FIVE[:3], FIVE[:3], FIVE[:3]], None),
+        ([ONE, FIVE, FIVE[:4]], "still rose, from 1.5 to 5.5"),  # the last four games and the ten before are now
+        ([ONE[:2], ONE[:2], ONE[:2], FIVE, [], FIVE[:5]], None),
+        ([ONE[:2], ONE[:2], ONE[:2]], "only 6 training games have ended, and scores are compared over two times 5"),
+        ([[], [], []], "only 0 training games have ended"),
     ],
 )
-def test_scores_that_rose_and_rise_no_more_speak_for_a_freeze(beginning, before, now, doubt):
-    found = games.doubts(stretch(beginning), stretch(before), stretch(now))
-    assert found == [] if doubt is None else (len(found) == 1 and doubt in found[0])
+def test_scores_that_rose_and_rise_no_more_speak_for_a_freeze(intervals, doubt):
+    doubts = games.trend([stretch(interval) for interval in intervals]).doubts()
+    assert doubts == [] if doubt is None else (len(doubts) == 1 and doubt in doubts[0])
 
 
 def final(folder):

@@ -1,9 +1,10 @@
 """Whether training games score more than before: means of unequal samples, told from noise."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 
-FEWEST_GAMES = 5  # with fewer in a stretch of training, nothing can be said
+FEWEST_GAMES = 5  # whose mean says something
 ERRORS = 2.0  # standard errors that a difference of means exceeds, if it is one
 
 
@@ -20,6 +21,9 @@ class Games:
         self.count += 1
         self.total += score
         self.squares += score * score
+
+    def __add__(self, other: "Games") -> "Games":
+        return Games(self.count + other.count, self.total + other.total, self.squares + other.squares)
 
     @property
     def enough(self) -> bool:
@@ -41,16 +45,42 @@ def higher(later: Games, earlier: Games) -> bool:
     return later.mean - earlier.mean > ERRORS * sqrt(later.squared_error + earlier.squared_error)
 
 
-def doubts(beginning: Games, before: Games, now: Games) -> list[str]:
-    """What the scores of training games say against a freeze now, in words; nothing if they rose, and rise no more.
+@dataclass(frozen=True)
+class Trend:
+    """The training games of three stretches, each of so many intervals between checks that it has five games.
 
-    `beginning`: games that ended by the first check; `before`, `now`: in the last interval but one, and in the last.
+    `beginning`: the first intervals; `now`: the newest; `before`: those that come before `now`. Where games are long or
+    few, `beginning` and `before` share intervals, or a stretch has too few games.
     """
-    if not (beginning.enough and before.enough and now.enough):
-        fewest = min(beginning.count, before.count, now.count)
-        return [f"an interval had {fewest} training games ({FEWEST_GAMES} are the least)"]
-    if not higher(now, beginning):
-        return [f"training games scored {now.mean:,.4g}, at the beginning {beginning.mean:,.4g}"]
-    if higher(now, before):
-        return [f"training games still rose, from {before.mean:,.4g} to {now.mean:,.4g}"]
-    return []
+
+    beginning: Games
+    before: Games
+    now: Games
+
+    def doubts(self) -> list[str]:
+        """What the scores say against a freeze now, in words; nothing if they rose, and rise no more."""
+        if not (self.now.enough and self.before.enough):
+            ended = self.now.count + self.before.count
+            return [f"only {ended} training games have ended, and scores are compared over two times {FEWEST_GAMES}"]
+        if not higher(self.now, self.beginning):
+            return [f"training games scored {self.now.mean:,.4g}, at the beginning {self.beginning.mean:,.4g}"]
+        if higher(self.now, self.before):
+            return [f"training games still rose, from {self.before.mean:,.4g} to {self.now.mean:,.4g}"]
+        return []
+
+
+def trend(intervals: list[Games]) -> Trend:
+    """The three stretches of all intervals so far, the oldest first."""
+    newest_first = reversed(intervals)
+    now = _stretch(newest_first)
+    return Trend(beginning=_stretch(iter(intervals)), before=_stretch(newest_first), now=now)
+
+
+def _stretch(intervals: Iterable[Games]) -> Games:
+    """The games of the first of these intervals, as many as have enough together; takes no more of an iterator."""
+    stretch = Games()
+    for interval in intervals:
+        stretch += interval
+        if stretch.enough:
+            break
+    return stretch

@@ -1,7 +1,7 @@
 """`--freeze-at auto`: follows the stem and the training games of a run, and says when to freeze, and why.
 
 The rule (docs/analysis.md): freeze at the first check at which the last two intervals between checks were calm, by the
-rule of `edgerl analyze`, and training games score more than at the beginning, but no more than an interval ago.
+rule of `edgerl analyze`, and training games score more than at the beginning, but no more than those before them.
 """
 
 from dataclasses import asdict
@@ -32,7 +32,8 @@ class Watch:
     `windows`: uint8 [W, C, side, side], drawn from the replay at the first check, and kept; `bases`: each stem layer's
     directions at the last check (`svcca.directions`). `checked`: the step of the last check, 0 before it; `calm`: how
     many intervals were calm in a row, to that one; `doubts`: what spoke against a freeze then, in words; `evidence`:
-    what it saw. `stretches`: the training games that ended by the first check, in the last interval, and since then.
+    what it saw. `intervals`: the training games that ended by the first check, in each interval since, and since the
+    last check.
     """
 
     def __init__(self, config: Config, checks: Checks, pixels: Pixels, action: np.dtype[Any]) -> None:
@@ -42,7 +43,7 @@ class Watch:
         self.bases: dict[str, Array] = {}
         self.checked = self.calm = 0
         self.doubts, self.evidence = ["the stem has not been compared yet"], ""
-        self.stretches = [Games(), Games(), Games()]
+        self.intervals = [Games()]
 
     def due(self, step: int) -> bool:
         """Whether there is a check after `step` that has not been made."""
@@ -73,22 +74,19 @@ class Watch:
             scores = {name: svcca.similarity(self.bases[name], basis) for name, basis in bases.items()}
             metrics |= {f"settling/svcca/{name}": score for name, score in scores.items()}
             self._judge(Interval(self.checked, step, scores, untrained, None))
-            beginning, _, now = self.stretches
-            self.stretches = [beginning, now, Games()]
-        else:
-            self.stretches = [self.stretches[-1], self.stretches[-1], Games()]
         metrics["settling/calm_intervals"] = float(self.calm)
         self.bases, self.checked = bases, step
+        self.intervals.append(Games())
         return {name.replace(" ", "_"): value for name, value in metrics.items() if value is not None}
 
     def _judge(self, interval: Interval) -> None:
         """Note whether an interval was calm, and what speaks against a freeze at its end."""
-        beginning, before, now = self.stretches
+        trend = games.trend(self.intervals)
         changes = RULE.changes(interval)
         self.calm = 0 if changes else self.calm + 1
         if not changes and self.calm < FEWEST_INTERVALS:
             changes = [f"only one interval of {self.checks.every:,} steps was calm"]
-        self.doubts = changes + games.doubts(beginning, before, now)
+        self.doubts = changes + trend.doubts()
         if not self.doubts:
             seen = ", ".join(
                 f"{name} {score:.3f} (untrained {interval.untrained[name]:.3f})"
@@ -96,12 +94,13 @@ class Watch:
             )
             self.evidence = (
                 f"the stem was calm over {self.calm} intervals of {self.checks.every:,} steps, SVCCA {seen}; training "
-                f"games scored {now.mean:,.4g}, before that {before.mean:,.4g}, at the beginning {beginning.mean:,.4g}"
+                f"games scored {trend.now.mean:,.4g}, before that {trend.before.mean:,.4g}, "
+                f"at the beginning {trend.beginning.mean:,.4g}"
             )
 
     def game(self, score: float) -> None:
         """Count a training game that has ended."""
-        self.stretches[-1].add(score)
+        self.intervals[-1].add(score)
 
     def _draw(self, replay: AnyReplay) -> Array:
         """The windows to compare on, as encoders see them: at random, of all that the replay has, in order."""
@@ -151,14 +150,14 @@ class Watch:
         arrays = {f"basis {name}": basis for name, basis in self.bases.items()}
         if len(self.windows):
             arrays["windows"] = self.windows
-        return arrays, values | {"stretches": [asdict(stretch) for stretch in self.stretches]}
+        return arrays, values | {"intervals": [asdict(interval) for interval in self.intervals]}
 
     def restore(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
         """Take over what `state` gave; raises KeyError if something is missing."""
         bases = arrays_under(arrays, "basis ")
         self.windows = arrays["windows"].copy() if bases else self.windows
         self.bases = {name: basis.copy() for name, basis in bases.items()}
-        self.stretches = [Games(**stretch) for stretch in values["stretches"]]
+        self.intervals = [Games(**interval) for interval in values["intervals"]]
         self.checked, self.calm = values["checked"], values["calm"]
         self.doubts, self.evidence = values["doubts"], values["evidence"]
 
