@@ -157,7 +157,8 @@ class Watch:
         bases = arrays_under(arrays, "basis ")
         self.windows = arrays["windows"].copy() if bases else self.windows
         self.bases = {name: basis.copy() for name, basis in bases.items()}
-        self.intervals = [Games(**interval) for interval in values["intervals"]]
+        kept = values["intervals" if "intervals" in values else "stretches"]  # a run of 0.2.0 has the latter
+        self.intervals = [Games(**interval) for interval in kept]
         self.checked, self.calm = values["checked"], values["calm"]
         self.doubts, self.evidence = values["doubts"], values["evidence"]
 
