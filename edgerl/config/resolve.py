@@ -74,9 +74,12 @@ def forked(source: Path, options: dict[str, Any], assignments: list[str]) -> tup
 
     Raises ConfigError, naming the option, for what is not allowed.
     """
-    _file(source / "config.toml", "--fork")  # says what is wrong with it
-    theirs = tomllib.loads(toml.load(source / "config.toml").to_toml())  # of an older run, what it did then as well
-    return _settled(theirs, {"run": {"until": "never"}}, assigned(assignments), _given(_as_the_paper(options)))
+    try:
+        theirs = toml.load(source / "config.toml")
+    except ConfigError as error:
+        raise ConfigError(f"--fork: {error}") from None
+    written = tomllib.loads(theirs.to_toml())  # what an older run did by defaults of its time as well
+    return _settled(written, {"run": {"until": "never"}}, assigned(assignments), _given(_as_the_paper(options)))
 
 
 def refuse_at_resume(options: Mapping[str, Any], may_change: list[str]) -> None:
@@ -179,14 +182,14 @@ def _size(setting: Setting, value: Any, name: str) -> Any:
         raise ConfigError(f"{name}: {error}") from None
 
 
-def _file(file: Path | None, option: str = "--config") -> Tables:
-    """The tables of the file that an option names; none if it is not given."""
+def _file(file: Path | None) -> Tables:
+    """The tables of the `--config` file; none if it is not given."""
     if file is None:
         return {}
     try:
         return toml.read(file)
     except ConfigError as error:
-        raise ConfigError(f"{option}: {error}") from None
+        raise ConfigError(f"--config: {error}") from None
 
 
 def _settled(*layers: Tables) -> tuple[Config, list[str]]:
