@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from shown import GRAY_OF_RED, RED, VECTOR, Shown, box, made
 
-from edgerl.envs.base import EnvSpec, sees
+from edgerl.envs import gym
+from edgerl.envs.base import EnvOptions, EnvSpec, sees
 from edgerl.errors import EnvError, EnvFailed
 
 import gymnasium  # isort: skip
@@ -231,3 +232,15 @@ def test_closing_reaches_the_environment():
     inner = Shown(box((24, 30, 3)), RED)
     made(inner).close()
     assert inner.closed
+
+
+def test_what_cannot_be_closed_is_refused_in_one_line():
+    def close():
+        raise RuntimeError("it holds on")
+
+    inner = Shown(box((24, 30, 3)), RED)
+    inner.close = close
+    with pytest.raises(
+        EnvError, match=r"^--env: mine:made failed: close\(\) raised RuntimeError: it holds on \(.*\)\Z"
+    ):
+        gym.describe_brought("mine:made", inner, EnvOptions(), close=True)

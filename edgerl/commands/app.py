@@ -7,6 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from edgerl.commands import analyze, card, check, devices, evaluate, export, plan, report, sweep, train
+from edgerl.output.ending import leave_threads
 from edgerl.output.messages import discard_output, take_any_text, warn
 from edgerl.runs.status import EXIT_CODES
 
@@ -50,6 +51,15 @@ def main() -> None:
     A reader of stdout that goes away, such as `head`, has what it wanted: the program ends in order.
     """
     take_any_text()
+    try:
+        _run()
+    except SystemExit as ending:
+        leave_threads(ending.code if isinstance(ending.code, int) else bool(ending.code))
+        raise
+
+
+def _run() -> None:
+    """Do what the arguments say; always ends in SystemExit."""
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         if sys.stdout is not None:

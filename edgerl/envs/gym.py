@@ -36,7 +36,7 @@ def describe(task: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     with _closed_if_refused(name, env):
         _source(name, env, options, drawing=_can_draw(env))
         spec = _spec(options, _actions(name, env))
-    env.close()
+    _close(name, env)
     return spec
 
 
@@ -47,7 +47,7 @@ def registered(task: str, options: EnvOptions = DEFAULT) -> "Gym":
         source = _source(name, env, options, drawing=_can_draw(env))
         _actions(name, env)
     if source.draws and env.render_mode != "rgb_array":
-        env.close()
+        _close(name, env)
         env = _made(task, options, render_mode="rgb_array")
     return Gym(name, env, source, options)
 
@@ -58,7 +58,7 @@ def describe_brought(name: str, env: GymEnv, options: EnvOptions, *, close: bool
         _source(name, env, options, drawing=env.render_mode == "rgb_array")
         spec = _spec(options, _actions(name, env))
     if close:
-        env.close()
+        _close(name, env)
     return spec
 
 
@@ -85,6 +85,14 @@ def _closed_if_refused(name: str, env: GymEnv) -> Iterator[None]:
         lacks = isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled)
         where = f" ({INSTALL})" if lacks else place(error, libraries=False)
         raise EnvError(f"--env: {name} cannot be shown: {reason(error)}{where}") from None
+
+
+def _close(name: str, env: GymEnv) -> None:
+    """Close an environment; what that raises is an EnvError, in one line."""
+    try:
+        env.close()
+    except (Exception, SystemExit) as error:
+        raise EnvError(f"--env: {name} failed: close() raised {reason(error)}{place(error)}") from error
 
 
 class Gym:
