@@ -21,6 +21,7 @@ import learning_report
 import learning_results
 from learning_runs import CHECKOUT, load, train
 
+from edgerl import ConfigError
 from edgerl.experiments.reports.formats.text import table_text
 
 
@@ -40,7 +41,10 @@ def main() -> None:
     study = whole.only(args.game, args.variant)
     ended = 0
     if not args.report:
-        ended = train(study, whole, args.runs, jobs=args.jobs or study.jobs, quiet=args.json)
+        try:
+            ended = train(study, whole, args.runs, jobs=args.jobs or study.jobs, quiet=args.json)
+        except ConfigError as error:  # such as another sweep in the same folder
+            sys.exit(f"learning.py: {error}")
     results, unfinished = learning_results.read(study, args.runs)
     about, tables = learning_report.about(study), learning_report.tables(study, results, unfinished)
     if args.json:
