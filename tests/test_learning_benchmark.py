@@ -170,7 +170,7 @@ def test_what_did_not_finish_or_was_trained_otherwise_is_named(study, finished, 
 def test_the_study_that_is_shipped_is_well_formed():
     study = learning_runs.load(Path(learning.__file__).with_suffix(".toml"))
     assert study.paper in {variant.name for variant in study.variants}
-    assert len(study.cells()) == 6 * 4 * 3 + 6 * 2 * 3
+    assert len(study.cells()) == 6 * 4 * 3 + 3 * 3 + 6 * 2 * 3
     main = [cell for cell in study.cells() if cell.variant.games == study.games]
     assert {cell.config().run.steps for cell in main} == {60_000}
     assert {cell.config().run.freeze_at for cell in main} == {20_000, None}
