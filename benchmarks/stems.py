@@ -5,7 +5,8 @@
 Folders in pairs: a run to T_f, and the one that went on from it unfrozen. A line for each pair: SVCCA of each layer of
 the stem with its later self, and of an untrained one with it; the share of dead channels, before and after; and the
 share of variance of the later latents, and of the later heads' hidden layers, that a linear map of the latents explains
-on windows that the map has not seen (ridge regression; the last 30% of play).
+on windows that the map has not seen (ridge regression; the last 30% of play). `codes`: the same of the earlier latents as
+uint8, by scales of what the earlier run plays.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from edgerl.agents.agent import Agent
 from edgerl.agents.build import make_agent
 from edgerl.experiments.analysis.activations import LayerReader
 from edgerl.experiments.analysis.observations import Observations, play
+from edgerl.replay.quantization import Scales
 from edgerl.settling import svcca
 from edgerl.settling.layers import ObservedLayer, dead_share, observed_layers
 from edgerl.training.policy import Policy
@@ -47,10 +49,22 @@ def flat(agent: Agent, observations: Observations, names: list[str]) -> Array:
     return np.concatenate(parts).astype(np.float64)
 
 
+def windows_of(policy: Policy, count: int) -> Observations:
+    """So many windows that the policy plays."""
+    return play(policy, count, np.random.default_rng(policy.config.run.seed), lambda done: None)
+
+
+def coded(latents: Array, known: Array) -> Array:
+    """Latents [N, n] as uint8 codes hold them, whose scales are fitted to `known`, as at a freeze."""
+    scales = Scales(known.shape[1:])
+    scales.fit(known.astype(np.float32))
+    return scales.decode(scales.encode(latents.astype(np.float32))).astype(np.float64)
+
+
 def line(early: Path, late: Path, windows: int) -> str:
     """What is found of one pair of runs."""
     policy, before = Policy(late), Policy(early)
-    observations = play(policy, windows, np.random.default_rng(policy.config.run.seed), lambda done: None)
+    observations = windows_of(policy, windows)
     config, shape, spec = policy.config, observations.pixels.shape, policy.spec
     untrained = make_agent(config, shape, spec.actions, np.random.default_rng([config.run.seed, 1]))
     layers = observed_layers(untrained, config, shape, np.zeros((), spec.action))
@@ -58,13 +72,17 @@ def line(early: Path, late: Path, windows: int) -> str:
     agents = {"early": before.agent, "late": policy.agent, "untrained": untrained}
     read = {name: LayerReader(late, observations, 1).activations(agent, stem) for name, agent in agents.items()}
     latents = {name: flat(agent, observations, [stem[-1].name]) for name, agent in agents.items()}
+    latents["codes"] = coded(latents["early"], flat(before.agent, windows_of(before, windows), [stem[-1].name]))
     hidden = flat(policy.agent, observations, [layer.name for layer in heads])
     return "; ".join(
         [
             f"{late}: step {before.step:,} beside {policy.step:,}, {len(observations.starts)} games",
             *(settled(layer, read) for layer in stem),
             *(f"latents of {name} {explained(latents[name], latents['late']):.2f}" for name in ("early", "untrained")),
-            *(f"heads of {name} {explained(latents[name], hidden):.2f}" for name in ("late", "early", "untrained")),
+            *(
+                f"heads of {name} {explained(latents[name], hidden):.2f}"
+                for name in ("late", "early", "codes", "untrained")
+            ),
         ]
     )
 
