@@ -5,8 +5,8 @@
 Folders in pairs: a run to T_f, and the one that went on from it unfrozen. A line for each pair: SVCCA of each layer of
 the stem with its later self, and of an untrained one with it; the share of dead channels, before and after; and the
 share of variance of the later latents, and of the later heads' hidden layers, that a linear map of the latents explains
-on windows that the map has not seen (ridge regression; the last 30% of play). `codes`: the same of the earlier latents as
-uint8, by scales of what the earlier run plays.
+on windows that the map has not seen (ridge regression; the last 30% of play). `codes`: the earlier latents as uint8, by
+scales of what the earlier run plays.
 """
 
 import argparse
