@@ -62,7 +62,7 @@ def coded(latents: Array, known: Array) -> Array:
 
 
 def line(early: Path, late: Path, windows: int) -> str:
-    """What is found of one pair of runs."""
+    """One pair of runs compared, in words."""
     policy, before = Policy(late), Policy(early)
     observations = windows_of(policy, windows)
     config, shape, spec = policy.config, observations.pixels.shape, policy.spec

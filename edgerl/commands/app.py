@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Do what the arguments say; always ends in SystemExit."""
+    """Do what the arguments say; ends in SystemExit, or in the exception of a fault of ours."""
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         if sys.stdout is not None:

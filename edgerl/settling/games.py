@@ -73,7 +73,7 @@ def trend(intervals: list[Games]) -> Trend:
     """The three stretches of all intervals so far, the oldest first."""
     newest_first = reversed(intervals)
     now = _stretch(newest_first)
-    return Trend(beginning=_stretch(iter(intervals)), before=_stretch(newest_first), now=now)
+    return Trend(beginning=_stretch(intervals), before=_stretch(newest_first), now=now)
 
 
 def _stretch(intervals: Iterable[Games]) -> Games:
