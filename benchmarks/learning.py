@@ -6,9 +6,11 @@
     python benchmarks/learning.py --report --json --picture learning.png
 
 Each run has one thread. The runs are a sweep in --runs, which git ignores: those that differ only in what matters after
-T_f train their beginning once, and after any end the same command goes on. The report is Markdown: interquartile means
-of human-normalised scores with stratified bootstrap intervals, at equal steps, equal multiply-adds and equal wall time;
-the rule for defaults; and every evaluation of every run. A run's score is the mean of its last three evaluations.
+T_f train their beginning once, and after any end the same command goes on. What finished runs scored is kept in
+learning.json, which git holds; a run that is kept is not trained again, wherever it was trained. The report is
+Markdown: interquartile means of human-normalised scores with stratified bootstrap intervals, at equal steps, equal
+multiply-adds and equal wall time; the rule for defaults; and every evaluation of every run. A run's score is the mean
+of its last three evaluations.
 """
 
 import argparse
@@ -30,29 +32,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, default=Path(__file__).with_suffix(".toml"), help="what is compared")
     parser.add_argument("--runs", type=Path, default=CHECKOUT / "runs/learning", help="the folder of all runs")
+    parser.add_argument("--kept", type=Path, help="scores of finished runs, read and added to (default: the study's)")
     parser.add_argument("--game", action="append", default=[], help="only this game; may be given several times")
     parser.add_argument("--variant", action="append", default=[], help="only this variant; as --game")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: the study's)")
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="also draw the learning curves, as a PNG")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="also draw the runs in --runs, as a PNG")
     args = parser.parse_args()
     whole = load(args.study)
     study = whole.only(args.game, args.variant)
+    file = args.kept or args.study.with_suffix(".json")
+    kept = learning_results.load_kept(file)
     ended = 0
     if not args.report:
+        done = {cell.name for cell in study.cells() if learning_results.is_kept(cell, kept)}
         try:
-            ended = train(study, whole, args.runs, jobs=args.jobs or study.jobs, quiet=args.json)
+            ended = train(study, whole, args.runs, done, jobs=args.jobs or study.jobs, quiet=args.json)
         except ConfigError as error:  # such as another sweep in the same folder
             sys.exit(f"learning.py: {error}")
-    results, unfinished = learning_results.read(study, args.runs)
+    results, unfinished = learning_results.read(study, args.runs, kept)
+    if not args.report:
+        learning_results.keep(results, kept, file)
     about, tables = learning_report.about(study), learning_report.tables(study, results, unfinished)
     if args.json:
         shown = {"about": about, "tables": [asdict(table) for table in tables], "runs": learning_report.plain(results)}
         print(json.dumps(shown, indent=1))
     else:
         print("\n\n".join([about, *map(table_text, tables)]))
-    if args.picture is not None and results:
+    if args.picture is not None and any(result.run for result in results):
         args.picture.write_bytes(learning_report.picture(results))
     sys.exit(ended)
 

@@ -1,5 +1,6 @@
 """The report of benchmarks/learning.py: tables over the runs of a study, and a picture."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,9 @@ def about(study: Study) -> str:
         "with 95% intervals of 2,000 bootstrap resamples of seeds within each game. In the columns of games: the "
         "interquartile mean over the seeds (of three seeds, the mean) in points, with its interval. TFLOP: 10^12 "
         "multiply-adds by the paper's convention. Minutes are wall time, evaluations included; those of a beginning "
-        f"that runs share count in each. Runs were trained {study.jobs} at a time, each on one thread: other work on "
-        f"the machine slows them. {BELOW}: below random play; such a score ranks nothing."
+        "that runs share count in each, and those of runs whose folders are gone are not known. Runs were trained "
+        f"{study.jobs} at a time, each on one thread: other work on the machine slows them. "
+        f"{BELOW}: below random play; such a score ranks nothing."
     )
 
 
@@ -167,9 +169,9 @@ def _game(study: Study, game: str, results: list[Result]) -> Table:
         by_step = dict(zip(result.steps.tolist(), result.scores.tolist(), strict=True))
         last = result.score("steps", np.inf)
         values = [*(by_step.get(step, np.nan) for step in steps), last.value if last else np.nan]
-        values.append(result.run.training_mean(steps[-1]))
+        values.append(result.training_mean)
         cells = [score_text(value) + (BELOW if value < known.random else "") for value in values]
-        spent = [f"{result.spent['flops'][-1] / 1e12:.3g}", f"{result.spent['minutes'][-1]:.0f}"]
+        spent = [f"{result.spent['flops'][-1] / 1e12:.3g}", score_text(result.spent["minutes"][-1])]
         rows.append([result.cell.variant.name, str(result.cell.seed), *cells, *spent])
     blank = [""] * len(steps)
     if rows:
@@ -214,9 +216,9 @@ def plain(results: list[Result]) -> list[dict[str, Any]]:
             "env": result.cell.env,
             "seed": result.cell.seed,
             "evaluations": [
-                {"step": int(step), "score": score, "flops": flops, "minutes": minutes}
+                {"step": step, "score": score, "flops": flops, "minutes": None if math.isnan(minutes) else minutes}
                 for step, score, flops, minutes in zip(
-                    result.steps, result.scores, result.spent["flops"], result.spent["minutes"], strict=True
+                    *(result.kept[name] for name in ("steps", "scores", "flops")), result.spent["minutes"], strict=True
                 )
             ],
         }
@@ -225,6 +227,9 @@ def plain(results: list[Result]) -> list[dict[str, Any]]:
 
 
 def picture(results: list[Result]) -> bytes:
-    """A PNG: learning curves of every game, with random play and a human tester; and rows, memory and costs."""
-    loaded = LoadedRuns([result.run for result in results], [], None)
+    """A PNG of the runs whose folders are there.
+
+    Learning curves of every game, with random play and a human tester; and rows, memory and costs.
+    """
+    loaded = LoadedRuns([result.run for result in results if result.run is not None], [], None)
     return draw(contents.collect(loaded, "Learning, game by game"))

@@ -1,9 +1,17 @@
-"""The finished runs of a study, and their scores at equal steps, equal multiply-adds and equal wall time."""
+"""The finished runs of a study, and their scores at equal steps, equal multiply-adds and equal wall time.
 
+A finished run is read from its folder. What its scores say is kept in a JSON file too, which git holds: there it stays
+when the folder, and the machine, are gone.
+"""
+
+import json
+import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from learning_runs import Cell, Study, Variant
@@ -24,26 +32,37 @@ class Score:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run, and what it had spent at each evaluation."""
+    """A finished run. `kept`: what the JSON file has of it; `run`: its folder, None if that is gone."""
 
     cell: Cell
-    run: Run
+    kept: dict[str, Any]
+    run: Run | None = None
 
     @cached_property
     def steps(self) -> np.ndarray:
         """Agent steps of the evaluations."""
-        return np.array([evaluation["step"] for evaluation in self.run.summary["returns"]])
+        return np.array(self.kept["steps"])
 
     @cached_property
     def scores(self) -> np.ndarray:
         """Mean score of each evaluation."""
-        return np.array([evaluation["mean"] for evaluation in self.run.summary["returns"]])
+        return np.array(self.kept["scores"])
 
     @cached_property
     def spent(self) -> dict[str, np.ndarray]:
-        """What the run had spent at each evaluation, by axis: steps, flops, minutes (evaluations included)."""
-        flops = np.array([evaluation["flops"] for evaluation in self.run.summary["returns"]], np.float64)
-        return {"steps": self.steps, "flops": flops, "minutes": self.run.metric("seconds", self.steps) / 60}
+        """What the run had spent at each evaluation, by axis: steps, flops, minutes (evaluations included).
+
+        Minutes are NaN if the run's folder is gone: they are not kept, since another machine has other ones.
+        """
+        nowhere = np.full(len(self.steps), math.nan)
+        minutes = nowhere if self.run is None else self.run.metric("seconds", self.steps) / 60
+        return {"steps": self.steps, "flops": np.array(self.kept["flops"], np.float64), "minutes": minutes}
+
+    @property
+    def training_mean(self) -> float:
+        """The mean score of its last training games; NaN if no game ended."""
+        value = self.kept["training_mean"]
+        return math.nan if value is None else float(value)
 
     def score(self, axis: str, bound: float) -> Score | None:
         """Its score from the last evaluations at which it had spent no more than `bound`; None if there are none."""
@@ -53,17 +72,53 @@ class Result:
         return Score(float(np.mean(self.scores[allowed])), int(self.steps[allowed[-1]]), len(allowed))
 
 
-def read(study: Study, root: Path) -> tuple[list[Result], list[tuple[Cell, str]]]:
-    """The finished runs of a study, and the others with the reason."""
+def read(study: Study, root: Path, kept: dict[str, Any]) -> tuple[list[Result], list[tuple[Cell, str]]]:
+    """The finished runs of a study, from their folders or else as `kept` by name, and the others with the reason."""
     results, unfinished = [], []
     for cell in study.cells():
         try:
             run = read_run(root / cell.name, cell.variant.name)
             _check(cell, run)
-            results.append(Result(cell, run))
+            results.append(Result(cell, _to_keep(cell, run), run))
         except ConfigError as error:
-            unfinished.append((cell, str(error)))
+            if is_kept(cell, kept):
+                results.append(Result(cell, kept[cell.name]))
+            else:
+                unfinished.append((cell, str(error)))
     return results, unfinished
+
+
+def is_kept(cell: Cell, kept: dict[str, Any]) -> bool:
+    """Whether a run of the variant's settings as they are now is kept."""
+    return cell.name in kept and kept[cell.name]["settings"] == cell.variant.settings
+
+
+def load_kept(file: Path) -> dict[str, Any]:
+    """What a file keeps of finished runs, by name; nothing if there is no such file."""
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+
+def keep(results: list[Result], kept: dict[str, Any], file: Path) -> None:
+    """Write `kept` and these results to a file, a line for each run; it is replaced when it is whole."""
+    kept = kept | {result.cell.name: result.kept for result in results}
+    lines = [f"{json.dumps(name)}: {json.dumps(kept[name])}" for name in sorted(kept)]
+    partial = file.with_suffix(".partial")
+    partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    os.replace(partial, file)
+
+
+def _to_keep(cell: Cell, run: Run) -> dict[str, Any]:
+    """What is kept of a run: every evaluation, the last training games, and what it was trained with."""
+    returns = run.summary["returns"]
+    training = run.training_mean(returns[-1]["step"])
+    return {
+        "settings": cell.variant.settings,
+        "steps": [evaluation["step"] for evaluation in returns],
+        "scores": [evaluation["mean"] for evaluation in returns],
+        "flops": [evaluation["flops"] for evaluation in returns],
+        "training_mean": None if math.isnan(training) else training,
+        "frozen_at": run.summary["freeze"]["step"],
+    }
 
 
 def _check(cell: Cell, run: Run) -> None:
@@ -84,8 +139,9 @@ def bounds(game: str, results: Iterable[Result], axis: str) -> float:
     """What runs of a game may spend to be compared: the most that any run of the cheapest variant has spent."""
     totals: dict[str, list[float]] = {}
     for result in results:
-        if result.cell.game == game:
-            totals.setdefault(result.cell.variant.name, []).append(float(result.spent[axis][-1]))
+        spent = float(result.spent[axis][-1])
+        if result.cell.game == game and not math.isnan(spent):
+            totals.setdefault(result.cell.variant.name, []).append(spent)
     return max(min(totals.values(), key=np.mean), default=0.0) if totals else 0.0
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,10 @@ def load(file: Path) -> Study:
     return Study(games, tuple(tables["seeds"]), tables["jobs"], tuple(variants), tables["paper"])
 
 
-def sweep_of(study: Study, whole: Study) -> tuple[Sweep, dict[str, str]]:
+def sweep_of(study: Study, whole: Study, done: Collection[str] = ()) -> tuple[Sweep, dict[str, str]]:
     """The runs of `study` as a sweep, and why variants are left out whose settings this version of edgerl refuses.
 
+    `done`: names of runs that are not trained.
     They share beginnings as those of `whole` do, of which they are a part: what is chosen changes no run's beginning.
     """
     by_game_and_seed: dict[tuple[str, int], list[tuple[manifest.Cell, Config]]] = {}
@@ -115,21 +117,24 @@ def sweep_of(study: Study, whole: Study) -> tuple[Sweep, dict[str, str]]:
         except ConfigError as error:
             refused[cell.variant.name] = str(error)
     shared = [share(together) for together in by_game_and_seed.values()]  # apart, so that other games change no names
-    chosen = {cell.name for cell in study.cells()}
+    chosen = {cell.name for cell in study.cells()} - set(done)
     cells = tuple(cell for group in shared for cell in group.cells if cell.name in chosen)
     begun_in = {cell.begins_in for cell in cells}
     beginnings = tuple(beginning for group in shared for beginning in group.beginnings if beginning.folder in begun_in)
     return Sweep(preset=None, scale=1.0, title=None, cells=cells, beginnings=beginnings), refused
 
 
-def train(study: Study, whole: Study, root: Path, *, jobs: int, quiet: bool) -> int:
+def train(study: Study, whole: Study, root: Path, done: Collection[str], *, jobs: int, quiet: bool) -> int:
     """Train the runs of `study`, a part of `whole`, that have not finished, as a sweep in `root`; its exit code.
 
-    A variant with a setting that this version of edgerl does not know is named and left out.
+    `done`: names of runs that are not trained. A variant with a setting that this version of edgerl does not know is
+    named and left out.
     """
-    sweep, refused = sweep_of(study, whole)
+    sweep, refused = sweep_of(study, whole, done)
     for name, why in refused.items():
         print(f"{name} is not trained: {why}", file=sys.stderr)
+    if not sweep.cells:
+        return 0
     for game in study.games:
         (root / game).mkdir(parents=True, exist_ok=True)
     manifest.write(sweep, root)

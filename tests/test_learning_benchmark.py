@@ -1,6 +1,7 @@
 """benchmarks/learning.py: what is read at equal steps, multiply-adds and time, what is left out, and what it trains."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -71,8 +72,8 @@ def finished(another, tmp_path):
     return make
 
 
-def report(study, tmp_path):
-    results, unfinished = learning_results.read(study, tmp_path / "runs")
+def report(study, tmp_path, kept=None):
+    results, unfinished = learning_results.read(study, tmp_path / "runs", kept or {})
     tables = learning_report.tables(study, results, unfinished)
     return {table.title: table for table in tables}
 
@@ -120,7 +121,7 @@ def test_at_equal_wall_time_every_run_of_the_fastest_variant_is_read_whole(study
     table = rows(shown["qbert, krull: at equal wall time"])
     assert table["frozen"][2].endswith(" at 400")  # the slower seed takes 7 seconds a step, 2,800 in all
     assert table["never"][2].endswith(" at 200 (2)")  # 300 would take 3,600
-    results, _ = learning_results.read(study, tmp_path / "runs")
+    results, _ = learning_results.read(study, tmp_path / "runs", {})
     assert learning_results.bounds("qbert", results, "minutes") == pytest.approx(2800 / 60)
     assert "2 at a time" in learning_report.about(study)
 
@@ -167,8 +168,38 @@ def test_what_did_not_finish_or_was_trained_otherwise_is_named(study, finished, 
     assert [row[1:] for row in table.rows if row[0] == "krull/small"] == [["0, 1", "not begun"]]
 
 
+def test_what_is_kept_says_the_same_without_the_folders(study, all_runs, tmp_path):
+    shown = report(study, tmp_path)
+    results, _ = learning_results.read(study, tmp_path / "runs", {})
+    file = tmp_path / "kept.json"
+    learning_results.keep(results, {}, file)
+    shutil.rmtree(tmp_path / "runs")
+    kept = learning_results.load_kept(file)
+    again = report(study, tmp_path, kept)
+    for axis in ("steps", "multiply-adds"):
+        title = f"qbert, krull: at equal {axis}"
+        assert again[title] == shown[title]
+    assert again["The rule for defaults"] == shown["The rule for defaults"]
+    assert "qbert, krull: at equal wall time" not in again  # another machine's minutes say nothing
+    whole, few = (learning_runs.sweep_of(study, study, done)[0] for done in ((), kept))
+    assert {cell.name for cell in whole.cells} - set(kept) == {cell.name for cell in few.cells}
+
+
+def test_what_is_kept_counts_no_more_once_the_variant_has_changed(study, all_runs, tmp_path):
+    results, _ = learning_results.read(study, tmp_path / "runs", {})
+    learning_results.keep(results, {}, tmp_path / "kept.json")
+    shutil.rmtree(tmp_path / "runs")
+    kept = learning_results.load_kept(tmp_path / "kept.json")
+    kept["qbert/never__0"]["settings"]["steps"] = 500
+    table = report(study, tmp_path, kept)["Not finished"]
+    assert ["qbert/never", "0", "not begun"] in table.rows
+
+
 def test_the_study_that_is_shipped_is_well_formed():
-    study = learning_runs.load(Path(learning.__file__).with_suffix(".toml"))
+    shipped = Path(learning.__file__)
+    study = learning_runs.load(shipped.with_suffix(".toml"))
+    kept = learning_results.load_kept(shipped.with_suffix(".json"))
+    assert {cell.name for cell in study.cells() if learning_results.is_kept(cell, kept)} == set(kept)
     assert study.paper in {variant.name for variant in study.variants}
     assert len(study.cells()) == 6 * 4 * 3 + 3 * 3 + 6 * 2 * 3
     main = [cell for cell in study.cells() if cell.variant.games == study.games]
@@ -212,6 +243,10 @@ def test_what_is_missing_is_trained_from_shared_beginnings_and_what_ended_early_
     assert [summary["fork"]["step"] for summary in summaries] == [1000, 1000]
     (frozen / "summary.json").unlink()
     before = (never / "summary.json").stat().st_mtime_ns
+    file = tmp_path / "study.json"
+    assert set(json.loads(file.read_text())) == {"qbert/frozen__3", "qbert/never__3"}
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps({name: run for name, run in kept.items() if name != "qbert/frozen__3"}))
     code, shown, _ = call("--json", "--picture", str(tmp_path / "curves.png"))
     assert code == 0
     assert (never / "summary.json").stat().st_mtime_ns == before
@@ -221,4 +256,5 @@ def test_what_is_missing_is_trained_from_shared_beginnings_and_what_ended_early_
         evaluation["mean"] for evaluation in summaries[0]["returns"]
     ]
     assert np.all(np.diff([evaluation["flops"] for evaluation in run["evaluations"]]) >= 0)
+    assert json.loads(file.read_text()) == kept
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
