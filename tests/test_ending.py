@@ -1,4 +1,4 @@
-"""The end of the program, while a thread of the user's environment still runs."""
+"""The end of the program whose environment leaves a thread running, or closes its streams."""
 
 import subprocess
 import sys
@@ -42,3 +42,19 @@ def test_a_thread_that_never_ends_does_not_hold_the_program(arguments, code, std
 def test_a_thread_that_ends_is_waited_for():
     process = ended(0.1, "--version")
     assert (process.returncode, process.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize(
+    ("after", "code", "stderr"),
+    [
+        ("from edgerl.envs.toy import Catch as make", 0, ""),
+        ("raise SystemExit", 2, "edgerl: --env: 'closes:make' cannot be loaded: SystemExit (closes.py, line 4)\n"),
+    ],
+)
+def test_an_environment_that_closes_a_stream_does_not_silence_the_program(stream, after, code, stderr, tmp_path):
+    (tmp_path / "closes.py").write_text(f"import sys\n\nsys.{stream}.close()\n{after}\n")
+    command = [sys.executable, "-m", "edgerl", "check", "closes:make"]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (process.returncode, process.stderr) == (code, stderr)
+    assert code or process.stdout.endswith("faults       none\n")

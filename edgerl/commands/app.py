@@ -8,7 +8,7 @@ from typer.exceptions import TyperException
 
 from edgerl.commands import analyze, card, check, devices, evaluate, export, plan, report, sweep, train
 from edgerl.output.ending import leave_threads
-from edgerl.output.messages import discard_output, take_any_text, warn
+from edgerl.output.messages import discard_output, keep_streams_usable, warn
 from edgerl.runs.status import EXIT_CODES
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def main() -> None:
 
     A reader of stdout that goes away, such as `head`, has what it wanted: the program ends in order.
     """
-    take_any_text()
+    keep_streams_usable()
     try:
         _run()
     except SystemExit as ending:

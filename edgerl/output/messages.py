@@ -43,11 +43,12 @@ def figure(value: float) -> str:
     return "0" if text == "-0" else text
 
 
-def take_any_text() -> None:
-    """Have stdout and stderr write what their encoding lacks as an escape, instead of failing."""
+def keep_streams_usable() -> None:
+    """Have stdout and stderr write escapes for what their encoding lacks, and stay open when they are closed."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+            vars(stream)["close"] = stream.flush
 
 
 def discard_output() -> None:
