@@ -62,6 +62,14 @@ class Seeded(Plain):
     def reward(self):
         return float(self.rng.random())
 
+class Guessing(Plain):
+    def step(self, action):
+        self.right = action == self.rng.integers(2)
+        return super().step(action)
+
+    def reward(self):
+        return float(self.right)
+
 class Lasting(Plain):
     def step(self, action):
         self.steps = (self.steps + 1) % 84
@@ -127,6 +135,12 @@ def test_a_sound_environment_is_described(checked):
         "left": "behind  nothing to speak of in memory",
         "faults": "none",
     }
+
+
+def test_random_actions_are_not_the_numbers_that_an_environment_draws(checked):
+    _, found, _ = checked("Guessing", "--steps", 700)
+    assert found["rewards"] == "0 to 1 a step"
+    assert 2.5 < float(found["episodes"].partition("score ")[2].split()[0]) < 4.5
 
 
 @pytest.mark.parametrize(

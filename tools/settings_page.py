@@ -11,7 +11,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 HEAD = """# Settings
 
 Every setting of a run, as `--set table.key=value`, as a line of a `--config` file's `[table]`, and by its name in
-`edgerl.configure(...)`. Those with an option of their own are options of `edgerl train`, `plan` and `sweep` alike.
+`edgerl.configure(...)`. Those with an option of their own are options of `edgerl train` and `plan`, and of `sweep`,
+where environments, budgets, T_f and seeds are axes with options of their own ([sweeps.md](sweeps.md#the-grid)).
 What a preset says of each environment and algorithm: [presets.toml](../edgerl/config/presets.toml). "never" stands for
 none. The last column: what may change when a run is resumed. A star: what matters only after T_f, in which runs that
 are forked from one beginning may differ.

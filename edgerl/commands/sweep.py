@@ -45,7 +45,7 @@ def sweep(
     paper: Paper = False,
     set_: Assignments = None,
     jobs: Annotated[
-        int | None, typer.Option(help="runs at the same time (default: as many as there are cores)")
+        int | None, typer.Option(help="runs at the same time (default: the cores divided by --threads)")
     ] = None,
     memory_limit: Annotated[
         str | None, typer.Option(help="bytes that all runs may hold (default: 90% of what is available)")

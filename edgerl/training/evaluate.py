@@ -186,7 +186,7 @@ def evaluate_policy(
     show: Show = show_nothing,
 ) -> dict[str, Any]:
     """The same of a policy that was read. `epsilon`: the share of random actions (None: the run's own)."""
-    run, rng = policy.config.run, np.random.default_rng(seed)
+    run, rng = policy.config.run, np.random.default_rng([seed, 1])  # the environment draws from `seed` alone
     share, longest = run.eval_epsilon if epsilon is None else epsilon, max_steps or run.eval_max_steps
     played = play_with(policy, policy.agent, policy.representation, Games(episodes, share, rng, longest), seed, show)
     return {"env": run.env, "step": policy.step, **statistics(played)}

@@ -73,7 +73,7 @@ def ladder(config: Config, spec: EnvSpec) -> list[Rung]:
 
 def steps(env: Any, count: int) -> list[TakenStep]:
     """Take `count` random steps."""
-    rng, taken = np.random.default_rng(0), []
+    rng, taken = np.random.default_rng([0, 1]), []
     env.reset()
     for _ in range(count):
         frame, action = env.window[-1].copy(), random_action(env, rng)

@@ -56,7 +56,8 @@ def check(config: Config, steps: int, playing: Callable[[int], None] = lambda do
     What it raises and what it gives that cannot be used is among the faults. Raises EnvError if it cannot be made, or
     has a spec that cannot be trained on.
     """
-    with closing(make_env(config, np.random.default_rng(config.run.seed), training=True)) as env:
+    rng = np.random.default_rng([config.run.seed, 5])  # of no actions below: it would draw the same numbers as they
+    with closing(make_env(config, rng, training=True)) as env:
         findings = Findings(env.name, _sees(env), _actions(env), env.most_steps, notes=env.notes)
 
         def look() -> None:

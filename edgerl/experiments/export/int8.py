@@ -151,7 +151,7 @@ def _scores(compared: Compared, session: Session, episodes: int) -> dict[str, di
     run, pixels = policy.config.run, representation.pixels(policy.spec, policy.config.replay)
 
     def played(actor: Actor, sees: Representation) -> dict[str, Any]:
-        games = Games(episodes, run.eval_epsilon, np.random.default_rng(SEED), run.eval_max_steps)
+        games = Games(episodes, run.eval_epsilon, np.random.default_rng([SEED, 1]), run.eval_max_steps)
         return statistics(play_with(policy, actor, sees, games, SEED))
 
     return {

@@ -31,7 +31,7 @@ def show_windows(policy: Policy, env: Environment, count: int, act: Callable[[Ar
             for window in replay.observations(numbers[low : low + CHUNK]):
                 act(window.reshape(policy.spec.history, *policy.spec.frame))
     else:
-        _play(env, count, act, np.random.default_rng(policy.config.run.seed))
+        _play(env, count, act, np.random.default_rng([policy.config.run.seed, 1]))
 
 
 def _replay(policy: Policy) -> AnyReplay | None:
