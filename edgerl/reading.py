@@ -173,7 +173,10 @@ def check_files(folder: Path, most: int) -> None:
     Also for a file of more than `most` bytes, which may be all holes, and for a link that leads out of the folder.
     """
     for path in folder.rglob("*"):
-        status = inside(folder, str(path.relative_to(folder))).stat()
+        try:
+            status = inside(folder, str(path.relative_to(folder))).stat()
+        except FileNotFoundError:  # the run that trains there has removed it
+            continue
         if stat.S_ISDIR(status.st_mode):
             continue
         if not stat.S_ISREG(status.st_mode):

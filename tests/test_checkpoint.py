@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from edgerl import reading
 from edgerl.errors import CheckpointError
-from edgerl.runs import tensor_file
+from edgerl.runs import checkpoint, tensor_file
 from edgerl.runs.checkpoint import newest, save
 
 VALUES = {"agent": {"cut": "conv2", "updates": 7, "rng": np.random.default_rng(0).bit_generator.state}}
@@ -102,6 +103,27 @@ def test_a_raw_array_of_another_size_is_refused(tmp_path, shape, more):
     file.write_bytes(whole[:more] if more < 0 else whole + b"x")
     with pytest.raises(CheckpointError, match="does not hold 256 bytes"):
         saved.read_raw("scales", into)
+
+
+def test_a_run_that_trains_may_replace_what_is_read(folder, monkeypatch):
+    """Newer checkpoints come, and older ones go, between the listing of the files and the reading of each."""
+    read, inside = checkpoint._read_values, reading.inside
+
+    def later(place):
+        if place == folder / "000000002":
+            for step in (3, 4):
+                save(folder, step, arrays_of(step), VALUES)
+        return read(place)
+
+    def removed(of, name):
+        if name == "000000001/state.json":
+            (folder / name).unlink()
+        return inside(of, name)
+
+    monkeypatch.setattr(checkpoint, "_read_values", later)
+    monkeypatch.setattr(reading, "inside", removed)
+    saved = newest(folder)
+    assert (saved.place, saved.passed) == (folder / "000000004", [])
 
 
 def test_the_two_newest_are_kept(tmp_path):

@@ -52,6 +52,15 @@ def test_a_failure_leaves_the_last_whole_step_a_line_and_a_traceback(name, metho
     assert not file.exists()
 
 
+def test_a_step_that_fails_right_after_a_checkpoint_is_got_past(mine, tmp_path):
+    mine.faults["step"] = 40
+    config = edgerl.configure(env="mine:Plain", **SMALL | {"checkpoint_every": 39})
+    with pytest.raises(EnvFailed, match=r"^step 39: "):
+        edgerl.train(config, tmp_path / "run")
+    resumed = edgerl.train(config, tmp_path / "run", resume=True)
+    assert (resumed["status"], resumed["episodes_restarted"]) == ("finished", 1)
+
+
 def test_one_that_ends_the_program_is_a_failure_too(mine, program, tmp_path):
     (tmp_path / "settings.toml").write_text(edgerl.configure(env="mine:Quitting", **SMALL).to_toml())
     code, _, lines = program("train", "--config", tmp_path / "settings.toml", "--quiet", "--out", tmp_path / "run")

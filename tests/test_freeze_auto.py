@@ -89,6 +89,13 @@ def test_a_check_compares_the_stem_with_what_it_was_on_the_same_windows():
     assert (agent.rng.bit_generator.state, replay.sampler.rng.bit_generator.state) == generators
 
 
+def test_where_packed_frames_have_grown_fewer_windows_are_compared():
+    watch, _, replay = filled(auto()[0])
+    few = replay.starting()[:30]
+    replay.starting = lambda: few
+    assert len(watch._draw(replay)) == 30
+
+
 def test_a_check_takes_less_than_a_hundredth_of_the_updates_between_two(monkeypatch):
     """Products of matrices as they run in a check and in an update, and what singular values take."""
     count_numpy(monkeypatch)
@@ -186,6 +193,15 @@ def test_it_freezes_once_the_stem_is_calm_and_games_score_more_but_no_longer_ris
     calm = {line["step"]: line["settling/calm_intervals"] for line in lines if "settling/calm_intervals" in line}
     assert calm == {LEARN_START + n * every: n - 1 for n in (1, 2, 3)}
     assert Policy(whole).frozen_at == freeze["step"]
+
+
+def test_the_forecast_of_a_run_that_froze_early_is_that_of_its_freeze(tmp_path):
+    config, every = auto(**STILL, device="pi_4_4gb")
+    settled = train.train(config, tmp_path / "auto", quiet=True)
+    given = configure(**SETTINGS | STILL | {"device": "pi_4_4gb", "steps": config.run.steps}
+                      | {"freeze_at": LEARN_START + 3 * every})  # fmt: skip
+    assert settled["freeze"]["step"] == given.run.freeze_at
+    assert settled["forecast"] == train.train(given, tmp_path / "given", quiet=True)["forecast"]
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(whole, tmp_path):

@@ -237,6 +237,15 @@ def test_the_plan_keeps_frames_where_latents_are_larger_and_says_so(program):
     assert found.latents.columns["obs"] == 4 * 256
 
 
+def test_the_plan_says_where_frames_stay_for_another_reason(program):
+    for options in (["--pixel-codec", "lz4"], ["--store", "pixels"]):
+        written = program("plan", "--env", "atari/qbert", "--budget", "0.07GB", *options)[1]
+        assert "\n  frames stay, and the frozen encoder encodes every batch" in written
+        (line,) = [line for line in written.splitlines() if line.startswith("after the freeze ")]
+        assert line.split()[-1].startswith("7,0")  # bytes of a row, which stays one of frames
+    assert "frames stay" not in program("plan", "--env", "atari/qbert", "--budget", "0.07GB")[1]
+
+
 def scratch(env, batch_size, **settings):
     config = configure(env=env, batch_size=batch_size, threads=1, **settings)
     return plan.make_plan(config, suites.describe(env)).ledger["scratch"] / 1e6

@@ -72,3 +72,15 @@ def test_a_plan_says_what_is_written_and_how_many_such_runs_a_card_endures(tmp_p
     assert 10 * 2e6 < storage["snapshots"] < 14 * 4e6
     assert storage["runs"] == 20 * 10**12 // storage["written"]
     assert plan_report.report(config, spec, None)["storage"] == storage | {"runs": None}
+
+
+def test_a_pace_follows_from_how_many_updates_a_step_makes():
+    def hours(rate):
+        config, found, window = planned(steps=60_000, updates_per_step=rate)
+        advised = advice.advise(config, found, window, device_profiles.load("pi_zero_2_w"), None)
+        return advised["hours_per_10000_steps"], advised["checkpoint_every"]
+
+    (often, soon), (once, normal), (seldom, late) = hours(8.0), hours(1.0), hours(0.05)
+    for phase in ("before", "after"):
+        assert often[phase]["low"] > 5 * once[phase]["low"] > 25 * seldom[phase]["low"]
+    assert soon <= normal < late

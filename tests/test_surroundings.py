@@ -22,6 +22,7 @@ import edgerl
 from edgerl.agents.torch_encoder import tensors
 from edgerl.envs.outside import screen
 from edgerl.runs.folder import folder_of
+from edgerl.runs.signals import handling
 
 HANGUP, TERMINATION = 1, 15
 TINY = {"env": "toy/catch", "budget": 3_000_000, "steps": 60, "freeze_at": 40, "eval_every": 0, "checkpoint_every": 0}
@@ -181,3 +182,13 @@ print(count, random.random())
     )
     random.seed(3)
     assert float(drawn) == random.random()  # noqa: S311
+
+
+def test_a_handler_that_was_not_set_in_python_stays(monkeypatch):
+    """As in a program that embeds Python: what `signal` cannot name it could not set again."""
+    getsignal, before = signal.getsignal, signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else getsignal(number))
+    with handling(lambda *_: None):
+        assert getsignal(signal.SIGTERM) == before
+        assert getsignal(signal.SIGINT) != before
+    assert getsignal(signal.SIGTERM) == before

@@ -110,12 +110,17 @@ class ReplayConfig:
         """Rows that a batch holds."""
         return Phases(self.batch_size, self.batch_size_after_freeze or self.batch_size)
 
+    @property
+    def rates(self) -> Phases[float]:
+        """Updates an agent step."""
+        after = self.updates_per_step_after_freeze
+        return Phases(self.updates_per_step, self.updates_per_step if after == "same" else after)
+
     def updates(self, steps: int, frozen_at: int | None) -> Phases[int]:
         """How many updates the first `steps` agent steps make, before the freeze at step `frozen_at` and after it."""
-        rate, after = self.updates_per_step, self.updates_per_step_after_freeze
         until = steps if frozen_at is None else min(steps, frozen_at)
         since = steps if frozen_at is None else max(frozen_at, self.learn_start)
         return Phases(
-            floor(max(0, until - self.learn_start) * _exact(rate)),
-            floor(max(0, steps - since) * _exact(rate if after == "same" else after)),
+            floor(max(0, until - self.learn_start) * _exact(self.rates.before)),
+            floor(max(0, steps - since) * _exact(self.rates.after)),
         )

@@ -26,7 +26,7 @@ def advise(
     `window`: the shape of what an encoder sees; `left`: bytes that the process limit leaves beside the plan.
     """
     rates = None if profile is None else forecast.device_rates(profile, config, window)
-    hours = None if rates is None else _hours(workload.step_work(config, plan, window), rates)
+    hours = None if rates is None else _hours(config, workload.step_work(config, plan, window), rates)
     return {
         "largest_budget": None if left is None else max(0, two_digits(left + plan.budget)),
         "store": plan.after.stores,
@@ -51,7 +51,7 @@ def pace(config: Config, plan: Plan, window: tuple[int, ...], profile: DevicePro
     rates = None if profile is None else forecast.device_rates(profile, config, window)
     if profile is None or rates is None:
         return PACE
-    hours = _hours(workload.step_work(config, plan, window), rates)
+    hours = _hours(config, workload.step_work(config, plan, window), rates)
     endurance, savings = profile.storage_endurance, workload.saving(config, plan, window)
     worn = math.inf if endurance is None else WEAR_SHARE * endurance.bytes / config.run.steps
     intervals = [
@@ -71,11 +71,11 @@ def two_digits(nbytes: int) -> int:
     return nbytes // unit * unit
 
 
-def _hours(work: Phases[StepWork], rates: Phases[Rates]) -> Phases[Band]:
-    """Hours that STEPS steps with an update take."""
+def _hours(config: Config, work: Phases[StepWork], rates: Phases[Rates]) -> Phases[Band]:
+    """Hours that STEPS learning steps take."""
     before, after = (
-        forecast.seconds(step.encoding + step.acting + step.updating, rate).times(STEPS / 3600)
-        for step, rate in zip(work, rates, strict=True)
+        forecast.seconds(step.encoding + step.acting + updates * step.updating, rate).times(STEPS / 3600)
+        for step, updates, rate in zip(work, config.replay.rates, rates, strict=True)
     )
     return Phases(before, after)
 

@@ -26,8 +26,9 @@ def introduction(
     if run.latest_freeze is not None:
         what = _rows(plan.after)
         if plan.after.stores == "pixels":
-            latents = plan.latents
-            what = f"frames still, as {latents.rows:,} rows of latents would be {latents.row_bytes:,} B each"
+            what = "frames still"
+            if config.replay.store != "pixels":
+                what += f", as {plan.latents.rows:,} rows of latents would be {plan.latents.row_bytes:,} B each"
         at_the_latest = " at the latest" if run.freeze_at == "auto" else ""
         rows += f"; after the freeze at step {run.latest_freeze:,}{at_the_latest}: {what}"
     if run.freeze_at == 0:

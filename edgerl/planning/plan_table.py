@@ -34,9 +34,11 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     console.print()
 
     console.print(f"{updates.in_words(**first['updates'])}\n", soft_wrap=True)
-    _show_rows(sizes, first["capacity"], console)
-    if _keeps_pixels(sizes):
-        console.print("  latents are larger than frames: frames stay, and the frozen encoder encodes every batch")
+    keeps_pixels = first["advice"]["store"] == "pixels"
+    _show_rows(sizes, first["capacity"], console, keeps_pixels=keeps_pixels)
+    if keeps_pixels:
+        why = "latents are larger than frames: " if sizes["row_latents"] > sizes["row_pixels"] else ""
+        console.print(f"  {why}frames stay, and the frozen encoder encodes every batch")
     pixels, latents = (
         " + ".join(f"{name} {nbytes:,}" for name, nbytes in sizes[f"columns_{form}"].items())
         for form in ("pixels", "latents")
@@ -65,18 +67,12 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
         )
 
 
-def _keeps_pixels(sizes: dict[str, Any]) -> bool:
-    """Whether frames stay after the freeze because latents are larger."""
-    larger: bool = sizes["row_latents"] > sizes["row_pixels"]
-    return larger
-
-
-def _show_rows(sizes: dict[str, Any], capacity: dict[str, int], console: Console) -> None:
+def _show_rows(sizes: dict[str, Any], capacity: dict[str, int], console: Console, *, keeps_pixels: bool) -> None:
     """How many rows fit the budget, before the freeze and after it."""
     table: list[Row] = []
     for name, form, phase in (
         ("pixels", "pixels", "initial"),
-        ("after the freeze" if _keeps_pixels(sizes) else "latents", "latents", "after_freeze"),
+        ("after the freeze", "pixels", "after_freeze") if keeps_pixels else ("latents", "latents", "after_freeze"),
     ):
         rows, paper_rows = capacity[phase], capacity[f"paper_{phase}"]
         table.append((name, f"{rows:,}", f"{paper_rows:,}", f"{sizes[f'row_{form}']:,}"))
@@ -154,7 +150,8 @@ def _later(hours: dict[str, Any] | None) -> str | None:
     """What a freeze 10,000 steps later adds: the steps between are taken before the freeze, not after it."""
     if hours is None:
         return None
-    return forecast.duration({end: hours["before"][end] - hours["after"][end] for end in ("low", "high")})
+    ends = sorted(hours["before"][end] - hours["after"][end] for end in ("low", "high"))
+    return forecast.duration(dict(zip(("low", "high"), ends, strict=True)))
 
 
 def _every(storage: dict[str, Any]) -> str:

@@ -230,7 +230,8 @@ def newest(folder: Path) -> Saved:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} cannot be read: {error}") from None
     passed: list[str] = []
-    for place in reversed(places(folder)):
+    there = places(folder)
+    for place in reversed(there):
         try:
             values = _read_values(place)
             if values["format"] in READABLE:
@@ -241,6 +242,8 @@ def newest(folder: Path) -> Saved:
         raise CheckpointError(
             f"{place} has format {values['format']}, this edgerl reads {' and '.join(map(str, READABLE))}"
         )
+    if there != places(folder):  # the run that trains there has removed them meanwhile
+        return newest(folder)
     if passed:
         raise CheckpointError(passed[0])
     raise CheckpointError(f"{folder} holds no checkpoint")

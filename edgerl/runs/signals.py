@@ -14,14 +14,17 @@ INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the te
 def handling(handler: Callable[[int, object], None], numbers: Iterable[int] = INTERRUPTIONS) -> Iterator[None]:
     """Call `handler(number, frame)` for these signals within the block; afterwards the old handlers are restored.
 
-    A SIGHUP that is ignored, as under nohup, stays so. Only a program's main thread can handle signals: in another one
-    the block runs without.
+    A SIGHUP that is ignored, as under nohup, stays so, and a handler that was not set in Python. Only a program's main
+    thread can handle signals: in another one the block runs without.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
-    old_handlers = {number: signal.signal(number, handler) for number in numbers if number not in ignored}
+    before = {number: signal.getsignal(number) for number in numbers}
+    kept = {number for number, own in before.items() if own is None}
+    if before.get(signal.SIGHUP) == signal.SIG_IGN:
+        kept.add(signal.SIGHUP)
+    old_handlers = {number: signal.signal(number, handler) for number in before if number not in kept}
     try:
         yield
     finally:

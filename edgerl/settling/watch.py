@@ -105,7 +105,8 @@ class Watch:
     def _draw(self, replay: AnyReplay) -> Array:
         """The windows to compare on, as encoders see them: at random, of all that the replay has, in order."""
         rng = np.random.default_rng([self.config.run.seed, WINDOWS])
-        numbers = np.sort(rng.choice(replay.starting(), self.checks.windows, replace=False))
+        starting = replay.starting()  # fewer, if frames are larger than before once packed
+        numbers = np.sort(rng.choice(starting, min(self.checks.windows, len(starting)), replace=False))
         return np.ascontiguousarray(self._pixels.seen(replay.observations(numbers)))
 
     def _trained(self, agent: Agent) -> dict[str, Array]:

@@ -1,10 +1,11 @@
 """A run that begins as another one did: with its checkpoint from before T_f, and settings that matter only after that.
 
-It goes on bit for bit as if it had been trained from its own first step.
+With as many steps to train, it goes on bit for bit as if it had been trained from its own first step.
 """
 
 from pathlib import Path
 
+from edgerl.config.changes import check_forked
 from edgerl.config.settings import Config
 from edgerl.config.toml import load
 from edgerl.errors import CheckpointError, ConfigError
@@ -31,7 +32,7 @@ def find(source: Path, config: Config) -> Saved:
         raise ConfigError(f"{OPTION}: {error}") from None
     if saved.for_training:
         raise ConfigError(f"{OPTION}: {source} holds no replay: begin a run with --encoder-from {source}")
-    _check_beginning(source, theirs, config)
+    check_forked(config, theirs, source)
     report, step, run = freeze_report_of(saved), int(saved.values["step"]), config.run
     if report is not None:
         raise ConfigError(
@@ -42,21 +43,6 @@ def find(source: Path, config: Config) -> Saved:
     if run.steps < step:
         raise ConfigError(f"--steps: {run.steps} is below {step}, the step at which {source} is forked")
     return saved
-
-
-def _check_beginning(source: Path, theirs: Config, config: Config) -> None:
-    """Raise ConfigError if the runs differ in what matters before T_f."""
-    if config.run.freeze_at != theirs.run.freeze_at and "auto" in (config.run.freeze_at, theirs.run.freeze_at):
-        raise ConfigError(f"--freeze-at: auto watches a run from its start, so it cannot differ from that of {source}")
-    their_values = {setting.key: value for setting, value in theirs.values()}
-    for setting, value in config.values():
-        if setting.resumable or setting.after_freeze or their_values.get(setting.key) == value:
-            continue
-        name = setting.flag if setting.option else f"--set {setting.key}"
-        raise ConfigError(
-            f"{name}: {source} was trained with {their_values.get(setting.key)}; "
-            "a fork differs only in what matters after T_f"
-        )
 
 
 def take_over(saved: Saved, source: Path, folder: Path) -> Saved:

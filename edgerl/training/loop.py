@@ -33,8 +33,8 @@ class TrainingLoop:
         try:
             self.train()
             resume.save(self.parts, self.state, needed=True)
-        except EnvFailed:
-            resume.save(self.parts, self.state, needed=False)
+        except EnvFailed:  # its episode was cut after the checkpoint of this step, if there is one
+            resume.write_checkpoint(self.parts, self.state, needed=False, replace=True)
             raise
         finally:
             resume.settle(self.parts, self.state)

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def _train(
     shown: dict[str, Any] = {
         "quiet": request.quiet,
         "verbose": request.verbose,
-        "elsewhere": partial(forecast.so_far, config, checked.plan, shape, profile),
+        "elsewhere": lambda step: forecast.so_far(_as_frozen(config, state), checked.plan, shape, profile, step),
         "done": done,
         "tenths": tenths,
     }
@@ -211,9 +212,17 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
             raise failure(error, parts, state) from error
         finally:
             profile = load_device(config.run.device)
-            expected = forecast.forecast(config, parts.plan, parts.pixels.shape, profile, state.step)
+            frozen = _as_frozen(config, state)
+            expected = forecast.forecast(frozen, parts.plan, parts.pixels.shape, profile, state.step)
             written = summary.write(parts, state, status, expected)
     return written
+
+
+def _as_frozen(config: Config, state: State) -> Config:
+    """The settings with the step of the freeze as T_f, which may be earlier than `auto`'s latest; once it has come."""
+    if state.frozen_at is None:
+        return config
+    return replace(config, run=replace(config.run, freeze_at=state.frozen_at))
 
 
 @contextmanager

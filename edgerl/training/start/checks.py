@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgerl.config import toml
+from edgerl.config.changes import check_resumed
 from edgerl.config.device import load_device
 from edgerl.config.settings import Config
 from edgerl.envs.door import Door
@@ -50,7 +52,7 @@ def check(request: Request, env: Door | Fleet) -> Checked:
     if request.handed is None:
         limits.check_size(planned, limit, limit_source)
     places = checkpoint.places(folder / "checkpoint")
-    saved = _newest(config, folder) if request.resume else None
+    saved = _newest(request.config, folder) if request.resume else None
     if not request.resume:
         check_folder(folder)
     if request.fork is not None:
@@ -66,6 +68,7 @@ def _newest(config: Config, folder: Path) -> Saved | None:
         return None
     saved = checkpoint.newest(checkpoints)
     saved.check(config.identity)
+    check_resumed(config, toml.load(folder / "config.toml"))
     if saved.for_training:
         raise ConfigError(f"--resume: {folder} holds no replay: begin a run with --encoder-from {folder}")
     if config.run.steps < saved.values["step"]:
