@@ -265,7 +265,11 @@ def test_a_script_may_not_change_more_at_a_resume_than_the_command(small, tmp_pa
     settings = {"steps": 50, "freeze_at": None, "learn_start": 7}
     train.train(small(run=settings), tmp_path / "run", quiet=True)
     before = (tmp_path / "run/config.toml").read_text()
-    changed = {"--budget": {"budget": 4_000_000}, "--set replay.n_step": {"n_step": 7}, "--priority": {"priority": "kl"}}
+    changed = {
+        "--budget": {"budget": 4_000_000},
+        "--set replay.n_step": {"n_step": 7},
+        "--priority": {"priority": "kl"},
+    }
     for name, change in changed.items():
         with pytest.raises(ConfigError, match=f"^{name}: the run was begun with .*cannot change at a resume$"):
             train.train(small(run=settings | change), tmp_path / "run", resume=True, quiet=True)

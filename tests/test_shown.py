@@ -69,7 +69,12 @@ def test_a_path_of_any_bytes_goes_through_freeze_resume_and_export(tmp_path):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     summary = edgerl.train(edgerl.configure(**TINY, threads=1), folder)
     assert summary["freeze"]["step"] == 40
-    assert edgerl.train(edgerl.configure(**TINY | {"steps": 80}, threads=1), folder, resume=True)["steps"] == 80
+    assert (
+        edgerl.train(edgerl.configure(**TINY | {"steps": 80, "learn_start": 6}, threads=1), folder, resume=True)[
+            "steps"
+        ]
+        == 80
+    )
     edgerl.export(folder, folder / "policy.onnx")
     assert edgerl_run.Player(folder / "policy.onnx").about["env"] == "toy/catch"
 

@@ -25,8 +25,8 @@ TAIL = """## Where a setting means something else than in public code
   starts: with Rainbow's preset at agent step 3,600. Kaixhin's Rainbow copies at every step that 2,000 divides, so first
   at step 2,000, 400 updates in. Updates are what a period can be counted in whatever `updates_per_step` is. Until its
   first copy the target is the network as it was drawn.
-- `omega` is an exponent of losses. DQN's loss is the squared error, so `omega = 0.5` gives the priorities that Schaul et
-  al. 2016 have with an exponent of 1.
+- `omega` is an exponent of losses. DQN's loss is the squared error, so `omega = 0.5` gives the priorities that Schaul
+  et al. 2016 have with an exponent of 1.
 - `priority = "cross_entropy"` is what public code has; Hessel et al. 2018 write the KL loss (`kl`).
 """
 KINDS = {int: "whole number", float: "number", str: "text", bool: "true, false", dict: "table"}

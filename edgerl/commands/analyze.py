@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgerl.commands.options import trust_option
+from edgerl.commands.options import check_threads, trust_option
 from edgerl.errors import ConfigError
 from edgerl.experiments.analysis.output import check, show, write
 from edgerl.output.messages import warn
@@ -39,12 +39,13 @@ def analyze(
 
     The run must have been trained with --snapshot-every.
     """
-    for name, value in (("frames", frames), ("every", every), ("threads", threads)):
+    for name, value in (("frames", frames), ("every", every)):
         if value is not None and value < 1:
             raise ConfigError(f"--{name}: {value} is below 1")
     for name, share in (("similarity", similarity), ("movement", movement)):
         if not 0 <= share <= 1:
             raise ConfigError(f"--{name}: {share:g} is not from 0 to 1")
+    check_threads(threads)
     check(out)
     from edgerl.experiments.analysis.analyze import analyze as analyze_run
     from edgerl.output.terminal import console, waiting

@@ -1,6 +1,7 @@
 """`edgerl check`: what an environment is like, and what is wrong with it, before anything is trained."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,8 @@ from edgerl.commands.options import complete_env, setting_options
 from edgerl.config import resolve
 from edgerl.envs.base import ENV_OPTIONS
 from edgerl.errors import ConfigError
-from edgerl.output.messages import warn
+from edgerl.output.messages import stdout_left_to_us, warn
+from edgerl.runs.files import check_output
 
 FAULTY = 2  # the exit code for an environment that something is wrong with
 
@@ -28,14 +30,19 @@ def check(
     """Make an environment, play random steps, and say what an agent would see and what is wrong; trains nothing."""
     if steps < 1:
         raise ConfigError(f"--steps: {steps} is below 1")
-    chosen, _ = resolve.started(settings | {"env": env}, None, [])
+    if picture is not None:
+        if picture.suffix.lower() != ".png":
+            raise ConfigError(f"--picture: {picture} does not end in .png")
+        check_output("--picture", picture)
     from edgerl.envs import suites
     from edgerl.experiments.check import show
     from edgerl.experiments.check.check import check as play
     from edgerl.output.progress import Reporter
 
-    with Reporter(steps, quiet=not sys.stderr.isatty()) as reporter:
-        findings = play(chosen, steps, lambda done: reporter.step(done, "playing", ""))
+    with stdout_left_to_us() if json else nullcontext():
+        chosen, _ = resolve.started(settings | {"env": env}, None, [])
+        with Reporter(steps, quiet=not sys.stderr.isatty()) as reporter:
+            findings = play(chosen, steps, lambda done: reporter.step(done, "playing", ""))
     if picture is not None and findings.window is not None:
         show.draw(findings.window, suites.describe(env, chosen.run.env_options), picture)
     if json:

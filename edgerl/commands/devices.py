@@ -9,6 +9,7 @@ import device_profiles
 from device_profiles import DeviceProfile
 from edgerl.errors import ConfigError
 from edgerl.output.messages import warn
+from edgerl.runs.files import check_output, write_whole
 from edgerl.runs.strict_json import dumps
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -99,8 +100,7 @@ def calibrate(
         raise ConfigError(f"--out: {out} does not end in .toml, as profiles do")
     if out.exists():
         raise ConfigError(f"--out: {out} is there already; name a new file")
-    if not out.absolute().parent.is_dir():
-        raise ConfigError(f"--out: there is no folder {out.absolute().parent}")
+    check_output("--out", out)
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads: {threads} is below 1")
     import os
@@ -110,7 +110,6 @@ def calibrate(
     from edgerl.commands import device_tables as tables
     from edgerl.experiments.calibration import calibrate as calibrating
     from edgerl.output.terminal import console, waiting
-    from edgerl.runs.files import write_whole
 
     with waiting("loading") as status:
 
@@ -121,7 +120,7 @@ def calibrate(
 
         table = calibrating.measure(title, threads or os.cpu_count() or 1, out.absolute().parent, say)
     profile = device_profiles.parse(out.stem, table)
-    write_whole(out, tomli_w.dumps(table).encode())
+    write_whole(out.resolve(), tomli_w.dumps(table).encode())
     console().print(tables.sheet(profile))
     print(f"\n{out}: use it as --device {out if len(out.parts) > 1 else f'./{out}'}")
 

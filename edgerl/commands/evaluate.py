@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgerl.commands.options import trust_option
+from edgerl.commands.options import check_threads, trust_option
 from edgerl.envs.human_scores import is_below_random, references
 from edgerl.errors import ConfigError
 from edgerl.output.messages import figure, warn
@@ -27,10 +27,11 @@ def evaluate(
     video_games: Annotated[int, typer.Option(help="how many games to film, from the first on")] = 1,
 ) -> None:
     """Play whole games with a run's newest checkpoint: unclipped scores, no exploration but the run's eval_epsilon."""
-    least_one = {"episodes": episodes, "threads": threads, "video-games": video_games, "eval-max-steps": eval_max_steps}
+    least_one = {"episodes": episodes, "video-games": video_games, "eval-max-steps": eval_max_steps}
     for name, value in least_one.items():
         if value is not None and value < 1:
             raise ConfigError(f"--{name}: {value} is below 1")
+    check_threads(threads)
     if seed < 0:
         raise ConfigError(f"--seed: {seed} is below 0")
     with _filming(video, video_games) as film:

@@ -9,8 +9,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from edgerl import plugins
+from edgerl.config import values
 from edgerl.config.setting import Setting
 from edgerl.config.settings import SETTINGS
+from edgerl.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., None])
 Paper = Annotated[bool, typer.Option("--paper", help="store as the paper does: raw frames, float32 latents")]
@@ -27,6 +29,14 @@ Trust = Annotated[
         "--trust", help="import code (module:callable) that the files which are read name", envvar="EDGERL_TRUST"
     ),
 ]
+
+
+def check_threads(threads: int) -> None:
+    """Raise ConfigError for a number of --threads that no run may have."""
+    try:
+        values.check("threads", threads)
+    except ConfigError as error:
+        raise ConfigError(f"--threads: {str(error).removeprefix('threads = ')}") from None
 
 
 def complete_env(begun: str) -> list[str]:

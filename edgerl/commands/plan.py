@@ -1,5 +1,6 @@
 """`edgerl plan`: what a run will take, on one device or several."""
 
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from edgerl import plugins
 from edgerl.commands.options import Assignments, Paper, SettingsFile, complete_device, setting_options, trust_option
 from edgerl.config import resolve
-from edgerl.output.messages import warn
+from edgerl.output.messages import stdout_left_to_us, warn
 
 
 @trust_option
@@ -30,21 +31,22 @@ def plan(
 ) -> None:
     """Say what a run will take, before anything is allocated: rows, bytes, multiply-adds, and whether it fits."""
     plugins.ask_for(filter(None, (settings["env"], settings["encoder"])))
-    chosen, notes = resolve.started(settings | {"paper": paper}, config, set_ or [])
     from edgerl.envs import suites
     from edgerl.planning import plan_report, plan_table
 
-    run = chosen.run
-    spec = suites.describe(run.env, run.env_options)
-    reports = [plan_report.report(chosen, spec, name) for name in device or (run.device,)]
-    rungs = None
-    if measure:
-        from edgerl.experiments.calibration import stores
-        from edgerl.output.terminal import waiting
+    with stdout_left_to_us() if json else nullcontext():
+        chosen, notes = resolve.started(settings | {"paper": paper}, config, set_ or [])
+        run = chosen.run
+        spec = suites.describe(run.env, run.env_options)
+        reports = [plan_report.report(chosen, spec, name) for name in device or (run.device,)]
+        rungs = None
+        if measure:
+            from edgerl.experiments.calibration import stores
+            from edgerl.output.terminal import waiting
 
-        with waiting("measuring every store on real steps"):
-            rungs = stores.ladder(chosen, spec)
-        reports = [report | {"measured": rungs} for report in reports]
+            with waiting("measuring every store on real steps"):
+                rungs = stores.ladder(chosen, spec)
+            reports = [report | {"measured": rungs} for report in reports]
     if json:
         from edgerl.runs.strict_json import dumps
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edgerl.config.setting import Setting
 from edgerl.config.settings import Config
@@ -36,4 +37,10 @@ def _check(config: Config, begun: Config, may_change: Callable[[Setting], bool],
         if (is_room or not may_change(setting)) and values.get(setting.key) != value:
             name = setting.flag if setting.option else f"--set {setting.key}"
             room = " and --budget unbounded, which makes room for so many" if is_room else ""
-            raise ConfigError(f"{name}: {subject} with {values.get(setting.key)}{room}; {why}")
+            raise ConfigError(f"{name}: {subject} with {_text(setting, values.get(setting.key))}{room}; {why}")
+
+
+def _text(setting: Setting, value: Any) -> str:
+    if value is None:
+        return "never"
+    return f"{value:,} B" if setting.size and isinstance(value, int) else str(value)

@@ -13,11 +13,10 @@ from edgerl.config.setting import Setting
 from edgerl.config.settings import SETTINGS, TABLES, Config
 from edgerl.config.toml import Tables
 from edgerl.config.updates import check_updates, settle_learn_start
-from edgerl.config.values import check, lookup
+from edgerl.config.values import check, lookup, size
 from edgerl.envs import suites
 from edgerl.envs.base import ENV_OPTIONS, EnvOptions
 from edgerl.errors import ConfigError
-from memory_budget import parse_bytes
 
 DEFAULTS: dict[str, Any] = {"env": "atari/qbert", "budget": "0.07GB", "seed": 0}
 PAPER = {"store": "auto", "pixel_codec": "raw", "latent_dtype": "float32"}  # what --paper stands for
@@ -50,8 +49,8 @@ def configured(settings: dict[str, Any]) -> Config:
     said: Tables = {}
     for name, value in settings.items():
         setting = lookup(name)
-        size = _size(setting, value, name) if setting.size else value
-        said.setdefault(setting.table, {})[setting.name] = check(name, size)
+        sized = size(setting, value, name) if setting.size else value
+        said.setdefault(setting.table, {})[setting.name] = check(name, sized)
     return _settled(said)[0]
 
 
@@ -106,7 +105,7 @@ def assigned(assignments: list[str], option: str = "--set") -> Tables:
             setting = lookup(key)
             parsed = _toml_value(value)
             if setting.size and parsed != "never":
-                parsed = _size(setting, parsed if isinstance(parsed, str) else value, setting.key)
+                parsed = size(setting, parsed if isinstance(parsed, str) else value, setting.key)
             tables.setdefault(setting.table, {})[setting.name] = check(setting.key, parsed)
         except ConfigError as error:
             raise ConfigError(f"{option}: {error}") from None
@@ -132,7 +131,7 @@ def _given(options: dict[str, Any]) -> Tables:
         if dict in setting.types and isinstance(value, list | tuple):
             value = _table(setting, value)
         elif setting.size:
-            value = _size(setting, value, setting.flag)
+            value = size(setting, value, setting.flag)
         elif isinstance(value, str) and int in setting.types and value not in ("never", *setting.words):
             value = _whole_number(setting, value)
         elif isinstance(value, str) and float in setting.types and value not in setting.words:
@@ -172,16 +171,6 @@ def _number(setting: Setting, text: str) -> float:
         raise ConfigError(f"{setting.flag}: {text!r} is neither a number nor {words}") from None
 
 
-def _size(setting: Setting, value: Any, name: str) -> Any:
-    """Bytes of a text such as 0.07GB; words and whole numbers stay. `name`: what an error calls the setting."""
-    if isinstance(value, int) or value in setting.words:
-        return value
-    try:
-        return parse_bytes(str(value))
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from None
-
-
 def _file(file: Path | None) -> Tables:
     """The tables of the `--config` file; none if it is not given."""
     if file is None:
@@ -208,7 +197,7 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
     for name in tables:
         tables[name] |= said[name]
     run = tables["run"]
-    run |= {"env": env, "budget": _size(SETTINGS["run.budget"], run["budget"], "--budget")}
+    run |= {"env": env, "budget": size(SETTINGS["run.budget"], run["budget"], "--budget")}
     _settle_encoder(tables["agent"], run["algo"])
     notes = settle_machine(run)
     if run["budget"] == "unbounded":

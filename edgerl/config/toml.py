@@ -3,16 +3,18 @@
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+
+import tomli_w
 
 from edgerl import plugins, reading
 from edgerl.config.agent_settings import AGENTS
 from edgerl.config.replay_settings import ReplayConfig
 from edgerl.config.settings import TABLES, Config, RunConfig
-from edgerl.config.values import check, nearest
+from edgerl.config.values import check, lookup, nearest, size
 from edgerl.envs.suites import suite_of
 from edgerl.errors import ConfigError
 
@@ -86,13 +88,19 @@ def _check(config: Config) -> None:
 
 
 def _check_text(config: Config) -> None:
-    """Raise ConfigError for a text that no config.toml can hold, such as a path of bytes that are no UTF-8."""
-    for table, settings in asdict(config).items():
-        for name, value in settings.items():
-            try:
-                str(value).encode()
-            except UnicodeEncodeError:
-                raise ConfigError(f"{table}.{name} = {value!r} is no UTF-8; name it otherwise") from None
+    """Raise ConfigError for a value that no config.toml can hold, such as a path of bytes that are no UTF-8."""
+    for setting, value in config.values():
+        if value is None:
+            continue
+        try:
+            tomli_w.dumps({setting.name: value}).encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{setting.key} = {value!r} is no UTF-8; name it otherwise") from None
+        except TypeError:
+            raise ConfigError(
+                f"{setting.key} = {value!r} cannot be written; allowed are text, numbers, true and false, dates, lists "
+                "and tables of these"
+            ) from None
 
 
 def _check_after_freeze(config: Config) -> None:
@@ -125,7 +133,9 @@ def read(path: Path) -> Tables:
             if name not in TABLES:
                 raise ConfigError(f"unknown table {name[:LONGEST]!r}{nearest(name, TABLES)}")
             for key, value in table.items():
-                table[key] = check(f"{name}.{key}", value)
+                setting = lookup(f"{name}.{key}")
+                is_text = setting.size and isinstance(value, str) and value != "never"
+                table[key] = check(setting.key, size(setting, value, setting.key) if is_text else value)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     named = [str(tables.get(name, {}).get(key, "")) for name, key in NAMING_CODE]

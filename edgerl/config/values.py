@@ -8,6 +8,7 @@ from typing import Any
 from edgerl.config.setting import Setting
 from edgerl.config.settings import SETTINGS, TABLES
 from edgerl.errors import ConfigError
+from memory_budget import parse_bytes
 
 DEEPEST = 8  # tables and lists within each other, in a value that is a table
 LARGEST = 2**63  # of whole numbers, and one more
@@ -39,7 +40,8 @@ def check(key: str, value: Any) -> Any:
         raise ConfigError(f"{key} = '' is empty")
     if value not in setting.words and type(value) not in setting.types:
         names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
-        wanted = " or ".join([*(names[kind] for kind in setting.types), *map(repr, setting.words)])
+        words = [*setting.words, "never"] if setting.optional else setting.words
+        wanted = " or ".join([*(names[kind] for kind in setting.types), *map(repr, words)])
         raise ConfigError(f"{key} = {_short.repr(value)} is not {wanted}")
     if isinstance(value, int | float) and not isinstance(value, bool) and not setting.low <= value <= setting.high:
         side = f"below {setting.low:g}" if value < setting.low else f"not from {setting.low:g} to {setting.high:g}"
@@ -47,6 +49,16 @@ def check(key: str, value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{key} = {value!r} is not a finite number")
     return value
+
+
+def size(setting: Setting, value: Any, name: str) -> Any:
+    """Bytes of a text such as 0.07GB; words and whole numbers stay. `name`: what an error calls the setting."""
+    if isinstance(value, int) or value in setting.words:
+        return value
+    try:
+        return parse_bytes(str(value))
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
 
 
 def _check_parts(key: str, value: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.envs.base import fault, in_words, interface, window_fault
+from edgerl.envs.outside.workdir import Workdir
 from edgerl.envs.resumable import Resumable
 from edgerl.envs.simulator import reason
 from edgerl.errors import EnvError, EnvFailed, EpisodeLost
@@ -40,12 +41,16 @@ class Door:
 
     def __init__(self, make: Callable[[], Any], rng: np.random.Generator, called: str) -> None:
         self.rng = rng
-        self._make, self._called = make, called
+        self._make, self._called, self._workdir = make, called, Workdir()
         self.open()
 
     def open(self) -> None:
         """Make the environment, again if it was closed; reset or restore it then. Raises EnvError."""
         self._failed, self._closed, self._between = False, False, True
+        with self._workdir.within():
+            self._open()
+
+    def _open(self) -> None:
         env = None
         try:
             env = self._make()
@@ -96,12 +101,15 @@ class Door:
     def step(self, action: Any) -> TimeStep:
         """Act. After a step that failed, another episode must begin."""
         self._between = True
+        before = self._workdir.enter()
         try:  # no context manager here: it would take as long as all the rest
             returned = self.env.step(action)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             raise self._failure("step", error) from error
+        finally:
+            self._workdir.leave(before)
         timestep = self._checked(returned, "step")
         self._between = timestep.terminated or timestep.truncated
         return timestep
@@ -148,7 +156,8 @@ class Door:
             return
         self._closed = True
         if self._failed:
-            _close_quietly(self.env)  # its first failure says more
+            with self._workdir.within():
+                _close_quietly(self.env)  # its first failure says more
             return
         with self._named("close"):
             _close(self.env)
@@ -202,7 +211,8 @@ class Door:
     def _named(self, method: str) -> Iterator[None]:
         """Make what a method raises an EnvFailed, whatever that is but Ctrl-C."""
         try:
-            yield
+            with self._workdir.within():
+                yield
         except (KeyboardInterrupt, EpisodeLost):
             raise
         except BaseException as error:

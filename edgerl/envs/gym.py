@@ -169,12 +169,18 @@ class Gym:
             self._seen = seen if self._source.key is None else seen[self._source.key]
 
 
+def _is_known(task: str) -> bool:
+    """Whether Gymnasium itself knows this id, as that of an environment that is not ale-py's."""
+    known = gymnasium.registry.get(task)
+    return known is not None and "ale_py" not in str(known.entry_point)
+
+
 def _made(task: str, options: EnvOptions, **settings: Any) -> GymEnv:
     """The environment with this id, made with the run's arguments and these settings where the run says nothing."""
     headless()
     arguments = settings | (options.env_arg or {})
     plugins.check(f"gym/{task}")
-    if ":" not in task and (game := names.atari_game(task)) is not None:
+    if ":" not in task and not _is_known(task) and (game := names.atari_game(task)) is not None:
         raise EnvError(f"--env: gym/{task}: Atari's games are a suite of their own: {game}")
     try:
         with plugins.current_folder() if ":" in task else nullcontext():

@@ -11,6 +11,7 @@ from edgerl.envs.base import EnvOptions, EnvSpec, fault
 from edgerl.envs.door import Door, place
 from edgerl.envs.outside import callables
 from edgerl.envs.outside.limited import Limited
+from edgerl.envs.outside.workdir import Workdir
 from edgerl.errors import EnvError, EnvFailed, NotTrusted
 
 DEFAULT = EnvOptions()
@@ -64,7 +65,11 @@ def known_names() -> list[str]:
 
 def describe(name: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     """The spec of an environment; neither ale-py nor MuJoCo is loaded. Raises EnvError as `make` does."""
-    name = canonical_name(name)
+    with Workdir().within():
+        return _described(canonical_name(name), options)
+
+
+def _described(name: str, options: EnvOptions) -> EnvSpec:
     suite, task = suite_of(name), name.partition("/")[2]
     _check(name, options)
     if suite == "atari":

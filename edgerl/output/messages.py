@@ -5,6 +5,7 @@ import io
 import math
 import os
 import sys
+from collections.abc import Iterator
 
 LONGEST_LINE = 4000  # characters of a warning
 SMALLEST, LARGEST = 1e-4, 1e15  # numbers beyond these are written with an exponent
@@ -49,6 +50,28 @@ def keep_streams_usable() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
             vars(stream)["close"] = stream.flush
+
+
+@contextlib.contextmanager
+def stdout_left_to_us() -> Iterator[None]:
+    """Within, what anything prints on stdout goes to stderr: an environment, or a library in C."""
+    if sys.stdout is None or sys.stderr is None:
+        yield
+        return
+    sys.stdout.flush()
+    try:
+        ours = os.dup(sys.stdout.fileno())
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    except (OSError, ValueError):  # one of them is no file
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        return
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(ours, sys.stdout.fileno())
+        os.close(ours)
 
 
 def discard_output() -> None:

@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all, and checksums of files."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -8,6 +9,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgerl import reading
+from edgerl.errors import ConfigError
+
+HOMES = ("config.toml", "sweep.json")  # a folder with one of these is a run's or a sweep's
+NEEDED = (*HOMES, "summary.json", "metrics.jsonl", "encoder.onnx", "tracker.json")  # what is read there
+
+
+def check_output(option: str, file: Path) -> None:
+    """Raise ConfigError, naming the option, if a user's output cannot go to this file; creates nothing.
+
+    It replaces no folder, no device, and nothing that a run or a sweep needs.
+    """
+    try:
+        folder = file.resolve().parent
+        if file.is_dir():
+            raise ConfigError(f"{option}: {file} is a folder; name a file")
+        if not folder.is_dir():
+            raise ConfigError(f"{option}: there is no folder {file.parent}")
+        if file.exists() and not file.is_file():
+            raise ConfigError(f"{option}: {file} is no regular file; name another")
+        if not os.access(folder, os.W_OK):
+            raise ConfigError(f"{option}: {file} cannot be written: {os.strerror(errno.EACCES)}")
+        if file.resolve().name in NEEDED and any((folder / name).exists() for name in HOMES):
+            raise ConfigError(f"{option}: {file} is a file of the run or sweep there; name another")
+    except OSError as error:
+        raise ConfigError(f"{option}: {file} cannot be written: {error.strerror}") from None
 
 
 def write_whole(file: Path, content: bytes) -> None:

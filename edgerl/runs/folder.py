@@ -131,9 +131,13 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 def locked(folder: Path, busy: str = "process trains", *, adopted: int | None = None) -> Iterator[int]:
     """Lock a folder, and give the lock's descriptor. `adopted`: that of a lock which this process has already.
 
-    Raises ConfigError if another process has locked it (`busy`: what that process does).
+    Raises ConfigError if it cannot be written, or another process has locked it (`busy`: what that process does).
     """
-    with open(folder / LOCK if adopted is None else adopted, "a", opener=reading.here) as lock:
+    try:
+        opened = open(folder / LOCK if adopted is None else adopted, "a", opener=reading.here)  # noqa: SIM115
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror}") from None
+    with opened as lock:
         os.set_inheritable(lock.fileno(), False)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

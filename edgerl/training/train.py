@@ -65,15 +65,18 @@ def train(
     or changed then.
     """
     plugins.ask_for(config.code)
+    if resume and out is None:
+        raise ConfigError("resume: name the folder of the run to go on with")
     with (
         heap_set_aside(),
-        folder_of(config, out) as folder,
-        handover.received(folder) if replaceable else nullcontext() as handed,
+        folder_of(config, out) as named,
+        handover.received(named.absolute()) if replaceable else nullcontext() as handed,
         closing(make_training_env(config, _rngs(config)[0])) as env,
     ):
         request = Request(
             config=config,
-            folder=folder,
+            folder=named.absolute(),
+            named=named,
             resume=resume,
             fork=fork,
             quiet=quiet,

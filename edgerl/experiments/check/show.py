@@ -69,7 +69,7 @@ def draw(window: Array, spec: EnvSpec, file: Path) -> None:
     gap = np.full((large[0].shape[0], GAP, *large[0].shape[2:]), 255, np.uint8)
     row = np.concatenate([part for frame in large for part in (frame, gap)][:-1], axis=1)
     try:
-        with writing_whole(file) as part:
+        with writing_whole(file.resolve()) as part:
             Image.fromarray(row).save(part, format="png")
     except OSError as error:
         raise ConfigError(f"--picture: {file} cannot be written: {error.strerror}") from None

@@ -18,7 +18,7 @@ from edgerl.experiments.export.windows import show_windows
 from edgerl.replay import representation
 from edgerl.replay.stem import stem_file
 from edgerl.replay.stem_graph import WINDOW_MEANING, acting_operations
-from edgerl.runs.files import write_pieces
+from edgerl.runs.files import check_output, write_pieces
 from edgerl.training.build import make_env
 from edgerl.training.policy import Policy
 from edgerl.training.state import freeze_report_of
@@ -103,7 +103,7 @@ def _compared(folder: Path, policy: Policy, env: Door) -> Compared:
 def write(out: Path, written: Iterable[bytes | memoryview]) -> int:
     """Write a file from its pieces, whole or not at all; returns its bytes. Raises ConfigError if that cannot be."""
     try:
-        write_pieces(out, written)
+        write_pieces(out.resolve(), written)
     except OSError as error:
         raise ConfigError(f"--out: {out} cannot be written: {error.strerror}") from None
     return out.stat().st_size
@@ -111,15 +111,9 @@ def write(out: Path, written: Iterable[bytes | memoryview]) -> int:
 
 def check(out: Path, *, force: bool) -> None:
     """Raise ConfigError if a policy may not be written to `out`; creates nothing."""
-    try:
-        if out.is_dir():
-            raise ConfigError(f"--out: {out} is a folder; name a file")
-        if out.exists() and not force:
-            raise ConfigError(f"--out: {out} exists; name another file, or give --force to write over it")
-        if not out.resolve().parent.is_dir():
-            raise ConfigError(f"--out: there is no folder {out.parent}")
-    except OSError as error:
-        raise ConfigError(f"--out: {out} cannot be written: {error.strerror}") from None
+    check_output("--out", out)
+    if out.exists() and not force:
+        raise ConfigError(f"--out: {out} exists; name another file, or give --force to write over it")
 
 
 def _bounds(spec: EnvSpec, own: tuple[Array, Array] | None) -> tuple[Array, Array] | None:

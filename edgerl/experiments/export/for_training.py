@@ -12,7 +12,7 @@ from edgerl.config.toml import load
 from edgerl.envs import suites
 from edgerl.errors import CheckpointError, ConfigError
 from edgerl.replay import representation
-from edgerl.replay.stem import stem_file
+from edgerl.replay.stem import ONNX_FILE, stem_file
 from edgerl.runs import checkpoint
 from edgerl.runs.files import making_folder
 from edgerl.training.policy import of_this_run
@@ -88,8 +88,10 @@ def _check(folder: Path, *, force: bool) -> None:
             raise ConfigError(f"{OPTION}: {folder} is a file; name a folder")
         if not force:
             raise ConfigError(f"{OPTION}: {folder} exists; name another folder, or give --force to replace it")
-        if any(folder.iterdir()) and not _is_for_training(folder):
-            raise ConfigError(f"{OPTION}: {folder} holds something else, which --force does not replace")
+        others = sorted({entry.name for entry in folder.iterdir()} - {"config.toml", "checkpoint", ONNX_FILE})
+        if any(folder.iterdir()) and (others or not _is_for_training(folder)):
+            what = others[0] if others else "something else"
+            raise ConfigError(f"{OPTION}: {folder} holds {what}, which --force does not replace")
     except OSError as error:
         raise ConfigError(f"{OPTION}: {folder} cannot be written: {error.strerror}") from None
 

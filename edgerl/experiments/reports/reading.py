@@ -83,8 +83,8 @@ def read(paths: Iterable[Path]) -> LoadedRuns:
     for path in paths:
         try:
             folders, sweep = _folders(path)
-        except ConfigError as error:
-            left_out.append((str(path), str(error)))
+        except (ConfigError, OSError) as error:
+            left_out.append((str(path), getattr(error, "strerror", None) or str(error)))
             continue
         sweeps += [sweep] if sweep else []
         for folder, variant in folders:

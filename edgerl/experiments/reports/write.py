@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgerl.config.values import nearest
 from edgerl.errors import ConfigError
-from edgerl.runs.files import write_whole
+from edgerl.runs.files import check_output, write_whole
 
 FORMATS = {"html": ".html", "md": ".md", "json": ".json", "png": ".png"}
 
@@ -21,8 +21,7 @@ def write(paths: Iterable[Path], out: Path, form: str | None = None, title: str 
         raise ConfigError(f"--out: {out} ends in none of {', '.join(FORMATS.values())}; --format says what it is")
     if form not in FORMATS:
         raise ConfigError(f"--format: unknown format {form!r}{nearest(form, FORMATS)}; there are {', '.join(FORMATS)}")
-    if out.is_dir() or not out.resolve().parent.is_dir():
-        raise ConfigError(f"--out: {out} is a folder" if out.is_dir() else f"--out: there is no folder {out.parent}")
+    check_output("--out", out)
     import numpy as np
 
     from edgerl.experiments.reports import contents, reading
@@ -43,7 +42,7 @@ def write(paths: Iterable[Path], out: Path, form: str | None = None, title: str 
 
         content = (text.markdown if form == "md" else text.as_json)(collected).encode(errors="replace")
     try:
-        write_whole(out, content)
+        write_whole(out.resolve(), content)
     except OSError as error:
         raise ConfigError(f"--out: {out} cannot be written: {error.strerror}") from None
     return loaded.left_out

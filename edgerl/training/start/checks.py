@@ -73,4 +73,6 @@ def _newest(config: Config, folder: Path) -> Saved | None:
         raise ConfigError(f"--resume: {folder} holds no replay: begin a run with --encoder-from {folder}")
     if config.run.steps < saved.values["step"]:
         raise ConfigError(f"--steps: {config.run.steps} is below the {saved.values['step']} that are done")
+    if config.run.until is not None and config.run.until < saved.values["step"]:
+        raise ConfigError(f"--until: {config.run.until} is below the {saved.values['step']} that are done; give never")
     return saved

@@ -28,7 +28,7 @@ def tell(reporter: Reporter, request: Request, checked: Checked, networks: Netwo
 def _lines(request: Request, checked: Checked, networks: Networks, env: Door | Fleet) -> list[str]:
     """What a run that goes on from another program has said already."""
     config, shape = checked.config, checked.pixels.shape
-    lines = [introduction(config, checked.plan, checked.limit, checked.limit_source, request.folder, shape)]
+    lines = [introduction(config, checked.plan, checked.limit, checked.limit_source, request.named, shape)]
     if (seen := env.sees if isinstance(env, Fleet) else sees(env)) is not None:
         lines.append(f"sees     {seen}")
     if (missed := torch_is_missed(config, shape, frozen=networks.frozen)) is not None:
