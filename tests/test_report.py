@@ -200,7 +200,7 @@ def test_a_run_shorter_than_its_log_has_its_ends(real):
         ("report.pdf", None, "--out: .*report.pdf ends in none of .html, .md, .json, .png; --format says what it is"),
         ("report.html", "htm", "--format: unknown format 'htm'; the nearest is html; there are html, md, json, png"),
         ("no/report.html", None, "--out: there is no folder .*no"),
-        ("", "html", "--out: .* is a folder"),
+        ("", "html", "--out: .* is a folder; name a file"),
     ],
 )
 def test_what_cannot_be_written_is_said_first(real, tmp_path, out, form, message):

@@ -88,10 +88,10 @@ def _check(folder: Path, *, force: bool) -> None:
             raise ConfigError(f"{OPTION}: {folder} is a file; name a folder")
         if not force:
             raise ConfigError(f"{OPTION}: {folder} exists; name another folder, or give --force to replace it")
-        others = sorted({entry.name for entry in folder.iterdir()} - {"config.toml", "checkpoint", ONNX_FILE})
-        if any(folder.iterdir()) and (others or not _is_for_training(folder)):
-            what = others[0] if others else "something else"
-            raise ConfigError(f"{OPTION}: {folder} holds {what}, which --force does not replace")
+        if any(folder.iterdir()) and not _is_for_training(folder):
+            raise ConfigError(f"{OPTION}: {folder} holds something else, which --force does not replace")
+        if others := sorted({entry.name for entry in folder.iterdir()} - {"config.toml", "checkpoint", ONNX_FILE}):
+            raise ConfigError(f"{OPTION}: {folder} holds {others[0]}, which --force does not replace")
     except OSError as error:
         raise ConfigError(f"{OPTION}: {folder} cannot be written: {error.strerror}") from None
 

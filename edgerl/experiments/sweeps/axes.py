@@ -117,6 +117,7 @@ def _words(option: str, text: str) -> list[str]:
 
 
 def _once(option: str, words: list[str]) -> None:
-    for word in words:
-        if words.count(word) > 1:
+    values = [word.lstrip("0") if word.isdecimal() else word for word in words]  # 03 is 3
+    for word, value in zip(words, values, strict=True):
+        if values.count(value) > 1:
             raise ConfigError(f"{option}: {word} is given twice")
