@@ -166,9 +166,9 @@ def test_it_is_no_policy(options, tmp_path, program):
 
 def test_force_replaces_only_such_a_folder_whole_or_not_at_all(trained, light, program):
     folder, _ = light("whole")
-    before = contents(folder)
+    before, frozen = contents(folder), trained("frozen")
     with files_end_at(10_000):
-        code, _, lines = program("export", trained("frozen"), "--for-training", folder, "--force")
+        code, _, lines = program("export", frozen, "--for-training", folder, "--force")
     assert (code, lines) == (2, [f"edgerl: --for-training: {folder} cannot be written: File too large"])
     assert contents(folder) == before
     assert program("export", trained("frozen"), "--for-training", folder, "--force")[0] == 0
