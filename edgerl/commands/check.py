@@ -43,8 +43,8 @@ def check(
         chosen, _ = resolve.started(settings | {"env": env}, None, [])
         with Reporter(steps, quiet=not sys.stderr.isatty()) as reporter:
             findings = play(chosen, steps, lambda done: reporter.step(done, "playing", ""))
-    if picture is not None and findings.window is not None:
-        show.draw(findings.window, suites.describe(env, chosen.run.env_options), picture)
+        if picture is not None and findings.window is not None:
+            show.draw(findings.window, suites.describe(env, chosen.run.env_options), picture)
     if json:
         from edgerl.runs.strict_json import dumps
 

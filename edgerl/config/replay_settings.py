@@ -112,15 +112,16 @@ class ReplayConfig:
 
     @property
     def rates(self) -> Phases[float]:
-        """Updates an agent step."""
+        """Updates an agent step, before T_f and after it."""
         after = self.updates_per_step_after_freeze
         return Phases(self.updates_per_step, self.updates_per_step if after == "same" else after)
 
     def updates(self, steps: int, frozen_at: int | None) -> Phases[int]:
         """How many updates the first `steps` agent steps make, before the freeze at step `frozen_at` and after it."""
+        rates = self.rates
         until = steps if frozen_at is None else min(steps, frozen_at)
         since = steps if frozen_at is None else max(frozen_at, self.learn_start)
         return Phases(
-            floor(max(0, until - self.learn_start) * _exact(self.rates.before)),
-            floor(max(0, steps - since) * _exact(self.rates.after)),
+            floor(max(0, until - self.learn_start) * _exact(rates.before)),
+            floor(max(0, steps - since) * _exact(rates.after)),
         )
