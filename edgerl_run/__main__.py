@@ -123,7 +123,7 @@ def frames(stream: io.BufferedReader, width: int, height: int) -> Iterator[Array
 
 def watch(player: Player, stream: io.BufferedReader, width: int, height: int) -> None:
     """Print the action for each frame, a line each: its number and its name if it has one, or its components."""
-    meanings = player.about["action"].get("meanings") or []
+    meanings = [_printable(str(meaning)) for meaning in player.about["action"].get("meanings") or []]
     for frame in frames(stream, width, height):
         action = player.act(frame)
         if isinstance(action, int):
@@ -201,8 +201,13 @@ def _line(error: BaseException) -> str:
     return ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
 
 
+def _printable(text: str) -> str:
+    """A text with escapes for what cannot be printed: a policy's file may be anybody's."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def _leave(message: str, code: int) -> NoReturn:
-    print(f"edgerl_run: {message}", file=sys.stderr)
+    print(f"edgerl_run: {_printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -141,3 +141,29 @@ def test_bytes_are_the_budget_and_capacity_grows_with_what_compresses():
     assert len(buffer) >= 200
     assert buffer.capacity > 1000
     assert buffer.nbytes == 300_000
+
+
+@pytest.mark.parametrize("codec", ["raw", "lz4"])
+def test_a_late_update_of_rows_that_have_left_changes_no_other_byte(codec):
+    """Batches that are drawn ahead: by the time their losses are known, frames may lie where their rows were."""
+    rng = np.random.default_rng(0)
+    settings = {"budget": 120_000, "observation": (32, 32), "action": 2, "n_step": 1, "prioritized": True}
+    buffer = edgerl.ReplayBuffer(codec=codec, **settings)
+    frame, ahead = np.zeros((32, 32), np.uint8), []
+    for step in range(4000):
+        noise = rng.integers(0, 256, (32, 32), np.uint8)
+        following = noise if step // 300 % 2 else np.full((32, 32), step % 7, np.uint8)
+        buffer.add(frame, 1, 1.0, following, terminated=False)
+        frame = following
+        if step > 20:
+            ahead.append(buffer.sample(8).index)
+            if len(ahead) > 40:
+                buffer.update_priorities(ahead.pop(0), rng.random(8))
+        if step % 100 == 99:
+            (replay,) = buffer.replays
+            slots = replay.ring.slots(np.arange(replay.ring.oldest, replay.ring.head))
+            priorities = replay.sampler.priorities()
+            assert replay.sampler.total == pytest.approx(priorities[slots].sum())
+            assert priorities[slots].max() <= 1.0
+    with pytest.raises(edgerl.ConfigError, match="index must be"):
+        buffer.update_priorities(np.array([10**6]), np.array([1.0]))

@@ -115,3 +115,24 @@ def test_a_file_of_a_later_format_is_refused_and_a_missing_one_is_not_damaged(tm
         edgerl.ReplayBuffer.load(tmp_path / "rows")
     with pytest.raises(FileNotFoundError):
         edgerl.ReplayBuffer.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize("envs", [1, 16, 64])
+def test_a_buffer_of_many_environments_is_loaded_again(envs, tmp_path):
+    buffer = edgerl.ReplayBuffer(budget=envs * 20_000, observation=(8, 8), action=2, n_step=1, envs=envs)
+    for env in range(envs):
+        for step in range(3):
+            frame, following = (np.full((8, 8), step + more, np.uint8) for more in (0, 1))
+            buffer.add(frame, 1, 1.0, following, terminated=step == 2, env=env)
+    buffer.save(tmp_path / "many")
+    assert len(edgerl.ReplayBuffer.load(tmp_path / "many")) == len(buffer) == 3 * envs
+
+
+def test_numbers_of_numpys_are_saved_as_pythons(tmp_path):
+    buffer = edgerl.ReplayBuffer(
+        budget=np.int64(1_000_000), observation=(8, 8), action=2, prioritized=np.True_, gamma=np.float32(0.5)
+    )
+    buffer.n_step = np.int64(2)
+    buffer.save(tmp_path / "buffer")
+    again = edgerl.ReplayBuffer.load(tmp_path / "buffer")
+    assert (again.budget, again.n_step, again.prioritized, again.gamma) == (1_000_000, 2, True, 0.5)

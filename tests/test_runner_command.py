@@ -191,3 +191,8 @@ def test_a_policy_that_is_none_is_one_line(tmp_path, command):
         [],
         [f"edgerl_run: {tmp_path / 'policy.onnx'}: there is no such file"],
     )
+
+
+def test_what_cannot_be_printed_is_an_escape(tmp_path, command):
+    code, _, lines = command(tmp_path / "a\x1b[2J.onnx", "--env", "gym:CartPole-v1")
+    assert (code, lines) == (2, [f"edgerl_run: {tmp_path}/a\\x1b[2J.onnx: there is no such file"])

@@ -71,6 +71,31 @@ def test_a_tracker_that_is_not_there_is_refused_before_the_run(name, says, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+def test_a_tracker_whose_server_is_gone_is_begun_once_and_ends_no_run(tmp_path, monkeypatch, capsys):
+    begun = []
+
+    class Gone:
+        id = "1"
+
+        def __init__(self, folder, settings, known):
+            begun.append(folder)
+            if folder.name == "unreachable":
+                raise OSError("no server")
+
+        def log(self, step, values):
+            pass
+
+        def close(self):
+            raise TimeoutError("no answer")
+
+    monkeypatch.setitem(trackers.TRACKERS, "wandb", Gone)
+    monkeypatch.setattr(trackers, "find_spec", lambda name: name)
+    for name, said in (("unreachable", "no server"), ("gone", "wandb could not be closed: no answer")):
+        trained("wandb", tmp_path / name)
+        assert said in capsys.readouterr().err
+    assert begun == [tmp_path / "unreachable", tmp_path / "gone"]
+
+
 def test_the_example_of_optuna_prunes_by_a_listener(tmp_path, monkeypatch):
     optuna = pytest.importorskip("optuna")
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")

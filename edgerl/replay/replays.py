@@ -132,9 +132,13 @@ class Replays:
         self._level()
 
     def update(self, index: Array, losses: Array) -> None:
-        """Set the priorities of a batch's rows, by its `index` [B], from their losses [B]."""
+        """Set the priorities of a batch's rows, by its `index` [B], from their losses [B].
+
+        Those of rows that have left since are dropped: compressed rows leave slots behind in which frames may lie.
+        """
         for replay, mine, slots in self._owned(index):
-            replay.sampler.update(slots, losses[mine])
+            if (there := replay.holds(slots)).any():
+                replay.sampler.update(slots[there], losses[mine][there])
         self._level()
 
     def _owned(self, index: Array) -> Iterator[tuple[Replay, Array, Array]]:

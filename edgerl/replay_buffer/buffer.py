@@ -54,7 +54,8 @@ class ReplayBuffer:
         self.action = options.shape("action", self.action) if vectors else options.whole("action", self.action, 1)
         self.history = options.whole("history", self.history, 1, 1000)
         self.omega, self.envs = options.share("omega", self.omega), options.whole("envs", self.envs, 1, 65536)
-        self.seed = options.whole("seed", self.seed, 0, 2**64)
+        self.seed, self.prioritized = options.whole("seed", self.seed, 0, 2**64), bool(self.prioritized)
+        self.budget = self.budget if isinstance(self.budget, str) else options.nbytes(self.budget)
         self._stacks = Stacks(self.observation, self.history, options.padding(self.padding))
         self._pixels = Pixels(
             self.observation, self.history, refill=self.padding == "first", codec=options.codec(self.codec)
@@ -172,7 +173,8 @@ class ReplayBuffer:
     def update_priorities(self, index: Array, losses: Array) -> None:
         """Set the priorities of a batch's rows, by its `index` [B], from their losses [B], such as |TD errors|.
 
-        A uniform buffer ignores them. Raises ConfigError if an index is no row's, or a loss is not finite.
+        A uniform buffer ignores them, and those of rows that have left since are ignored too. Raises ConfigError if an
+        index can be no row's, or a loss is not finite.
         """
         index, losses = np.asarray(index), np.asarray(losses, np.float64)
         if index.shape != losses.shape or index.ndim != 1 or index.dtype.kind not in "iu":
@@ -205,7 +207,8 @@ class ReplayBuffer:
         for number, pending in enumerate(self.pending):
             if pending is not None:
                 arrays[f"{number}.pending"] = pending
-        chosen = {field.name: getattr(self, field.name) for field in fields(self)}
+        n_step, gamma = self._horizon()  # as numbers of Python's, whatever a schedule gave
+        chosen = {field.name: getattr(self, field.name) for field in fields(self)} | {"n_step": n_step, "gamma": gamma}
         stacks = {"padding": self._stacks.padding, "shape": self._stacks.shape}
         return arrays, {"options": chosen, "stacks": stacks} | held
 

@@ -1,6 +1,7 @@
 """What a buffer may be asked for: each refusal is one line that names the option."""
 
 from math import isfinite
+from numbers import Real
 from typing import Any
 
 from edgerl.errors import ConfigError
@@ -34,7 +35,8 @@ def whole(name: str, value: Any, low: int, high: int = MOST) -> int:
 
 def share(name: str, value: Any) -> float:
     """A number from 0 to 1. Raises ConfigError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or not 0 <= value <= 1:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not isfinite(value) or not 0 <= value <= 1:
         raise ConfigError(f"{name} = {value!r} must be a number from 0 to 1")
     return float(value)
 

@@ -14,20 +14,24 @@ from typing import Any
 import numpy as np
 
 from edgerl import reading
-from edgerl.reading import COUNT, TEXT, Each, Kind
+from edgerl.reading import COUNT, Each, Kind
 from edgerl.types import Array
 
 _NAMES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
           "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1"}  # fmt: skip
 METADATA = "__metadata__"  # the header's key of texts about the arrays
-LONGEST_HEADER, MOST_AXES = 2**20, 32  # bytes; NumPy's limit
+LONGEST_HEADER, MOST_AXES = 2**24, 32  # bytes; NumPy's limit
+TEXT = Kind("text", lambda value: isinstance(value, str))  # as long as the header may be
 ENTRY = {"dtype": Kind(f"one of {', '.join(_NAMES)}", lambda value: isinstance(value, str) and value in _NAMES),
          "shape": [COUNT], "data_offsets": [COUNT]}  # fmt: skip
 _KINDS = {np.dtype(kind): name for name, kind in _NAMES.items()}
 
 
 def write(file: Path, arrays: dict[str, Array], metadata: dict[str, str] | None = None) -> None:
-    """Write arrays, and texts about them. Raises KeyError for a dtype that safetensors has no name for."""
+    """Write arrays, and texts about them. Raises KeyError for a dtype that safetensors has no name for.
+
+    Raises ValueError if the header would be longer than `read` takes.
+    """
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
     header: dict[str, Any] = {} if metadata is None else {METADATA: metadata}
     end = 0
@@ -36,6 +40,8 @@ def write(file: Path, arrays: dict[str, Array], metadata: dict[str, str] | None 
         header[name] = {"dtype": _KINDS[array.dtype], "shape": list(array.shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
+    if len(text) > LONGEST_HEADER:
+        raise ValueError(f"{len(arrays):,} arrays have a header of {len(text):,} bytes, more than {LONGEST_HEADER:,}")
     with file.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for _, array in ordered:

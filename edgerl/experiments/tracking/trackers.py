@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
 from edgerl.output.listeners import Listeners
+from edgerl.output.messages import warn
 from edgerl.runs.files import write_whole
 
 FILE = "tracker.json"  # in a run's folder: the id that a tracker gave the run, by the tracker's name
@@ -89,18 +90,23 @@ def tracking(name: str, config: Config, folder: Path) -> Iterator[Listeners]:
         raise ConfigError(f"--track: {name!r} is neither {' nor '.join(TRACKERS)}")
     if find_spec(name) is None:
         raise ConfigError(f"--track: {name} is not installed; pip install 'edgerl[{name}]'")
-    begun: list[Tracker] = []
+    begun: list[Tracker | None] = []  # None: it could not be begun, which the user has been told
 
     def log(step: int, values: Mapping[str, float]) -> None:
         if not begun:
-            begun.append(_begin(name, config, folder))
-        begun[0].log(step, values)
+            begun.append(None)
+            begun[0] = _begin(name, config, folder)
+        if begun[0] is not None:
+            begun[0].log(step, values)
 
     try:
         yield Listeners(on_metrics=log)
     finally:
-        for tracker in begun:
-            tracker.close()
+        for tracker in filter(None, begun):
+            try:
+                tracker.close()
+            except Exception as error:  # a server that is gone: the run itself has ended in order
+                warn(f"--track: {name} could not be closed: {error}")
 
 
 def _begin(name: str, config: Config, folder: Path) -> Tracker:
