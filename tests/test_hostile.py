@@ -152,7 +152,7 @@ def test_names_are_text_in_markdown_and_in_a_picture(real, tmp_path):
 def test_the_lock_of_a_folder_writes_no_file_that_a_link_leads_to(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / ".lock").symlink_to(tmp_path / "mine")
-    with pytest.raises(OSError, match="symbolic link"), locked(tmp_path):
+    with pytest.raises(ConfigError, match="symbolic link"), locked(tmp_path):
         pass
     assert (tmp_path / "mine").read_text() == "mine"
 
