@@ -164,14 +164,6 @@ class Replay:
         count = len(numbers)
         return Batch(both[:count], self.ring.rows["action"][slots], returns, discount, both[count:], weight, slots)
 
-    def holds(self, slots: Array) -> Array:
-        """Which of these slots hold a row now, bool [n]."""
-        numbers = self.ring.numbers(slots)
-        present: Array = (
-            (numbers >= self.ring.oldest) & (numbers < self.ring.head) & (self.ring.slots(numbers) == slots)
-        )
-        return present
-
     def prioritize(self, slots: Array, losses: Array) -> None:
         """Set the priorities of these slots (a batch's `index`) from their losses, both [B]."""
         self.sampler.update(slots, losses)

@@ -15,6 +15,7 @@ from edgerl.replay.draw import draw
 from edgerl.replay.representation import Representation
 from edgerl.types import Array, Batch
 from memory_budget.changes import Span
+from memory_budget.rows import Rows
 
 ALIGNMENT = 8  # bytes: of a share of an arena, as of the rows in it
 
@@ -137,7 +138,7 @@ class Replays:
         Those of rows that have left since are dropped: compressed rows leave slots behind in which frames may lie.
         """
         for replay, mine, slots in self._owned(index):
-            if (there := replay.holds(slots)).any():
+            if (there := _present(replay.ring, slots)).any():
                 replay.sampler.update(slots[there], losses[mine][there])
         self._level()
 
@@ -193,6 +194,13 @@ class Replays:
 
 
 AnyReplay = Replay | Replays
+
+
+def _present(ring: Rows, slots: Array) -> Array:
+    """Which of these slots hold a row now, bool [n]."""
+    numbers = ring.numbers(slots)
+    present: Array = (numbers >= ring.oldest) & (numbers < ring.head) & (ring.slots(numbers) == slots)
+    return present
 
 
 def concatenated(parts: list[Array]) -> Array:
