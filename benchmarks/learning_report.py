@@ -120,7 +120,7 @@ def _cell(game: str, played: list[Score], axis: str) -> str:
 def _rule(study: Study, results: list[Result]) -> Table:
     """Which variants may become the default, by the rule that was fixed before the runs."""
     by_name = {variant.name: variant for variant in study.variants if variant.games == study.games}
-    theirs = by_name.get(study.paper)
+    theirs = None if study.paper is None else by_name.get(study.paper)
     rows = []
     for variant in by_name.values() if theirs is not None else ():
         if variant is theirs:

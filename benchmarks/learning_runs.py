@@ -60,13 +60,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """All of learning.toml. `jobs`: runs at a time; `paper`: the variant that the rule for defaults compares with."""
+    """All of a study's file. `jobs`: runs at a time; `paper`: the variant that the rule for defaults compares with."""
 
     games: tuple[str, ...]
     seeds: tuple[int, ...]
     jobs: int
     variants: tuple[Variant, ...]
-    paper: str
+    paper: str | None = None
 
     def only(self, games: list[str], variants: list[str]) -> "Study":
         """The same with these games and these variants alone; all, if none are named."""
@@ -100,7 +100,7 @@ def load(file: Path) -> Study:
         Variant(name, tables["every"] | own["settings"], tuple(own.get("games", games)))
         for name, own in tables["variants"].items()
     ]
-    return Study(games, tuple(tables["seeds"]), tables["jobs"], tuple(variants), tables["paper"])
+    return Study(games, tuple(tables["seeds"]), tables["jobs"], tuple(variants), tables.get("paper"))
 
 
 def sweep_of(study: Study, whole: Study, done: Collection[str] = ()) -> tuple[Sweep, dict[str, str]]:

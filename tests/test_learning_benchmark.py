@@ -207,6 +207,20 @@ def test_the_study_that_is_shipped_is_well_formed():
     assert {cell.config().run.freeze_at for cell in main} == {20_000, None}
 
 
+def test_the_papers_table_is_as_the_paper_has_it():
+    study = learning_runs.load(Path(learning.__file__).with_name("table1.toml"))
+    runs = {(cell.game, cell.variant.name): cell.config().run for cell in study.cells()}
+    assert {(game, run.freeze_at) for (game, name), run in runs.items() if name == "rainbow-lever"} == {
+        ("krull", 50_000),
+        ("crazy_climber", 100_000),
+    }
+    assert {run.freeze_at for (_, name), run in runs.items() if name == "rainbow"} == {None}
+    assert {(run.steps, run.budget) for run in runs.values()} == {(500_000, 70_000_000)}
+    sweep, _ = learning_runs.sweep_of(study, study)
+    assert len(sweep.cells) == 8
+    assert len(sweep.beginnings) == 4
+
+
 def test_a_run_that_is_chosen_alone_begins_as_it_does_among_all():
     whole = learning_runs.load(Path(learning.__file__).with_suffix(".toml"))
     some = whole.only(["road_runner"], ["frozen-cross_entropy-4", "frozen-kl-4", "frozen-uniform"])
