@@ -30,7 +30,7 @@ def asked(edgerl, *arguments):
 def test_the_plan_at_the_papers_budget(edgerl):
     found = asked(edgerl, "--env", "atari/qbert", "--budget", "0.07GB")
     expected = {"hours", "joules", "phases", "advice"}
-    counted = {"bytes", "capacity", "updates", "flops", "checks", "storage"}
+    counted = {"bytes", "last_step", "capacity", "updates", "flops", "checks", "storage"}
     assert found.keys() == {"device", "fits", "possible"} | counted | expected
     assert all(found[key] is None for key in expected - {"advice"})  # no device was named
     assert found["capacity"] == {

@@ -51,9 +51,9 @@ def check_updates(config: Config) -> list[str]:
     return []
 
 
-def planned(config: Config) -> dict[str, int]:
-    """After which step updates begin, and how many there are before T_f and in all."""
-    updates = config.replay.updates(config.run.steps, config.run.latest_freeze)
+def planned(config: Config, steps: int) -> dict[str, int]:
+    """After which step updates begin, and how many the first `steps` agent steps make before T_f and in all."""
+    updates = config.replay.updates(steps, config.run.latest_freeze)
     return {"after_step": config.replay.learn_start, "before_freeze": updates.before, "total": sum(updates)}
 
 

@@ -32,7 +32,7 @@ def advise(
         "store": plan.after.stores,
         "hours_per_10000_steps": hours and {name: band._asdict() for name, band in hours._asdict().items()},
         "checkpoint_every": None if rates is None else pace(config, plan, window, profile),
-        "checkpoint_bytes": workload.saving(config, plan, window).after.after(config.run.pace or config.run.steps),
+        "checkpoint_bytes": workload.saving(config, plan, window).after.after(config.run.pace or plan.last_step),
     }
 
 
@@ -53,7 +53,7 @@ def pace(config: Config, plan: Plan, window: tuple[int, ...], profile: DevicePro
         return PACE
     hours = _hours(config, workload.step_work(config, plan, window), rates)
     endurance, savings = profile.storage_endurance, workload.saving(config, plan, window)
-    worn = math.inf if endurance is None else WEAR_SHARE * endurance.bytes / config.run.steps
+    worn = math.inf if endurance is None else WEAR_SHARE * endurance.bytes / plan.last_step
     intervals = [
         _interval(
             savings.at(frozen), min(WRITING_SHARE * hours.at(frozen).low * 3600 / STEPS * rates.before.write.low, worn)

@@ -39,15 +39,24 @@ def introduction(
     allowed = f", {format_bytes(limit)} allowed ({source})" if limit is not None else ""
     several = f" ({run.envs} environments at once)" if run.envs > 1 else ""
     lines = [
-        f"{run.env}{several}, {run.algo}, {run.steps:,} steps, seed {run.seed}",
+        f"{run.env}{several}, {run.algo}, {length(config, plan.last_step)}, seed {run.seed}",
         f"replay   {format_bytes(plan.budget)}: {rows}",
-        f"learns   {updates.in_words(**updates.planned(config))}",
+        f"learns   {updates.in_words(**updates.planned(config, plan.last_step))}",
         f"machine  {device}{threads}",
         f"memory   {format_bytes(sum(plan.ledger.values()))} planned for the whole process{allowed}",
         f"time     {_time(config, plan, window)}",
         f"folder   {folder}",
     ]
     return "\n".join(lines)
+
+
+def length(config: Config, last_step: int) -> str:
+    """How many agent steps a run makes, in words; where it ends before --steps, which option ends it."""
+    run = config.run
+    if last_step == run.steps:
+        return f"{last_step:,} steps"
+    option = "--until" if run.until is not None and last_step >= run.until else "--stop-at-flops"
+    return f"{last_step:,} of {run.steps:,} steps ({option})"
 
 
 def _rows(store: Store) -> str:

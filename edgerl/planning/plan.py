@@ -37,6 +37,8 @@ class Plan:
     freeze_bytes: int  # that the freeze takes for a while
     evaluation_bytes: int  # that playing whole games takes
     checks: Checks | None  # of how settled the stem is, with --freeze-at auto
+    last_step: int  # the agent step that the run ends at
+    total_flops: int  # multiply-adds up to there, by the paper's convention
 
 
 def make_plan(config: Config, env: EnvSpec) -> Plan:
@@ -65,6 +67,7 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
     forward, update = sum(counts.layers.values()), counts.before.exact_per_update - counts.before.acting
     checks = make_checks(config, window, rows=before.rows, forward=forward, update=update)
     paper_initial = budget // frame_bytes
+    last_step = _last_step(config, counts, before.rows)
     return Plan(
         budget=budget,
         before=before,
@@ -77,7 +80,33 @@ def make_plan(config: Config, env: EnvSpec) -> Plan:
         freeze_bytes=memory.freeze_bytes(config, window),
         evaluation_bytes=memory.evaluation_bytes(run.env),
         checks=checks,
+        last_step=last_step,
+        total_flops=_paper_flops(config, counts, before.rows, last_step),
     )
+
+
+def _last_step(config: Config, counts: flops.Flops, rows: int) -> int:
+    """The agent step that a run ends at: of --steps, --until and --stop-at-flops the one that comes first.
+
+    `rows`: the most that the freeze converts.
+    """
+    run = config.run
+    last = run.steps if run.until is None else min(run.steps, -(-run.until // run.envs) * run.envs)
+    if run.stop_at_flops is None:
+        return last
+    rounds = range(0, last, run.envs)
+    enough = bisect_left(rounds, run.stop_at_flops, key=lambda steps: _paper_flops(config, counts, rows, steps))
+    return rounds[enough] if enough < len(rounds) else last
+
+
+def _paper_flops(config: Config, counts: flops.Flops, rows: int, steps: int) -> int:
+    """Multiply-adds of the first `steps` agent steps, by the paper's convention. `rows`: the most of a freeze."""
+    start, latest = config.replay.learn_start, config.run.latest_freeze
+    frozen_at = steps if latest is None else min(steps, latest)
+    updates = config.replay.updates(steps, frozen_at)
+    conversion = counts.conversion(min(rows, frozen_at)) if latest is not None and latest < steps else 0
+    before = counts.before.paper(max(0, frozen_at - start), updates.before)
+    return before + conversion + counts.after.paper(max(0, steps - max(frozen_at, start)), updates.after)
 
 
 def _unbounded(config: Config, env: EnvSpec) -> int:

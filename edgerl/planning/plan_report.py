@@ -58,7 +58,8 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
             "paper_after_freeze": planned.paper_after_freeze,
         },
         "storage": _storage(config, planned, window, profile),
-        "updates": updates.planned(config),
+        "last_step": planned.last_step,
+        "updates": updates.planned(config, planned.last_step),
         "flops": _flops(config, planned),
         "checks": None if planned.checks is None else asdict(planned.checks),
     }
@@ -76,18 +77,13 @@ def _storage(
 
 def _flops(config: Config, planned: Plan) -> dict[str, Any]:
     """Multiply-adds of a layer, of an update, of the freeze, and of the whole run by the paper's convention."""
-    run, start, counts = config.run, config.replay.learn_start, planned.flops
-    conversion = counts.conversion(min(planned.before.rows, run.latest_freeze or 0))
-    frozen_at = run.steps if run.latest_freeze is None else run.latest_freeze
-    update_counts = config.replay.updates(run.steps, frozen_at)
-    before = counts.before.paper(max(0, frozen_at - start), update_counts.before)
-    after = counts.after.paper(max(0, run.steps - max(frozen_at, start)), update_counts.after)
+    counts = planned.flops
     return {
         "layers": counts.layers,
         "per_update_before": counts.before.per_update,
         "per_update_after": counts.after.per_update,
         "exact_per_update_before": counts.before.exact_per_update,
         "exact_per_update_after": counts.after.exact_per_update,
-        "conversion": conversion,
-        "run": before + after + conversion,
+        "conversion": counts.conversion(min(planned.before.rows, config.run.latest_freeze or 0)),
+        "run": planned.total_flops,
     }

@@ -10,6 +10,7 @@ from edgerl.config import updates
 from edgerl.config.settings import Config
 from edgerl.output.terminal import bold, side_by_side
 from edgerl.planning import forecast
+from edgerl.planning.introduction import length
 from edgerl.planning.plan_report import Report
 from memory_budget import Watchdog, format_bytes
 
@@ -22,7 +23,8 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
     sizes, flops = first["bytes"], first["flops"]
     latest = run.latest_freeze
     freeze = {None: "never frozen", 0: "frozen from the start"}.get(latest, f"frozen at {latest or 0:,}")
-    console.print(Text.assemble((run.env, "bold"), f", {run.algo}, {run.steps:,} steps, {freeze}"), soft_wrap=True)
+    steps = length(config, first["last_step"])
+    console.print(Text.assemble((run.env, "bold"), f", {run.algo}, {steps}, {freeze}"), soft_wrap=True)
     if (checks := first["checks"]) is not None:
         console.print(
             f"  at the latest, which all numbers here assume: earlier if the stem is settled, which is checked every "

@@ -117,7 +117,7 @@ def _after(config: Config, plan: Plan, window: tuple[int, ...]) -> StepWork:
 def run_work(config: Config, plan: Plan, window: tuple[int, ...], steps: int | None = None) -> dict[str, Work]:
     """The work of the first `steps` agent steps (None: the whole run) by phase, without evaluations."""
     run = config.run
-    steps = run.steps if steps is None else steps
+    steps = plan.last_step if steps is None else steps
     frozen_at = min(steps, steps if run.latest_freeze is None else run.latest_freeze)
     before, after = step_work(config, plan, window)
     updates = config.replay.updates(steps, frozen_at)
@@ -176,7 +176,7 @@ def _saving(ledger: memory.Ledger, store: Store, budget: int) -> Saving:
 def written(config: Config, plan: Plan, window: tuple[int, ...], steps: int | None = None) -> dict[str, float]:
     """Bytes that checkpoints and snapshots of the first `steps` agent steps (None: the whole run) write to storage."""
     run, (before, after) = config.run, saving(config, plan, window)
-    steps = run.steps if steps is None else steps
+    steps = plan.last_step if steps is None else steps
     frozen_at = steps + 1 if run.latest_freeze is None else run.latest_freeze
     saved_at = np.append(np.arange(0, steps, run.pace or steps), steps)
     early, late = (np.diff(saved_at, prepend=0)[phase] for phase in (saved_at < frozen_at, saved_at >= frozen_at))

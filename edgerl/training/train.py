@@ -118,7 +118,7 @@ def _train(
         saved = _take_over(request, checked)
         with (
             PeakWatchdog(limits.lasting_limit(config), peak=peak, frozen=networks.frozen) as watchdog,
-            Reporter(run.steps, **shown) as reporter,
+            Reporter(checked.plan.last_step, **shown) as reporter,
         ):
             tell(reporter, request, checked, networks, env)
             arena = limits.take_arena(watchdog, checked.plan.budget, request.folder)

@@ -76,7 +76,7 @@ class CellRun:
     @property
     def own_steps(self) -> int:
         """Agent steps that it trains itself."""
-        return self.cell.steps - (self.beginning.cell.steps if self.beginning else 0)
+        return max(0, self.cell.steps - (self.beginning.cell.steps if self.beginning else 0))
 
     @property
     def steps_done(self) -> int:

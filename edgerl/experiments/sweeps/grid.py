@@ -35,7 +35,7 @@ class Resolved(NamedTuple):
 
     variant: str
     config: Config
-    planned_bytes: int
+    plan: plan.Plan
 
 
 def make(options: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
@@ -78,7 +78,7 @@ def make(options: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
             if scale != 1:
                 config, own_notes = resolve.started(cell_options | _scaled(config.run, scale), None, assignments)
             notes += own_notes
-            resolved.append(Resolved(variant.name, config, _planned(config, describe, local)))
+            resolved.append(Resolved(variant.name, config, _plan(config, describe, local)))
     alone = [_cell(of_all, seed, sources) for seed in seeds for of_all in resolved]
     _check_folders([cell for cell, _ in alone])
     cells, beginnings = shared = share(alone)
@@ -109,9 +109,9 @@ def _cell(resolved: Resolved, seed: int, sources: pretrained.Sources) -> tuple[C
         variant=resolved.variant,
         seed=seed,
         arguments=tuple(arguments(config)),
-        steps=run.steps,
+        steps=resolved.plan.last_step,
         threads=run.threads,
-        planned_bytes=resolved.planned_bytes,
+        planned_bytes=sum(resolved.plan.ledger.values()),
     )
     return cell, config
 
@@ -132,14 +132,14 @@ def _scaled(run: RunConfig, scale: float) -> dict[str, Any]:
     return lengths
 
 
-def _planned(config: Config, describe: Callable[..., EnvSpec], local: bool) -> int:
-    """Bytes that a cell's process is planned to hold; raises ConfigError if this machine or a limit is too small."""
+def _plan(config: Config, describe: Callable[..., EnvSpec], local: bool) -> plan.Plan:
+    """The plan of a cell; raises ConfigError if this machine or a limit is too small."""
     run = config.run
     spec = describe(run.env, run.env_options)
     planned = plan.make_plan(config, spec)
     if local:
         limits.check_size(planned, *limits.process_limit(config))
-    return sum(planned.ledger.values())
+    return planned
 
 
 def _check_scale(options: dict[str, Any]) -> float:

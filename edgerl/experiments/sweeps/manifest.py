@@ -28,8 +28,9 @@ OPTIONS = {"--set": True} | {own.flag: bool not in own.types for own in SETTINGS
 class Cell:
     """One run: its folder within the sweep's, and the arguments of `edgerl train` (`--out` left out).
 
-    `steps`: agent steps; `threads`: compute threads; `planned_bytes`: what its process is planned to hold. `begins_in`:
-    the folder of the beginning that it is forked from, if it shares one; `differs`: the arguments of that fork.
+    `steps`: agent steps, as planned; `threads`: compute threads; `planned_bytes`: what its process is planned to hold.
+    `begins_in`: the folder of the beginning that it is forked from, if it shares one; `differs`: the arguments of that
+    fork.
     """
 
     name: str
