@@ -1,9 +1,11 @@
 """`edgerl analyze` as a command: what it writes and prints, what it refuses in one line, and reports that show it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +88,14 @@ def test_a_folder_without_what_it_takes_is_refused_in_one_line(program, copied, 
     assert refused(program, copied).startswith(f"{copied} has no snapshots; train with --snapshot-every; passed over: ")
     shutil.rmtree(copied / "snapshots")
     assert refused(program, copied) == f"{copied} has no snapshots; train with --snapshot-every"
+
+
+def test_a_run_that_cannot_be_written_is_refused_before_anything_is_compared(program, copied, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        os, "access", lambda place, mode: mode != os.W_OK or Path(place) != copied
+    )  # root may write everywhere
+    assert refused(program, copied) == f"--out: {copied} cannot be written: Permission denied; give another folder"
+    assert program("analyze", copied, "--out", tmp_path / "elsewhere", "--frames", 60)[0] == 0
 
 
 def test_a_run_without_snapshots_is_refused_before_torch_is_loaded(copied):

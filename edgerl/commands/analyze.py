@@ -46,7 +46,7 @@ def analyze(
         if not 0 <= share <= 1:
             raise ConfigError(f"--{name}: {share:g} is not from 0 to 1")
     check_threads(threads)
-    check(out)
+    check(out, run_folder)
     from edgerl.experiments.analysis.analyze import analyze as analyze_run
     from edgerl.output.terminal import console, waiting
 

@@ -1,5 +1,7 @@
 """An analysis as files in a folder, and as a table on a terminal."""
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,17 @@ if TYPE_CHECKING:
     from edgerl.experiments.analysis.compare import Attention
 
 
-def check(out: Path | None) -> None:
+def check(out: Path | None, run_folder: Path) -> None:
     """Raise ConfigError if an analysis could not be drawn, or not be written to `out` (None: the run's folder)."""
     from edgerl.experiments.analysis import pictures
 
     pictures.check()
     if out is not None and (out.is_file() or not out.resolve().parent.is_dir()):
         raise ConfigError(f"--out: {out} is no folder" if out.exists() else f"--out: there is no folder {out.parent}")
+    folder = run_folder if out is None else out
+    there = folder if folder.is_dir() else folder.resolve().parent
+    if there.is_dir() and not os.access(there, os.W_OK):
+        raise ConfigError(f"--out: {there} cannot be written: {os.strerror(errno.EACCES)}; give another folder")
 
 
 def write(analysis: dict[str, Any], attention: "Attention", folder: Path) -> list[str]:
