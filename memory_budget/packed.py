@@ -49,12 +49,16 @@ class PackedRing:
         self.arena, self.changes = arena_of(budget) if arena is None else arena, Changes(budget)
         self.rows: Array = self.arena[: self.max_rows * head.itemsize].view(head)
         self.index: Array = self.arena[self.end : self.end + index_bytes(self.max_rows)]
-        self.obs = Frames(self)
         self.head = self.oldest = 0
         self.lap = self.previous = 0  # the numbers of the first rows of this lap and of the previous one
         self.low = self.end  # this lap's payloads lie from here up
         self.table = 0  # heads that are in use or cleared, a whole number of blocks
         self._gone: list[Array] = []  # slots of the rows evicted by this append
+
+    @property
+    def obs(self) -> "Frames":
+        """The frames by slot; not kept here, as a ring that knows itself is freed late."""
+        return Frames(self)
 
     @property
     def size(self) -> int:

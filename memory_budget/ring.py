@@ -107,10 +107,12 @@ class Ring:
 
     def append(self, obs: Array, evicted: Callable[[Array], None] | None = None, **columns: Any) -> int:
         """Store a row, over the oldest if the ring is full; returns its slot. `evicted` is never called."""
-        slot = self.advance()
+        slot = self.head % self.capacity
         for name, value in columns.items():
             self.rows[name][slot] = value
         self.rows["obs"][slot] = obs
+        self.head += 1
+        self.size = min(self.size + 1, self.capacity)
         self.changes.note(slot * self.rows.itemsize, (slot + 1) * self.rows.itemsize)
         return slot
 
@@ -127,13 +129,6 @@ class Ring:
         """Stand where `state` stood; returns the array to fill with what it gave."""
         self.head, self.size = values["head"], values["size"]
         return self.state()[0]
-
-    def advance(self) -> int:
-        """Make room for one row, over the oldest if the ring is full; returns its slot."""
-        slot = self.head % self.capacity
-        self.head += 1
-        self.size = min(self.size + 1, self.capacity)
-        return slot
 
     def room(self, row: Dtype, index_bytes: IndexBytes) -> int:
         """How many of the newest rows there is room for as dtype `row`."""
@@ -169,7 +164,9 @@ def arena_of(nbytes: int, ask: Callable[[int], None] = lambda left: None) -> Arr
 
     `ask` is called before each PIECE with the bytes that are still to be touched; it raises if there is no room.
     """
-    mapping = mmap.mmap(-1, nbytes)
+    # Private: shared memory gets no huge pages, and a process that is forked would write into its parent's rows.
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    mapping = mmap.mmap(-1, nbytes, **private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without huge pages is only slower
             mapping.madvise(mmap.MADV_HUGEPAGE)

@@ -103,6 +103,7 @@ class Watchdog:
 
     WARN, TRIM, LEAVE = 0.85, 0.92, 0.97
     TRIM_EVERY = 10.0  # seconds
+    UNREAD_SECONDS = 10.0  # a limit that cannot be watched for so long counts as reached
     STALL_TRIM, STALL_LEAVE, STALL_SECONDS = 10.0, 40.0, 10.0
 
     def __init__(
@@ -201,8 +202,16 @@ class Watchdog:
             self.leave(f"work stalls for memory {around.stall:.0f}% of the time ({around.stall_file})")
 
     def _watch(self) -> None:
+        import psutil
+
+        read = time.monotonic()
         while not self._stop.wait(self._period):
-            self.check()
+            try:
+                self.check()
+                read = time.monotonic()
+            except (OSError, psutil.Error) as error:  # such as too many open files
+                if time.monotonic() - read >= self.UNREAD_SECONDS:
+                    self.leave(f"memory could not be read for {self.UNREAD_SECONDS:.0f} s: {error}")
 
     def __enter__(self) -> Self:
         self.check()

@@ -45,7 +45,10 @@ def check(layer, engine, rng, expected, inputs=INPUTS, outputs=OUTPUTS):
         found = to_numpy(layer.parameters.gradients[name])
         np.testing.assert_allclose(found, 0 if weight.grad is None else weight.grad.numpy(), **CLOSE)
     kept = {name: np.array(to_numpy(array)) for name, array in layer.parameters.gradients.items()}
+    layer.forward(engine.array(x.copy()))
     assert layer.backward(engine.array(2 * upward), inputs=False, weights=False) is None
+    held = [array for array in vars(layer).values() if getattr(array, "shape", ())[:1] == (ROWS,)]
+    assert held == []  # nothing of a batch stays until the next one
     for name, array in layer.parameters.gradients.items():
         np.testing.assert_array_equal(to_numpy(array), kept[name])
 

@@ -1,5 +1,9 @@
 """`edgerl.ReplayBuffer` against plain lists, one an environment: stacks, n-step windows, ends, priorities."""
 
+import gc
+import os
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -167,3 +171,55 @@ def test_a_late_update_of_rows_that_have_left_changes_no_other_byte(codec):
             assert priorities[slots].max() <= 1.0
     with pytest.raises(edgerl.ConfigError, match="index must be"):
         buffer.update_priorities(np.array([10**6]), np.array([1.0]))
+
+
+@pytest.mark.parametrize("codec", ["raw", "lz4"])
+@pytest.mark.parametrize("envs", [1, 2])
+def test_late_losses_do_not_fall_on_the_rows_that_lie_there_now(codec, envs):
+    rng, frame = np.random.default_rng(0), np.zeros((16, 16), np.uint8)
+    buffer = edgerl.ReplayBuffer(
+        budget=100_000, observation=(16, 16), action=2, prioritized=True, codec=codec, envs=envs
+    )
+    frames = [frame] * envs
+
+    def play(steps):
+        for step in range(steps):
+            env = step % envs
+            following = rng.integers(0, 256, (16, 16), np.uint8)
+            buffer.add(frames[env], 1, 1.0, following, terminated=False, env=env)
+            frames[env] = following
+
+    play(800)
+    late = buffer.sample(32).index
+    play(1600)
+    assert all(late.max() // envs < replay.ring.oldest for replay in buffer.replays)  # none of these rows is left
+
+    def priorities():
+        rings = [(replay.ring, replay.sampler.priorities()) for replay in buffer.replays]
+        return np.concatenate([held[ring.slots(np.arange(ring.oldest, ring.head))] for ring, held in rings])
+
+    before = priorities()
+    buffer.update_priorities(late, np.full(32, 1e4))
+    assert (priorities() == before).all()
+    fresh = buffer.sample(8).index
+    buffer.update_priorities(fresh, np.full(8, 9.0))
+    assert (priorities() == 3.0).sum() == len(np.unique(fresh))
+
+
+@pytest.mark.parametrize("codec", ["raw", "lz4"])
+def test_its_bytes_are_its_own_and_free_again_when_it_is_dropped(codec):
+    buffer = edgerl.ReplayBuffer(budget=100_000, observation=(8, 8), action=2, codec=codec)
+    (replay,) = buffer.replays
+    replay.ring.arena[:] = 1
+    if (child := os.fork()) == 0:
+        replay.ring.arena[:] = 2  # as a worker that goes on adding to its copy
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (replay.ring.arena == 1).all()
+    held = weakref.ref(replay.ring)
+    gc.disable()  # which finds what holds itself, later
+    try:
+        del buffer, replay
+        assert held() is None
+    finally:
+        gc.enable()

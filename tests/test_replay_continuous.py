@@ -236,7 +236,7 @@ def test_every_row_that_starts_a_transition_is_drawn_as_often_as_any_other(codec
     slots = replay.ring.slots(np.arange(low, high))
     slots = slots[replay.ring.rows["flags"][slots] & LAST == 0]
     assert len(slots) < high - low  # some rows only hold an episode's last observation
-    drawn = np.bincount(batch.index, minlength=slots.max() + 1)
+    drawn = np.bincount(replay.ring.slots(batch.index), minlength=slots.max() + 1)
     assert drawn.sum() == drawn[slots].sum()
     assert stats.chisquare(drawn[slots]).pvalue > 1e-3
 

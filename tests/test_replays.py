@@ -52,7 +52,7 @@ def check_batch(joined, batch, lists, starting, read):
         steps = lists[place]
         index = next(n for n, step in enumerate(steps) if step.frame == int(obs[row][-1]))
         assert index in starting[place]
-        assert batch.index[row] // joined.stride == place
+        assert batch.index[row] % len(joined.replays) == place
         total, discount, then = look_ahead(steps, index, joined.replays[0].n_step)
         assert obs[row].tolist() == stack(steps, index, history, refill=refill)
         assert batch.reward[row] == pytest.approx(total, rel=1e-5)

@@ -32,8 +32,7 @@ def filled(capacity, written, extra=20):
     ring = Ring(capacity * row.itemsize + index(capacity), row, index)
     assert ring.capacity == capacity
     for number in range(written):
-        slot = ring.advance()
-        ring.rows["number"][slot], ring.rows["obs"][slot] = number, number % 251
+        ring.append(np.uint8(number % 251), number=number)
     return ring
 
 
@@ -88,7 +87,7 @@ def test_rows_are_numbered_in_order_and_overwrite_the_oldest(capacity):
     ring = filled(capacity, 0)
     assert (ring.size, ring.oldest, ring.wrapped) == (0, 0, False)
     for number in range(3 * capacity):
-        assert ring.advance() == number % capacity
+        assert ring.append(np.uint8(0), number=number) == number % capacity
         assert ring.head == number + 1
         assert ring.size == min(number + 1, capacity)
         assert ring.oldest == max(0, number + 1 - capacity)

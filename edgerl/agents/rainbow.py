@@ -216,6 +216,7 @@ class Rainbow(ValueAgent[DuelingHead]):
         target_logits = target.head.apply(target.encoder.encode(next_obs))
         xp, size = namespace(target_logits), len(batch.action)
         features = xp.concat([online.encoder.forward(obs), online.encoder.encode(next_obs)])
+        del obs, next_obs  # megabytes, of which the encoder keeps what its way back takes
         logits = online.head.forward(features)
         best, rows = self._greedy(logits[size:]), row_numbers(target_logits)
         projected = project(

@@ -160,14 +160,14 @@ class Replay:
         """The n-step windows that start at these row numbers [B]."""
         returns, discount, length = self._look_ahead(numbers)
         both = self.observations(np.concatenate([numbers, numbers + length]))
-        slots = self.ring.slots(numbers)
+        actions = self.ring.rows["action"][self.ring.slots(numbers)]
         count = len(numbers)
-        return Batch(both[:count], self.ring.rows["action"][slots], returns, discount, both[count:], weight, slots)
+        return Batch(both[:count], actions, returns, discount, both[count:], weight, numbers)
 
-    def prioritize(self, slots: Array, losses: Array) -> None:
-        """Set the priorities of these slots (a batch's `index`) from their losses, both [B]."""
-        self.sampler.update(slots, losses)
-        self._diagnosis.drawn(self.ring.numbers(slots), losses, self.ring.oldest, self.ring.size)
+    def prioritize(self, numbers: Array, losses: Array) -> None:
+        """Set the priorities of these rows (a batch's `index`) from their losses, both [B]; `diagnose` counts them."""
+        self.sampler.update(self.ring.slots(numbers), losses)
+        self._diagnosis.drawn(numbers, losses, self.ring.oldest, self.ring.size)
 
     def diagnose(self) -> dict[str, float]:
         """Metrics of how rows are drawn and what is lost on them, since the last call (see `diagnosis`)."""

@@ -15,7 +15,6 @@ from edgerl.replay.draw import draw
 from edgerl.replay.representation import Representation
 from edgerl.types import Array, Batch
 from memory_budget.changes import Span
-from memory_budget.rows import Rows
 
 ALIGNMENT = 8  # bytes: of a share of an arena, as of the rows in it
 
@@ -29,8 +28,7 @@ class Replays:
     """`replays`: of one environment each, alike in all but what they hold, with one generator and one representation.
 
     What it has in common with `Replay` it does for all of them together. The number of a row is its number in its own
-    replay times the count of replays, plus the place of that replay. An index of a batch is a slot, plus `stride` times
-    that place.
+    replay times the count of replays, plus the place of that replay.
     """
 
     def __init__(self, replays: list[Replay]) -> None:
@@ -63,9 +61,9 @@ class Replays:
         return self.replays[0].rng
 
     @property
-    def stride(self) -> int:
-        """How many indices a replay has."""
-        return self.replays[0].ring.max_rows
+    def next_number(self) -> int:
+        """Every row has had a smaller number."""
+        return max(replay.ring.head for replay in self.replays) * len(self.replays)
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -121,33 +119,35 @@ class Replays:
         for place, slots, weight in draw(self.replays, count, beta, self.rng):
             replay = self.replays[place]
             part = replay.batch(replay.ring.numbers(slots), weight)
-            parts.append(replace(part, index=slots + place * self.stride))
+            parts.append(replace(part, index=part.index * len(self.replays) + place))
         if len(parts) == 1:
             return parts[0]
         return Batch(*(concatenated([getattr(part, column.name) for part in parts]) for column in fields(Batch)))
 
     def prioritize(self, index: Array, losses: Array) -> None:
         """As `update`; and `diagnose` counts the batch. `losses`: [0] if the rows have none."""
-        for replay, mine, slots in self._owned(index):
-            replay.prioritize(slots, losses[mine] if len(losses) else losses)
+        for replay, mine, numbers in self._owned(index):
+            replay.prioritize(numbers, losses[mine] if len(losses) else losses)
         self._level()
 
     def update(self, index: Array, losses: Array) -> None:
         """Set the priorities of a batch's rows, by its `index` [B], from their losses [B].
 
-        Those of rows that have left since are dropped: compressed rows leave slots behind in which frames may lie.
+        Those of rows that have left since are dropped: other rows, or frames, lie where they lay.
         """
-        for replay, mine, slots in self._owned(index):
-            if (there := _present(replay.ring, slots)).any():
-                replay.sampler.update(slots[there], losses[mine][there])
+        for replay, mine, numbers in self._owned(index):
+            ring = replay.ring
+            there = (numbers >= ring.oldest) & (numbers < ring.head)
+            if there.any():
+                replay.sampler.update(ring.slots(numbers[there]), losses[mine][there])
         self._level()
 
     def _owned(self, index: Array) -> Iterator[tuple[Replay, Array, Array]]:
-        """The replays of a batch: each with its part of the batch, bool [B], and with its slots there."""
-        places, slots = np.divmod(index, self.stride)
+        """The replays of a batch: each with its part of the batch, bool [B], and with its own numbers of these rows."""
+        numbers, places = np.divmod(index, len(self.replays))
         for place in np.unique(places).tolist():
             mine = places == place
-            yield self.replays[place], mine, slots[mine]
+            yield self.replays[place], mine, numbers[mine]
 
     def _level(self) -> None:
         """A new row gets the largest priority of all replays in any of them."""
@@ -194,13 +194,6 @@ class Replays:
 
 
 AnyReplay = Replay | Replays
-
-
-def _present(ring: Rows, slots: Array) -> Array:
-    """Which of these slots hold a row now, bool [n]."""
-    numbers = ring.numbers(slots)
-    present: Array = (numbers >= ring.oldest) & (numbers < ring.head) & (ring.slots(numbers) == slots)
-    return present
 
 
 def concatenated(parts: list[Array]) -> Array:

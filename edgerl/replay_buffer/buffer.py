@@ -54,7 +54,8 @@ class ReplayBuffer:
         self.action = options.shape("action", self.action) if vectors else options.whole("action", self.action, 1)
         self.history = options.whole("history", self.history, 1, 1000)
         self.omega, self.envs = options.share("omega", self.omega), options.whole("envs", self.envs, 1, 65536)
-        self.seed, self.prioritized = options.whole("seed", self.seed, 0, 2**64), bool(self.prioritized)
+        self.seed = options.whole("seed", self.seed, 0, 2**64)
+        self.prioritized = options.flag("prioritized", self.prioritized)
         self.budget = self.budget if isinstance(self.budget, str) else options.nbytes(self.budget)
         self._stacks = Stacks(self.observation, self.history, options.padding(self.padding))
         self._pixels = Pixels(
@@ -132,7 +133,8 @@ class ReplayBuffer:
         cannot be stored so; nothing is stored then.
         """
         env = options.whole("env", env, 0, self.envs - 1)
-        action, reward, stacks, replay = self._action(action), float(reward), self._stacks, self.replays[env]
+        terminated, truncated = options.flag("terminated", terminated), options.flag("truncated", truncated)
+        action, reward, stacks, replay = self._action(action), options.reward(reward), self._stacks, self.replays[env]
         window, following, pending = stacks.window("obs", obs, stacks.shape), None, self.pending[env]
         if not terminated:
             following = stacks.window("next_obs", next_obs, np.shape(obs))
@@ -143,19 +145,17 @@ class ReplayBuffer:
         stacks.shape, self._pixels.refill = np.shape(obs), stacks.padding == "first"
         if pending is not None and not goes_on:
             replay.truncate(pending[-1])
-        replay.append(window[-1], action, reward, terminated=bool(terminated))
+        replay.append(window[-1], action, reward, terminated=terminated)
         if following is not None and truncated:
             replay.truncate(following[-1])
         self.pending[env] = None if following is None or truncated else following.copy()
 
     def _action(self, action: Any) -> Any:
         """An action as a row holds it; raises ConfigError if it is none."""
+        if not isinstance(self.action, int):
+            return options.vector("action", action, self.action)
         array = np.asarray(action)
-        if isinstance(self.action, int):
-            return options.whole("action", array.item() if array.size == 1 else action, 0, self.action - 1)
-        if array.shape != self.action:
-            raise ConfigError(f"action must have the shape {list(self.action)}, not {list(array.shape)}")
-        return array
+        return options.whole("action", array.item() if array.size == 1 else action, 0, self.action - 1)
 
     def sample(self, batch_size: int, beta: float = 0.4) -> Batch:
         """A batch of n-step windows, of all environments: NumPy arrays that the caller owns.
@@ -163,8 +163,8 @@ class ReplayBuffer:
         `obs`, `next_obs`: uint8 [B, history C, H, W]. `action`: [B] or [B, *action]. `reward`: n-step returns.
         `discount`: gamma ** k for a window of k steps, 0 if the episode terminated in it, so that a target is
         reward + discount * value(next_obs); `next_obs` is of no use then. `weight`: importance weights at exponent
-        `beta`, the largest 1. `index`: int64 [B], for `update_priorities`. The others are float32 [B]. Raises
-        RuntimeError if no row has n_step rows after it yet.
+        `beta`, the largest 1. `index`: the numbers of the rows, int64 [B], for `update_priorities`. The others are
+        float32 [B]. Raises RuntimeError if no row has n_step rows after it yet.
         """
         batch_size, beta = options.whole("batch_size", batch_size, 1), options.share("beta", beta)
         self._joined.look(*self._horizon())
@@ -174,16 +174,13 @@ class ReplayBuffer:
         """Set the priorities of a batch's rows, by its `index` [B], from their losses [B], such as |TD errors|.
 
         A uniform buffer ignores them, and those of rows that have left since are ignored too. Raises ConfigError if an
-        index can be no row's, or a loss is not finite.
+        index can be no row's, or a loss is negative, not finite or above 1e30.
         """
-        index, losses = np.asarray(index), np.asarray(losses, np.float64)
+        index, losses = np.asarray(index), options.losses(losses)
         if index.shape != losses.shape or index.ndim != 1 or index.dtype.kind not in "iu":
             raise ConfigError(f"losses {list(losses.shape)} do not belong to a batch's index {list(index.shape)}")
-        if not np.isfinite(losses).all():
-            raise ConfigError("losses must be finite")
-        indices = self.envs * self._joined.stride
-        if not ((index >= 0) & (index < indices)).all():
-            raise ConfigError(f"index must be a batch's: from 0 to {indices - 1}")
+        if not ((index >= 0) & (index < self._joined.next_number)).all():
+            raise ConfigError(f"index must be a batch's: from 0 to {self._joined.next_number - 1}")
         self._joined.update(index.astype(np.int64), losses)
 
     def save(self, file: str | Path) -> None:

@@ -41,8 +41,8 @@ class Convolution:
         drawn = blank(shape) if rng is None else draw(shape, rng)
         self.parameters = Parameters(engine, drawn, trained=rng is not None, channels_last=not pixels)
 
-    def patches(self, maps: Array) -> Array:
-        """What each output sees, float32 [B, outputs, kernel * kernel * C] (C first for pixels)."""
+    def patches(self, maps: Array, into: Array | None = None) -> Array:
+        """What each output sees, float32 [B, outputs, kernel * kernel * C] (C first for pixels); written `into` it."""
         kernel, stride, (height, width) = self.kernel, self.stride, self.sides
         if kernel == stride and self.pixels:
             used = maps[:, :, : height * kernel, : width * kernel]
@@ -56,8 +56,15 @@ class Convolution:
         else:
             blocks = sliding_window_view(maps, (kernel, kernel), (1, 2))[:, ::stride, ::stride]
             blocks = blocks.transpose(0, 1, 2, 4, 5, 3)
-        dtype = self.parameters.flat.dtype
-        return np.ascontiguousarray(blocks, dtype).reshape(len(maps), height * width, -1)
+        if into is None:
+            into = self.no_patches(len(maps))
+        into.reshape(blocks.shape)[:] = blocks
+        return into
+
+    def no_patches(self, count: int) -> Array:
+        """Room for the patches of `count` inputs."""
+        outputs, numbers = self.sides[0] * self.sides[1], self.kernel**2 * self.inputs[0]
+        return np.empty((count, outputs, numbers), self.parameters.flat.dtype)
 
     def _matrix(self, block: Array) -> Array:
         """The weights, or their gradients, of a block as [channels, kernel * kernel * C], in the order of patches."""
@@ -131,16 +138,13 @@ class Convolutions:
     def prepare(self, observations: Array) -> Array:
         """The first layer's patches, [B, outputs, numbers]."""
         first, maps = self._list[0], observations if self._pixels else observations.transpose(0, 2, 3, 1)
-        parts = self._parts(maps)
-        if len(parts) == 1:
-            return first.patches(maps)
-        prepared: list[Array] = [maps] * len(parts)
+        prepared = first.no_patches(len(maps))
 
         def fill(part: slice) -> None:
-            prepared[parts.index(part)] = first.patches(maps[part])
+            first.patches(maps[part], prepared[part])
 
-        threads.run(fill, parts)
-        return np.concatenate(prepared)
+        threads.run(fill, self._parts(maps))
+        return prepared
 
     def _through(self, prepared: Array, keep: list[Kept] | None = None) -> Array:
         """Maps [B, h, w, c] of a part of a batch; appends what each layer saw and gave to `keep`."""

@@ -3,7 +3,8 @@
 `apply(x)` gives the output alone; `forward(x)` also keeps what `backward(gradient)` needs. `backward` writes the
 gradients of the weights, unless `weights` is false, and returns the gradient of the inputs, unless `inputs` is false.
 Gradients are written, not added: a layer is passed once between two steps of its optimizer. A gradient may have fewer
-rows than the batch that went forward: its rows are the first ones, and the others have none.
+rows than the batch that went forward: its rows are the first ones, and the others have none. What `forward` kept is
+dropped by `backward`: between two updates it would be megabytes.
 
 `operations(name)`: what `apply` does, for ONNX, if its weights have names that begin with `name`.
 """
@@ -54,8 +55,9 @@ class Linear:
         return self.apply(x)
 
     def backward(self, gradient: Any, *, inputs: bool = True, weights: bool = True) -> Any:
+        x, self._x = self._x, None
         if weights:
-            product_gradients(gradient, self._x, self.parameters.gradients, "weight", "bias")
+            product_gradients(gradient, x, self.parameters.gradients, "weight", "bias")
         return product(gradient, self.parameters.arrays["weight"]) if inputs else None
 
     def operations(self, name: str) -> tuple[PolicyOperation, ...]:
@@ -81,7 +83,8 @@ class Relu:
         return self._y
 
     def backward(self, gradient: Any, *, inputs: bool = True, weights: bool = True) -> Any:
-        gate_(gradient, self._y[: len(gradient)])
+        y, self._y = self._y, None
+        gate_(gradient, y[: len(gradient)])
         return gradient
 
     def operations(self, name: str) -> tuple[PolicyOperation, ...]:
@@ -107,12 +110,14 @@ class LayerNorm:
         return self._normed(x)[0] * weights["weight"] + weights["bias"]
 
     def forward(self, x: Any) -> Any:
-        self._kept = self._normed(x)
+        self._kept: tuple[Any, Any] | None = self._normed(x)
         weights = self.parameters.arrays
         return self._kept[0] * weights["weight"] + weights["bias"]
 
     def backward(self, gradient: Any, *, inputs: bool = True, weights: bool = True) -> Any:
+        assert self._kept is not None  # noqa: S101
         (normed, scale), xp = (kept[: len(gradient)] for kept in self._kept), namespace(gradient)
+        self._kept = None
         if weights:
             xp.sum(gradient * normed, axis=0, out=self.parameters.gradients["weight"])
             xp.sum(gradient, axis=0, out=self.parameters.gradients["bias"])

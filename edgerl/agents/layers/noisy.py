@@ -134,15 +134,16 @@ class NoisyLinear:
         return self.apply(x) if self._noise is None else self._apply_to_many(x)  # the way back needs the weights
 
     def backward(self, gradient: Any, *, inputs: bool = True, weights: bool = True) -> Any:
+        x, self._x = self._x[: len(gradient)], None
         if weights:
-            self._write_gradients(gradient)
+            self._write_gradients(gradient, x)
         if not inputs:
             return None
         return product(gradient, self.parameters.arrays["weight_mu"] if self._noise is None else self._weight)
 
-    def _write_gradients(self, gradient: Any) -> None:
-        """Write the gradients of all weights; sigma's is mu's times the noise."""
-        xp, into, x = namespace(gradient), self.parameters.gradients, self._x[: len(gradient)]
+    def _write_gradients(self, gradient: Any, x: Any) -> None:
+        """Write the gradients of all weights; sigma's is mu's times the noise. `x`: what came in."""
+        xp, into = namespace(gradient), self.parameters.gradients
 
         def write(part: slice) -> None:
             for rows in self._by_group(part):
