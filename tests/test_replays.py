@@ -71,8 +71,9 @@ def check_all(joined, lists, lost, history, n_step, read):
         drawn = joined.sample(16, 0.5)
         check_batch(joined, drawn, lists, starting, read)
         joined.prioritize(drawn.index, np.full(16, 4.0, np.float32))
-        for place, slot in zip(*np.divmod(drawn.index, joined.stride), strict=True):
-            assert joined.replays[place].sampler.priorities()[slot] == 2.0
+        for number, place in zip(*np.divmod(drawn.index, len(joined.replays)), strict=True):
+            replay = joined.replays[place]
+            assert replay.sampler.priorities()[replay.ring.slots(number)] == 2.0
 
 
 @pytest.mark.parametrize("codec", CODECS)
