@@ -71,6 +71,7 @@ class BudgetReplayBuffer(buffers.ReplayBuffer):  # type: ignore[misc]  # of a pa
     def reset(self) -> None:
         """Drop all rows."""
         options = {name: getattr(self.rows, name) for name in self.rows.__dataclass_fields__}
+        del self.rows  # its bytes are free before the new ones are taken
         self.rows = ReplayBuffer(**options)
 
     def add(

@@ -85,7 +85,7 @@ class Player:
 
     `about`: the metadata of the file; `values`: of each action at the last act, float32 [actions], None if actions are
     vectors; `log_std`: of each component at the last act, float32 [A], None if they are not. Raises PolicyError for a
-    file that is no policy, or one of another format.
+    file that is no policy, or one of another format, and for `threads` that are no whole number from 1 to 1024.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
@@ -158,8 +158,10 @@ class Player:
 def gray(picture: Array) -> Array:
     """RGB pictures uint8 [..., 3] in gray, uint8 [...], bit for bit as OpenCV's COLOR_RGB2GRAY.
 
-    The gray screens of ale-py are the same: no pixel differed in six games, 125 colours in all.
+    The gray screens of ale-py are the same: no pixel differed in six games, 125 colours in all. Raises FrameError.
     """
+    if picture.dtype != np.uint8 or picture.shape[-1:] != (3,):
+        raise FrameError(f"a picture in colour is uint8 [..., 3], not {picture.dtype} {list(picture.shape)}")
     sums: Array = picture.astype(np.int32) @ GRAY
     return (sums + (1 << GRAY_BITS - 1) >> GRAY_BITS).astype(np.uint8)
 
@@ -168,8 +170,12 @@ def resize(picture: Array, size: Size, by: str) -> Array:
     """A picture uint8 [H, W, C] in another size, uint8 [*size, C], bit for bit as OpenCV does it.
 
     `by`: `linear` as INTER_LINEAR, or `area` as INTER_AREA. Area weighs every pixel if height and width both shrink;
-    otherwise it goes, as OpenCV does, from one pixel to the next.
+    otherwise it goes, as OpenCV does, from one pixel to the next. Raises FrameError.
     """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or not picture.size:
+        raise FrameError(f"a picture is uint8 [H, W, C], not {picture.dtype} {list(picture.shape)}")
+    if by not in RESIZES.values() or len(size) != 2 or min(size) < 1:
+        raise FrameError(f"pictures are resized to a height and a width, by linear or area, not to {size} by {by}")
     before = picture.shape[:2]
     if before == size:
         return picture

@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from edgerl_run import Array, FrameError, Player, PolicyError
+from edgerl_run import LARGEST, Array, FrameError, Player, PolicyError
+from edgerl_run.policy_file import MOST_THREADS
 
+LONGEST = 18  # digits of a number that a user gives
 USERS, FAILED, INTERRUPTED = 2, 1, 130  # exit codes: the user's input, an environment that failed, Ctrl-C
 
 
@@ -167,17 +169,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--camera-size", metavar="WxH", help="the size of the camera's frames in pixels")
     parser.add_argument("--episodes", type=_at_least(1), default=10, help="games to play")
     parser.add_argument("--seed", type=_at_least(0), default=0, help="seeds the games, as in `edgerl eval`")
-    parser.add_argument("--threads", type=_at_least(1), default=1, help="compute threads")
+    parser.add_argument("--threads", type=_at_least(1, MOST_THREADS), default=1, help="compute threads")
     options = parser.parse_args()
     if options.camera is not None and options.camera_size is None:
         parser.error("--camera needs --camera-size WxH, such as 640x480")
     return options
 
 
-def _at_least(least: int) -> Any:
+def _at_least(least: int, most: int = 2**31) -> Any:
     def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} on")
+        if not text.isdecimal() or len(text) > LONGEST or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} to {most}")
         return int(text)
 
     return number
@@ -192,8 +194,9 @@ def _id(name: str) -> str:
 
 def _size(text: str) -> tuple[int, int]:
     """Width and height, of a text such as 640x480."""
-    if not (sides := re.fullmatch("([1-9][0-9]*)x([1-9][0-9]*)", text)):
-        raise Refused(f"--camera-size: {text} is not WxH, such as 640x480")
+    sides = re.fullmatch("([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", text)
+    if not sides or max(map(int, sides.groups())) > LARGEST:
+        raise Refused(f"--camera-size: {text} is not WxH, such as 640x480, of at most {LARGEST} pixels a side")
     return int(sides[1]), int(sides[2])
 
 

@@ -15,6 +15,7 @@ if not _set_by_user:
     del os.environ["ORT_DISABLE_TELEMETRY"]
 
 ENTRY, FORMAT = "edgerl", 1  # in a policy's metadata
+MOST_THREADS = 1024
 Path = str | os.PathLike[str]
 
 
@@ -24,8 +25,12 @@ class PolicyError(ValueError):
 
 def opened(path: Path, threads: int) -> Any:
     """An ONNX Runtime session without an arena, whose idle threads sleep: memory and cores are left to others."""
+    if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+        raise PolicyError(f"threads = {threads!r} is no whole number from 1 to {MOST_THREADS}")
+    if not isinstance(path, str | os.PathLike):
+        raise PolicyError(f"a policy is the path of a file, not {path!r}")
     if not os.path.isfile(path):
-        raise PolicyError(f"{path}: there is no such file")
+        raise PolicyError(f"{path} is no file" if os.path.exists(path) else f"{path}: there is no such file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.enable_cpu_mem_arena = False

@@ -85,7 +85,7 @@ def test_what_fails_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tensor_file, "write", full)
-    with pytest.raises(OSError, match=r"No space left on device.*rows"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*rows'$"):
         buffer.save(tmp_path / "rows")
     assert [file.name for file in tmp_path.iterdir()] == ["rows"]
     assert (tmp_path / "rows").read_bytes() == kept

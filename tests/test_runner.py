@@ -160,6 +160,32 @@ def test_windows_of_the_wrong_kind_are_one_line(tmp_path):
         player.act_on(np.zeros((4, 84, 84), np.float32))
 
 
+@pytest.mark.parametrize(("picture", "size", "by"), [
+    (np.ones((10, 10, 1)) * 0.5, (5, 5), "area"),
+    (np.ones((10, 10), np.uint8), (5, 5), "area"),
+    (np.ones((10, 10, 1), np.uint8), (5, 5), "cubic"),
+    (np.ones((10, 10, 1), np.uint8), (0, 5), "linear"),
+    (np.ones((0, 10, 1), np.uint8), (5, 5), "linear"),
+])  # fmt: skip
+def test_pictures_of_the_wrong_kind_are_one_line(picture, size, by):
+    with pytest.raises(FrameError, match=r"^(a picture is uint8 \[H, W, C\]|pictures are resized)"):
+        resize(picture, size, by)
+    with pytest.raises(FrameError, match=r"^a picture in colour is uint8 \[..., 3\], not float64"):
+        gray(np.ones((4, 4, 3)) * 0.5)
+
+
+@pytest.mark.parametrize(("path", "threads", "words"), [
+    (".", 1, r"^\. is no file$"),
+    (None, 1, "^a policy is the path of a file, not None$"),
+    ("policy.onnx", 0, "^threads = 0 is no whole number from 1 to 1024$"),
+    ("policy.onnx", "2", "^threads = '2' is no whole"),
+    ("policy.onnx", 2.0, "^threads = 2.0 is no whole"),
+])  # fmt: skip
+def test_a_player_of_something_else_is_one_line(path, threads, words):
+    with pytest.raises(PolicyError, match=words):
+        Player(path, threads)
+
+
 def without(metadata, table, name):
     return metadata | {table: {key: value for key, value in metadata[table].items() if key != name}}
 
@@ -188,7 +214,9 @@ def test_files_that_are_no_model_are_refused_in_one_line(tmp_path):
     (tmp_path / "cut").write_bytes(path.read_bytes()[:100])
     (tmp_path / "text").write_text("not a model")
     for name in ("cut", "text", "missing", "."):
-        with pytest.raises(PolicyError, match=r"^\S+ is no ONNX file that runs here: .+$|^\S+: there is no such file$"):
+        with pytest.raises(
+            PolicyError, match=r"^\S+ is no (ONNX file that runs here: .+|file)$|^\S+: there is no such file$"
+        ):
             Player(tmp_path / name)
 
 

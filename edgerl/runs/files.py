@@ -110,7 +110,8 @@ def make_folder(place: Path) -> None:
 def name_file(error: BaseException, place: Path) -> None:
     """Make an OSError name the path to be written, `place`, not the temporary one beside it."""
     if isinstance(error, OSError):
-        error.filename, error.filename2 = str(place), None
+        error.filename = str(place)
+        del error.filename2  # set to None it would be shown
 
 
 def digest(file: Path) -> str:
