@@ -159,10 +159,12 @@ class Ring:
         return self, 0
 
 
-def arena_of(nbytes: int, ask: Callable[[int], None] = lambda left: None) -> Array:
+def arena_of(nbytes: int, ask: Callable[[int], None] = lambda left: None, *, inherited: bool = True) -> Array:
     """`nbytes` bytes mapped outside malloc, which would add to them or keep them; every page is touched here.
 
     `ask` is called before each PIECE with the bytes that are still to be touched; it raises if there is no room.
+    `inherited`: whether a process that is forked may use its copy; such a copy takes as many bytes again, page by page,
+    while this process goes on writing.
     """
     # Private: shared memory gets no huge pages, and a process that is forked would write into its parent's rows.
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
@@ -170,6 +172,8 @@ def arena_of(nbytes: int, ask: Callable[[int], None] = lambda left: None) -> Arr
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without huge pages is only slower
             mapping.madvise(mmap.MADV_HUGEPAGE)
+    if not inherited and hasattr(mmap, "MADV_DONTFORK"):
+        mapping.madvise(mmap.MADV_DONTFORK)
     arena = np.frombuffer(mapping, np.uint8)
     for start in range(0, nbytes, PIECE):
         ask(nbytes - start)

@@ -1,12 +1,16 @@
 """The arena: how many rows fit, where they lie, and moving them in place."""
 
+import mmap
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from memory_budget import Ring, fit_rows
-from memory_budget.ring import padded, rotate
+from memory_budget.ring import arena_of, padded, rotate
 
 KINDS = st.sampled_from([np.uint8, np.int16, np.float32, np.float64, np.int64])
 FIELDS = st.lists(st.tuples(KINDS, st.lists(st.integers(1, 4), max_size=3)), min_size=1, max_size=5)
@@ -92,6 +96,17 @@ def test_rows_are_numbered_in_order_and_overwrite_the_oldest(capacity):
         assert ring.size == min(number + 1, capacity)
         assert ring.oldest == max(0, number + 1 - capacity)
         assert ring.wrapped == (number >= capacity)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTFORK"), reason="only Linux keeps pages from a child")
+@pytest.mark.parametrize("inherited", [True, False])
+def test_a_forked_process_has_the_bytes_only_if_it_is_to(inherited):
+    arena = arena_of(100_000, inherited=inherited)
+    if (child := os.fork()) == 0:
+        ends = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines()]
+        os._exit(any(int(low, 16) <= arena.ctypes.data < int(high, 16) for low, high in ends))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == inherited
+    assert not arena.any()
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100])

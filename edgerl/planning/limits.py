@@ -64,7 +64,7 @@ def take_arena(watchdog: Watchdog, nbytes: int, folder: Path) -> Array:
                 f"go on with --resume {folder}"
             )
 
-    return arena_of(nbytes, ask)
+    return arena_of(nbytes, ask, inherited=False)  # an environment that forks workers would double them
 
 
 def check_fit(plan: Plan, library_bytes: int, limit: int | None, source: str) -> None:
