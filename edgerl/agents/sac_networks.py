@@ -131,7 +131,8 @@ class Networks:
     def freeze(self, cut: str, engine: Engine) -> None:
         """Keep what lies right of `cut`, on `engine`; the contrast ends, and the target shares the stem."""
         self.contrast = None
-        for name, rng in (("encoders", np.random.default_rng(0)), ("target_encoders", None)):
+        trains = np.random.default_rng(0)  # layers made with a generator are trained; what it draws is copied over
+        for name, rng in (("encoders", trains), ("target_encoders", None)):
             old = named_arrays(getattr(self, name).parameters)
             kept = self._twin(engine, cut, rng)
             for key, array in named_arrays(kept.parameters).items():
