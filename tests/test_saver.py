@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -96,6 +97,20 @@ def test_where_the_system_gives_no_thread_a_checkpoint_is_written_without(run, m
     saved = newest(run.folder)
     assert saved.values["step"] == 2
     run.read(saved)
+
+
+def test_an_interruption_of_the_wait_does_not_make_a_checkpoint_durable(run):
+    """A second Ctrl-C comes while the run waits for its last checkpoint."""
+    append(run.replay, 40, np.random.default_rng(0))
+    disk, place = threading.Event(), run.folder / "000000002"
+    run.saver.begin(2, contents(run.replay), lambda: disk.wait(60))
+    threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        run.saver.end()
+    assert (run.saver.writing, place.exists()) == (True, False)
+    threading.Timer(0.1, disk.set).start()
+    assert run.saver.end() == place
+    assert (run.saver.writing, place.exists()) == (False, True)
 
 
 def test_segments_that_somebody_removed_are_written_again(run):
