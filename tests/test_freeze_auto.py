@@ -159,7 +159,7 @@ def final(folder):
     """What a finished run leaves: arrays, values, replay."""
     saved = checkpoint.newest(folder / "checkpoint")
     values = json.loads(json.dumps(saved.values))
-    for entry in ("metrics_bytes", "sha256", "segments"):
+    for entry in ("metrics_bytes", "meters", "sha256", "segments"):
         values.pop(entry)
     values["trainer"].pop("rss_around_freeze")
     for name in ("seconds", "peak_extra_bytes"):

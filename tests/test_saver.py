@@ -147,12 +147,12 @@ def test_a_run_that_fails_while_a_checkpoint_is_written_waits_for_it(tmp_path, m
 
 
 def of_format_2(place):
-    """Make a checkpoint what the version before wrote: all in one folder, every large array in a file."""
+    """Make a checkpoint what an older version wrote: all in one folder, every large array in a file, no meters."""
     values = json.loads((place / "state.json").read_text()) | {"format": 2}
     for name, array in raw_arrays(place).items():
         array.tofile(place / f"{name}.raw")
         values["sha256"][f"{name}.raw"] = digest(place / f"{name}.raw")
-    del values["checksum"], values["segments"]
+    del values["checksum"], values["segments"], values["meters"]
     checksum = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
     (place / "state.json").write_text(json.dumps({"checksum": checksum, **values}))
 
