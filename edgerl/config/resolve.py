@@ -61,7 +61,6 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
     """
     refuse_at_resume(options, [*RESUMABLE, "quiet"])
     config = toml.load(folder / "config.toml")
-    toml.check_seal(folder / "config.toml")
     changes = _given({name: options.get(name) for name in RESUMABLE})["run"]
     _settle_provider(changes)
     values: dict[str, Any] = {name: None if value == "never" else value for name, value in changes.items()}
