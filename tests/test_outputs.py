@@ -21,10 +21,15 @@ def run(real, tmp_path):
 def test_what_a_run_or_a_sweep_needs_is_not_written_over(run, program):
     (run.parent / "sweep").mkdir()
     (run.parent / "sweep/sweep.json").write_text("{}")
+    (run / "snapshots").mkdir()
+    (run / "snapshots/000000000.safetensors").write_bytes(b"weights")
     for command, file in (
         (["report", run, "--format", "md"], run / "summary.json"),
         (["report", run, "--format", "md"], run.parent / "sweep/sweep.json"),
         (["export", run, "--force"], run / "encoder.onnx"),
+        (["report", run, "--format", "md"], run / ".lock"),
+        (["report", run, "--format", "md"], run / "checkpoint/000000400/state.json"),
+        (["report", run, "--format", "md"], run / "snapshots/000000000.safetensors"),
     ):
         before = file.read_bytes()
         code, _, lines = program(*command, "--out", file)
