@@ -44,7 +44,9 @@ def check(key: str, value: Any) -> Any:
         wanted = " or ".join([*(names[kind] for kind in setting.types), *map(repr, words)])
         raise ConfigError(f"{key} = {_short.repr(value)} is not {wanted}")
     if isinstance(value, int | float) and not isinstance(value, bool) and not setting.low <= value <= setting.high:
-        side = f"below {setting.low:g}" if value < setting.low else f"not from {setting.low:g} to {setting.high:g}"
+        side = (
+            f"below {setting.low:g}" if value < setting.low else f"not from {setting.low:.10g} to {setting.high:.10g}"
+        )
         raise ConfigError(f"{key} = {value!r} is {side}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{key} = {value!r} is not a finite number")
