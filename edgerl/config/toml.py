@@ -134,7 +134,7 @@ def read(path: Path) -> Tables:
                 raise ConfigError(f"unknown table {name[:LONGEST]!r}{nearest(name, TABLES)}")
             for key, value in table.items():
                 setting = lookup(f"{name}.{key}")
-                is_text = setting.size and isinstance(value, str) and value != "never"
+                is_text = setting.size and isinstance(value, str)
                 table[key] = check(setting.key, size(setting, value, setting.key) if is_text else value)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
