@@ -94,6 +94,14 @@ def test_json_is_alone_on_stdout(command, tmp_path):
     assert ended.stderr.startswith("hello\n")
 
 
+def test_json_is_printed_without_a_stderr(tmp_path):
+    command = ["/bin/sh", "-c", '"$@" 2>&-', "sh", sys.executable, "-m", "edgerl"]
+    words = ["check", "toy/catch", "--steps", "20", "--json"]
+    ended = subprocess.run([*command, *words], stdout=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)
+
+
 @pytest.mark.parametrize("value", [None, b"x", [1, None], "caf\udce9"])
 def test_arguments_that_no_file_of_settings_can_hold_are_refused_at_once(value):
     said = "is no UTF-8" if isinstance(value, str) else "cannot be written"
