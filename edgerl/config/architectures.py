@@ -108,7 +108,7 @@ def specs(encoder: str) -> tuple[Spec, ...]:
         )
     for number, spec in enumerate(loaded, start=1):
         for name, value in vars(spec).items():
-            if name != "norm" and not (isinstance(value, Integral) and value >= 1):
+            if name != "norm" and not (isinstance(value, Integral) and int(value) >= 1):
                 raise ConfigError(
                     f"--encoder: {encoder!r}: {name} of layer {number} is {value!r}, not a whole number from 1"
                 )
