@@ -97,7 +97,7 @@ class RunConfig:
         default="auto", option=True,
     )  # fmt: skip
     until: int | None = setting(
-        "end at this agent step; schedules go on to --steps, and --resume or --fork goes on from here",
+        "end at this agent step; schedules go on to --steps; --resume with --until never goes on from here, or --fork",
         default=None, low=1, option=True, resumable=True, metavar="N|never",
     )  # fmt: skip
     keep_torch: bool = setting(
