@@ -5,7 +5,7 @@ import json
 import numpy as np
 import safetensors.numpy
 
-TIMED = ("checksum", "metrics_bytes", "sha256", "segments")
+TIMED = ("checksum", "metrics_bytes", "meters", "sha256", "segments")
 
 
 def left(folder, step):

@@ -27,7 +27,7 @@ def final(config, folder):
     """All that a run leaves, by name: arrays, columns of the replay's rows, plain values."""
     place = folder / "checkpoint" / f"{config.run.steps:09d}"
     state = json.loads((place / "state.json").read_text())
-    for entry in ("checksum", "metrics_bytes", "sha256", "segments"):
+    for entry in ("checksum", "metrics_bytes", "meters", "sha256", "segments"):
         state.pop(entry)
     for own, names in zip((state["trainer"], state["trainer"]["freeze_report"]), TIMED, strict=True):
         for name in names:

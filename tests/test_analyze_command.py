@@ -101,7 +101,8 @@ def test_a_run_that_cannot_be_written_is_refused_before_anything_is_compared(pro
 def test_a_run_without_snapshots_is_refused_before_torch_is_loaded(copied):
     shutil.rmtree(copied / "snapshots")
     settings = copied / "config.toml"
-    settings.write_text(settings.read_text().replace("keep_torch = false", "keep_torch = true"))
+    unsealed = settings.read_text().partition("\n")[2]
+    settings.write_text(unsealed.replace("keep_torch = false", "keep_torch = true"))
     script = "import sys\nfrom edgerl.commands import app\ntry: app.main()\nfinally: print('torch' in sys.modules)"
     command = [sys.executable, "-c", script, "analyze", str(copied)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -22,7 +22,7 @@ def final(folder, step):
     """All that a finished run leaves, timings aside."""
     place = folder / "checkpoint" / f"{step:09d}"
     state = json.loads((place / "state.json").read_text())
-    for name in ("checksum", "sha256", "segments", "metrics_bytes"):
+    for name in ("checksum", "sha256", "segments", "metrics_bytes", "meters"):
         state.pop(name)
     state["trainer"].pop("rss_around_freeze")
     for name in TIMED:

@@ -138,9 +138,15 @@ def test_a_frozen_run_whose_stem_is_damaged_is_refused_by_name(damage, frozen, t
 def test_settings_that_were_damaged_are_refused_until_their_seal_is_removed(finished, program, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "run")
     file, resumed = folder / "config.toml", ("train", "--resume", folder, "--quiet", "--steps", 70)
+    forked = ("train", "--fork", folder, "--steps", 70, "--out", tmp_path / "new")
+    begun = ("train", "--env", "toy/catch", "--steps", 70, "--encoder-from", folder, "--out", tmp_path / "new")
+    written = (("export", folder, "--out", tmp_path / "new"), ("report", folder, "--out", tmp_path / "new.md"))
     assert "gamma = 0.99\n" in file.read_text()
     file.write_text(file.read_text().replace("gamma = 0.99\n", "gamma = 0.89\n"))
-    code, _, (line,) = program(*resumed)
-    assert (code, line.startswith(f"edgerl: {file} is damaged, or was changed by hand")) == (2, True)
+    for command in (resumed, forked, begun, *written, ("eval", folder), ("analyze", folder), ("card", folder)):
+        code, _, lines = program(*command)
+        assert (code, len(lines)) == (2, 1), lines
+        assert f"{file} is damaged, or was changed by hand: its checksum differs" in lines[0]
+    assert not [*tmp_path.glob("new*")]
     file.write_text(file.read_text().partition("\n")[2])
     assert program(*resumed) == (0, "", [])

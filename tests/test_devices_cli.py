@@ -7,6 +7,7 @@ import pytest
 
 from edgerl.config import resolve
 from edgerl.errors import ConfigError
+from edgerl.experiments.calibration import calibrate
 from edgerl.planning import limits
 
 BOARD = """
@@ -227,6 +228,15 @@ def test_a_name_of_before_is_todays_in_a_new_run_and_stays_in_an_old_one(program
     assert (summary["steps"], summary["device"]) == (50, "raspberry_pi_5")
     assert summary["memory"]["limit_bytes"] <= 15 * 2**30
     assert summary["forecast"]["hours"] is not None
+
+
+@pytest.mark.parametrize("title", ["", " ", "two\nlines", "caf\udce9"])
+def test_a_title_that_no_profile_can_have_is_refused_before_anything_is_measured(title, program, monkeypatch):
+    monkeypatch.setattr(calibrate, "measure", lambda *_: pytest.fail("it measured"))
+    code, _, (line,) = program("devices", "calibrate", "--out", "t.toml", "--title", title)
+    assert (code, line.startswith("edgerl: --title: ")) == (2, True)
+    assert line.endswith(" is not one line of text that is not empty")
+    assert not Path("t.toml").exists()
 
 
 def test_a_phone_at_a_workstation_trains_without_a_word():

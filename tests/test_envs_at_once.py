@@ -36,7 +36,7 @@ def final(folder, step):
     """All that a finished run leaves: arrays, plain values, the columns of the rows and what lies beside them."""
     place = folder / "checkpoint" / f"{step:09d}"
     state = json.loads((place / "state.json").read_text())
-    for entry in ("checksum", "metrics_bytes", "sha256", "segments"):
+    for entry in ("checksum", "metrics_bytes", "meters", "sha256", "segments"):
         state.pop(entry)
     state["trainer"].pop("rss_around_freeze")
     for name in ("seconds", "peak_extra_bytes"):

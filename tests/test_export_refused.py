@@ -81,7 +81,8 @@ def newer_format(folder):
 
 def newer_agent(folder):
     file = folder / "config.toml"
-    file.write_text(file.read_text().replace('algo = "rainbow"', 'algo = "rainbow2"'))
+    unsealed = file.read_text().partition("\n")[2]
+    file.write_text(unsealed.replace('algo = "rainbow"', 'algo = "rainbow2"'))
 
 
 @pytest.mark.parametrize(("change", "words"), [

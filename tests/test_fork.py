@@ -10,7 +10,7 @@ from edgerl.errors import ConfigError
 from edgerl.training import train
 
 BEGINNING = {"budget": 1_500_000, "steps": 200, "learn_start": 60, "hidden": 8, "batch_size": 8, "freeze_at": 120}
-BEGINNING |= {"until": 120, "eval_every": 60, "eval_episodes": 1}
+BEGINNING |= {"until": 120, "eval_every": 60, "eval_episodes": 1, "snapshot_every": 40}
 LATER = {  # what differs, all of it from T_f on
     "another T_f": {"freeze_at": 150},
     "no freeze": {"freeze_at": None},
@@ -47,6 +47,9 @@ def test_a_fork_is_the_run_that_was_trained_alone(later, beginning, small, tmp_p
     assert state == state_again
     assert raw == raw_again
     assert logged(alone) == logged(fork)
+    weights, again = ({file.name: file.read_bytes() for file in run.glob("snapshots/*")} for run in (alone, fork))
+    assert len(weights) >= 6
+    assert weights == again
 
 
 @pytest.mark.long

@@ -159,7 +159,7 @@ def final(folder):
     """What a finished run leaves: arrays, values, replay."""
     saved = checkpoint.newest(folder / "checkpoint")
     values = json.loads(json.dumps(saved.values))
-    for entry in ("metrics_bytes", "sha256", "segments"):
+    for entry in ("metrics_bytes", "meters", "sha256", "segments"):
         values.pop(entry)
     values["trainer"].pop("rss_around_freeze")
     for name in ("seconds", "peak_extra_bytes"):
@@ -249,7 +249,7 @@ REFUSED = {
     "no auto": ({"freeze_at": "700", "freeze_by": 500}, "--freeze-by: 500 is the latest step of --freeze-at auto"),
     "no room for checks": ({"freeze_at": "auto", "freeze_by": 300}, "--freeze-by: 300 leaves --freeze-at auto no room"),
     "before learning": ({"freeze_at": "auto", "freeze_by": 20}, "--freeze-by: 20 comes before the first update"),
-    "no such word": ({"freeze_at": "soon"}, "--freeze-at: 'soon' is neither a number of steps nor never nor auto"),
+    "no such word": ({"freeze_at": "soon"}, "--freeze-at: 'soon' is neither a whole number nor auto nor never"),
     "too few rows": (
         {"freeze_at": "auto", "steps": 5000, "freeze_by": 2000, "budget": 400_000},
         "--freeze-at: auto compares the stem on 64 windows",

@@ -44,7 +44,7 @@ FOREIGN = {"another process": {"pid": 1}, "another run": {"folder": "/elsewhere"
 @pytest.mark.parametrize("case", [*FOREIGN, "no JSON", "no table"])
 def test_what_was_handed_to_another_is_ignored(case, tmp_path, monkeypatch):
     own = {"pid": os.getpid(), "folder": str(tmp_path), "lock": 0, "signals": 0, "began": 0.0, "held": 0, "baseline": 0}
-    own |= {"peak": 0, "step": 0, "tenths": 0, "stopwatch": {}, "metrics": {}}
+    own |= {"peak": 0, "step": 0, "tenths": 0, "metrics": {}}
     text = {"no JSON": "{", "no table": "[1]"}.get(case) or json.dumps(own | FOREIGN[case])
     monkeypatch.setenv(handover.VARIABLE, text)
     with handover.received(tmp_path) as handed:

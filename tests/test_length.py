@@ -1,13 +1,15 @@
 """Where a run ends: at --steps, --until or --stop-at-flops, in the plan as in the run."""
 
 import json
+import re
 
 import pytest
 
+import edgerl
 from edgerl.envs import suites
 from edgerl.planning import forecast, plan
 from edgerl.planning.here import this_machine
-from edgerl.planning.introduction import length
+from edgerl.planning.introduction import introduction, length
 from edgerl.replay import representation
 from edgerl.training import train
 
@@ -59,3 +61,20 @@ def test_the_plan_and_the_first_line_of_a_run_say_which_option_ends_it(small, pr
     words = ("plan", "--env", "toy/catch", "--steps", 5000, "--until", 1500)
     assert "toy/catch, rainbow, 1,500 of 5,000 steps (--until)" in program(*words)[1]
     assert json.loads(program(*words, "--json")[1])["last_step"] == 1500
+
+
+def test_what_is_said_to_be_shorter_is_a_run_that_begins_and_its_own_time(tmp_path):
+    def time_of(**settings):
+        config = edgerl.configure(env="atari/qbert", budget="0.07GB", threads=1, **settings)
+        spec = suites.describe("atari/qbert")
+        window = representation.pixels(spec, config.replay).shape
+        lines = introduction(config, plan.make_plan(config, spec), None, "", tmp_path, window).splitlines()
+        return next(line for line in lines if line.startswith("time "))
+
+    whole = time_of(steps=499_998, envs=3, freeze_at=100_000)
+    options, took = re.search(r"; --steps (\d+ --freeze-at \d+) takes (.*)$", whole).groups()
+    steps, half = options.split(" --freeze-at ")
+    assert (steps, half) == ("49998", "24999")
+    assert time_of(steps=int(steps), envs=3, freeze_at=int(half)).startswith(f"time     {took} here (a forecast")
+    for settings in ({"freeze_at": "auto", "freeze_by": 100_000}, {"until": 450_000}):
+        assert time_of(steps=500_000, **settings).endswith(" h here (a forecast, without evaluations)")

@@ -3,6 +3,7 @@
 import pytest
 
 from edgerl.config import resolve
+from edgerl.config.settings import SETTINGS
 from edgerl.errors import ConfigError
 
 
@@ -92,3 +93,32 @@ def test_a_resume_refuses_what_may_not_change_though_it_is_zero(option, value, t
 def test_a_flag_that_was_not_given_is_no_change_at_a_resume(tmp_path):
     with pytest.raises(ConfigError, match=r"config\.toml does not exist"):
         resolve.resumed(tmp_path, {"paper": False, "set": [], "seed": None})
+
+
+NEVER = [setting for setting in SETTINGS.values() if setting.optional and setting.option]
+
+
+@pytest.mark.parametrize("setting", NEVER, ids=lambda setting: setting.name)
+def test_every_option_of_what_may_be_missing_takes_never(setting, parsed):
+    """A resume lifts a limit so, and what a file says is taken back."""
+    config = parsed(["--env", "gym/CartPole-v1", "--algo", "rainbow", setting.flag, "never"])
+    assert getattr(config.run, setting.name) is None
+
+
+NO_NUMBER = {"process_limit": "3", "stop_at_flops": "much", "eval_max_steps": "-5", "frame_size": "8.5"}
+
+
+@pytest.mark.parametrize("name", NO_NUMBER)
+def test_what_is_neither_a_number_nor_never_is_refused_by_its_option(name):
+    said = rf"^{SETTINGS[f'run.{name}'].flag}: '{NO_NUMBER[name]}' (has no unit|is neither a .*number nor never)"
+    with pytest.raises(ConfigError, match=said):
+        started(env="toy/catch", **{name: NO_NUMBER[name]})
+
+
+def test_what_a_file_says_of_a_choice_that_an_option_takes_back_is_forgotten(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[run]\nfreeze_at = "auto"\nfreeze_by = 1000\nencoder_from = "x"\ntransfer = "all"\n')
+    run = started(file, env="atari/qbert", steps=6000, freeze_at="4000", encoder_from="never").run
+    assert (run.freeze_at, run.freeze_by, run.encoder_from, run.transfer) == (4000, None, None, None)
+    with pytest.raises(ConfigError, match=r"^--freeze-by: 900 is the latest step of --freeze-at auto; give that too$"):
+        started(file, env="atari/qbert", steps=6000, freeze_at="4000", freeze_by=900)

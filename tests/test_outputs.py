@@ -21,10 +21,15 @@ def run(real, tmp_path):
 def test_what_a_run_or_a_sweep_needs_is_not_written_over(run, program):
     (run.parent / "sweep").mkdir()
     (run.parent / "sweep/sweep.json").write_text("{}")
+    (run / "snapshots").mkdir()
+    (run / "snapshots/000000000.safetensors").write_bytes(b"weights")
     for command, file in (
         (["report", run, "--format", "md"], run / "summary.json"),
         (["report", run, "--format", "md"], run.parent / "sweep/sweep.json"),
         (["export", run, "--force"], run / "encoder.onnx"),
+        (["report", run, "--format", "md"], run / ".lock"),
+        (["report", run, "--format", "md"], run / "checkpoint/000000400/state.json"),
+        (["report", run, "--format", "md"], run / "snapshots/000000000.safetensors"),
     ):
         before = file.read_bytes()
         code, _, lines = program(*command, "--out", file)
@@ -87,6 +92,14 @@ def test_json_is_alone_on_stdout(command, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)
     assert ended.stderr.startswith("hello\n")
+
+
+def test_json_is_printed_without_a_stderr(tmp_path):
+    command = ["/bin/sh", "-c", '"$@" 2>&-', "sh", sys.executable, "-m", "edgerl"]
+    words = ["check", "toy/catch", "--steps", "20", "--json"]
+    ended = subprocess.run([*command, *words], stdout=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)
 
 
 @pytest.mark.parametrize("value", [None, b"x", [1, None], "caf\udce9"])

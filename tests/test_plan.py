@@ -1,6 +1,7 @@
 """`edgerl plan`: true numbers, quickly, and without torch."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -30,7 +31,7 @@ def asked(edgerl, *arguments):
 def test_the_plan_at_the_papers_budget(edgerl):
     found = asked(edgerl, "--env", "atari/qbert", "--budget", "0.07GB")
     expected = {"hours", "joules", "phases", "advice"}
-    counted = {"bytes", "last_step", "capacity", "updates", "flops", "checks", "storage"}
+    counted = {"bytes", "notes", "freeze_at", "last_step", "capacity", "updates", "flops", "checks", "storage"}
     assert found.keys() == {"device", "fits", "possible"} | counted | expected
     assert all(found[key] is None for key in expected - {"advice"})  # no device was named
     assert found["capacity"] == {
@@ -232,6 +233,21 @@ def test_a_plan_says_what_is_possible_there_beside_whether_memory_fits(program):
         f"  {each['device']} {each['possible']['what']}: {each['possible']['reason']}" for each in (found[0], found[2])
     ]
     assert "possible" not in program("plan")[1]
+
+
+def test_a_plan_says_where_the_freeze_is_and_what_became_of_a_presets(program):
+    found = json.loads(program("plan", "--json", "--env", "atari/qbert", "--steps", "20000")[1])
+    assert found["freeze_at"] is None
+    assert [note for note in found["notes"] if note.startswith("no freeze: the preset's step 100,000 lies beyond")]
+    found = json.loads(program("plan", "--json", "--env", "toy/catch", "--steps", "900", "--freeze-at", "700")[1])
+    assert (found["freeze_at"], found["notes"]) == (700, [])
+
+
+@pytest.mark.parametrize(("rate", "words"), [("8", "saves"), ("same", "adds")])
+def test_what_a_later_freeze_adds_or_saves_is_said(rate, words, program):
+    options = ("--env", "atari/qbert", "--device", "jetson_nano", "--updates-per-step-after-freeze", rate)
+    (row,) = [line for line in program("plan", *options)[1].splitlines() if line.startswith("a freeze 10,000")]
+    assert re.fullmatch(rf"a freeze 10,000 steps later +{words} [\d.]+ to [\d.]+ (min|h) *", row), row
 
 
 @pytest.mark.parametrize("env", ["atari/qbert", "dmc/cartpole-swingup"])

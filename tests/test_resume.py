@@ -44,7 +44,7 @@ def final(folder, step):
     place = folder / "checkpoint" / f"{step:09d}"
     arrays = safetensors.numpy.load_file(place / "weights.safetensors")
     state = json.loads((place / "state.json").read_text())
-    for entry in ("checksum", "metrics_bytes", "sha256", "segments"):
+    for entry in ("checksum", "metrics_bytes", "meters", "sha256", "segments"):
         state.pop(entry)
     state["trainer"].pop("rss_around_freeze")
     for name in ("seconds", "peak_extra_bytes"):

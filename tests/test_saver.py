@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import threading
 import time
 from dataclasses import replace
@@ -98,6 +99,20 @@ def test_where_the_system_gives_no_thread_a_checkpoint_is_written_without(run, m
     run.read(saved)
 
 
+def test_an_interruption_of_the_wait_does_not_make_a_checkpoint_durable(run):
+    """A second Ctrl-C comes while the run waits for its last checkpoint."""
+    append(run.replay, 40, np.random.default_rng(0))
+    disk, place = threading.Event(), run.folder / "000000002"
+    run.saver.begin(2, contents(run.replay), lambda: disk.wait(60))
+    threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        run.saver.end()
+    assert (run.saver.writing, place.exists()) == (True, False)
+    threading.Timer(0.1, disk.set).start()
+    assert run.saver.end() == place
+    assert (run.saver.writing, place.exists()) == (False, True)
+
+
 def test_segments_that_somebody_removed_are_written_again(run):
     for file in sorted((run.folder / "segments").iterdir())[::2]:
         file.unlink()
@@ -132,12 +147,12 @@ def test_a_run_that_fails_while_a_checkpoint_is_written_waits_for_it(tmp_path, m
 
 
 def of_format_2(place):
-    """Make a checkpoint what the version before wrote: all in one folder, every large array in a file."""
+    """Make a checkpoint what an older version wrote: all in one folder, every large array in a file, no meters."""
     values = json.loads((place / "state.json").read_text()) | {"format": 2}
     for name, array in raw_arrays(place).items():
         array.tofile(place / f"{name}.raw")
         values["sha256"][f"{name}.raw"] = digest(place / f"{name}.raw")
-    del values["checksum"], values["segments"]
+    del values["checksum"], values["segments"], values["meters"]
     checksum = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
     (place / "state.json").write_text(json.dumps({"checksum": checksum, **values}))
 

@@ -10,6 +10,7 @@ import edgerl
 from device_profiles import Number
 from edgerl.config.settings import PACE
 from edgerl.envs import suites
+from edgerl.errors import ConfigError
 from edgerl.planning import advice, forecast, plan, plan_report, workload
 from edgerl.replay import representation
 
@@ -55,6 +56,32 @@ def test_a_pace_is_shorter_where_the_storage_is_known_to_endure_it_and_longer_wh
     assert 500 < pace(10) < 3000 < pace(3)
     for terabytes in (1, 3, 10):
         assert written(pace(terabytes)) < 1.05 * terabytes * 1e9  # a thousandth
+
+
+@pytest.mark.parametrize(("steps", "every", "freeze_at"), [
+    (6_000, 2_500, 3_000), (6_000, 3_000, 3_000), (5_000, 2_500, 4_999), (6_000, 0, 3_000), (6_000, 700, "never"),
+    (6_000, 50_000, 0), (60_000, 2_500, 30_000),
+])  # fmt: skip
+def test_checkpoints_write_what_they_do_one_by_one(steps, every, freeze_at):
+    config, found, window = planned(steps=steps, checkpoint_every=every, freeze_at=freeze_at)
+    before, after = workload.saving(config, found, window)
+    frozen_at, total, last = steps + 1 if freeze_at == "never" else freeze_at, 0.0, 0
+    for step in [*range(0, steps, every or steps), steps]:
+        if step < frozen_at:
+            total += before.after(step - last)
+        else:
+            kept = min(frozen_at, before.rows) + step - frozen_at  # the first one after T_f writes all rows
+            total += after.after(kept if last < frozen_at or step == 0 else step - last)
+        last = step
+    assert workload.written(config, found, window)["checkpoints"] == pytest.approx(total)
+
+
+def test_the_longest_run_with_the_most_checkpoints_is_planned_at_once():
+    config, found, window = planned(steps=999_999_999, checkpoint_every=1)
+    written = workload.written(config, found, window)["checkpoints"]
+    assert written == pytest.approx(1e9 * workload.saving(config, found, window).after.after(1), rel=0.01)
+    with pytest.raises(ConfigError, match=r"^steps = 1000000000 is not from 1 to 999999999$"):
+        planned(steps=10**9)
 
 
 def test_a_plan_says_what_is_written_and_how_many_such_runs_a_card_endures(tmp_path):

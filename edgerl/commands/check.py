@@ -41,7 +41,7 @@ def check(
 
     with stdout_left_to_us() if json else nullcontext():
         chosen, _ = resolve.started(settings | {"env": env}, None, [])
-        with Reporter(steps, quiet=not sys.stderr.isatty()) as reporter:
+        with Reporter(steps, quiet=sys.stderr is None or not sys.stderr.isatty()) as reporter:
             findings = play(chosen, steps, lambda done: reporter.step(done, "playing", ""))
         if picture is not None and findings.window is not None:
             show.draw(findings.window, suites.describe(env, chosen.run.env_options), picture)

@@ -101,6 +101,8 @@ def calibrate(
     if out.exists():
         raise ConfigError(f"--out: {out} is there already; name a new file")
     check_output("--out", out)
+    if not title.strip() or not title.isprintable():
+        raise ConfigError(f"--title: {title!r} is not one line of text that is not empty")
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads: {threads} is below 1")
     import os

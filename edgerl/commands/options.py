@@ -101,11 +101,18 @@ def _parameter(setting: Setting) -> inspect.Parameter:
         kind, option = bool, typer.Option(setting.flag, help=setting.help)
     else:
         default = " (default: the preset's)" if setting.from_preset else ""
-        metavar = setting.metavar or ("|".join(setting.words) if not setting.types else None)
-        text = setting.size or setting.words or setting.takes_never
+        text = setting.size or setting.words or setting.optional
         kind = list[str] if dict in setting.types else str if text else setting.types[0]
-        completed = COMPLETED.get(setting.name)
+        metavar, completed = _metavar(setting), COMPLETED.get(setting.name)
         option = typer.Option(setting.flag, help=setting.help + default, metavar=metavar, autocompletion=completed)
     return inspect.Parameter(
         setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
+
+
+def _metavar(setting: Setting) -> str | None:
+    """What stands for the value in the help; None: what stands for any of its type."""
+    words = setting.stand_ins
+    if setting.metavar is not None or not words or str in setting.types or dict in setting.types:
+        return setting.metavar
+    return "|".join([*(["SIZE" if setting.size else "N"] if setting.types else []), *words])

@@ -38,7 +38,7 @@ def plan(
         chosen, notes = resolve.started(settings | {"paper": paper}, config, set_ or [])
         run = chosen.run
         spec = suites.describe(run.env, run.env_options)
-        reports = [plan_report.report(chosen, spec, name) for name in device or (run.device,)]
+        reports = [plan_report.report(chosen, spec, name) | {"notes": notes} for name in device or (run.device,)]
         rungs = None
         if measure:
             from edgerl.experiments.calibration import stores

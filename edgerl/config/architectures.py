@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from numbers import Integral
 
 from edgerl import plugins
 from edgerl.errors import ConfigError, NotTrusted
@@ -94,16 +95,23 @@ def specs(encoder: str) -> tuple[Spec, ...]:
         return ENCODERS[encoder]
     try:
         loaded = tuple(plugins.load(encoder)())
-    except NotTrusted:
+    except (KeyboardInterrupt, NotTrusted):
         raise
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ConfigError(f"--encoder: {encoder!r} cannot be loaded: {error}") from None
+    except BaseException as error:  # a user's module and callable may raise anything
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"--encoder: {encoder!r} cannot be loaded: {why}") from None
     convolutions = loaded[:-1] if loaded and isinstance(loaded[-1], Linear) else loaded
     if not convolutions or not all(isinstance(spec, Conv | Block) for spec in convolutions):
         raise ConfigError(
             f"--encoder: {encoder!r} must return Conv or Block layers, and one Linear at most behind them, such as "
             "[Conv(32, 8, 4), Conv(64, 4, 2)]"
         )
+    for number, spec in enumerate(loaded, start=1):
+        for name, value in vars(spec).items():
+            if name != "norm" and not (isinstance(value, Integral) and int(value) >= 1):
+                raise ConfigError(
+                    f"--encoder: {encoder!r}: {name} of layer {number} is {value!r}, not a whole number from 1"
+                )
     return loaded
 
 

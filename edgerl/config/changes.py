@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgerl.config import inline
 from edgerl.config.setting import Setting
 from edgerl.config.settings import Config
 from edgerl.errors import ConfigError
@@ -34,10 +35,15 @@ def _check(config: Config, begun: Config, may_change: Callable[[Setting], bool],
     for setting, value in config.values():
         # The arena of an unbounded budget is as large as the steps ask for, and a ring's rows lie by its size.
         is_room = setting.key == "run.steps" and config.run.budget == "unbounded"
-        if (is_room or not may_change(setting)) and values.get(setting.key) != value:
+        if (is_room or not may_change(setting)) and _plain(values.get(setting.key)) != _plain(value):
             name = setting.flag if setting.option else f"--set {setting.key}"
             room = " and --budget unbounded, which makes room for so many" if is_room else ""
             raise ConfigError(f"{name}: {subject} with {_text(setting, values.get(setting.key))}{room}; {why}")
+
+
+def _plain(value: Any) -> Any:
+    """A value, a table as text: one with a NaN differs from itself."""
+    return inline.text(value) if isinstance(value, dict) else value
 
 
 def _text(setting: Setting, value: Any) -> str:

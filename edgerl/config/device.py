@@ -41,6 +41,6 @@ def settle_machine(run: dict[str, Any]) -> list[str]:
     if profile is None:
         return notes
     run["device"] = profile.reference  # a file by its absolute path: a run is resumed from any folder
-    if profile.application is None and run.get("process_limit") is None:
+    if profile.application is None and run.get("process_limit", "never") == "never":
         notes.append(f"--device: what {profile.name} leaves an application is not known; --process-limit sets a limit")
     return notes

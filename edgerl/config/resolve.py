@@ -61,7 +61,6 @@ def resumed(folder: Path, options: dict[str, Any]) -> Config:
     """
     refuse_at_resume(options, [*RESUMABLE, "quiet"])
     config = toml.load(folder / "config.toml")
-    toml.check_seal(folder / "config.toml")
     changes = _given({name: options.get(name) for name in RESUMABLE})["run"]
     _settle_provider(changes)
     values: dict[str, Any] = {name: None if value == "never" else value for name, value in changes.items()}
@@ -104,7 +103,7 @@ def assigned(assignments: list[str], option: str = "--set") -> Tables:
         try:
             setting = lookup(key)
             parsed = _toml_value(value)
-            if setting.size and parsed != "never":
+            if setting.size:
                 parsed = size(setting, parsed if isinstance(parsed, str) else value, setting.key)
             tables.setdefault(setting.table, {})[setting.name] = check(setting.key, parsed)
         except ConfigError as error:
@@ -129,12 +128,10 @@ def _given(options: dict[str, Any]) -> Tables:
             continue
         setting = lookup(name)
         if dict in setting.types and isinstance(value, list | tuple):
-            value = _table(setting, value)
+            value = "never" if list(value) == ["never"] else _table(setting, value)
         elif setting.size:
             value = size(setting, value, setting.flag)
-        elif isinstance(value, str) and int in setting.types and value not in ("never", *setting.words):
-            value = _whole_number(setting, value)
-        elif isinstance(value, str) and float in setting.types and value not in setting.words:
+        elif isinstance(value, str) and value not in setting.stand_ins:
             value = _number(setting, value)
         try:
             tables[setting.table][setting.name] = check(setting.name, value)
@@ -156,18 +153,16 @@ def _table(setting: Setting, texts: Sequence[str]) -> dict[str, Any]:
     return table
 
 
-def _whole_number(setting: Setting, text: str) -> int:
-    if not text.isdecimal() or len(text) > 19:  # more than 64 bits hold
-        words = " nor ".join([*(["never"] * setting.takes_never), *setting.words])
-        raise ConfigError(f"{setting.flag}: {text!r} is neither a number of steps nor {words}")
-    return int(text)
-
-
-def _number(setting: Setting, text: str) -> float:
+def _number(setting: Setting, text: str) -> int | float | str:
+    """A text as the number that its setting takes, as it is if that takes none. Raises ConfigError for another text."""
+    words = " nor ".join(setting.stand_ins)
+    if int in setting.types:
+        if not text.isdecimal() or len(text) > 19:  # more than 64 bits hold
+            raise ConfigError(f"{setting.flag}: {text!r} is neither a whole number nor {words}")
+        return int(text)
     try:
-        return float(text)
+        return float(text) if float in setting.types else text
     except ValueError:
-        words = " or ".join(setting.words)
         raise ConfigError(f"{setting.flag}: {text!r} is neither a number nor {words}") from None
 
 
@@ -185,6 +180,7 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
     """The Config that the preset and these layers come to, the last one first in rank; and notes for the user."""
     said: Tables = {name: {} for name in TABLES}
     for layer in layers:
+        _drop_meaningless(said["run"], layer.get("run", {}))
         for name, table in layer.items():
             said[name] |= table
     env = suites.canonical_name(said["run"].get("env", DEFAULTS["env"]))
@@ -212,6 +208,14 @@ def _settled(*layers: Tables) -> tuple[Config, list[str]]:
         settle_learn_start(tables)
     config = toml.build(tables)
     return config, notes + check_updates(config)
+
+
+def _drop_meaningless(said: dict[str, Any], layer: dict[str, Any]) -> None:
+    """Forget what lower layers say of a choice that this one takes back."""
+    if layer.get("freeze_at", "auto") != "auto":
+        said.pop("freeze_by", None)
+    if layer.get("encoder_from") == "never":
+        said.pop("transfer", None)
 
 
 def _algorithm(env: str, said: dict[str, Any]) -> str | None:

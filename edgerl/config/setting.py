@@ -83,3 +83,8 @@ class Setting:
     def words(self) -> list[str]:
         """The words that stand for a value."""
         return [word for kind in self.kinds if get_origin(kind) is Literal for word in get_args(kind)]
+
+    @property
+    def stand_ins(self) -> list[str]:
+        """These words, and the one that stands for None."""
+        return [*self.words, *(["never"] if self.optional else [])]

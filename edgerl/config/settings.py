@@ -16,6 +16,7 @@ from edgerl.config.replay_settings import ReplayConfig
 from edgerl.config.setting import Setting, setting
 from edgerl.envs.base import ENV_OPTIONS, EnvOptions
 
+LONGEST = 999_999_999  # agent steps: checkpoints are named by nine digits
 PACE = 2_500  # agent steps between checkpoints where nothing is known of the storage
 
 
@@ -41,7 +42,7 @@ class RunConfig:
         "bytes the process tree may hold (default: what the device leaves)",
         low=1, option=True, size=True, resumable=True,
     )  # fmt: skip
-    steps: int = setting("agent steps", low=1, option=True, always=True, resumable=True)
+    steps: int = setting("agent steps", low=1, high=LONGEST, option=True, always=True, resumable=True)
     stop_at_flops: float | None = setting(
         "end at this many multiply-adds, such as 45e12", low=1, option=True, resumable=True
     )
@@ -96,7 +97,7 @@ class RunConfig:
         default="auto", option=True,
     )  # fmt: skip
     until: int | None = setting(
-        "end at this agent step; schedules go on to --steps, and --resume or --fork goes on from here",
+        "end at this agent step; schedules go on to --steps; --resume with --until never goes on from here, or --fork",
         default=None, low=1, option=True, resumable=True, metavar="N|never",
     )  # fmt: skip
     keep_torch: bool = setting(

@@ -134,7 +134,7 @@ def read(path: Path) -> Tables:
                 raise ConfigError(f"unknown table {name[:LONGEST]!r}{nearest(name, TABLES)}")
             for key, value in table.items():
                 setting = lookup(f"{name}.{key}")
-                is_text = setting.size and isinstance(value, str) and value != "never"
+                is_text = setting.size and isinstance(value, str)
                 table[key] = check(setting.key, size(setting, value, setting.key) if is_text else value)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
@@ -144,12 +144,16 @@ def read(path: Path) -> Tables:
 
 
 def load(path: Path) -> Config:
-    """The configuration in a run folder's config.toml; raises ConfigError, naming the file, where it is none."""
+    """The configuration in a run folder's config.toml.
+
+    Raises ConfigError, naming the file, where it is none, and where it is not the one that its first line seals.
+    """
     try:
         reading.inside(path.parent, path.name)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is not a run's configuration: {error}") from None
     tables = read(path)
+    _check_seal(path)
     try:
         return build(tables)
     except (ConfigError, KeyError) as error:
@@ -162,12 +166,9 @@ def sealed(config: Config) -> bytes:
     return f"{SEAL}{_digest(text)}\n{text}".encode()
 
 
-def check_seal(path: Path) -> None:
+def _check_seal(path: Path) -> None:
     """Raise ConfigError if a run's settings are not those that their first line seals; older runs have no such line."""
-    try:
-        first, _, text = path.read_text(encoding="utf-8").partition("\n")
-    except (OSError, ValueError):
-        return  # `load` says what is wrong
+    first, _, text = path.read_text(encoding="utf-8-sig").partition("\n")
     if first.startswith(SEAL) and first.removeprefix(SEAL) != _digest(text):
         raise ConfigError(
             f"{path} is damaged, or was changed by hand: its checksum differs; without its first line it is taken as is"

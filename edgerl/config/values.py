@@ -40,11 +40,12 @@ def check(key: str, value: Any) -> Any:
         raise ConfigError(f"{key} = '' is empty")
     if value not in setting.words and type(value) not in setting.types:
         names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
-        words = [*setting.words, "never"] if setting.optional else setting.words
-        wanted = " or ".join([*(names[kind] for kind in setting.types), *map(repr, words)])
+        wanted = " or ".join([*(names[kind] for kind in setting.types), *map(repr, setting.stand_ins)])
         raise ConfigError(f"{key} = {_short.repr(value)} is not {wanted}")
     if isinstance(value, int | float) and not isinstance(value, bool) and not setting.low <= value <= setting.high:
-        side = f"below {setting.low:g}" if value < setting.low else f"not from {setting.low:g} to {setting.high:g}"
+        side = (
+            f"below {setting.low:g}" if value < setting.low else f"not from {setting.low:.10g} to {setting.high:.10g}"
+        )
         raise ConfigError(f"{key} = {value!r} is {side}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{key} = {value!r} is not a finite number")
@@ -53,7 +54,7 @@ def check(key: str, value: Any) -> Any:
 
 def size(setting: Setting, value: Any, name: str) -> Any:
     """Bytes of a text such as 0.07GB; words and whole numbers stay. `name`: what an error calls the setting."""
-    if isinstance(value, int) or value in setting.words:
+    if isinstance(value, int) or value in setting.stand_ins:
         return value
     try:
         return parse_bytes(str(value))

@@ -1,6 +1,7 @@
 """What is shown on a terminal, or piped to a file: plain tables, the same for all commands."""
 
 import os
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,10 @@ class PipeSafeConsole(Console):
 def console(*, stderr: bool = False, quiet: bool = False) -> PipeSafeConsole:
     """The console of all output: text is shown as it is, and wrapped where a terminal, or COLUMNS, has a width."""
     output = PipeSafeConsole(stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False)
-    if not output.is_terminal and "COLUMNS" not in os.environ:
+    if not output.is_terminal and os.environ.get("COLUMNS", "0") == "0":
         output.width = UNLIMITED
+    elif output.width < 1:  # COLUMNS is 0 here too, which stands for none
+        output.width = shutil.get_terminal_size().columns
     return output
 
 

@@ -76,17 +76,25 @@ def _time(config: Config, plan: Plan, window: tuple[int, ...]) -> str:
     hours = forecast.forecast(config, plan, window, this_machine(config.run.threads))["hours"]
     here = "unknown here" if hours is None else f"{forecast.duration(hours)} here"
     is_long = hours is not None and hours["high"] > LONG
-    shorter = f"; {options} takes a tenth of that" if is_long and (options := _shorter(config)) else ""
+    shorter = _shorter(config, plan, window) if is_long else ""
     return f"{device}{here} (a forecast, without evaluations){shorter}"
 
 
-def _shorter(config: Config) -> str | None:
-    """The options of a run a tenth as long that still freezes halfway; None if there is none."""
-    run, steps = config.run, config.run.steps // TENTH
-    freezes = isinstance(run.freeze_at, int) and run.freeze_at
+def _shorter(config: Config, plan: Plan, window: tuple[int, ...]) -> str:
+    """The options of a run of a tenth of the steps that still freezes halfway, and its time; empty if there is none.
+
+    There is none of a run that ends before --steps, or that chooses its freeze on the way.
+    """
+    run = config.run
+    if plan.last_step < run.steps or run.freeze_at == "auto":
+        return ""
+    steps = run.steps // TENTH // run.envs * run.envs
+    half = steps // 2 if run.freeze_at else run.freeze_at
+    shorter = replace(config, run=replace(run, steps=steps, freeze_at=half))
     try:
-        shorter = replace(config, run=replace(run, steps=steps, freeze_at=steps // 2 if freezes else run.freeze_at))
         updates.check_updates(shorter)
     except ConfigError:
-        return None
-    return f"--steps {steps}" + (f" --freeze-at {steps // 2}" if freezes else "")
+        return ""
+    hours = forecast.forecast(shorter, plan, window, this_machine(run.threads), steps)["hours"]
+    options = f"--steps {steps}" + (f" --freeze-at {half}" if half else "")
+    return f"; {options} takes {forecast.duration(hours)}"

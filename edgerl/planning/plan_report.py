@@ -20,7 +20,8 @@ Report = dict[str, Any]
 def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
     """The plan of a run on one device (None: no limit but this machine's), as `--json` prints it. Sizes in bytes.
 
-    `fits` is about memory alone; `possible` says what the device can do with edgerl, and why.
+    `freeze_at`: T_f, with `auto` the latest step, None without a freeze. `fits` is about memory alone; `possible` says
+    what the device can do with edgerl, and why.
     """
     planned = make_plan(config, spec)
     profile = load_device(device)
@@ -58,6 +59,7 @@ def report(config: Config, spec: EnvSpec, device: str | None) -> Report:
             "paper_after_freeze": planned.paper_after_freeze,
         },
         "storage": _storage(config, planned, window, profile),
+        "freeze_at": config.run.latest_freeze,
         "last_step": planned.last_step,
         "updates": updates.planned(config, planned.last_step),
         "flops": _flops(config, planned),

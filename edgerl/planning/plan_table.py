@@ -135,7 +135,7 @@ def _show_forecast(reports: list[Report], console: Console) -> None:
     row("checkpoints", hours_of("checkpoints"))
     row(bold("the run"), lambda report: report["hours"] and bold(forecast.duration(report["hours"])))
     row(bold("energy, kJ"), lambda report: report["joules"] and bold(forecast.low_to_high(report["joules"], 1e3)))
-    row("a freeze 10,000 steps later adds", lambda report: _later(report["advice"]["hours_per_10000_steps"]))
+    row("a freeze 10,000 steps later", lambda report: _later(report["advice"]["hours_per_10000_steps"]))
     row("a checkpoint every, steps", lambda report: _count(report["advice"]["checkpoint_every"]))
     row("written to storage in all", lambda report: format_bytes(report["storage"]["written"]))
     row("such runs that the storage endures", lambda report: _count(report["storage"]["runs"]))
@@ -149,11 +149,13 @@ def _device_names(reports: list[Report]) -> list[str]:
 
 
 def _later(hours: dict[str, Any] | None) -> str | None:
-    """What a freeze 10,000 steps later adds: the steps between are taken before the freeze, not after it."""
+    """What a freeze 10,000 steps later adds or saves: the steps between are taken before the freeze, not after it."""
     if hours is None:
         return None
-    ends = sorted(hours["before"][end] - hours["after"][end] for end in ("low", "high"))
-    return forecast.duration(dict(zip(("low", "high"), ends, strict=True)))
+    low, high = sorted(hours["before"][end] - hours["after"][end] for end in ("low", "high"))
+    if high <= 0:
+        return f"saves {forecast.duration({'low': -high, 'high': -low})}"
+    return f"adds {forecast.duration({'low': low, 'high': high})}"
 
 
 def _every(storage: dict[str, Any]) -> str:

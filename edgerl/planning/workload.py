@@ -4,8 +4,6 @@ from dataclasses import astuple, dataclass, replace
 from math import prod
 from typing import NamedTuple
 
-import numpy as np
-
 from edgerl.agents.algorithms import algorithm_of
 from edgerl.agents.engine_choice import engines
 from edgerl.agents.passes import Passes
@@ -178,14 +176,23 @@ def written(config: Config, plan: Plan, window: tuple[int, ...], steps: int | No
     run, (before, after) = config.run, saving(config, plan, window)
     steps = plan.last_step if steps is None else steps
     frozen_at = steps + 1 if run.latest_freeze is None else run.latest_freeze
-    saved_at = np.append(np.arange(0, steps, run.pace or steps), steps)
-    early, late = (np.diff(saved_at, prepend=0)[phase] for phase in (saved_at < frozen_at, saved_at >= frozen_at))
-    first = saved_at[len(early) : len(early) + 1]
-    late[:1] = min(frozen_at, before.rows) + first - frozen_at  # the first one after the freeze writes all rows anew
-    checkpoints = sum(
-        len(gaps) * phase.fixed + phase.row * float(np.minimum(gaps, phase.rows).sum())
-        for gaps, phase in ((early, before), (late, after))
-    )
+    pace = run.pace or max(1, steps)
+    last = -(-steps // pace)  # the number of the last checkpoint, counted from that of step 0
+
+    def step_of(number: int) -> int:
+        return min(number * pace, steps)
+
+    def between(phase: Saving, first: int, after: int) -> float:
+        """Bytes of the checkpoints with these numbers; all but the first and the last come at the pace."""
+        ends = [number for number in {0, last} if first <= number < after]
+        gaps = [step_of(number) - step_of(max(0, number - 1)) for number in ends]
+        at_pace = len(range(max(first, 1), min(after, last)))
+        return at_pace * phase.after(pace) + sum(map(phase.after, gaps))
+
+    late = min(last, -(-frozen_at // pace)) if frozen_at <= steps else last + 1  # the first one after the freeze
+    checkpoints = between(before, 0, late) + between(after, late + 1, last + 1)
+    if late <= last:  # it writes all rows anew
+        checkpoints += after.after(min(frozen_at, before.rows) + step_of(late) - frozen_at)
     snapshots = 0.0
     if every := run.snapshot_every:
         whole, every_one = (2 + (end - 1) // every for end in (min(steps, frozen_at), steps))

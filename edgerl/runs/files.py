@@ -12,7 +12,9 @@ from edgerl import reading
 from edgerl.errors import ConfigError
 
 HOMES = ("config.toml", "sweep.json")  # a folder with one of these is a run's or a sweep's
-NEEDED = (*HOMES, "summary.json", "metrics.jsonl", "encoder.onnx", "tracker.json")  # what is read there
+# What is read there, and the folders of it.
+NEEDED = (*HOMES, "summary.json", "metrics.jsonl", "encoder.onnx", "tracker.json", ".lock")
+NEEDED_FOLDERS = ("checkpoint", "snapshots")
 
 
 def check_output(option: str, file: Path) -> None:
@@ -30,10 +32,17 @@ def check_output(option: str, file: Path) -> None:
             raise ConfigError(f"{option}: {file} is no regular file; name another")
         if not os.access(folder, os.W_OK):
             raise ConfigError(f"{option}: {file} cannot be written: {os.strerror(errno.EACCES)}")
-        if file.resolve().name in NEEDED and any((folder / name).exists() for name in HOMES):
+        if _is_needed(file.resolve()):
             raise ConfigError(f"{option}: {file} is a file of the run or sweep there; name another")
     except OSError as error:
         raise ConfigError(f"{option}: {file} cannot be written: {error.strerror}") from None
+
+
+def _is_needed(file: Path) -> bool:
+    """Whether a file of this path, which leads through no link, is one that a run or a sweep needs."""
+    inner = [place.parent for place in file.parents if place.name in NEEDED_FOLDERS]
+    homes = [*inner, *([file.parent] if file.name in NEEDED else [])]
+    return any((home / name).exists() for home in homes for name in HOMES)
 
 
 def write_whole(file: Path, content: bytes) -> None:

@@ -20,9 +20,11 @@ class Saver:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._held: dict[str, Held] = {}  # of each span, by the newest durable checkpoint of this process
-        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()  # set once the newest checkpoint is durable, or has failed
+        self._ended.set()
         self._error: BaseException | None = None
-        self._place: Path | None = None
+        self._begun: Path | None = None
+        self._durable: Path | None = None
         self.unpruned: OSError | None = None
 
     def go_on_from(self, saved: Saved, spans: Iterable[Span]) -> None:
@@ -38,50 +40,56 @@ class Saver:
         """
         place = self.folder / f"{step:09d}"
         if place.exists() and not replace:
-            self._place = place
+            self._begun = self._durable = place
             return 0
-        draft = Draft(self.folder, step, contents, self._held)
+        draft, ended = Draft(self.folder, step, contents, self._held), threading.Event()
 
         def complete() -> None:
             try:
-                before()
-                self._held = draft.complete()
-            except BaseException as error:  # `end` raises it
-                self._error = error
-                return
-            try:
-                prune(self.folder)
-            except OSError as error:
-                self.unpruned = error
+                self._complete(draft, before)
+            finally:
+                ended.set()
 
-        self._place, self.unpruned = place, None
-        thread = threading.Thread(target=complete, name="edgerl-checkpoint")
+        self._begun, self.unpruned = place, None
         try:
-            thread.start()
-            self._thread = thread
+            threading.Thread(target=complete, name="edgerl-checkpoint").start()
         except RuntimeError:  # the system has no room for one more
             complete()
+        self._ended = ended  # an interruption before this line leaves nothing to wait for
         return draft.nbytes
+
+    def _complete(self, draft: Draft, before: Callable[[], object]) -> None:
+        """Make a checkpoint durable, then remove what is older; keeps what goes wrong."""
+        try:
+            before()
+            self._held = draft.complete()
+            self._durable = draft.place
+        except BaseException as error:  # `end` raises it
+            self._error = error
+            return
+        try:
+            prune(self.folder)
+        except OSError as error:
+            self.unpruned = error
 
     @property
     def writing(self) -> bool:
         """Whether the thread is still at work."""
-        return self._thread is not None and self._thread.is_alive()
+        return not self._ended.is_set()
 
     @property
     def step(self) -> int:
         """The step of the checkpoint that was begun; 0 if there is none."""
-        return 0 if self._place is None else int(self._place.name)
+        return 0 if self._begun is None else int(self._begun.name)
 
     def end(self) -> Path | None:
         """Wait until what was begun is durable; returns its folder, None if nothing was begun since the last call.
 
         Raises OSError, naming the checkpoint's folder, if the disk refused it; nothing half-written stays then.
         """
-        if self._thread is not None:
-            self._thread.join()
-        place, error = self._place, self._error
-        self._thread = self._error = self._place = None
+        self._ended.wait()  # not the thread: Python takes one for ended once an interruption has ended a wait for it
+        place, error = self._durable, self._error
+        self._error = self._begun = self._durable = None
         if error is not None:
             raise error
         return place

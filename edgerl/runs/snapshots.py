@@ -6,6 +6,8 @@ changes, is in the snapshot of T_f (taken just before the freeze) and in encoder
 """
 
 import hashlib
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,15 @@ def save(folder: Path, snapshot: Snapshot) -> None:
     metadata = {"step": str(snapshot.step), "cut": snapshot.cut or "", "sha256": _digest(snapshot)}
     with writing_whole(file) as part:
         tensor_file.write(part, snapshot.arrays, metadata)
+
+
+def copy(source: Path, folder: Path, steps: Iterable[int]) -> None:
+    """Copy those of these steps that the run in `source` has, as they are; raises OSError if the disk refuses one."""
+    there = files(source)
+    for step in sorted(there.keys() & set(steps)):
+        make_folder(folder / "snapshots")
+        with writing_whole(place(folder, step)) as part:
+            shutil.copyfile(there[step], part)
 
 
 def read(file: Path) -> Snapshot:

@@ -9,7 +9,7 @@ from edgerl.config.changes import check_forked
 from edgerl.config.settings import Config
 from edgerl.config.toml import load
 from edgerl.errors import CheckpointError, ConfigError
-from edgerl.runs import checkpoint
+from edgerl.runs import checkpoint, snapshots
 from edgerl.runs.checkpoint import Saved
 from edgerl.runs.files import name_file
 from edgerl.training.state import freeze_report_of
@@ -45,8 +45,8 @@ def find(source: Path, config: Config) -> Saved:
     return saved
 
 
-def take_over(saved: Saved, source: Path, folder: Path) -> Saved:
-    """Copy a checkpoint, and the metrics up to it, into the new run's folder; returns the copy as read.
+def take_over(saved: Saved, source: Path, config: Config, folder: Path) -> Saved:
+    """Copy a checkpoint, with metrics and snapshots up to it, into the new run's folder; returns the copy as read.
 
     Raises OSError, naming the file, if the disk refuses them.
     """
@@ -59,4 +59,17 @@ def take_over(saved: Saved, source: Path, folder: Path) -> Saved:
     except OSError as error:
         name_file(error, metrics)
         raise
+    snapshots.copy(source, folder, _snapshots(config, int(saved.values["step"])))
     return checkpoint.newest(folder / "checkpoint")
+
+
+def _snapshots(config: Config, last: int) -> list[int]:
+    """The steps up to the last one at which a run of these settings takes snapshots."""
+    run = config.run
+    return [
+        step
+        for step in range(0, last + 1, run.envs)
+        if snapshots.due(
+            step, run.snapshot_every, freezing=step == run.latest_freeze, done=step >= run.steps, stride=run.envs
+        )
+    ]

@@ -18,7 +18,6 @@ from typing import Any
 from edgerl.output.messages import warn
 from edgerl.runs import versions
 from edgerl.runs.signals import deliver, handling, held_back
-from edgerl.training.meters import Stopwatch
 from edgerl.training.resume import reopen
 from edgerl.training.state import Parts, State
 from memory_budget import format_bytes, rss_bytes
@@ -33,7 +32,7 @@ class Handover:
 
     `lock`: the descriptor of the folder's lock; `signals`: of the pipe that `held_back` gives; `began`: when the run
     began to shed torch, on the monotonic clock; `held`: resident bytes then; `baseline`, `peak`: as in the summary;
-    `step`: done; `tenths`, `stopwatch`, `metrics`: of the reporter, and what the other two gave as `kept`.
+    `step`: done; `tenths`: of the reporter; `metrics`: what the metrics gave as `kept`.
     `interrupted`: whether an interruption has come since.
     """
 
@@ -47,7 +46,6 @@ class Handover:
     peak: int
     step: int
     tenths: int
-    stopwatch: dict[str, Any]
     metrics: dict[str, Any]
     interrupted: bool = False
 
@@ -64,7 +62,6 @@ def take_over(parts: Parts, state: State, handed: Handover) -> str:
     trim()
     if handed.interrupted:
         state.stop = "interrupted"
-    state.stopwatch = Stopwatch(**handed.stopwatch)
     if state.rss_around_freeze is not None:
         state.rss_around_freeze = state.rss_around_freeze[0], rss_bytes()
     parts.reporter.say(handed.line())
@@ -104,7 +101,6 @@ def hand_over(parts: Parts, state: State, began: float) -> None:
             peak=parts.watchdog.peak,
             step=state.step,
             tenths=parts.reporter.tenths,
-            stopwatch=state.stopwatch.kept(),
             metrics=parts.metrics.kept(),
         )
         arrays, values = parts.env.state()

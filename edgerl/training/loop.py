@@ -166,8 +166,7 @@ class TrainingLoop:
         for name, value in update.metrics.items():
             if not math.isfinite(value):
                 raise TrainingError(f"the metric {name} is {value} at step {state.step}: training has diverged")
-            state.sums[name] = state.sums.get(name, 0.0) + value
-        state.updates += 1
+            state.add(name, value)
 
     def check_stem(self) -> None:
         """Check how settled the stem is, if --freeze-at auto has a check at this step."""
@@ -257,8 +256,8 @@ class TrainingLoop:
                 "throughput/steps_per_s": speed,
             }
             values |= self.parts.replay.diagnose()
-            values |= {f"train/{name}": total / state.updates for name, total in state.sums.items()}
-            state.sums, state.updates = {}, 0
+            values |= {f"train/{name}": total / state.counts[name] for name, total in state.sums.items()}
+            state.sums, state.counts = {}, {}
             self.parts.metrics.write(state.step, values)
         if self.parts.reporter.due or self.done:
             score = f"score {figure(state.returns[-1]['mean'])}  " if state.returns else ""

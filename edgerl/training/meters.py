@@ -1,8 +1,9 @@
 """What a run measures of itself: steps per second in both phases, and its highest memory in both."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from memory_budget import Surroundings, Watchdog
 
@@ -15,15 +16,13 @@ class Stopwatch:
     `before` and `after`: steps/s of updating steps, None for fewer than 200 of them.
     """
 
-    def __init__(self, seconds: float = 0.0, steps: int = 0, recent: float = 0.0) -> None:
+    def __init__(self, seconds: Sequence[float] = (0.0, 0.0), steps: Sequence[int] = (0, 0), recent: float = 0) -> None:
         """`seconds`, `steps`, `recent`: what `kept` gave."""
-        self._seconds = {False: seconds, True: 0.0}
-        self._steps = {False: steps, True: 0}
-        self._recent = recent
+        self._seconds, self._steps, self._recent = list(seconds), list(steps), recent
 
-    def kept(self) -> dict[str, float]:
-        """What was timed before the freeze, and the mean of the last steps, in seconds."""
-        return {"seconds": self._seconds[False], "steps": self._steps[False], "recent": self._recent}
+    def kept(self) -> dict[str, Any]:
+        """What was timed before the freeze and after it, and the mean of the last steps, in seconds."""
+        return {"seconds": self._seconds, "steps": self._steps, "recent": self._recent}
 
     @contextmanager
     def step(self, step: int, learn_start: int, frozen_at: int | None, count: int = 1) -> Iterator[None]:
@@ -61,6 +60,16 @@ class PeakWatchdog(Watchdog):
         super().__init__(limit_bytes, surroundings=Surroundings())
         self.peak = peak
         self.peak_after_freeze = 0 if frozen else None
+
+    def kept(self) -> dict[str, int | None]:
+        """Both peaks, in bytes."""
+        return {"peak": self.peak, "peak_after_freeze": self.peak_after_freeze}
+
+    def go_on(self, peak: int = 0, peak_after_freeze: int | None = None) -> None:
+        """Go on from the peaks of an earlier process, which `kept` gave."""
+        self.peak = max(self.peak, peak)
+        if self.peak_after_freeze is not None:
+            self.peak_after_freeze = max(self.peak_after_freeze, peak_after_freeze or 0)
 
     def check(self) -> int:
         reading = super().check()

@@ -20,6 +20,7 @@ from edgerl.runs.checkpoint import Contents
 from edgerl.runs.files import write_whole
 from edgerl.runs.snapshots import Snapshot
 from edgerl.training.acting import several
+from edgerl.training.meters import Stopwatch
 from edgerl.training.state import Parts, State, cut_episode, recount
 from edgerl.types import Array
 from memory_budget.malloc import trim
@@ -41,6 +42,7 @@ def contents(parts: Parts, state: State) -> Contents:
         "env": env,
         "replay": replay,
         "metrics_bytes": parts.metrics.nbytes,
+        "meters": {"stopwatch": state.stopwatch.kept(), "peaks": parts.watchdog.kept()},
     }
     if parts.watch is not None:
         watched, values["settling"] = parts.watch.state()
@@ -184,7 +186,10 @@ def _restore(parts: Parts, state: State, saved: checkpoint.Saved, *, seamless: b
         parts.watch.restore(saved.settling_arrays, values["settling"])
     recount(parts, state)
     _restore_env(parts, state, saved.env_arrays, values["env"])
+    meters = values.get("meters", {"stopwatch": {}, "peaks": {}})  # which checkpoints of older runs lack
+    state.stopwatch = Stopwatch(**meters["stopwatch"])
     if not seamless:
+        parts.watchdog.go_on(**meters["peaks"])
         parts.metrics.cut(values["metrics_bytes"], state.step)
     state.checkpoint = saved.place
 

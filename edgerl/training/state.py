@@ -60,7 +60,7 @@ class Parts:
     listeners: Listeners
 
 
-THIS_PROCESS: dict[str, Any] = {"this_process": True}  # marks the fields that no checkpoint keeps
+THIS_PROCESS: dict[str, Any] = {"this_process": True}  # marks the fields that `kept` leaves out
 
 
 @dataclass
@@ -70,13 +70,13 @@ class State:
     `step`: agent steps done. `score`: of the current game. `games`: training games played to their end;
     `last_scores`: of the newest of them, LAST_GAMES at most. `flops_total`, `flops_exact`: multiply-adds so far, by the
     paper's count and all that ran. `returns`: evaluations. `freeze_report`: the summary's part on the freeze; None
-    before it. `rss_around_freeze`: resident bytes before and after it. `sums`: sums of the metrics of the `updates`
-    since metrics were last written. `episodes_restarted`: how often a resume could not go on with the saved episode.
-    `between_episodes`: the environment is reset before the next step.
+    before it. `rss_around_freeze`: resident bytes before and after it. `sums`, `counts`: of each metric of the updates
+    since metrics were last written, its sum, and how many updates have it. `episodes_restarted`: how often a resume
+    could not go on with the saved episode. `between_episodes`: the environment is reset before the next step.
     `origin`: the run whose networks this one began with. `fork`: the run whose beginning it shares, and to which step.
 
-    No checkpoint keeps these: `flops`: what an update takes; `stopwatch`; `checkpoint`: the newest one; `stop`: why the
-    run was asked to end, set from a signal.
+    `kept` leaves these out: `flops`: what an update takes; `stopwatch`, which a checkpoint keeps elsewhere;
+    `checkpoint`: the newest one; `stop`: why the run was asked to end, set from a signal.
     """
 
     flops: Flops = field(metadata=THIS_PROCESS)
@@ -88,7 +88,7 @@ class State:
     freeze_report: dict[str, Any] | None = None
     rss_around_freeze: tuple[int, int] | None = None
     sums: dict[str, float] = field(default_factory=dict)
-    updates: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     episodes_restarted: int = 0
     origin: dict[str, Any] | None = None
     fork: dict[str, Any] | None = None
@@ -118,6 +118,11 @@ class State:
         """The mean score of the last training games, LAST_GAMES at most; None before the first has ended."""
         return _mean(self.last_scores) if self.last_scores else None
 
+    def add(self, metric: str, value: float) -> None:
+        """Count what an update says of a metric; one of the encoder's ends at T_f."""
+        self.sums[metric] = self.sums.get(metric, 0.0) + value
+        self.counts[metric] = self.counts.get(metric, 0) + 1
+
     def end_game(self) -> dict[str, float]:
         """Count the training game that has ended; returns its score and the mean of the last ones, as metrics."""
         self.games += 1
@@ -138,6 +143,8 @@ class State:
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Take over what `kept` gave; raises KeyError if a field is missing."""
+        if "updates" in kept:  # of older runs, which counted all metrics as one
+            kept = kept | {"counts": dict.fromkeys(kept["sums"], kept["updates"])}
         for name in KEPT:
             setattr(self, name, (ADDED_LATER | kept)[name])
 

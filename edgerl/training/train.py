@@ -166,7 +166,7 @@ def _take_over(request: Request, checked: Checked) -> Saved | None:
     if checked.saved is None:
         write_config(checked.config, request.folder)
     elif request.fork is not None:
-        return forking.take_over(checked.saved, request.fork, request.folder)
+        return forking.take_over(checked.saved, request.fork, checked.config, request.folder)
     return checked.saved
 
 

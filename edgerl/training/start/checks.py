@@ -20,6 +20,7 @@ from edgerl.runs.folder import check_folder
 from edgerl.training import fork, transfer
 from edgerl.training.build import try_out
 from edgerl.training.start.request import Request
+from edgerl.training.state import freeze_report_of
 from edgerl.training.transfer import Source
 
 
@@ -53,12 +54,24 @@ def check(request: Request, env: Door | Fleet) -> Checked:
         limits.check_size(planned, limit, limit_source)
     places = checkpoint.places(folder / "checkpoint")
     saved = _newest(request.config, folder) if request.resume else None
+    if request.resume and (saved is None or freeze_report_of(saved) is None):
+        _check_freeze(config)
     if not request.resume:
         check_folder(folder)
     if request.fork is not None:
         saved = fork.find(request.fork, config)
     source = transfer.find(config, env.spec) if saved is None else None
     return Checked(config, planned, pixels, limit, limit_source, places, saved, source, try_out(env, config))
+
+
+def _check_freeze(config: Config) -> None:
+    """Raise ConfigError if a resumed run that is not frozen yet would end before its T_f."""
+    latest, steps = config.run.latest_freeze, config.run.steps
+    if latest is not None and latest >= steps:
+        raise ConfigError(
+            f"--steps: {steps} end before the freeze at step {latest}, which cannot change at a resume; "
+            f"give {latest + 1} or more"
+        )
 
 
 def _newest(config: Config, folder: Path) -> Saved | None:
