@@ -21,7 +21,7 @@ AXES = {
 LAST_EVALUATIONS = 3  # of a run, whose mean is its final score
 # Settings that a variant's name has without their keys.
 WORDED = ("run.algo", "run.budget", "run.freeze_at", "run.freeze_by")
-
+NO_VARIANT = ("run.seed", *WITHOUT_EFFECT)  # settings that make no variant
 UNSAID = ("same", "None")  # values that a name leaves out: as before the freeze, and none
 
 
@@ -88,9 +88,9 @@ def action_repeat(run: Run) -> int:
 
 def groups(runs: Iterable[Run]) -> dict[str, list[Group]]:
     """The variants of every environment, in the order of `runs`."""
-    by_env: dict[str, dict[str, list[Run]]] = {}
+    by_env: dict[str, dict[tuple[str, ...], list[Run]]] = {}
     for run in runs:
-        by_env.setdefault(run.config.run.env, {}).setdefault(run.identity("run.seed"), []).append(run)
+        by_env.setdefault(run.config.run.env, {}).setdefault(_of_variant(run), []).append(run)
     return {env: _variants(env, list(variants.values())) for env, variants in by_env.items()}
 
 
@@ -98,6 +98,30 @@ def _variants(env: str, variants: list[list[Run]]) -> list[Group]:
     by_seed = [sorted(seeds, key=lambda run: run.config.run.seed) for seeds in variants]
     names = _names([seeds[0] for seeds in by_seed])
     return [Group(env, name, seeds) for name, seeds in zip(names, by_seed, strict=True)]
+
+def over_games(by_env: dict[str, list[Group]]) -> list[list[Group]]:
+    """The same variant in every environment, in the order of `by_env`.
+
+    Its settings are the same but for the environment and the seed; within a sweep also but for what its environments
+    have of their own, such as the preset's T_f.
+    """
+    variants: dict[tuple[str, ...], list[Group]] = {}
+    for group in (group for groups in by_env.values() for group in groups):
+        run = group.first
+        own = ("run.freeze_at", "run.freeze_by", "run.encoder_from") if run.variant else ()
+        variants.setdefault((run.variant or "", run.identity("run.env", "run.seed", *own)), []).append(group)
+    return list(variants.values())
+
+
+def _of_variant(run: Run) -> tuple[str, ...]:
+    """A key that the runs of one variant share.
+
+    Each seed of a sweep's variant may begin with the networks of another run: that of the same seed.
+    """
+    if run.variant is None or run.config.run.encoder_from is None:
+        return (run.identity("run.seed"),)
+    return str(run.folder.parent), run.variant, run.identity("run.seed", "run.encoder_from")
+
 
 
 def _names(runs: list[Run]) -> list[str]:
@@ -107,7 +131,7 @@ def _names(runs: list[Run]) -> list[str]:
         return [str(name) for name in of_sweeps]
     settings = {key: None for run in runs for key in run.settings}
     differing = [key for key in settings if len({_setting(run, key) for run in runs}) > 1]
-    others = [key for key in differing if key not in (*WORDED, *WITHOUT_EFFECT)]
+    others = [key for key in differing if key not in (*WORDED, *NO_VARIANT)]
     worded = [key for key in WORDED if key in differing] or ([] if others else WORDED)
     names = []
     for run in runs:
@@ -115,20 +139,14 @@ def _names(runs: list[Run]) -> list[str]:
         frozen = "never frozen" if latest is None else f"frozen at {latest:,}"
         if run.config.run.freeze_at == "auto":
             frozen = f"frozen once settled, by {latest:,}"
-        names.append(
-            ", ".join(
-                [
-                    *([run.config.run.algo] if "run.algo" in worded else []),
-                    *([budget_text(run)] if "run.budget" in worded else []),
-                    *([frozen] if {"run.freeze_at", "run.freeze_by"} & set(worded) else []),
-                    *(
-                        f"{key.partition('.')[2]} {value}"
-                        for key in others
-                        if (value := _setting(run, key)) not in UNSAID
-                    ),
-                ]
-            )
-        )
+        values = {key.partition(".")[2]: _setting(run, key) for key in others}
+        words = [
+            *([run.config.run.algo] if "run.algo" in worded else []),
+            *([budget_text(run)] if "run.budget" in worded else []),
+            *([frozen] if {"run.freeze_at", "run.freeze_by"} & set(worded) else []),
+            *(f"{name} {value}" for name, value in values.items() if value not in UNSAID),
+        ]
+        names.append(", ".join(words or [f"{name} {value}" for name, value in values.items()]))
     return names
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.experiments.reports.curves import plain
-from edgerl.experiments.reports.groups import LAST_EVALUATIONS, Group
-from edgerl.experiments.reports.reading import WITHOUT_EFFECT
+from edgerl.experiments.reports.groups import LAST_EVALUATIONS, NO_VARIANT, Group
 from edgerl.experiments.reports.tables import Table, score_text
 
 
@@ -86,6 +85,6 @@ def _others(group: Group, groups: list[Group]) -> list[Group]:
 
 
 def _differences(first: Group, second: Group) -> int:
-    """In how many settings that have an effect two variants differ."""
+    """In how many settings two variants differ."""
     ours, theirs = first.first.settings, second.first.settings
-    return sum(str(ours.get(key)) != str(theirs.get(key)) for key in ours | theirs if key not in WITHOUT_EFFECT)
+    return sum(str(ours.get(key)) != str(theirs.get(key)) for key in ours | theirs if key not in NO_VARIANT)

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgerl.envs.human_scores import References, human_normalised, is_below_random, references
 from edgerl.experiments.reports.estimates import Estimate, estimate, iqm, mean
-from edgerl.experiments.reports.groups import Group, budget_text
+from edgerl.experiments.reports.groups import Group, budget_text, over_games
 from edgerl.runs.metrics import LAST_GAMES
 from memory_budget import format_bytes
 
@@ -162,20 +162,20 @@ def beside_paper(by_env: dict[str, list[Group]], experiment: Any, scale: float) 
 def all_games(by_env: dict[str, list[Group]]) -> Table | None:
     """Human-normalised scores of the variants that ran on several Atari games; None if there is no such variant."""
     rows = []
-    for name in dict.fromkeys(group.name for groups in by_env.values() for group in groups):
-        games = [group for groups in by_env.values() for group in groups if group.name == name and group.steps]
+    for variant in over_games(by_env):
+        games = [group for group in variant if group.steps]
         strata = [[human_normalised(group.env, score) for score in group.scores[-1]] for group in games]
         if len(games) < 2 or any(score is None for scores in strata for score in scores):
             continue
         arrays = [np.array([scores], np.float64) for scores in strata]
         middle, average = (estimate(arrays, statistic, np.random.default_rng(0))[0] for statistic in (iqm, mean))
-        rows.append([name, str(len(games)), str(sum(map(len, strata))), _fraction(middle), _fraction(average)])
+        rows.append([games[0].name, str(len(games)), str(sum(map(len, strata))), _fraction(middle), _fraction(average)])
     if not rows:
         return None
     notes = (
         "Human-normalised: 0 is random play, 1 a human tester (Wang et al. 2016); what is below 0 ranks nothing. Raw "
-        "scores of different games are never averaged. Intervals: 95%, seeds drawn again within each game (stratified "
-        "bootstrap, 2,000 resamples)."
+        "scores of different games are never averaged. Games count alike, however many seeds each has. Intervals: 95%, "
+        "seeds drawn again within each game (stratified bootstrap, 2,000 resamples)."
     )
     return Table("All games together", ["variant", "games", "runs", "IQM [95%]", "mean [95%]"], rows, notes)
 
