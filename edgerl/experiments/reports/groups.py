@@ -60,23 +60,28 @@ class Group:
         return [{evaluation["step"]: evaluation["mean"] for evaluation in run.summary["returns"]} for run in self.runs]
 
     @property
-    def freeze_step(self) -> int | None:
-        step: int | None = self.first.summary["freeze"]["step"]
-        return step
+    def freeze_steps(self) -> list[int]:
+        """The steps at which seeds froze, without repetitions, in order; none for a seed that never did."""
+        steps = {run.summary["freeze"]["step"] for run in self.runs}
+        return sorted(steps - {None})
+
+    def logging(self, metric: str) -> list[Run]:
+        """The runs whose log has a metric; all if none has."""
+        return [run for run in self.runs if len(run.metrics[metric][0])] or self.runs
 
     def estimates(self, statistic: Statistic) -> list[Estimate]:
         """`statistic` over the seeds at each of `steps`; the interval is the same at every call."""
         return estimate([self.scores], statistic, np.random.default_rng(0)) if self.steps else []
 
     def axis(self, name: str, steps: Iterable[float]) -> Array:
-        """These agent steps on the axis `name` of AXES: the mean over the seeds."""
+        """These agent steps on the axis `name` of AXES: the mean over the seeds that know it."""
         agent_steps = np.array(list(steps), np.float64)
         if name == "steps":
             return agent_steps
         if name == "env_steps":
             return agent_steps * action_repeat(self.first)
         metric, unit = ("flops/total", 1) if name == "flops" else ("seconds", 60)
-        values: Array = np.mean([run.metric(metric, agent_steps) for run in self.runs], axis=0) / unit
+        values: Array = np.mean([run.metric(metric, agent_steps) for run in self.logging(metric)], axis=0) / unit
         return values
 
 

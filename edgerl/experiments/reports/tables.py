@@ -83,18 +83,19 @@ def cost(groups: list[Group]) -> Table:
     for group in groups:
         summaries = [run.summary for run in group.runs]
         capacity = group.first.summary["capacity"]
-        frozen = group.freeze_step is not None
+        frozen = [summary for summary in summaries if summary["freeze"]["step"] is not None]
+        minutes = [run.seconds / 60 for run in group.runs if not math.isnan(run.seconds)]
         rows.append(
             [
                 group.name,
                 budget_text(group.first),
                 f"{_average(summaries, 'capacity', 'initial'):,.0f}",
-                f"{_average(summaries, 'capacity', 'after_freeze'):,.0f}" if frozen else "-",
+                f"{_average(frozen, 'capacity', 'after_freeze'):,.0f}" if frozen else "-",
                 f"{capacity['paper_initial']:,}" + (f" / {capacity['paper_after_freeze']:,}" if frozen else ""),
                 f"{_average(summaries, 'replay', 'rows'):,.0f}",
                 f"{_average(summaries, 'replay', 'bytes_per_row'):,.0f}",
                 f"{_average(summaries, 'flops', 'total') / 1e12:,.3g}",
-                f"{np.mean([run.seconds for run in group.runs]) / 60:,.1f}",
+                f"{np.mean(minutes):,.1f}" if minutes else "-",
                 _rate(summaries, "steps_per_s_before"),
                 _rate(summaries, "steps_per_s_after") if frozen else "-",
                 format_bytes(max(summary["memory"]["rss_peak"] for summary in summaries)),
@@ -115,9 +116,9 @@ def cost(groups: list[Group]) -> Table:
         "peak memory",
     ]
     notes = (
-        "Rows that fit the budget before and after the freeze, means over the seeds. TFLOP: 10^12 multiply-adds by the "
-        "paper's convention. Minutes of wall time, evaluations included. Peak memory: the highest resident memory of "
-        "any seed's process tree."
+        "Rows that fit the budget before and after the freeze. Means are over the seeds that know the number: after "
+        "T_f those that froze. TFLOP: 10^12 multiply-adds by the paper's convention. Minutes of wall time, evaluations "
+        "included. Peak memory: the highest resident memory of any seed's process tree."
     )
     return Table("Capacity and cost", head, rows, " ".join([notes, *_chosen_freezes(groups)]))
 

@@ -89,8 +89,7 @@ function scores(env, chosen) {
       customdata: curve.y.map((_, at) => curve.low[at] === null ? "" :
         ` [${curve.low[at].toLocaleString()}, ${curve.high[at].toLocaleString()}]`),
       hovertemplate: pointLabel(variant.name, "%{y:,.1f}%{customdata} at %{x:,}") });
-    if (variant.freeze && !env.hidden.has(group)) {
-      const at = variant.freeze[chosen.axis];
+    for (const { [chosen.axis]: at } of env.hidden.has(group) ? [] : variant.freezes) {
       shapes.push({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1,
         line: { color: ink, width: 1.3, dash: "dot" } });
     }

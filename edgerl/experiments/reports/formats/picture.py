@@ -68,8 +68,8 @@ def _scores(panel: Panel, section: Section, axis: str) -> None:
         panel.plot(x, mean["y"], color=colour, label=label, marker="o", markersize=3)
         if mean["low"] and mean["low"][0] is not None:
             panel.fill_between(x, mean["low"], mean["high"], color=colour, alpha=veiled, linewidth=0)
-        if variant["freeze"]:
-            panel.axvline(variant["freeze"][axis], color=colour, linestyle=":", linewidth=1)
+        for freeze in variant["freezes"]:
+            panel.axvline(freeze[axis], color=colour, linestyle=":", linewidth=1)
     references(panel, section.curves["references"])
     _finish(panel, f"{section.env}: mean score, 95% interval", AXES[axis], "score")
 
