@@ -6,12 +6,11 @@ from typing import Any
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.contents import Contents, Section
-from edgerl.experiments.reports.formats.style import COLOURS, INSTALL, Panel, references
+from edgerl.experiments.reports.formats.style import COLOURS, FEW, INSTALL, VEIL, VEILS, Panel, references
 from edgerl.experiments.reports.groups import AXES
 
 NAMES_A_LINE = 2  # of variants, which may be long
 NAMES = {"loc": "outside lower left", "ncols": NAMES_A_LINE, "fontsize": 9, "frameon": False}
-FEW = 30  # points of a line: it is drawn with markers, as a line through one point would not be seen
 
 
 def picture(contents: Contents) -> bytes:
@@ -60,7 +59,7 @@ def _draw(figure: Any, contents: Contents) -> None:
 
 
 def _scores(panel: Panel, section: Section, axis: str) -> None:
-    veiled = min(0.15, 0.5 / len(section.curves["variants"]))  # many bands lie over one another
+    veiled = min(VEIL, VEILS / len(section.curves["variants"]))
     for index, variant in enumerate(section.curves["variants"]):
         colour, x, mean = COLOURS[index % len(COLOURS)], variant["x"][axis], variant["mean"]
         seeds = len(variant["seeds"])
