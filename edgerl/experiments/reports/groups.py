@@ -99,11 +99,6 @@ def groups(runs: Iterable[Run]) -> dict[str, list[Group]]:
     return {env: _variants(env, list(variants.values())) for env, variants in by_env.items()}
 
 
-def _variants(env: str, variants: list[list[Run]]) -> list[Group]:
-    by_seed = [sorted(seeds, key=lambda run: run.config.run.seed) for seeds in variants]
-    names = _names([seeds[0] for seeds in by_seed])
-    return [Group(env, name, seeds) for name, seeds in zip(names, by_seed, strict=True)]
-
 def over_games(by_env: dict[str, list[Group]]) -> list[list[Group]]:
     """The same variant in every environment, in the order of `by_env`.
 
@@ -127,6 +122,11 @@ def _of_variant(run: Run) -> tuple[str, ...]:
         return (run.identity("run.seed"),)
     return str(run.folder.parent), run.variant, run.identity("run.seed", "run.encoder_from")
 
+
+def _variants(env: str, variants: list[list[Run]]) -> list[Group]:
+    by_seed = [sorted(seeds, key=lambda run: run.config.run.seed) for seeds in variants]
+    names = _names([seeds[0] for seeds in by_seed])
+    return [Group(env, name, seeds) for name, seeds in zip(names, by_seed, strict=True)]
 
 
 def _names(runs: list[Run]) -> list[str]:
