@@ -11,7 +11,8 @@ T_f train their beginning once, and after any end the same command goes on. What
 file beside the study, which git holds; a run that is kept is not trained again, wherever it was trained. The report is
 Markdown: interquartile means of human-normalised scores with stratified bootstrap intervals, at equal steps, equal
 multiply-adds and equal wall time; the rule for defaults; and every evaluation of every run. A run's score is the mean
-of its last three evaluations.
+of its last three evaluations; at equal multiply-adds and wall time every run is read at what the cheapest variant had
+spent at its last three, between its own evaluations.
 """
 
 import argparse

@@ -28,12 +28,14 @@ EQUAL = {  # by axis: how a table says it
 def about(study: Study) -> str:
     """How to read the tables."""
     return (
-        f"A run's score is the mean of its last {LAST_EVALUATIONS} evaluations. IQM: the interquartile mean of "
-        "human-normalised scores (0: random play, 1: a human tester; Wang et al. 2016, Table 2) over games and seeds, "
-        "with 95% intervals of 2,000 bootstrap resamples of seeds within each game. In the columns of games: the "
-        "interquartile mean over the seeds (of three seeds, the mean) in points, with its interval. TFLOP: 10^12 "
-        "multiply-adds by the paper's convention. Minutes are wall time, evaluations included; those of a beginning "
-        "that runs share count in each, and those of runs whose folders are gone are not known. Runs were trained "
+        f"A run's score is the mean of its last {LAST_EVALUATIONS} evaluations. At equal multiply-adds and equal wall "
+        "time it is the mean of readings at what the cheapest variant of the game had spent at these evaluations, each "
+        "interpolated linearly between the run's own evaluations. IQM: the interquartile mean of human-normalised "
+        "scores (0: random play, 1: a human tester; Wang et al. 2016, Table 2) over games and seeds, with 95% "
+        "intervals of 2,000 bootstrap resamples of seeds within each game. In the columns of games: the interquartile "
+        "mean over the seeds (of three seeds, the mean) in points, with its interval. TFLOP: 10^12 multiply-adds by "
+        "the paper's convention. Minutes are wall time, evaluations included; those of a beginning that runs share "
+        "count in each, and those of runs whose folders are gone are not known. Runs were trained "
         f"{study.jobs} at a time, each on one thread: other work on the machine slows them. "
         f"{BELOW}: below random play; such a score ranks nothing."
     )
@@ -84,17 +86,17 @@ def _together(study: Study, variants: list[Variant], games: tuple[str, ...], res
         rows.append(["human tester", "", "1", *(score_text(game.human) for game in known)])
     head = ["variant", "runs", "IQM [95%]", *games]
     title = f"{', '.join(games)}: at {EQUAL[axis]}"
-    return Table(title, head, rows, " ".join([*_limit(axis), *_over(common, games), *_marked(rows)]))
+    return Table(title, head, rows, " ".join([*_read_at(axis), *_over(common, games), *_marked(rows)]))
 
 
-def _limit(axis: str) -> list[str]:
-    """What a table says of how far its runs are read: a sentence, or none where they are read to their ends."""
+def _read_at(axis: str) -> list[str]:
+    """What a table says of where its runs are read: sentences, or none where they are read at their ends."""
     if axis == "steps":
         return []
-    most = {"flops": "the multiply-adds of the cheapest", "minutes": "the minutes of the fastest"}[axis]
+    cheapest = {"flops": "the cheapest", "minutes": "the fastest"}[axis]
     return [
-        f"Runs are read up to {most} variant in each game. After `at`: the step of the last evaluation read; in "
-        f"parentheses how many were read, if fewer than {LAST_EVALUATIONS}."
+        f"Runs are read at what {cheapest} variant of each game had spent at its last {LAST_EVALUATIONS} evaluations. "
+        f"After `at`: the step of the last reading; in parentheses how many, if fewer than {LAST_EVALUATIONS}."
     ]
 
 
@@ -167,8 +169,7 @@ def _game(study: Study, game: str, results: list[Result]) -> Table:
     known, rows = _references(game), []
     for result in own:
         by_step = dict(zip(result.steps.tolist(), result.scores.tolist(), strict=True))
-        last = result.score("steps", np.inf)
-        values = [*(by_step.get(step, np.nan) for step in steps), last.value if last else np.nan]
+        values = [*(by_step.get(step, np.nan) for step in steps), result.last]
         values.append(result.training_mean)
         cells = [score_text(value) + (BELOW if value < known.random else "") for value in values]
         spent = [f"{result.spent['flops'][-1] / 1e12:.3g}", score_text(result.spent["minutes"][-1])]

@@ -23,7 +23,7 @@ from edgerl.experiments.reports.reading import Run, read_run
 
 @dataclass(frozen=True)
 class Score:
-    """A run's score: the mean of its last evaluations, `count` of them, up to agent step `step`."""
+    """A run's score: the mean of `count` readings, the last of them at agent step `step`."""
 
     value: float
     step: int
@@ -64,12 +64,23 @@ class Result:
         value = self.kept["training_mean"]
         return math.nan if value is None else float(value)
 
-    def score(self, axis: str, bound: float) -> Score | None:
-        """Its score from the last evaluations at which it had spent no more than `bound`; None if there are none."""
-        allowed = np.flatnonzero(self.spent[axis] <= bound)[-LAST_EVALUATIONS:]
-        if not len(allowed):
+    def score(self, axis: str, amounts: np.ndarray) -> Score | None:
+        """Its score: the mean of its readings at these amounts of an axis; None if it has none.
+
+        A reading is interpolated linearly between the evaluations around the amount, so runs that evaluate at unlike
+        amounts are read at the same ones. Above the run's end it is the last evaluation; below the first there is none.
+        """
+        spent = self.spent[axis]
+        known = amounts[amounts >= spent[0]]
+        if not len(known):
             return None
-        return Score(float(np.mean(self.scores[allowed])), int(self.steps[allowed[-1]]), len(allowed))
+        readings, steps = (np.interp(known, spent, values) for values in (self.scores, self.steps))
+        return Score(float(np.mean(readings)), round(steps[-1]), len(known))
+
+    @property
+    def last(self) -> float:
+        """The mean of its last evaluations."""
+        return float(np.mean(self.scores[-LAST_EVALUATIONS:]))
 
 
 def read(study: Study, root: Path, kept: dict[str, Any]) -> tuple[list[Result], list[tuple[Cell, str]]]:
@@ -135,18 +146,22 @@ def _check(cell: Cell, run: Run) -> None:
             raise ConfigError(f"trained with {key} = {settings[key]} instead of {value}")
 
 
-def bounds(game: str, results: Iterable[Result], axis: str) -> float:
-    """What runs of a game may spend to be compared: the most that any run of the cheapest variant has spent."""
-    totals: dict[str, list[float]] = {}
+def amounts(game: str, results: Iterable[Result], axis: str) -> np.ndarray:
+    """What runs of a game are compared at: what the cheapest variant had spent at its last evaluations.
+
+    Of each evaluation, the most that any run of that variant had spent. Empty if nothing is known.
+    """
+    by_variant: dict[str, list[np.ndarray]] = {}
     for result in results:
-        spent = float(result.spent[axis][-1])
-        if result.cell.game == game and not math.isnan(spent):
-            totals.setdefault(result.cell.variant.name, []).append(spent)
-    return max(min(totals.values(), key=np.mean), default=0.0) if totals else 0.0
+        spent = result.spent[axis][-LAST_EVALUATIONS:]
+        if result.cell.game == game and not np.isnan(spent).any():
+            by_variant.setdefault(result.cell.variant.name, []).append(spent)
+    cheapest = min(by_variant.values(), key=lambda runs: float(np.mean([spent[-1] for spent in runs])), default=[])
+    return np.max(cheapest, axis=0) if cheapest else np.empty(0)
 
 
 def scores(variant: Variant, game: str, results: list[Result], axis: str) -> list[Score]:
-    """The scores of a variant's runs of a game, none above what all variants may spend on this axis."""
-    bound = bounds(game, results, axis)
+    """The scores of a variant's runs of a game, read at the same amounts as all other variants."""
+    compared = amounts(game, results, axis)
     runs = [result for result in results if result.cell.belongs_to(variant, game)]
-    return [score for result in runs if (score := result.score(axis, bound)) is not None]
+    return [score for result in runs if (score := result.score(axis, compared)) is not None]

@@ -83,17 +83,17 @@ def lengths(found):
 
 def test_the_stem_is_compared_until_the_freeze_and_the_heads_to_the_end(found):
     result, shown = found
-    before, after = [(0, 40), (40, 80)], [(80, 120), (120, 160)]
+    before, after = [(0, 40), (40, 110)], [(110, 160)]
     heads = {"value hidden": before + after, "advantage hidden": before + after}
     assert lengths(result) == {"conv1": before, "conv2": before} | heads
     assert [each["part"] for each in result["layers"]] == ["stem", "stem", "head", "head"]
     assert [each["neurons"] for each in result["layers"]] == [32, 64, 8, 8]
     assert [each["datapoints"] for each in result["layers"]] == [200 * 16 * 16, 200 * 9, 200, 200]
-    assert (result["gap"], result["steps"], result["frozen_at"]) == (40, [0, 40, 80, 120, 160], 110)
+    assert (result["gap"], result["steps"], result["frozen_at"]) == (40, [0, 40, 110, 160], 110)
     for each in result["layers"]:
         assert all(0 < score["score"] <= 1 for score in each["scores"])
         assert 0 < each["untrained"] < 1
-    assert result["attention"]["steps"] == shown.steps == [0, 40, 80]
+    assert result["attention"]["steps"] == shown.steps == [0, 40, 110]
     assert [(each["from"], each["to"]) for each in result["attention"]["moved"]] == before
     assert [frame.shape for frame in shown.frames] == [(84, 84)] * 3
     assert [maps.shape for maps in shown.maps] == [(3, 3, 3)] * 3
@@ -108,7 +108,7 @@ def test_a_score_is_what_the_two_networks_give_for_the_observations(snapshotted,
     policy = Policy(snapshotted)
     seen = play(policy, 200, np.random.default_rng([0, 1]).spawn(3)[0], lambda done: None)
     given = []
-    for step in (40, 80):
+    for step in (40, 110):
         made = make_agent(policy.config, (4, 84, 84), 3, np.random.default_rng(step))
         load_snapshot(made, snapshots.read(snapshots.place(snapshotted, step)))
         given.append(made.activations(seen.windows, seen.actions))
@@ -118,7 +118,7 @@ def test_a_score_is_what_the_two_networks_give_for_the_observations(snapshotted,
         assert layer["scores"][1]["score"] == pytest.approx(score, abs=1e-6)
         dead = [np.mean([not row.any() for row in fold(each[name])]) for each in given]
         assert [(entry["step"], entry["share"]) for entry in layer["dead"][1:3]] == list(
-            zip((40, 80), dead, strict=True)
+            zip((40, 110), dead, strict=True)
         )
     chosen = np.union1d(np.linspace(0, 199, 253).round().astype(int), [seen.starts[1] // 2])
     before, after = (attention.maps(each["conv2"][chosen]) for each in given)
@@ -228,6 +228,9 @@ def test_by_default_there_are_windows_enough_for_every_layer():
 
 def test_which_snapshots_are_compared():
     assert apart([0, 40, 80, 110, 120, 160, 170], 40) == [0, 40, 80, 120, 160]
+    assert apart([0, 40, 80, 110, 120, 160, 170], 40, 110) == [0, 40, 110, 160]  # T_f, in place of 80
+    assert apart([0, 40, 80, 120], 40, 80) == [0, 40, 80, 120]
+    assert apart([0, 10, 40, 80], 40, 10) == [0, 40, 80]  # too near the beginning
     assert apart([0, 500, 1000], 10_000) == [0]
     long = list(range(0, 50_001, 2_000))
     assert apart(long, 10_000) == [0, 10_000, 20_000, 30_000, 40_000, 50_000]
@@ -258,8 +261,8 @@ def test_a_run_that_has_only_begun_is_played_by_the_policy_of_its_newest_checkpo
         snapshots.place(copied, step).unlink()
     result, _ = analyze.analyze(copied, RULE, frames=60)
     assert result["observations"]["played_by_step"] == 0
-    assert (result["frozen_at"], result["steps"]) == (110, [0, 40, 80, 120])
-    assert lengths(result)["value hidden"] == [(0, 40), (40, 80), (80, 120)]
+    assert (result["frozen_at"], result["steps"]) == (110, [0, 40, 110])
+    assert lengths(result)["value hidden"] == [(0, 40), (40, 110)]
 
 
 def test_of_too_few_frames_a_wide_head_is_left_out_by_name(snapshotted, monkeypatch):

@@ -108,21 +108,41 @@ def test_at_equal_steps_the_last_three_evaluations_count(study, all_runs, tmp_pa
     assert "small" not in table  # no run of it
 
 
-def test_at_equal_multiply_adds_runs_are_read_as_far_as_the_cheapest_goes(study, all_runs, tmp_path):
+def test_at_equal_multiply_adds_every_run_is_read_at_those_of_the_cheapest_ones_last_evaluations(
+    study, all_runs, tmp_path
+):
     table = rows(report(study, tmp_path)["qbert, krull: at equal multiply-adds"])
-    assert table["never"][1] == "0.200 [0.200, 0.200]"  # of steps 100 and 200, which take as many as 400 frozen ones
-    assert table["never"][2].endswith(" at 200 (2)")
-    assert table["frozen"][1] == "2.500 [2.000, 3.000]"
+    assert table["frozen"][1] == "2.500 [2.000, 3.000]"  # at 2,000, 3,000 and 4,000 multiply-adds: its last three
     assert table["frozen"][2].endswith(" at 400")
+    assert table["never"][1] == "0.200 [0.200, 0.200]"  # of 0.1, 0.2 and 0.3: steps 100, 150 (between two) and 200
+    assert table["never"][2].endswith(" at 200")
+
+
+def test_a_run_of_steady_progress_is_not_compared_over_a_longer_window(study, finished, tmp_path):
+    for seed in (0, 1):  # both score 1 for every 1,000 multiply-adds
+        finished(f"qbert/never__{seed}", [points("qbert", worth) for worth in (2, 4, 6, 8)], flops=20)
+        finished(f"qbert/frozen__{seed}", [points("qbert", worth) for worth in (1, 2, 3, 4)], flops=10)
+    table = rows(report(study, tmp_path)["qbert, krull: at equal multiply-adds"])
+    assert table["never"][1] == table["frozen"][1] == "3.000 [3.000, 3.000]"
+
+
+def test_a_run_is_not_read_before_its_first_evaluation(study, finished, tmp_path):
+    finished("qbert/never__0", [points("qbert", worth) for worth in (2, 4, 6, 8)], flops=30)
+    finished("qbert/frozen__0", [points("qbert", worth) for worth in (1, 2, 3, 4)], flops=10)
+    finished("qbert/frozen__1", [points("qbert", worth) for worth in (1, 2, 3, 4)], flops=9)
+    table = rows(report(study, tmp_path)["qbert, krull: at equal multiply-adds"])
+    assert table["never"][1] == "2.333"  # at 3,000 and 4,000 multiply-adds: 2 and 2 2/3
+    assert table["never"][2].endswith(" at 133 (2)")
+    assert table["frozen"][1] == "3.093 [3.000, 3.185]"  # seed 1 ends at 3,600, and is read there for 4,000
 
 
 def test_at_equal_wall_time_every_run_of_the_fastest_variant_is_read_whole(study, all_runs, tmp_path):
     shown = report(study, tmp_path)
     table = rows(shown["qbert, krull: at equal wall time"])
     assert table["frozen"][2].endswith(" at 400")  # the slower seed takes 7 seconds a step, 2,800 in all
-    assert table["never"][2].endswith(" at 200 (2)")  # 300 would take 3,600
+    assert table["never"][2].endswith(" at 233")  # of 12 seconds each
     results, _ = learning_results.read(study, tmp_path / "runs", {})
-    assert learning_results.bounds("qbert", results, "minutes") == pytest.approx(2800 / 60)
+    assert learning_results.amounts("qbert", results, "minutes") == pytest.approx(np.array([1400, 2100, 2800]) / 60)
     assert "2 at a time" in learning_report.about(study)
 
 

@@ -84,8 +84,8 @@ def test_runs_that_are_missing_or_half_written_are_named_and_left_out(another, t
     (broken / "metrics.jsonl").write_bytes(
         b'{"step": 200, "seconds": 1.5, "memory/rss_bytes": 1000000}\n{"step": 4\xff'
     )
-    missing = tmp_path / "missing"
-    found = reading.read([whole, stopped, cut, killed, other, less, missing, broken, tmp_path / "whole" / "checkpoint"])
+    missing, file = tmp_path / "missing", whole / "config.toml"
+    found = reading.read([whole, stopped, cut, killed, other, less, missing, file, broken, whole / "checkpoint"])
     assert [run.folder for run in found.runs] == [whole, broken]
     why = dict(found.left_out)
     assert why[str(stopped)] == "interrupted after 123 of 400 steps"
@@ -94,6 +94,7 @@ def test_runs_that_are_missing_or_half_written_are_named_and_left_out(another, t
     assert "is not a run's configuration" in why[str(other)]
     assert why[str(less)] == "summary.json: lacks returns"
     assert why[str(missing)] == "there is no such folder"
+    assert why[str(file)] == "it is no folder"
     assert why[str(whole / "checkpoint")] == "it holds no run and no sweep"
     text = json.dumps(contents.collect(found, None).left_out.rows)
     assert all(name in text for name in ("stopped", "cut", "killed", "missing"))

@@ -68,8 +68,25 @@ def test_other_environments_have_no_references(curve):
     assert "human-normalised" not in shown.scores.head
 
 
+def with_training_mean(folder, mean):
+    """Make the last evaluation of a run say this mean of its last training games; "older": nothing."""
+    summary = json.loads((folder / "summary.json").read_text())
+    for evaluation in summary["returns"]:
+        evaluation.pop("training_mean", None)
+    summary["returns"][-1] |= {} if mean == "older" else {"training_mean": mean}
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
 def test_the_last_training_games_stand_beside_the_evaluation(curve):
     folder = curve("run", [1, 1, 1])
+    for mean, shown in ((123.4, "123"), (None, "-")):  # the log of a long run, or of several games a step, has not all
+        with_training_mean(folder, mean)
+        assert section([folder]).scores.rows[0][6] == shown
+
+
+def test_the_last_training_games_of_an_older_run_are_read_from_its_log(curve):
+    folder = curve("run", [1, 1, 1])
+    with_training_mean(folder, "older")
     games = [{"step": step, "seconds": step, "train/score": step} for step in range(1, 401)]
     (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, games)))
     (row,) = section([folder]).scores.rows

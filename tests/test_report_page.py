@@ -10,6 +10,7 @@ import pytest
 
 from edgerl import configure
 from edgerl.experiments.reports import write
+from edgerl.experiments.reports.formats.style import COLOURS
 from edgerl.training import train
 
 pytestmark = chromium.needed
@@ -66,6 +67,7 @@ def page_file(tmp_path_factory):
         cells.append({"folder": name, "variant": "never frozen" if name == "never" else HOSTILE})
     summary = json.loads((folder / "never/summary.json").read_text())
     summary["freeze"] = dict.fromkeys(summary["freeze"])
+    summary["budget"]["ledger"]["environments"] = {"planned": 10**6, "measured": 2 * 10**6}
     (folder / "never/summary.json").write_text(json.dumps(summary))
     cells.append({"folder": "missing", "variant": "never frozen"})
     (folder / "sweep.json").write_text(json.dumps({"preset": None, "scale": 1.0, "cells": cells}))
@@ -125,6 +127,14 @@ def test_the_page_draws_everything_from_its_own_file(opened, page_file):
     assert HOSTILE in page.locator("tbody th").first.text_content()
     assert "<b>bold</b>" in "".join(page.locator('.names:has(+ [data-plot="scores"]) button').all_text_contents())
     assert page_file.stat().st_size < 6_000_000
+
+
+def test_the_page_shows_every_line_of_every_ledger_in_the_pictures_colours(opened):
+    page = opened()
+    found = page.evaluate("""document.querySelector('[data-plot="ledger"]').data.map((each) => each.name)""")
+    assert set(found) >= {"libraries", "replay", "unaccounted", "environments"}
+    lines = page.evaluate("""document.querySelector('[data-plot="scores"]').data.map((each) => each.line?.color)""")
+    assert [line for line in lines if line in COLOURS] == COLOURS[:2]
 
 
 def test_an_analysed_run_has_its_layers_and_its_attention(opened):

@@ -1,5 +1,7 @@
 """Statistics over seeds against scipy's."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -29,3 +31,13 @@ def test_seeds_are_drawn_within_their_task():
     found = estimates.estimate([low, high], estimates.mean, np.random.default_rng(0))[0]
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)  # drawn over both, it would differ
     assert estimates.estimate([low[:, :1], high[:, :1]], estimates.mean, np.random.default_rng(0))[0].low is None
+
+
+def test_tasks_count_alike_however_many_seeds_each_has():
+    draws = np.random.default_rng(2)
+    one, three = draws.normal(size=(5, 1)), draws.normal(size=(5, 3))
+    whole = np.concatenate([np.repeat(one, 12, axis=1), np.repeat(three, 4, axis=1)], axis=1)
+    for ours, theirs in ((estimates.mean, np.mean), (estimates.iqm, partial(stats.trim_mean, proportiontocut=0.25))):
+        found = estimates.estimate([one, three], ours, np.random.default_rng(0))
+        assert [each.value for each in found] == pytest.approx(theirs(whole, axis=1))
+        assert all(each.low <= each.value <= each.high for each in found)

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from edgerl.experiments.sweeps import manifest
 from edgerl.experiments.sweeps.cell import CellRun
-from edgerl.experiments.sweeps.manifest import Cell
+from edgerl.experiments.sweeps.manifest import Cell, Sweep
 from edgerl.runs.status import RunProgress
 
 
@@ -20,6 +21,27 @@ def test_a_cell_whose_jobs_a_cluster_ends_goes_on_unless_that_leads_nowhere(tmp_
     assert run._ended(130, stopped=False, preempted=False) == "interrupted"
     assert run._ended(130, stopped=True, preempted=False) == "waiting"
     assert (run._ended(-9, stopped=False, preempted=False), run.reason) == ("failed", "killed by signal 9")
+
+
+def test_files_of_no_new_run_are_kept_and_fail_the_cell(tmp_path, program):
+    manifest.write(Sweep(None, 1, None, (cell_of(),), ()), tmp_path)
+    kept = tmp_path / "a" / "checkpoint" / "000000040"  # of a run whose config.toml is lost
+    kept.mkdir(parents=True)
+    (tmp_path / "a" / "metrics.jsonl").touch()
+    code, _, lines = program("sweep", "--resume", tmp_path, "--quiet")
+    assert (code, len(lines), kept.exists()) == (1, 1, True)
+    assert (
+        f"a (failed: {tmp_path / 'a'} has no config.toml, but checkpoint, which no new run leaves: move it" in lines[0]
+    )
+
+
+def test_a_fork_that_was_killed_as_it_began_leaves_its_copy_of_a_checkpoint(tmp_path):
+    run = CellRun(cell_of(), tmp_path, CellRun(cell_of(), tmp_path))
+    (tmp_path / "a" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "a" / ".lock").touch()
+    assert run._no_leftover() is None
+    (tmp_path / "a" / "summary.json").touch()
+    assert run._no_leftover() == "summary.json"
 
 
 def cell_of(*arguments, steps=80):

@@ -3,8 +3,10 @@
 import pytest
 
 from edgerl import configure
+from edgerl.envs.suites import describe
 from edgerl.errors import ConfigError
 from edgerl.experiments.sweeps import grid
+from edgerl.planning.plan import make_plan
 
 SWEEP = ("sweep", "--env", "toy/catch")
 
@@ -15,6 +17,15 @@ def test_a_sweep_json_that_is_none_is_named(text, tmp_path, program):
     code, _, (line,) = program("sweep", "--resume", tmp_path)
     assert code == 2
     assert "sweep.json" in line
+
+
+def test_a_file_is_no_sweep(tmp_path, program):
+    (tmp_path / "file").touch()
+    assert program("sweep", "--resume", tmp_path / "file") == (
+        2,
+        "",
+        [f"edgerl: --resume: {tmp_path}/file is no folder"],
+    )
 
 
 BAD = {
@@ -32,6 +43,14 @@ BAD = {
     "too many cells": ([*SWEEP, "--seeds", "5001", "--budgets", "3MB,2MB"], "10,002 cells"),
     "a seed that is none": ([*SWEEP, "--seeds", "1,-2"], "--seeds"),
     "a latest freeze and none to choose": ([*SWEEP, "--freeze-at", "300", "--freeze-by", "200"], "--freeze-by"),
+    "a T_f in two words": (
+        [*SWEEP, "--steps", "300", "--freeze-at", "never,preset"],
+        "preset, seed 0' are the same run",
+    ),
+    "a value in two words": (
+        [*SWEEP, "--vary", "gamma=0.9,0.90"],
+        "gamma 0.9, seed 0' and 'toy/catch, gamma 0.90, seed 0'",
+    ),
     "a freeze in words": ([*SWEEP, "--freeze-at", "soon"], "--freeze-at"),
     "a freeze after the run": ([*SWEEP, "--freeze-at", "50,100", "--steps", "100"], "cell toy/catch, freeze 100"),
     "an unknown setting": ([*SWEEP, "--vary", "gama=0.9,0.8"], "nearest is gamma"),
@@ -79,7 +98,8 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(case, program, tmp_pat
 
 def test_two_variants_do_not_share_a_folder():
     config = configure(env="toy/catch", steps=20, freeze_at="never")
-    cells = [grid._cell(grid.Resolved(variant, config, 1), 0, {})[0] for variant in ("a b", "a, b")]
+    planned = make_plan(config, describe("toy/catch"))
+    cells = [grid._cell(grid.Resolved(variant, config, planned), 0, {})[0] for variant in ("a b", "a, b")]
     with pytest.raises(ConfigError, match="would share the folder toy-catch__a-b__0"):
         grid._check_folders(tuple(cells))
 

@@ -83,6 +83,7 @@ def test_one_game_is_filmed_where_no_number_is_given(trained, program, tmp_path)
 
 BAD = {
     "neither of the two": (["--video", "out.avi"], "--video: out.avi is neither .gif nor .mp4"),
+    "no name": (["--video", ""], "--video: . is neither .gif nor .mp4"),
     "no suffix": (["--video", "out"], "--video: out is neither .gif nor .mp4"),
     "no such folder": (["--video", "no/out.gif"], "--video: no/out.gif: there is no folder no"),
     "a folder": (["--video", "folder.mp4"], "--video: folder.mp4 is a folder"),
@@ -223,6 +224,28 @@ def test_an_environment_without_render_shows_its_newest_frame(frame, tmp_path):
     shown, _ = frames(tmp_path / "out.gif")
     assert shown.shape == (2, 328 + 34, 328, 3)  # the frame eight times as large
     assert ((shown[0, :328] == 0).all(), (shown[1, :328] == 10).all()) == (True, True)
+
+
+def test_a_film_goes_to_the_file_that_a_link_leads_to(tmp_path):
+    link, target = tmp_path / "link.gif", tmp_path / "target.gif"
+    target.write_text("an older film")
+    link.symlink_to(target)
+    with VideoRecorder(link) as film:
+        film.show(Blinking((40, 40)), 0, 0.0)
+    assert (link.is_symlink(), len(frames(target)[0]), sorted(os.listdir(tmp_path))) == (
+        True,
+        1,
+        [link.name, target.name],
+    )
+
+
+@pytest.mark.parametrize("speed", [-30.0, 0.0, 1e-9, float("nan")])
+def test_a_speed_that_is_of_no_use_is_replaced(speed, tmp_path):
+    env = Blinking((40, 40))
+    env.steps_per_second = speed
+    with VideoRecorder(tmp_path / "out.gif") as film:
+        film.show(env, 0, 0.0)
+    assert film.seconds == pytest.approx(1 / 15)
 
 
 @pytest.mark.parametrize(

@@ -42,15 +42,15 @@ def analyze(
     being done. Raises ConfigError or CheckpointError, in one line, for what the user must change.
     """
     notes: list[str] = []
-    chain, gap = select(folder, every, load(folder / "config.toml").run.snapshot_every, notes)
+    chain, gap, stems_last = select(folder, every, load(folder / "config.toml").run.snapshot_every, notes)
     policy = Policy(folder, threads=threads)  # after what may refuse the run: it may import torch
     notes = [f"passed over: {line}" for line in policy.passed] + notes
     steps = [snapshot.step for snapshot in chain]
     whole = [snapshot.step for snapshot in chain if snapshot.cut is None]
     config, spec, step = policy.config, policy.spec, policy.step
     frozen_at = policy.frozen_at
-    if frozen_at is None and len(whole) < len(chain):  # the snapshots are newer than the checkpoint
-        frozen_at = whole[-1] if config.run.freeze_at == "auto" else config.run.freeze_at
+    if frozen_at is None and stems_last is not None:  # the snapshots are newer than the checkpoint
+        frozen_at = stems_last if config.run.freeze_at == "auto" else config.run.freeze_at
     pixels = representation.pixels(spec, config.replay)
     play_rng, agent_rng, fresh_rng = np.random.default_rng([config.run.seed, 1]).spawn(3)
     fresh = make_agent(config, pixels.shape, spec.actions, fresh_rng, threads=threads)

@@ -52,8 +52,12 @@ class Comparison(NamedTuple):
     attention: Attention
 
 
-def select(folder: Path, every: int | None, taken_every: int, notes: list[str]) -> tuple[list[Snapshot], int]:
-    """The snapshots to compare, each with the next, and the gap: the least steps between them.
+def select(
+    folder: Path, every: int | None, taken_every: int, notes: list[str]
+) -> tuple[list[Snapshot], int, int | None]:
+    """The snapshots to compare, each with the next; the gap, the least steps between them; and the stem's last one.
+
+    That is the step of the snapshot of T_f; None if the stem had not frozen at the last snapshot.
 
     Default gap: 10,000 steps as in the paper, or `taken_every` if the run is shorter. Damaged snapshots are passed
     over, in `notes`. Raises ConfigError if fewer than two remain.
@@ -71,18 +75,25 @@ def select(folder: Path, every: int | None, taken_every: int, notes: list[str]) 
     gap = every or PAPERS_GAP
     if every is None and len(apart(steps, PAPERS_GAP)) < SNAPSHOTS_FOR_PAPERS_GAP:
         gap = min(taken_every or steps[1] - steps[0], steps[-1] - steps[0])
-    chosen = apart(steps, gap)
+    frozen, unfrozen = ([step for step in steps if (whole[step].cut is None) == kept] for kept in (False, True))
+    last = unfrozen[-1] if frozen and unfrozen else None
+    chosen = apart(steps, gap, last)
     if len(chosen) < 2:
         raise ConfigError(
             f"--every: {gap:,} steps are more than the {steps[-1] - steps[0]:,} from the first snapshot to the last"
         )
-    return [whole[step] for step in chosen], gap
+    return [whole[step] for step in chosen], gap, last
 
 
-def apart(steps: list[int], gap: int) -> list[int]:
-    """The first of these steps, and then always the next one that is `gap` or more after the last one taken."""
+def apart(steps: list[int], gap: int, wanted: int | None = None) -> list[int]:
+    """The first of these steps, and then always the next one that is `gap` or more after the last one taken.
+
+    `wanted` is taken in place of the one before it, if that is nearer than `gap` and not the first.
+    """
     chosen = steps[:1]
     for step in steps:
+        if step == wanted and len(chosen) > 1 and step < chosen[-1] + gap:
+            chosen.pop()
         if step >= chosen[-1] + gap:
             chosen.append(step)
     return chosen

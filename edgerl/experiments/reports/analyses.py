@@ -32,11 +32,11 @@ def table(analysis: dict[str, Any], columns: int = INTERVALS) -> Table:
     starts = sorted({score["from"] for layer in analysis["layers"] for score in layer["scores"]})
     indices = np.unique(np.linspace(0, len(starts) - 1, min(columns, len(starts))).round().astype(int))
     steps = [starts[index] for index in indices]
-    rows = []
+    rows, frozen_at = [], math.inf if analysis["frozen_at"] is None else analysis["frozen_at"]
     for layer in analysis["layers"]:
         scores = {score["from"]: _two_decimals(score["score"]) for score in layer["scores"]}
-        absent = "frozen" if layer["part"] == "stem" else "-"
-        cells = [scores.get(step, absent) for step in steps]
+        frozen_from = frozen_at if layer["part"] == "stem" else math.inf
+        cells = [scores.get(step, "frozen" if step >= frozen_from else "-") for step in steps]
         untrained = _two_decimals(layer["untrained"])
         rows.append([layer["name"], layer["part"], f"{layer['neurons']:,}", untrained, *cells])
     moved = {move["from"]: _two_decimals(move["moved"]) for move in analysis["attention"]["moved"]}

@@ -9,6 +9,7 @@ import numpy as np
 from edgerl.envs.human_scores import references
 from edgerl.experiments.reports.estimates import Estimate, iqm, mean
 from edgerl.experiments.reports.groups import AXES, Group
+from edgerl.experiments.reports.reading import Run
 from edgerl.types import Array
 
 POINTS = 240  # of a curve over time, at most: a screen shows no more
@@ -28,12 +29,11 @@ def curves(env: str, groups: list[Group]) -> dict[str, Any]:
 
 def _variant(group: Group) -> dict[str, Any]:
     steps = group.steps
-    frozen = group.freeze_step
     estimates = {name: group.estimates(statistic) for name, statistic in STATISTICS.items()}
     return {
         "name": group.name,
         "x": {axis: plain(group.axis(axis, steps)) for axis in AXES},
-        "freeze": None if frozen is None else {axis: plain(group.axis(axis, [frozen]))[0] for axis in AXES},
+        "freezes": [{axis: plain(group.axis(axis, [step]))[0] for axis in AXES} for step in group.freeze_steps],
         **{name: _band(by_step) for name, by_step in estimates.items()},
         "seeds": [
             {"seed": run.config.run.seed, "y": plain(group.scores[:, column])} for column, run in enumerate(group.runs)
@@ -63,22 +63,26 @@ def _rows(group: Group) -> dict[str, Any]:
 
 
 def _capacity(group: Group) -> dict[str, Any]:
-    """Rows that fit before and after the freeze, as the corners of a step curve: means over the seeds."""
-    before, after = (
-        float(np.mean([run.summary["capacity"][key] for run in group.runs])) for key in ("initial", "after_freeze")
-    )
-    end, frozen = group.first.summary["steps"], group.freeze_step
-    if frozen is None:
-        return {"x": [0, end], "y": plain([before, before])}
-    return {"x": [0, frozen, frozen, end], "y": plain([before, before, after, after])}
+    """Rows that fit before and after each seed's freeze, as the corners of a step curve: means over the seeds."""
+    end = max(run.summary["steps"] for run in group.runs)
+    corners = [(0, False), *((step, after) for step in group.freeze_steps for after in (False, True)), (end, True)]
+    rows = [np.mean([_fits(run, corner) for run in group.runs]) for corner in corners]
+    return {"x": [step for step, _ in corners], "y": plain(rows)}
+
+
+def _fits(run: Run, corner: tuple[int, bool]) -> float:
+    """Rows that fit a run's replay at a step: before a freeze at this step, or after it."""
+    capacity, frozen = run.summary["capacity"], run.summary["freeze"]["step"]
+    return float(capacity["initial" if frozen is None or corner < (frozen, True) else "after_freeze"])
 
 
 def _memory(group: Group) -> dict[str, Any]:
     """Resident megabytes of the process: the highest over the seeds and over the points that one point stands for."""
-    steps = group.first.metrics["memory/rss_bytes"][0]
+    runs = group.logging("memory/rss_bytes")
+    steps = runs[0].metrics["memory/rss_bytes"][0]
     if not len(steps):
         return {"x": [], "y": []}
-    highest = np.max([run.metric("memory/rss_bytes", steps) for run in group.runs], axis=0)
+    highest = np.max([run.metric("memory/rss_bytes", steps) for run in runs], axis=0)
     parts = np.array_split(np.arange(len(steps)), min(POINTS, len(steps)))
     tops = [part[np.argmax(highest[part])] for part in parts]
     return {"x": plain(steps[tops]), "y": plain(highest[tops] / 1e6)}
@@ -87,11 +91,11 @@ def _memory(group: Group) -> dict[str, Any]:
 def _ledger(group: Group) -> dict[str, dict[str, float | None]]:
     """Megabytes of every ledger line at the end of the run, planned and measured: means over the seeds."""
     ledgers = [run.summary["budget"]["ledger"] for run in group.runs]
-    megabytes: dict[str, dict[str, float | None]] = {}
-    for name in ledgers[0]:
-        for kind in ("planned", "measured"):
+    megabytes: dict[str, dict[str, float | None]] = {"planned": {}, "measured": {}}
+    for name in dict.fromkeys(name for lines in ledgers for name in lines):
+        for kind, shown in megabytes.items():
             known = [lines[name][kind] for lines in ledgers if name in lines and lines[name][kind] is not None]
-            megabytes.setdefault(kind, {})[name] = plain([np.mean(known) / 1e6])[0] if known else None
+            shown[name] = plain([np.mean(known) / 1e6])[0] if known else None
     return megabytes
 
 

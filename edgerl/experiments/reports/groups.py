@@ -21,7 +21,7 @@ AXES = {
 LAST_EVALUATIONS = 3  # of a run, whose mean is its final score
 # Settings that a variant's name has without their keys.
 WORDED = ("run.algo", "run.budget", "run.freeze_at", "run.freeze_by")
-
+NO_VARIANT = ("run.seed", *WITHOUT_EFFECT)  # settings that make no variant
 UNSAID = ("same", "None")  # values that a name leaves out: as before the freeze, and none
 
 
@@ -60,23 +60,28 @@ class Group:
         return [{evaluation["step"]: evaluation["mean"] for evaluation in run.summary["returns"]} for run in self.runs]
 
     @property
-    def freeze_step(self) -> int | None:
-        step: int | None = self.first.summary["freeze"]["step"]
-        return step
+    def freeze_steps(self) -> list[int]:
+        """The steps at which seeds froze, without repetitions, in order; none for a seed that never did."""
+        steps = {run.summary["freeze"]["step"] for run in self.runs}
+        return sorted(steps - {None})
+
+    def logging(self, metric: str) -> list[Run]:
+        """The runs whose log has a metric; all if none has."""
+        return [run for run in self.runs if len(run.metrics[metric][0])] or self.runs
 
     def estimates(self, statistic: Statistic) -> list[Estimate]:
         """`statistic` over the seeds at each of `steps`; the interval is the same at every call."""
         return estimate([self.scores], statistic, np.random.default_rng(0)) if self.steps else []
 
     def axis(self, name: str, steps: Iterable[float]) -> Array:
-        """These agent steps on the axis `name` of AXES: the mean over the seeds."""
+        """These agent steps on the axis `name` of AXES: the mean over the seeds that know it."""
         agent_steps = np.array(list(steps), np.float64)
         if name == "steps":
             return agent_steps
         if name == "env_steps":
             return agent_steps * action_repeat(self.first)
         metric, unit = ("flops/total", 1) if name == "flops" else ("seconds", 60)
-        values: Array = np.mean([run.metric(metric, agent_steps) for run in self.runs], axis=0) / unit
+        values: Array = np.mean([run.metric(metric, agent_steps) for run in self.logging(metric)], axis=0) / unit
         return values
 
 
@@ -88,10 +93,34 @@ def action_repeat(run: Run) -> int:
 
 def groups(runs: Iterable[Run]) -> dict[str, list[Group]]:
     """The variants of every environment, in the order of `runs`."""
-    by_env: dict[str, dict[str, list[Run]]] = {}
+    by_env: dict[str, dict[tuple[str, ...], list[Run]]] = {}
     for run in runs:
-        by_env.setdefault(run.config.run.env, {}).setdefault(run.identity("run.seed"), []).append(run)
+        by_env.setdefault(run.config.run.env, {}).setdefault(_of_variant(run), []).append(run)
     return {env: _variants(env, list(variants.values())) for env, variants in by_env.items()}
+
+
+def over_games(by_env: dict[str, list[Group]]) -> list[list[Group]]:
+    """The same variant in every environment, in the order of `by_env`.
+
+    Its settings are the same but for the environment and the seed; within a sweep also but for what its environments
+    have of their own, such as the preset's T_f.
+    """
+    variants: dict[tuple[str, ...], list[Group]] = {}
+    for group in (group for groups in by_env.values() for group in groups):
+        run = group.first
+        own = ("run.freeze_at", "run.freeze_by", "run.encoder_from") if run.variant else ()
+        variants.setdefault((run.variant or "", run.identity("run.env", "run.seed", *own)), []).append(group)
+    return list(variants.values())
+
+
+def _of_variant(run: Run) -> tuple[str, ...]:
+    """A key that the runs of one variant share.
+
+    Each seed of a sweep's variant may begin with the networks of another run: that of the same seed.
+    """
+    if run.variant is None or run.config.run.encoder_from is None:
+        return (run.identity("run.seed"),)
+    return str(run.folder.parent), run.variant, run.identity("run.seed", "run.encoder_from")
 
 
 def _variants(env: str, variants: list[list[Run]]) -> list[Group]:
@@ -107,7 +136,7 @@ def _names(runs: list[Run]) -> list[str]:
         return [str(name) for name in of_sweeps]
     settings = {key: None for run in runs for key in run.settings}
     differing = [key for key in settings if len({_setting(run, key) for run in runs}) > 1]
-    others = [key for key in differing if key not in (*WORDED, *WITHOUT_EFFECT)]
+    others = [key for key in differing if key not in (*WORDED, *NO_VARIANT)]
     worded = [key for key in WORDED if key in differing] or ([] if others else WORDED)
     names = []
     for run in runs:
@@ -115,20 +144,14 @@ def _names(runs: list[Run]) -> list[str]:
         frozen = "never frozen" if latest is None else f"frozen at {latest:,}"
         if run.config.run.freeze_at == "auto":
             frozen = f"frozen once settled, by {latest:,}"
-        names.append(
-            ", ".join(
-                [
-                    *([run.config.run.algo] if "run.algo" in worded else []),
-                    *([budget_text(run)] if "run.budget" in worded else []),
-                    *([frozen] if {"run.freeze_at", "run.freeze_by"} & set(worded) else []),
-                    *(
-                        f"{key.partition('.')[2]} {value}"
-                        for key in others
-                        if (value := _setting(run, key)) not in UNSAID
-                    ),
-                ]
-            )
-        )
+        values = {key.partition(".")[2]: _setting(run, key) for key in others}
+        words = [
+            *([run.config.run.algo] if "run.algo" in worded else []),
+            *([budget_text(run)] if "run.budget" in worded else []),
+            *([frozen] if {"run.freeze_at", "run.freeze_by"} & set(worded) else []),
+            *(f"{name} {value}" for name, value in values.items() if value not in UNSAID),
+        ]
+        names.append(", ".join(words or [f"{name} {value}" for name, value in values.items()]))
     return names
 
 

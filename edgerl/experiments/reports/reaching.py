@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.experiments.reports.curves import plain
-from edgerl.experiments.reports.groups import LAST_EVALUATIONS, Group
-from edgerl.experiments.reports.reading import WITHOUT_EFFECT
+from edgerl.experiments.reports.groups import LAST_EVALUATIONS, NO_VARIANT, Group
 from edgerl.experiments.reports.tables import Table, score_text
 
 
@@ -25,8 +24,8 @@ class Reached:
 def pairs(groups: list[Group]) -> list[tuple[Group, Group]]:
     """Each frozen variant with the never frozen one that differs from it in the fewest settings, the first of these."""
     evaluated = [group for group in groups if group.steps]
-    frozen = [group for group in evaluated if group.freeze_step is not None]
-    never = [group for group in evaluated if group.freeze_step is None]
+    frozen = [group for group in evaluated if group.freeze_steps]
+    never = [group for group in evaluated if not group.freeze_steps]
     return [(group, min(never, key=lambda whole: _differences(group, whole))) for group in frozen] if never else []
 
 
@@ -86,6 +85,6 @@ def _others(group: Group, groups: list[Group]) -> list[Group]:
 
 
 def _differences(first: Group, second: Group) -> int:
-    """In how many settings that have an effect two variants differ."""
+    """In how many settings two variants differ."""
     ours, theirs = first.first.settings, second.first.settings
-    return sum(str(ours.get(key)) != str(theirs.get(key)) for key in ours | theirs if key not in WITHOUT_EFFECT)
+    return sum(str(ours.get(key)) != str(theirs.get(key)) for key in ours | theirs if key not in NO_VARIANT)

@@ -54,7 +54,13 @@ class Run:
         return np.interp(steps, known, values) if len(known) else np.full(np.shape(steps), np.nan)
 
     def training_mean(self, step: int) -> float:
-        """The mean score of the last training games up to an agent step, LAST_GAMES at most; NaN if there is none."""
+        """The mean score of the last training games up to an evaluation, LAST_GAMES at most; NaN if there is none.
+
+        It is read from the log where an older run's evaluations lack it; a log has one game a step at most.
+        """
+        for evaluation in self.summary["returns"]:
+            if evaluation["step"] == step and "training_mean" in evaluation:
+                return math.nan if evaluation["training_mean"] is None else float(evaluation["training_mean"])
         ended, scores = self.metrics["train/score"]
         last = scores[ended <= step][-LAST_GAMES:]
         return float(np.mean(last)) if len(last) else math.nan
@@ -104,7 +110,7 @@ def read(paths: Iterable[Path]) -> LoadedRuns:
 def _folders(path: Path) -> tuple[list[tuple[Path, str | None]], dict[str, Any] | None]:
     """The run folders that a path stands for, with their variants' names, and the sweep.json if it is a sweep."""
     if not path.is_dir():
-        raise ConfigError("there is no such folder")
+        raise ConfigError("it is no folder" if path.exists() else "there is no such folder")
     if (path / "sweep.json").exists():
         sweep = _table(path, "sweep.json", SWEEP)
         return list(

@@ -2,7 +2,7 @@
 
 from edgerl.reading import COUNT, NAME, NUMBER, TEXT, Each, Or
 
-EVALUATION = {"step": COUNT, "env_steps": COUNT, "flops": NUMBER, "mean": Or(NUMBER)}
+EVALUATION = {"step": COUNT, "env_steps": COUNT, "flops": NUMBER, "mean": Or(NUMBER), "training_mean?": Or(NUMBER)}
 SUMMARY = {
     "status": TEXT,
     "steps": COUNT,

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgerl.envs.human_scores import References, human_normalised, is_below_random, references
 from edgerl.experiments.reports.estimates import Estimate, estimate, iqm, mean
-from edgerl.experiments.reports.groups import Group, budget_text
+from edgerl.experiments.reports.groups import Group, budget_text, over_games
 from edgerl.runs.metrics import LAST_GAMES
 from memory_budget import format_bytes
 
@@ -83,18 +83,19 @@ def cost(groups: list[Group]) -> Table:
     for group in groups:
         summaries = [run.summary for run in group.runs]
         capacity = group.first.summary["capacity"]
-        frozen = group.freeze_step is not None
+        frozen = [summary for summary in summaries if summary["freeze"]["step"] is not None]
+        minutes = [run.seconds / 60 for run in group.runs if not math.isnan(run.seconds)]
         rows.append(
             [
                 group.name,
                 budget_text(group.first),
                 f"{_average(summaries, 'capacity', 'initial'):,.0f}",
-                f"{_average(summaries, 'capacity', 'after_freeze'):,.0f}" if frozen else "-",
+                f"{_average(frozen, 'capacity', 'after_freeze'):,.0f}" if frozen else "-",
                 f"{capacity['paper_initial']:,}" + (f" / {capacity['paper_after_freeze']:,}" if frozen else ""),
                 f"{_average(summaries, 'replay', 'rows'):,.0f}",
                 f"{_average(summaries, 'replay', 'bytes_per_row'):,.0f}",
                 f"{_average(summaries, 'flops', 'total') / 1e12:,.3g}",
-                f"{np.mean([run.seconds for run in group.runs]) / 60:,.1f}",
+                f"{np.mean(minutes):,.1f}" if minutes else "-",
                 _rate(summaries, "steps_per_s_before"),
                 _rate(summaries, "steps_per_s_after") if frozen else "-",
                 format_bytes(max(summary["memory"]["rss_peak"] for summary in summaries)),
@@ -115,9 +116,9 @@ def cost(groups: list[Group]) -> Table:
         "peak memory",
     ]
     notes = (
-        "Rows that fit the budget before and after the freeze, means over the seeds. TFLOP: 10^12 multiply-adds by the "
-        "paper's convention. Minutes of wall time, evaluations included. Peak memory: the highest resident memory of "
-        "any seed's process tree."
+        "Rows that fit the budget before and after the freeze. Means are over the seeds that know the number: after "
+        "T_f those that froze. TFLOP: 10^12 multiply-adds by the paper's convention. Minutes of wall time, evaluations "
+        "included. Peak memory: the highest resident memory of any seed's process tree."
     )
     return Table("Capacity and cost", head, rows, " ".join([notes, *_chosen_freezes(groups)]))
 
@@ -162,20 +163,20 @@ def beside_paper(by_env: dict[str, list[Group]], experiment: Any, scale: float) 
 def all_games(by_env: dict[str, list[Group]]) -> Table | None:
     """Human-normalised scores of the variants that ran on several Atari games; None if there is no such variant."""
     rows = []
-    for name in dict.fromkeys(group.name for groups in by_env.values() for group in groups):
-        games = [group for groups in by_env.values() for group in groups if group.name == name and group.steps]
+    for variant in over_games(by_env):
+        games = [group for group in variant if group.steps]
         strata = [[human_normalised(group.env, score) for score in group.scores[-1]] for group in games]
         if len(games) < 2 or any(score is None for scores in strata for score in scores):
             continue
         arrays = [np.array([scores], np.float64) for scores in strata]
         middle, average = (estimate(arrays, statistic, np.random.default_rng(0))[0] for statistic in (iqm, mean))
-        rows.append([name, str(len(games)), str(sum(map(len, strata))), _fraction(middle), _fraction(average)])
+        rows.append([games[0].name, str(len(games)), str(sum(map(len, strata))), _fraction(middle), _fraction(average)])
     if not rows:
         return None
     notes = (
         "Human-normalised: 0 is random play, 1 a human tester (Wang et al. 2016); what is below 0 ranks nothing. Raw "
-        "scores of different games are never averaged. Intervals: 95%, seeds drawn again within each game (stratified "
-        "bootstrap, 2,000 resamples)."
+        "scores of different games are never averaged. Games count alike, however many seeds each has. Intervals: 95%, "
+        "seeds drawn again within each game (stratified bootstrap, 2,000 resamples)."
     )
     return Table("All games together", ["variant", "games", "runs", "IQM [95%]", "mean [95%]"], rows, notes)
 

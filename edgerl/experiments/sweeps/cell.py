@@ -10,10 +10,11 @@ from edgerl import reading
 from edgerl.experiments.sweeps.executors.local import Executor, Job
 from edgerl.experiments.sweeps.manifest import Cell
 from edgerl.runs import checkpoint
-from edgerl.runs.folder import held
+from edgerl.runs.folder import LOCK, held
 from edgerl.runs.status import EXIT_CODES, RunProgress, finished, read_summary
 
 TRIES = 3
+LEFTOVERS = (LOCK, ".writable", ".config.toml.part", "metrics.jsonl")  # of a run that was killed as it began
 UNDONE = ("failed", "memory-limit", "interrupted")  # states of a cell that the sweep does not start again by itself
 
 
@@ -96,12 +97,22 @@ class CellRun:
         return max(self.cell.planned_bytes, self.peak)
 
     def start(self, executor: Executor) -> None:
-        """Start or resume it; a folder without config.toml is of a run that never began, and is removed."""
+        """Start or resume it; what a run that never began has left in its folder is removed. Other files fail it."""
         if not self.begun:
+            if (other := self._no_leftover()) is not None:
+                self.state = "failed"
+                self.reason = f"{self.folder} has no config.toml, but {other}, which no new run leaves: move it away"
+                return
             shutil.rmtree(self.folder, ignore_errors=True)
         self._logged = self.log.stat().st_size if self.log.exists() else 0
         self.job = executor.submit(self.argv, self.log, self.cell.threads, self.cell.planned_bytes)
         self.state, self.began = "running", time.monotonic()
+
+    def _no_leftover(self) -> str | None:
+        """A file in its folder that no run leaves as it begins; None if there is none."""
+        known = LEFTOVERS if self.beginning is None else (*LEFTOVERS, "checkpoint")  # which a fork takes over first
+        there = sorted(place.name for place in self.folder.iterdir()) if self.folder.is_dir() else []
+        return next((name for name in there if name not in known), None)
 
     def stop(self) -> None:
         """Have it save a checkpoint and leave."""

@@ -81,6 +81,7 @@ def make(options: dict[str, Any], *, local: bool) -> tuple[Sweep, list[str]]:
             resolved.append(Resolved(variant.name, config, _plan(config, describe, local)))
     alone = [_cell(of_all, seed, sources) for seed in seeds for of_all in resolved]
     _check_folders([cell for cell, _ in alone])
+    _check_unlike([cell for cell, _ in alone])
     cells, beginnings = shared = share(alone)
     if beginnings:
         notes.append(f"beginnings that cells share are trained once: {shared.saved_steps:,} steps less")
@@ -189,6 +190,15 @@ def _check_folders(cells: Sequence[Cell]) -> None:
             raise ConfigError(f"--vary: {holder.name!r} and {cell.name!r} would share the folder {cell.folder}")
         if len(cell.folder) > LONGEST_NAME:
             raise ConfigError(f"--vary: the folder of {cell.name!r} would have a name of {len(cell.folder)} characters")
+
+
+def _check_unlike(cells: Sequence[Cell]) -> None:
+    """Raise ConfigError if two cells are the same run, by whatever words."""
+    by_arguments: dict[tuple[str, ...], Cell] = {}
+    for cell in cells:
+        first = by_arguments.setdefault(cell.arguments, cell)
+        if first is not cell:
+            raise ConfigError(f"--budgets, --freeze-at, --vary: {first.name!r} and {cell.name!r} are the same run")
 
 
 def _clean(text: str) -> str:

@@ -93,6 +93,8 @@ def read(folder: Path, option: str = "--resume") -> Sweep:
         return Sweep(values["preset"], values["scale"], values["title"], cells, beginnings)
     except FileNotFoundError:
         raise ConfigError(f"{option}: {file} does not exist: no sweep was begun there") from None
+    except NotADirectoryError:
+        raise ConfigError(f"{option}: {folder} is no folder") from None
     except ConfigError:
         raise
     except (OSError, ValueError, TypeError) as error:

@@ -1,6 +1,7 @@
 """A video of the games that a trained agent plays: `edgerl eval RUN --video FILE`."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ except ImportError as error:
     ) from error
 
 WRITERS: dict[str, type[GifWriter] | type[Mp4Writer]] = {".gif": GifWriter, ".mp4": Mp4Writer}
-SPEED = 15.0  # agent steps a second, if the environment does not say
+SPEED, SLOWEST = 15.0, 0.1  # agent steps a second, if the environment does not say; the fewest that it may say
 HEIGHT, WIDTH = 320, 280  # pixels: least height of a picture, least width of a frame
 STRIP, MARGIN, LETTERS = 34, 12, 16  # pixels: the caption's height, its margins, its letters
 GROUND, LABEL, VALUE = (24, 26, 30), (150, 156, 165), (236, 238, 242)  # the caption's colours
@@ -43,10 +44,9 @@ class VideoRecorder:
     def __init__(self, file: Path, games: int = 1) -> None:
         self.file, self.games = file, games
         self.frames, self.seconds = 0, 0.0
-        self._part = file.with_name(f".{file.name}.part")
         self._game, self._step, self._shape = -1, 0, (0, 0)
         self._writer: GifWriter | Mp4Writer | None = None
-        check(file, self._part)
+        self._target, self._part = check(file)
 
     def show(self, env: Environment, game: int, score: float) -> None:
         """Append what `env` shows now, if `game` (from 0) is recorded. Call it after each reset and each step."""
@@ -77,7 +77,7 @@ class VideoRecorder:
             with self._named():
                 if kind is None:
                     self._writer.finish()
-                    self._part.rename(self.file)
+                    self._part.rename(self._target)
         finally:
             self._writer.release()
             self._part.unlink(missing_ok=True)
@@ -96,19 +96,22 @@ class VideoRecorder:
             raise
 
 
-def check(file: Path, part: Path) -> None:
-    """Raise ConfigError if a video could not be written to `file`, or to `part` before it is whole."""
+def check(file: Path) -> tuple[Path, Path]:
+    """Where a video is written to, through links, and where it is before it is whole; ConfigError if it cannot be."""
     if file.suffix.lower() not in WRITERS:
         raise ConfigError(f"--video: {file} is neither .gif nor .mp4")
     if not file.parent.is_dir():
         raise ConfigError(f"--video: {file}: there is no folder {file.parent}")
     if file.is_dir():
         raise ConfigError(f"--video: {file} is a folder")
+    target = Path(os.path.realpath(file))
+    part = target.with_name(f".{target.name}.part")
     try:
         part.touch()
         part.unlink()
     except OSError as error:
         raise ConfigError(f"--video: {file} cannot be written: {error.strerror}") from None
+    return target, part
 
 
 def picture(env: Environment) -> Array:
@@ -127,8 +130,9 @@ def picture(env: Environment) -> Array:
 
 
 def speed(env: Environment) -> float:
-    """Agent steps a second for watching: the environment's `steps_per_second`, or SPEED if it has none."""
-    return float(getattr(_unwrapped(env), "steps_per_second", SPEED))
+    """Agent steps a second for watching: the environment's `steps_per_second`, or SPEED if it has none of use."""
+    said = float(getattr(_unwrapped(env), "steps_per_second", SPEED))
+    return said if said >= SLOWEST else SPEED
 
 
 def _unwrapped(env: Environment) -> Environment:

@@ -1,9 +1,10 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const root = document.documentElement;
-const LIGHT = ["#0067b1", "#d1580a", "#00875f", "#b4488c", "#8a6d00", "#3a8fc4", "#6b7280", "#a3333d"];
+const { colours: LIGHT, ...style } = data.style; // as in the picture of a report
 const DARK = ["#5fb3f5", "#ff9f5a", "#3fd0a4", "#ee8fc8", "#e3c341", "#9bd2f2", "#aab3c0", "#ff8a92"];
-const PARTS = ["libraries", "networks", "optimizer", "replay", "scratch", "unaccounted"];
+const LEDGERS = data.sections.flatMap((env) => env.variants.map((variant) => variant.ledger));
+const PARTS = [...new Set(LEDGERS.flatMap((ledger) => Object.keys(ledger.planned)))];
 const WORDS = { x: "agent steps" };
 
 function dark() { return root.dataset.theme === "dark"; }
@@ -53,12 +54,12 @@ function beside(env, values) {
   for (const [name, words] of [["random", "random play"], ["human", "human tester"]]) {
     const score = (env.references || {})[name];
     if (score === undefined) continue;
-    const near = name === "random" || score <= high + 0.5 * (high - low);
+    const near = name === "random" || score <= high + style.far * (high - low);
     const at = near ? { y: score, yanchor: "bottom" } : { yref: "paper", y: 1, yanchor: "top" };
     annotations.push({ ...at, xref: "paper", x: 0, xanchor: "left", showarrow: false, font: { color: ink, size: 11 },
       bgcolor: dark() ? "rgba(20,24,30,.7)" : "rgba(255,255,255,.7)",
       text: `${words} ${score.toLocaleString()}${near ? "" : " ↑"}` });
-    lines.push(near ? score : high + 0.15 * (high - low));
+    lines.push(near ? score : high + style.room * (high - low));
     if (!near) continue;
     shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: score, y1: score,
       line: { color: ink, width: 1.3, dash: "dash" } });
@@ -70,7 +71,7 @@ function scores(env, chosen) {
   const traces = [];
   const values = env.variants.flatMap((variant) => variant.seeds.flatMap((seed) => seed.y));
   const { shapes, annotations, lines } = beside(env, env.references ? [...values, env.references.random] : values);
-  const veiled = Math.min(0.16, 0.5 / env.variants.length); // many bands lie over one another
+  const veiled = Math.min(style.veil, style.veils / env.variants.length);
   env.variants.forEach((variant, index) => {
     const x = variant.x[chosen.axis], curve = variant[chosen.statistic], ink = colour(index), group = "v" + index;
     if (curve.low.some((value) => value !== null)) {
@@ -89,8 +90,7 @@ function scores(env, chosen) {
       customdata: curve.y.map((_, at) => curve.low[at] === null ? "" :
         ` [${curve.low[at].toLocaleString()}, ${curve.high[at].toLocaleString()}]`),
       hovertemplate: pointLabel(variant.name, "%{y:,.1f}%{customdata} at %{x:,}") });
-    if (variant.freeze && !env.hidden.has(group)) {
-      const at = variant.freeze[chosen.axis];
+    for (const { [chosen.axis]: at } of env.hidden.has(group) ? [] : variant.freezes) {
       shapes.push({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1,
         line: { color: ink, width: 1.3, dash: "dot" } });
     }
@@ -104,7 +104,7 @@ function scores(env, chosen) {
 function overTime(env, name, label, unit, extra) {
   const traces = [], shapes = [];
   env.variants.forEach((variant, index) => {
-    const mode = variant[name].x.length < 30 ? "lines+markers" : "lines"; // a line through one point would not be seen
+    const mode = variant[name].x.length < style.few ? "lines+markers" : "lines";
     traces.push({ ...variant[name], mode, line: { color: colour(index), width: 2 }, legendgroup: "v" + index,
       hovertemplate: pointLabel(variant.name, `%{y:,} ${unit} at step %{x:,}`) });
     extra(variant, colour(index), traces, shapes, "v" + index);

@@ -7,10 +7,11 @@ from pathlib import Path
 from edgerl import reading
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.contents import Contents
-from edgerl.experiments.reports.formats.style import INSTALL
+from edgerl.experiments.reports.formats.style import COLOURS, FAR, FEW, INSTALL, ROOM, VEIL, VEILS
 from edgerl.experiments.reports.groups import AXES
 from edgerl.runs import strict_json
 
+STYLE = {"colours": COLOURS, "far": FAR, "few": FEW, "room": ROOM, "veil": VEIL, "veils": VEILS}  # as in a picture
 PNG, MOST_PNG = b"\x89PNG\r\n\x1a\n", 32 * 2**20  # how one begins; bytes
 
 
@@ -32,7 +33,7 @@ def page(contents: Contents) -> str:
         style=_text("page.css"),
         script=_text("page.js"),
         library=library.read_text(encoding="utf-8"),
-        data=_script_json({"sections": sections}),
+        data=_script_json({"sections": sections, "style": STYLE}),
         inlined=_inlined,
     )
 

@@ -6,12 +6,11 @@ from typing import Any
 
 from edgerl.errors import ConfigError
 from edgerl.experiments.reports.contents import Contents, Section
-from edgerl.experiments.reports.formats.style import COLOURS, INSTALL, Panel, references
+from edgerl.experiments.reports.formats.style import COLOURS, FEW, INSTALL, VEIL, VEILS, Panel, references
 from edgerl.experiments.reports.groups import AXES
 
 NAMES_A_LINE = 2  # of variants, which may be long
 NAMES = {"loc": "outside lower left", "ncols": NAMES_A_LINE, "fontsize": 9, "frameon": False}
-FEW = 30  # points of a line: it is drawn with markers, as a line through one point would not be seen
 
 
 def picture(contents: Contents) -> bytes:
@@ -60,7 +59,7 @@ def _draw(figure: Any, contents: Contents) -> None:
 
 
 def _scores(panel: Panel, section: Section, axis: str) -> None:
-    veiled = min(0.15, 0.5 / len(section.curves["variants"]))  # many bands lie over one another
+    veiled = min(VEIL, VEILS / len(section.curves["variants"]))
     for index, variant in enumerate(section.curves["variants"]):
         colour, x, mean = COLOURS[index % len(COLOURS)], variant["x"][axis], variant["mean"]
         seeds = len(variant["seeds"])
@@ -68,8 +67,8 @@ def _scores(panel: Panel, section: Section, axis: str) -> None:
         panel.plot(x, mean["y"], color=colour, label=label, marker="o", markersize=3)
         if mean["low"] and mean["low"][0] is not None:
             panel.fill_between(x, mean["low"], mean["high"], color=colour, alpha=veiled, linewidth=0)
-        if variant["freeze"]:
-            panel.axvline(variant["freeze"][axis], color=colour, linestyle=":", linewidth=1)
+        for freeze in variant["freezes"]:
+            panel.axvline(freeze[axis], color=colour, linestyle=":", linewidth=1)
     references(panel, section.curves["references"])
     _finish(panel, f"{section.env}: mean score, 95% interval", AXES[axis], "score")
 

@@ -6,6 +6,8 @@ COLOURS = ["#0067b1", "#d1580a", "#00875f", "#b4488c", "#8a6d00", "#3a8fc4", "#6
 Panel = Any  # matplotlib's Axes, which has no types
 INSTALL = "pip install -c constraints.txt -e '.[report]'"
 QUIETER = "#5b6675"  # of lines and notes beside the curves
+FEW = 30  # points of a line: it is drawn with markers, as a line through one point would not be seen
+VEIL, VEILS = 0.15, 0.5  # how much a band covers, at most, and all bands of a plot together: many lie over one another
 FAR = 0.5  # of the height of the curves: what is further above them is named, and no line is drawn
 ROOM = 0.15  # of that height, above the curves, for such a name
 

@@ -1,5 +1,6 @@
 """The report as Markdown, for an issue or a README, and as JSON, for programs."""
 
+import re
 from dataclasses import asdict
 
 from edgerl.experiments.reports.contents import Contents
@@ -10,17 +11,18 @@ from edgerl.runs import strict_json
 
 def markdown(contents: Contents) -> str:
     """The tables and commands as Markdown, without the curves."""
-    parts = [f"# {contents.title}", contents.subtitle, *(table_text(table) for table in contents.overall)]
+    parts = [f"# {_line(contents.title)}", _line(contents.subtitle), *(table_text(table) for table in contents.overall)]
     for section in contents.sections:
-        parts += [f"## {section.env}", *map(table_text, (section.scores, *section.comparisons, section.cost))]
+        parts += [f"## {_line(section.env)}", *map(table_text, (section.scores, *section.comparisons, section.cost))]
         for analysis in section.analyses:
-            parts += [f"### {analysis.name}: {contents.analysis_title}", analysis.safe, table_text(analysis.table)]
+            heading = f"### {_line(analysis.name)}: {_line(contents.analysis_title)}"
+            parts += [heading, _line(analysis.safe), table_text(analysis.table)]
     parts.append("## Repeat it")
     for commands in contents.commands:
-        parts += [f"{commands.name}:", "\n".join(f"    {line}" for line in commands.lines)]
+        lines = "\n".join(commands.lines).splitlines()  # a setting may hold the end of a line
+        parts += [f"{_line(commands.name)}:", "\n".join(f"    {line}" for line in lines)]
     parts += [table_text(table) for table in (*contents.versions, contents.left_out) if table]
-    lines = "\n\n".join(parts).split("\n")
-    return "\n".join(map(printable, lines)) + "\n"
+    return "\n".join(map(printable, "\n\n".join(parts).split("\n"))) + "\n"
 
 
 def as_json(contents: Contents) -> str:
@@ -30,14 +32,19 @@ def as_json(contents: Contents) -> str:
 
 def table_text(table: Table) -> str:
     """One table as Markdown, with its title above it and its notes below."""
-    lines = [f"### {table.title}", "", _row(table.head), _row(["---"] * len(table.head)), *map(_row, table.rows)]
-    return "\n".join(lines + (["", table.notes] if table.notes else []))
+    lines = [f"### {_line(table.title)}", "", _row(table.head), _row(["---"] * len(table.head)), *map(_row, table.rows)]
+    return "\n".join(lines + (["", _line(table.notes)] if table.notes else []))
 
 
 def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+    return "| " + " | ".join(_inline(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _cell(text: str) -> str:
-    """A text on one line, that ends no cell and is no HTML."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+def _line(text: str) -> str:
+    """A text, which may be anybody's, on one line: no heading or other block either."""
+    return re.sub(r"^(?=[#>`~=+*-])", r"\\", _inline(text))
+
+
+def _inline(text: str) -> str:
+    """A text, which may be anybody's, on one line: no HTML, no link and no picture."""
+    return " ".join(text.split()).replace("<", "&lt;").replace("](", "]\\(")
