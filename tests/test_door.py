@@ -84,6 +84,22 @@ def test_a_value_that_cannot_be_used_is_one_line(field, given, line, mine, monke
     assert "\n" not in str(failed.value)
 
 
+def test_a_vector_that_an_environment_writes_into_stays_what_the_agent_chose(mine, monkeypatch):
+    step, given = mine.Plain.step, []
+
+    def scaling(self, action):
+        given.append(action.copy())
+        action *= 10
+        return step(self, 0)
+
+    monkeypatch.setattr(mine.Plain, "spec", mine.Plain.spec._replace(continuous=True))
+    monkeypatch.setattr(mine.Plain, "step", scaling)
+    env, chosen = opened("Plain"), np.array([0.5, -1], np.float32)
+    env.reset()
+    env.step(chosen)
+    assert chosen.tolist() == given[0].tolist() == env.state()[0]["taken"][0].tolist() == [0.5, -1]
+
+
 def test_what_is_right_passes_as_it_is(mine):
     given = TimeStep(np.zeros((2, 84, 84), np.uint8), 1.0, False, False, False)
     env = opened("Plain")

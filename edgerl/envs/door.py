@@ -15,12 +15,11 @@ import numpy as np
 from edgerl.envs.base import fault, in_words, interface, window_fault
 from edgerl.envs.outside.workdir import Workdir
 from edgerl.envs.resumable import Resumable
-from edgerl.envs.simulator import reason
+from edgerl.envs.simulator import as_number, reason
 from edgerl.errors import EnvError, EnvFailed, EpisodeLost
 from edgerl.types import Array, TimeStep
 
 MOST_REWARD = float(np.finfo(np.float32).max)  # a row holds a reward as float32
-NUMBERS = (float, int, np.floating, np.integer, np.bool_)
 OURS = str(Path(__file__).parents[1]) + os.sep
 STANDARD = (sysconfig.get_path("stdlib") + os.sep, "<frozen ")
 INSTALLED = ("site-packages", "dist-packages")
@@ -99,11 +98,11 @@ class Door:
         return begun
 
     def step(self, action: Any) -> TimeStep:
-        """Act. After a step that failed, another episode must begin."""
+        """Act; a vector is the environment's to write into. After a step that failed, another episode must begin."""
         self._between = True
         before = self._workdir.enter()
         try:  # no context manager here: it would take as long as all the rest
-            returned = self.env.step(action)
+            returned = self.env.step(action.copy() if isinstance(action, np.ndarray) else action)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -196,13 +195,13 @@ class Door:
         return checked
 
     def _reward(self, value: Any) -> float:
-        number = _number(value)
+        number = as_number(value)
         if number is None or not -MOST_REWARD <= number <= MOST_REWARD:
             raise self._refusal(f"the reward is {reprlib.repr(value)}; allowed is a number that float32 holds")
         return number
 
     def _flag(self, value: Any, name: str) -> bool:
-        number = _number(value)
+        number = as_number(value)
         if number not in (0.0, 1.0):
             raise self._refusal(f"{name} is {reprlib.repr(value)}; allowed is True or False")
         return bool(number)
@@ -240,17 +239,6 @@ def place(error: BaseException | None, *, libraries: bool = True) -> str:
     file, line = (own or foreign)[-1]
     here = os.getcwd() + os.sep
     return f" ({file.removeprefix(here)}, line {line})"
-
-
-def _number(value: Any) -> float | None:
-    """A number, or an array of one, as a float; None for anything else."""
-    try:
-        if isinstance(value, NUMBERS):
-            return float(value)
-        array = np.asarray(value)
-        return float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else None
-    except Exception:  # of a number too large, or of an object that is none
-        return None
 
 
 def _check_state(arrays: Any, values: Any) -> None:

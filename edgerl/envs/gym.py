@@ -9,7 +9,7 @@ from edgerl.envs.base import EnvOptions, EnvSpec, Interface
 from edgerl.envs.door import place
 from edgerl.envs.outside import callables, names
 from edgerl.envs.outside.screen import headless
-from edgerl.envs.simulator import reason
+from edgerl.envs.simulator import as_number, reason
 from edgerl.errors import EnvError
 from edgerl.types import Array
 
@@ -134,13 +134,16 @@ class Gym:
 
     def step(self, action: Any) -> tuple[Any, Any, Any]:
         taken = self._actions.taken(action)
-        total: Any = None
+        total: float | None = None
         for _ in range(self._repeat):
             returned = self._env.step(taken)
             if not isinstance(returned, tuple) or len(returned) != 5:
                 raise TypeError("its step() must give observation, reward, terminated, truncated and a dict")
             seen, reward, terminated, truncated, _ = returned
-            total = reward if total is None else total + reward
+            number = as_number(reward)  # which adds as it is worth: NumPy's small types overflow, its arrays change
+            if number is None:
+                return reward, terminated, truncated  # and the door refuses it
+            total = number if total is None else total + number
             if terminated or truncated:
                 break
         self._steps += 1

@@ -42,7 +42,7 @@ class Resumable:
         return timestep
 
     def step(self, action: Any) -> TimeStep:
-        taken = np.asarray(action, self._kind.base).tobytes()  # before the step, which may write over it
+        taken = np.asarray(action, self._kind.base).tobytes()  # before the step: `env` may write into its action
         timestep: TimeStep = self.env.step(action)
         if not self._too_long:
             self._taken += taken  # only if the step did not fail: a resume would fail there too
