@@ -13,6 +13,7 @@ from edgerl.envs.door import Door
 from edgerl.envs.resumable import LONGEST
 from edgerl.errors import EnvError, EnvFailed
 from edgerl.replay.representation import Representation
+from edgerl.runs.signals import handle_again
 from edgerl.training.build import make_env
 from edgerl.training.policy import Policy
 from edgerl.training.state import Parts, State, cut_episode
@@ -130,6 +131,7 @@ def _arena(parts: Parts, state: State, rng: np.random.Generator) -> Iterator[Doo
         env = parts.make_eval_env(rng)
     except EnvError as error:
         raise EnvFailed(str(error).removeprefix("--env: ")) from error
+    handle_again()
     with closing(env):
         yield env
 

@@ -7,6 +7,7 @@ from edgerl.envs.fleet.fleet import Fleet
 from edgerl.errors import EnvFailed, TrainingError
 from edgerl.output.messages import figure
 from edgerl.planning import ledger
+from edgerl.runs.signals import handle_again
 from edgerl.training import handover, resume
 from edgerl.training.acting import one, several
 from edgerl.training.evaluate import Hooks, cut_games, play
@@ -33,9 +34,12 @@ class TrainingLoop:
         try:
             self.train()
             resume.save(self.parts, self.state, needed=True)
-        except EnvFailed:  # its episode was cut after the checkpoint of this step, if there is one
-            resume.write_checkpoint(self.parts, self.state, needed=False, replace=True)
-            raise
+        except EnvFailed as error:  # its episode was cut after the checkpoint of this step, if there is one
+            asked = self.state.stop is not None
+            resume.write_checkpoint(self.parts, self.state, needed=asked, replace=True)
+            if not asked:
+                raise
+            self.say(f"{error}, as the run was interrupted")  # Ctrl-C reaches all processes of a terminal
         finally:
             resume.settle(self.parts, self.state)
         self.show(f"{len(self.parts.replay):,} rows  {format_bytes(self.parts.watchdog.peak)} at most")
@@ -45,6 +49,7 @@ class TrainingLoop:
     def train(self) -> None:
         """All steps from where the run stands, with what is due between them."""
         while True:
+            handle_again()
             self.check_stem()
             if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
                 self.evaluate()
@@ -94,6 +99,11 @@ class TrainingLoop:
     def stopping(self) -> str | None:
         """Why the run ends before its last step; None if it goes on."""
         return "memory-limit" if self.parts.watchdog.exceeded else self.state.stop
+
+    def interrupted(self) -> bool:
+        """Whether the run ends, asked in the middle of a game: its environment may take over the signals of that."""
+        handle_again()
+        return self.stopping is not None
 
     @property
     def done(self) -> bool:
@@ -218,7 +228,7 @@ class TrainingLoop:
         """Play whole games without exploration, and log their scores."""
         episodes = self.parts.config.run.eval_episodes
         hooks = Hooks(
-            stopping=lambda: self.stopping is not None,
+            stopping=self.interrupted,
             playing=lambda done: self.show(f"evaluating, game {done + 1} of {episodes}"),
         )
         evaluation = play(self.parts, self.state, hooks)

@@ -207,7 +207,12 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
             if handed is not None:
                 began = handover.take_over(parts, state, handed)
             ended = TrainingLoop(parts, state).run(began)
-            parts.env.close()
+            try:
+                parts.env.close()
+            except EnvFailed as error:
+                if state.stop is None:
+                    raise
+                parts.reporter.say(f"{error}, as the run was interrupted")
             status = ended
         except EnvFailed as error:
             if is_new and state.checkpoint is None:
