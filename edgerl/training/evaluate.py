@@ -201,5 +201,6 @@ def play_with(
 
     `representation`: what the actor sees of windows; `seed`: of the environment; `show`: as in `Hooks`.
     """
-    with closing(make_env(policy.config, np.random.default_rng(seed), training=False)) as env:
+    rng = np.random.default_rng(seed)
+    with closing(make_env(policy.config, rng, training=False, like=policy.spec)) as env:
         return evaluate(actor, representation, env, games, Hooks(show=show))

@@ -123,6 +123,7 @@ def _train(
             tell(reporter, request, checked, networks, env)
             arena = limits.take_arena(watchdog, checked.plan.budget, request.folder)
             checks = checked.plan.checks
+            another = partial(make_env, config, training=False, like=env.spec)
             parts = Parts(
                 config=config,
                 env=env,
@@ -141,7 +142,7 @@ def _train(
                 reporter=reporter,
                 plan=checked.plan,
                 library_bytes=networks.library_bytes,
-                make_eval_env=partial(make_env, config, training=False) if checked.alone is None else None,
+                make_eval_env=another if checked.alone is None else None,
                 baseline=handed.baseline if handed else networks.baseline,
                 lock=lock,
                 launcher=request.launcher,
