@@ -12,6 +12,7 @@ import gymnasium  # isort: skip
 from gymnasium import spaces  # isort: skip
 
 FLOATS = (RED / 255).astype(np.float32)
+PAST_1 = (RED > 0) * np.float32(1.000001)
 PICTURES = {
     "[H, W, 3]": (box((24, 30, 3)), RED, GRAY_OF_RED),
     "[H, W]": (box((24, 30)), RED[..., 0], 200),
@@ -21,6 +22,7 @@ PICTURES = {
     "[1, H, W]": (box((1, 24, 30)), RED[None, ..., 0], 200),
     "float32": (box((24, 30, 3), 1, np.float32), FLOATS, GRAY_OF_RED),
     "float64 where float32 is declared": (box((24, 30, 3), 1, np.float32), RED / 255, GRAY_OF_RED),
+    "float32 that rounding took past 1": (box((24, 30, 3), 1, np.float32), PAST_1, 76),
     "float, channels first": (box((3, 24, 30), 1, np.float64), (RED / 255).transpose(2, 0, 1), GRAY_OF_RED),
     "3000x3000": (box((3000, 3000)), np.full((3000, 3000), 200, np.uint8), 200),
     "8x8": (box((8, 8)), np.full((8, 8), 200, np.uint8), 200),

@@ -146,7 +146,10 @@ def random_action(env: Environment, rng: "np.random.Generator") -> Any:
 def fault(env: Any) -> str | None:
     """What keeps something from being an environment to train on, in words; None if nothing does."""
     if missing := [part for part in PARTS if not hasattr(env, part)]:
-        return f"is no environment: it has no {', '.join(missing)}"
+        if hasattr(env, "single_action_space"):
+            return "is a vector environment; name what makes one environment, and give --envs"
+        gym = "; Gymnasium's environments are subclasses of gymnasium.Env" if hasattr(env, "action_space") else ""
+        return f"is no environment: it has no {', '.join(missing)}{gym}"
     spec = env.spec
     if not isinstance(spec, EnvSpec):
         return f"is no environment: its spec is a {type(spec).__name__}, not an EnvSpec"
