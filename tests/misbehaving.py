@@ -5,6 +5,7 @@ import numpy as np
 from edgerl.envs import suites
 
 MODULE = """
+import functools
 import os
 import signal
 import sys
@@ -72,6 +73,11 @@ class Once(Plain):
     def close(self):
         super().close()
         once.remove(self)
+
+
+@functools.cache
+def single():
+    return Plain(np.random.default_rng(0))
 
 
 class Endless(Plain):

@@ -28,6 +28,16 @@ def test_what_exists_once_is_evaluated_between_two_of_its_episodes(mine, tmp_pat
     assert_same(tmp_path / "whole", tmp_path / "parts", 60)
 
 
+def test_what_a_callable_gives_again_and_again_is_one_environment(mine, tmp_path, program):
+    whole = edgerl.train(edgerl.configure(env="mine:single", **SMALL | {"eval_every": 20}), tmp_path / "run")
+    assert [entry["step"] for entry in whole["returns"]] == [21, 42, 60]
+    assert mine.made == mine.closed
+    code, said, _ = program("check", "mine:single", "--steps", 20)
+    assert code == 0
+    assert "cannot be made: evaluations wait for an episode's end ('mine:single' cannot be loaded" in said
+    assert "it is one environment, and in use" in said
+
+
 def test_an_evaluation_on_the_training_environment_is_played_again_if_it_was_interrupted(mine, tmp_path):
     config = edgerl.configure(env="mine:Once", **SMALL | {"eval_every": 20})
     edgerl.train(config, tmp_path / "whole")

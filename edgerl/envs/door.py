@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.envs.base import fault, in_words, interface, window_fault
+from edgerl.envs.outside import callables
 from edgerl.envs.outside.workdir import Workdir, here
 from edgerl.envs.resumable import Resumable
 from edgerl.envs.simulator import as_number, reason
@@ -40,12 +41,13 @@ class Door:
 
     def __init__(self, make: Callable[[], Any], rng: np.random.Generator, called: str) -> None:
         self.rng = rng
-        self._make, self._called, self._workdir = make, called, Workdir()
+        self._make, self._called = make, called
         self.open()
 
     def open(self) -> None:
         """Make the environment, again if it was closed; reset or restore it then. Raises EnvError."""
         self._failed, self._closed, self._between, env = False, False, True, None
+        self._workdir = Workdir()
         try:
             with self._workdir.within():
                 env = self._make()
@@ -140,7 +142,7 @@ class Door:
         if self._failed:
             self._close_quietly(self.env)  # its first failure says more
             return
-        self._call("close", lambda: _close(self.env))
+        self._call("close", lambda: callables.close(self.env))
 
     @contextmanager
     def drawing_from(self, rng: np.random.Generator) -> Iterator[None]:
@@ -205,7 +207,7 @@ class Door:
 
     def _close_quietly(self, env: Any) -> None:
         with self._workdir.within(), suppress(Exception, SystemExit):
-            _close(env)
+            callables.close(env)
 
     def _refusal(self, what: str) -> EnvFailed:
         self._failed = True
@@ -247,8 +249,3 @@ def _has_text_keys(value: Any) -> bool:
     if isinstance(value, dict):
         return all(isinstance(key, str) and _has_text_keys(part) for key, part in value.items())
     return not isinstance(value, list | tuple) or all(map(_has_text_keys, value))
-
-
-def _close(env: Any) -> None:
-    if hasattr(env, "close"):
-        env.close()
