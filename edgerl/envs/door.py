@@ -98,9 +98,10 @@ class Door:
         self._between = True
         given = action.copy() if isinstance(action, np.ndarray) else action
         timestep = self._checked(self._call("step", lambda: self.env.step(given)), "step")
-        self._between = timestep.terminated or timestep.truncated
-        if timestep.over and not self._between:
+        has_ended = timestep.terminated or timestep.truncated
+        if timestep.over and not has_ended:
             raise self._refusal("over is True, but neither terminated nor truncated is: a game ends with its episode")
+        self._between = has_ended
         return timestep
 
     def render(self) -> Array:

@@ -86,10 +86,10 @@ def try_out(env: Door | Fleet, config: Config) -> str | None:
     """
     try:
         env.reset()
-        alone = _try_second(env, config) if config.run.eval_every else None
-        if alone is not None and isinstance(env, Fleet):
-            raise EnvError(f"--envs: beside {len(env)} environments there can be none to evaluate on: {alone}")
-        return alone
+        why_alone = _try_second(env, config) if config.run.eval_every else None
+        if why_alone is not None and isinstance(env, Fleet):
+            raise EnvError(f"--envs: beside {len(env)} environments there can be none to evaluate on: {why_alone}")
+        return why_alone
     except EnvFailed as error:
         raise EnvError(f"--env: {error}") from error
 

@@ -100,7 +100,7 @@ def play(parts: Parts, state: State, hooks: Hooks) -> dict[str, Any] | None:
     """
     run = parts.config.run
     rng = np.random.default_rng([run.seed, state.step, 1])
-    with _arena(parts, state, rng) as env:
+    with _played_on(parts, state, rng) as env:
         games = Games(run.eval_episodes, run.eval_epsilon, rng, run.eval_max_steps)
         played = evaluate(parts.agent, parts.replay.representation, env, games, hooks)
     if len(played.scores) < run.eval_episodes:
@@ -115,7 +115,7 @@ def play(parts: Parts, state: State, hooks: Hooks) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _arena(parts: Parts, state: State, rng: np.random.Generator) -> Iterator[Door]:
+def _played_on(parts: Parts, state: State, rng: np.random.Generator) -> Iterator[Door]:
     """The environment to play on: one of its own, or the training environment between two of its episodes.
 
     On the latter the games draw numbers of their own, so that training goes on as if there had been none.

@@ -142,7 +142,7 @@ def _train(
                 reporter=reporter,
                 plan=checked.plan,
                 library_bytes=networks.library_bytes,
-                make_eval_env=another if checked.alone is None else None,
+                make_eval_env=another if checked.why_alone is None else None,
                 baseline=handed.baseline if handed else networks.baseline,
                 lock=lock,
                 launcher=request.launcher,
