@@ -42,7 +42,7 @@ def handling(handler: Callable[[int, object], None], numbers: Iterable[int] = IN
 
 
 def handle_again() -> None:
-    """Handle the signals of `handling` again, where an environment has set a handler of its own since; takes 5 us."""
+    """Handle the signals of `handling` again, where an environment that was made or reset has set handlers since."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number, (handler, _) in _handled.items():

@@ -74,6 +74,7 @@ def evaluate(
         game = len(played.scores)
         hooks.playing(game)
         timestep, score = env.reset(), 0.0
+        handle_again()
         hooks.show(env, game, score)
         for _ in range(longest):
             if hooks.stopping():

@@ -7,7 +7,6 @@ from edgerl.envs.fleet.fleet import Fleet
 from edgerl.errors import EnvFailed, TrainingError
 from edgerl.output.messages import figure
 from edgerl.planning import ledger
-from edgerl.runs.signals import handle_again
 from edgerl.training import handover, resume
 from edgerl.training.acting import one, several
 from edgerl.training.evaluate import Hooks, cut_games, play
@@ -49,7 +48,6 @@ class TrainingLoop:
     def train(self) -> None:
         """All steps from where the run stands, with what is due between them."""
         while True:
-            handle_again()
             self.check_stem()
             if self.evaluation_due and self.room(self.parts.plan.evaluation_bytes):
                 self.evaluate()
@@ -99,11 +97,6 @@ class TrainingLoop:
     def stopping(self) -> str | None:
         """Why the run ends before its last step; None if it goes on."""
         return "memory-limit" if self.parts.watchdog.exceeded else self.state.stop
-
-    def interrupted(self) -> bool:
-        """Whether the run ends, asked in the middle of a game: its environment may take over the signals of that."""
-        handle_again()
-        return self.stopping is not None
 
     @property
     def done(self) -> bool:
@@ -228,7 +221,7 @@ class TrainingLoop:
         """Play whole games without exploration, and log their scores."""
         episodes = self.parts.config.run.eval_episodes
         hooks = Hooks(
-            stopping=self.interrupted,
+            stopping=lambda: self.stopping is not None,
             playing=lambda done: self.show(f"evaluating, game {done + 1} of {episodes}"),
         )
         evaluation = play(self.parts, self.state, hooks)
