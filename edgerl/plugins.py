@@ -5,9 +5,10 @@ it: by naming it, by training on it, or by trusting the files that are read.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ def load(name: str) -> Any:
     module, _, attribute = name.partition(":")
     if module.startswith("."):
         raise ImportError("a module's name here begins with no dot")
-    with current_folder():
-        return getattr(importlib.import_module(module), attribute)
+    reach_current_folder()
+    return getattr(importlib.import_module(module), attribute)
 
 
 def check(name: str) -> None:
@@ -62,11 +63,9 @@ def trusting(trusted: bool) -> Iterator[None]:
         _trusts_files.reset(before)
 
 
-@contextmanager
-def current_folder() -> Iterator[None]:
-    """Within, modules of the current folder can be imported."""
-    sys.path.insert(0, "")
-    try:
-        yield
-    finally:
-        sys.path.remove("")
+def reach_current_folder() -> None:
+    """Have modules of the current folder be imported, from now on: code of the user's may import others at any time."""
+    with suppress(OSError):  # the folder is gone
+        here = os.getcwd()
+        if sys.path[:1] != [here]:
+            sys.path.insert(0, here)

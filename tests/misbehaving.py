@@ -5,6 +5,9 @@ import numpy as np
 from edgerl.envs import suites
 
 MODULE = """
+import functools
+import os
+import signal
 import sys
 
 import numpy as np
@@ -72,6 +75,11 @@ class Once(Plain):
         once.remove(self)
 
 
+@functools.cache
+def single():
+    return Plain(np.random.default_rng(0))
+
+
 class Endless(Plain):
     def step(self, action):
         return super().step(action)._replace(terminated=False, over=False)
@@ -95,6 +103,14 @@ class OtherActions(Plain):
 
 class FlatSpec(Plain):
     spec = Plain.spec._replace(frame=84)
+
+
+class FloatLimit(Plain):
+    most_steps = 500.0
+
+
+class OfAPort(Plain):
+    interface = "COM3"
 
 
 class FloatWindow(Plain):
@@ -123,6 +139,41 @@ class ResetOfTwo(Plain):
 class Huge(Plain):
     def step(self, action):
         return super().step(action)._replace(reward=1e308)
+
+
+class Growing(Plain):
+    # the third that is made, and later ones, have one action more
+
+    def __init__(self, rng):
+        super().__init__(rng)
+        if len(made) > 2:
+            self.spec, self.actions = Plain.spec._replace(actions=3), 3
+
+
+class OverAlone(Plain):
+    def step(self, action):
+        return super().step(action)._replace(terminated=False)
+
+
+class Interrupting(Plain):
+    # its simulator ends with a Ctrl-C in the terminal, at the 40th step
+    def step(self, action):
+        if calls.count("step") == 39:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise EOFError("the simulator has ended")
+        return super().step(action)
+
+
+class Handling(Plain):
+    # takes Ctrl-C over as it is made, and at its fourth reset
+    def __init__(self, rng):
+        super().__init__(rng)
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+
+    def reset(self):
+        if calls.count("reset") == 3:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return super().reset()
 
 
 class Misspelt(Plain):

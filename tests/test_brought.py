@@ -1,5 +1,6 @@
 """`module:callable` of Gymnasium environments and others: how it is called, its arguments, and runs on it."""
 
+import sys
 import tomllib
 
 import numpy as np
@@ -10,6 +11,7 @@ from edgerl.envs.base import EnvOptions
 from edgerl.errors import EnvError
 
 MODULE = '''
+import functools
 import numpy as np
 import gymnasium
 from gymnasium import spaces
@@ -65,6 +67,17 @@ def wrapped(most=5):
 
 one = plain()
 
+@functools.cache
+def single():
+    return plain()
+
+def wrapped_single():
+    return gymnasium.wrappers.TimeLimit(single(), 5)
+
+@functools.cache
+def single_of_mine():
+    return Sides(np.random.default_rng(0))
+
 class Sides(Catch):
     def __init__(self, rng, lives=1):
         super().__init__(rng)
@@ -86,6 +99,7 @@ class Unsaved:
 def bringing(tmp_path, monkeypatch):
     """The module, importable under a name of its own; returns that name."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
     name = f"bringing_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     return name
@@ -135,13 +149,15 @@ def test_what_cannot_be_made_or_shown_is_one_line(callable, arguments, line, bri
         make(f"{bringing}:{callable}", env_arg=arguments)
 
 
-def test_one_environment_is_not_used_twice_at_once(bringing):
-    first = make(f"{bringing}:one")
-    suites.describe(f"{bringing}:one")
-    with pytest.raises(EnvError, match="it is one environment, and in use; name a callable"):
-        make(f"{bringing}:one")
+@pytest.mark.parametrize("named", ["one", "single", "wrapped_single", "single_of_mine"])
+def test_one_environment_is_not_used_twice_at_once(named, bringing):
+    first = make(f"{bringing}:{named}")
+    suites.describe(f"{bringing}:{named}")
+    for _ in range(2):
+        with pytest.raises(EnvError, match="it is one environment, and in use; name a callable"):
+            make(f"{bringing}:{named}")
     first.close()
-    make(f"{bringing}:one").close()
+    make(f"{bringing}:{named}").close()
 
 
 OF_GYM = {"env_arg": {"size": 9}, "frame_skip": 2, "frame": "rgb", "frame_size": 64, "observation": "image"}

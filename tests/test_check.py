@@ -58,6 +58,10 @@ class Random(Plain):
     def reward(self):
         return float(np.random.rand())
 
+class RandomLater(Plain):
+    def reward(self):
+        return float(np.random.rand()) if self.steps > 5 else 0.0
+
 class Seeded(Plain):
     def reward(self):
         return float(self.rng.random())
@@ -175,7 +179,8 @@ def test_what_cannot_be_made_is_one_line(checked):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("Random", "by playing the episode again, but goes on otherwise: it depends on more than its seed"),
+        ("Random", "with a new episode, not in the one under way: playing it again led elsewhere"),
+        ("RandomLater", "by playing the episode again, but goes on otherwise: it depends on more than its seed"),
         ("Seeded", "by playing the episode again, exactly"),
     ],
 )

@@ -1,6 +1,11 @@
 """`--env module:callable` for callables that make no environment: one line that names the option and the name."""
 
+import sys
+
+import numpy as np
 import pytest
+
+from edgerl.envs import suites
 
 MODULE = """
 from edgerl.envs.base import EnvSpec
@@ -20,6 +25,17 @@ class Odd(Catch):
         super().__init__(rng)
         self.spec = {"frame": (84, 84)}
 
+class Unsubclassed:
+    observation_space = action_space = None
+
+    def step(self, action):
+        pass
+
+    reset = step
+
+class Vector(Unsubclassed):
+    num_envs, single_action_space = 2, None
+
 class Failing(Catch):
     window = property(lambda self: 1 // 0, lambda self, value: None)
 """
@@ -38,6 +54,8 @@ class Failing(Catch):
         ("bringing:Failing", "cannot be loaded: ZeroDivisionError: "),
         ("builtins:id", "is no environment: it has no spec, actions, window, reset, step"),
         ("bringing:Lacking", "is no environment: it has no reset, step"),
+        ("bringing:Unsubclassed", "is no environment: it has no spec, actions, window; Gymnasium's environments are"),
+        ("bringing:Vector", "is a vector environment; name what makes one environment, and give --envs"),
         ("bringing:Odd", "is no environment: its spec is a dict, not an EnvSpec"),
     ],
 )
@@ -50,3 +68,23 @@ def test_what_makes_no_environment_is_one_line(name, message, program, tmp_path,
     assert (code, len(lines)) == (2, 1), lines
     assert f"--env: {name!r} {message}" in lines[0]
     assert not (tmp_path / "run").exists()
+
+
+IMPORTING = """
+from edgerl.envs.toy import Catch
+
+class Importing(Catch):
+    def step(self, action):
+        import imported_late
+        return super().step(imported_late.ACTION)
+"""
+
+
+def test_what_an_environment_imports_later_is_found_in_the_current_folder_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (tmp_path / "importing.py").write_text(IMPORTING)
+    (tmp_path / "imported_late.py").write_text("ACTION = 1\n")
+    env = suites.make("importing:Importing", np.random.default_rng(0), training=True)
+    env.reset()
+    assert env.step(0).reward == 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from misbehaving import opened, place
 
+from edgerl.envs.base import Interface
 from edgerl.errors import EnvFailed
 from edgerl.types import TimeStep
 
@@ -15,6 +16,7 @@ from edgerl.types import TimeStep
         ("NoAction", "its spec has actions = 0; allowed is a whole number from 1"),
         ("OtherActions", "it has 3 actions, its spec 2"),
         ("FlatSpec", "its spec's frame is 84; allowed is (H, W) or (C, H, W)"),
+        ("FloatLimit", "its most_steps is 500.0; allowed is a whole number from 1, or None"),
         ("FloatWindow", "the window is float32 [2, 84, 84]; allowed is uint8 [2, 84, 84]"),
         ("SmallWindow", "the window is uint8 [2, 80, 80]; allowed is uint8 [2, 84, 84]"),
         ("Five", "step() gave a tuple of 5, as Gymnasium's environments do, not a TimeStep(window, reward"),
@@ -82,6 +84,35 @@ def test_a_value_that_cannot_be_used_is_one_line(field, given, line, mine, monke
         env.step(0)
     assert str(failed.value).startswith(f"plain failed: {line}")
     assert "\n" not in str(failed.value)
+
+
+def test_a_vector_that_an_environment_writes_into_stays_what_the_agent_chose(mine, monkeypatch):
+    step, given = mine.Plain.step, []
+
+    def scaling(self, action):
+        given.append(action.copy())
+        action *= 10
+        return step(self, 0)
+
+    monkeypatch.setattr(mine.Plain, "spec", mine.Plain.spec._replace(continuous=True))
+    monkeypatch.setattr(mine.Plain, "step", scaling)
+    env, chosen = opened("Plain"), np.array([0.5, -1], np.float32)
+    env.reset()
+    env.step(chosen)
+    assert chosen.tolist() == given[0].tolist() == env.state()[0]["taken"][0].tolist() == [0.5, -1]
+
+
+def test_a_game_that_is_over_in_mid_episode_is_one_line(mine):
+    env = opened("OverAlone")
+    env.reset()
+    for _ in range(6):
+        env.step(0)
+    with pytest.raises(EnvFailed, match="over is True, but neither terminated nor truncated is"):
+        env.step(0)
+
+
+def test_what_an_environment_calls_its_interface_may_be_its_own(mine):
+    assert opened("OfAPort").interface == Interface()
 
 
 def test_what_is_right_passes_as_it_is(mine):

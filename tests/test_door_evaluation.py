@@ -1,11 +1,13 @@
 """Environments of users' own that can exist only once, or never end: how they are evaluated."""
 
 import numpy as np
+import pytest
 from misbehaving import SMALL
 from remaining import assert_same, left
 from stopping import stopped_after
 
 import edgerl
+from edgerl.errors import EnvFailed
 
 
 def test_what_exists_once_is_evaluated_between_two_of_its_episodes(mine, tmp_path, capsys):
@@ -26,6 +28,16 @@ def test_what_exists_once_is_evaluated_between_two_of_its_episodes(mine, tmp_pat
     assert_same(tmp_path / "whole", tmp_path / "parts", 60)
 
 
+def test_what_a_callable_gives_again_and_again_is_one_environment(mine, tmp_path, program):
+    whole = edgerl.train(edgerl.configure(env="mine:single", **SMALL | {"eval_every": 20}), tmp_path / "run")
+    assert [entry["step"] for entry in whole["returns"]] == [21, 42, 60]
+    assert mine.made == mine.closed
+    code, said, _ = program("check", "mine:single", "--steps", 20)
+    assert code == 0
+    assert "cannot be made: evaluations wait for an episode's end ('mine:single' cannot be loaded" in said
+    assert "it is one environment, and in use" in said
+
+
 def test_an_evaluation_on_the_training_environment_is_played_again_if_it_was_interrupted(mine, tmp_path):
     config = edgerl.configure(env="mine:Once", **SMALL | {"eval_every": 20})
     edgerl.train(config, tmp_path / "whole")
@@ -40,6 +52,13 @@ def test_evaluations_on_the_training_environment_do_not_change_training(mine, tm
         edgerl.train(edgerl.configure(env="mine:Once", **SMALL | {"eval_every": every, "until": 56}), tmp_path / name)
     arrays, others = left(tmp_path / "with", 56)[0], left(tmp_path / "without", 56)[0]
     assert [name for name in arrays if not np.array_equal(arrays[name], others[name])] == []
+
+
+def test_one_that_is_another_the_next_time_is_not_played_on(mine, tmp_path):
+    config = edgerl.configure(env="mine:Growing", **SMALL | {"eval_every": 20})
+    with pytest.raises(EnvFailed, match=r"^step 20: plain is not always the same: EnvSpec\(.*actions=3.*before .*=2"):
+        edgerl.train(config, tmp_path / "run")
+    assert set(mine.made) == set(mine.closed)
 
 
 def test_a_game_without_an_end_is_cut_and_counts(mine, tmp_path, program):

@@ -11,6 +11,7 @@ import edgerl
 from edgerl.envs import resumable
 from edgerl.envs.door import Door
 from edgerl.errors import EnvError, EnvFailed, EpisodeLost
+from edgerl.runs import tensor_file
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,22 @@ def test_a_restore_that_fails_leaves_the_checkpoint_to_go_on_from(mine, tmp_path
     assert edgerl.train(config, tmp_path / "run", resume=True)["status"] == "finished"
 
 
+NO_STATES = {
+    "a list": ({"window": [1]}, {}),
+    "an array of objects": ({"seen": np.array([None])}, {}),
+    "an array of text": ({"seen": np.array(["a"])}, {}),
+    "complex numbers": ({"seen": np.zeros(2, complex)}, {}),
+    "bytes in the other order": ({"seen": np.zeros(2, np.dtype(np.float32).newbyteorder())}, {}),
+    "a numbered array": ({3: np.zeros(2)}, {}),
+    "an object": ({}, {"age": object()}),
+    "no number": ({}, {"age": float("nan")}),
+    "a numbered value": ({}, {"seen": [{"at": ({3: 1},)}]}),
+    "nothing": None,
+}
+
+
 def test_a_state_that_no_checkpoint_holds_is_a_failure(mine, tmp_path, monkeypatch):
-    for state in (({"window": [1]}, {}), ({}, {"age": object()}), ({}, {"age": float("nan")}), None):
+    for state in NO_STATES.values():
         monkeypatch.setattr(mine.Saving, "state", lambda self, state=state: state)
         env = opened("Saving")
         env.reset()
@@ -106,6 +121,26 @@ def test_what_is_no_exception_and_what_cannot_say_what_it_is_are_failures_too(mi
     env.env.step = odd
     with pytest.raises(EnvFailed, match=r"^plain failed: step\(\) raised Odd \("):
         env.step(0)
+
+
+@pytest.mark.parametrize("method", ["reset", "step", "state", "restore", "render", "close"])
+def test_an_iterator_that_is_used_up_is_a_failure_as_any_other(method, mine, monkeypatch):
+    def used_up(*arguments):
+        next(iter(()))
+
+    env = opened("Saving")
+    arguments = {"step": (0,), "restore": env.state()}.get(method, ())
+    monkeypatch.setattr(env.env, method, used_up, raising=False)
+    with pytest.raises(EnvFailed, match=rf"^plain failed: {method}\(\) raised StopIteration \("):
+        getattr(env, method)(*arguments)
+
+
+def test_all_numbers_that_a_checkpoint_holds_may_be_of_a_state(mine, monkeypatch):
+    arrays = {kind: np.zeros(2, kind) for kind in tensor_file._NAMES.values()}
+    monkeypatch.setattr(mine.Saving, "state", lambda self: (arrays, {"seen": (1, 2)}))
+    env = opened("Saving")
+    env.reset()
+    assert env.state()[0].keys() == {"window", *arrays}
 
 
 def test_ctrl_c_within_the_environment_passes(mine):

@@ -1,4 +1,4 @@
-"""The end of the program whose environment leaves a thread running, or closes its streams."""
+"""The end of the program whose environment leaves a thread or a process running, or closes its streams."""
 
 import subprocess
 import sys
@@ -6,24 +6,29 @@ import sys
 import pytest
 
 PROGRAM = """
-import sys, threading, time
+import multiprocessing, sys, threading, time
 from edgerl.commands.app import main
 from edgerl.output import ending
 
 ending.PATIENCE = 0.3
-patience = float(sys.argv.pop(1))
-threading.Thread(target=time.sleep, args=(patience,), name="camera").start()
+patience, kind = float(sys.argv.pop(1)), sys.argv.pop(1)
+begin = threading.Thread if kind == "thread" else multiprocessing.get_context("fork").Process
+begin(target=time.sleep, args=(patience,), name="camera").start()
 main()
 """
-STILL_RUNS = "edgerl: ended, although the environment's threads still run: camera\n"
+STILL_RUNS = "edgerl: ended what the environment left running: camera\n"
 
 
-def ended(lasts, *arguments):
-    """The program with these arguments, in a process with a thread that lasts so many seconds."""
-    command = [sys.executable, "-c", PROGRAM, str(lasts), *arguments]
+def ended(lasts, kind, *arguments):
+    """The program with these arguments, in a process with a thread or a process that lasts so many seconds.
+
+    A process that is left keeps the streams open, which are waited for.
+    """
+    command = [sys.executable, "-c", PROGRAM, str(lasts), kind, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.parametrize("kind", ["thread", "process"])
 @pytest.mark.parametrize(
     ("arguments", "code", "stdout", "stderr"),
     [
@@ -31,16 +36,17 @@ def ended(lasts, *arguments):
         (["plan", "--env", "atari/nothing"], 2, "", "edgerl: --env: unknown game 'atari/nothing'"),
     ],
 )
-def test_a_thread_that_never_ends_does_not_hold_the_program(arguments, code, stdout, stderr):
-    process = ended(1000, *arguments)
+def test_what_never_ends_does_not_hold_the_program(arguments, code, stdout, stderr, kind):
+    process = ended(1000, kind, *arguments)
     assert process.returncode == code
     assert process.stdout.startswith(stdout)
     assert process.stderr.startswith(stderr)
     assert process.stderr.endswith(STILL_RUNS)
 
 
-def test_a_thread_that_ends_is_waited_for():
-    process = ended(0.1, "--version")
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_what_ends_is_waited_for(kind):
+    process = ended(0.1, kind, "--version")
     assert (process.returncode, process.stderr) == (0, "")
 
 

@@ -12,6 +12,7 @@ from waiting import until
 
 from edgerl.envs import suites
 from edgerl.envs.base import EnvOptions
+from edgerl.envs.fleet import remote
 from edgerl.envs.fleet.fleet import Fleet
 from edgerl.errors import EnvError, EnvFailed
 
@@ -154,6 +155,69 @@ def test_what_is_one_environment_is_refused_by_name(tmp_path, monkeypatch):
     )
     with pytest.raises(EnvError, match=r"--envs: single:env is one environment; name a callable"):
         fleet("single:env")
+
+
+CLOSING = """
+import multiprocessing, subprocess, time
+from edgerl.envs.toy import Catch
+
+fork = multiprocessing.get_context("fork")
+begun = fork.Event()
+
+def wait():
+    begun.set()
+    time.sleep(300)
+
+class Starting(Catch):
+    def __init__(self, rng):
+        super().__init__(rng)
+        self.program = subprocess.Popen(["sleep", "300"])
+        self.process = fork.Process(target=wait, daemon=True)
+        self.process.start()
+        begun.wait()
+
+    def close(self):
+        self.program.terminate()
+        self.program.wait()
+        self.process.terminate()
+        self.process.join()
+
+class Differing(Catch):
+    def __init__(self, rng):
+        super().__init__(rng)
+        self.spec = self.spec._replace(repeat=int(rng.integers(1, 2**30)))
+
+class Lasting(Catch):
+    def close(self):
+        time.sleep(300)
+"""
+
+
+@pytest.fixture
+def closing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "closing.py").write_text(CLOSING)
+
+
+def test_what_an_environment_starts_ends_as_the_environment_tells_it(closing):
+    some = fleet("closing:Starting", 1)
+    some.close()
+    assert some.remotes[0]._process.returncode == 0
+
+
+def test_what_differ_are_refused_together(closing):
+    before = len(children())
+    with pytest.raises(EnvError, match=r"^--envs: environment 1 of 2 has EnvSpec.*, the first EnvSpec"):
+        fleet("closing:Differing")
+    assert len(children()) == before
+
+
+def test_one_that_never_closes_is_ended_by_name(closing, monkeypatch):
+    some = fleet("closing:Lasting", 1)
+    monkeypatch.setattr(remote, "PATIENCE", 0.3)
+    with pytest.raises(EnvFailed, match=r"environment 0 of 1: close\(\) has not ended after 0.3 s"):
+        some.close()
+    assert some.remotes[0]._process.returncode == -signal.SIGKILL
 
 
 KILLED = """

@@ -12,6 +12,7 @@ import gymnasium  # isort: skip
 from gymnasium import spaces  # isort: skip
 
 FLOATS = (RED / 255).astype(np.float32)
+PAST_1 = (RED > 0) * np.float32(1.000001)
 PICTURES = {
     "[H, W, 3]": (box((24, 30, 3)), RED, GRAY_OF_RED),
     "[H, W]": (box((24, 30)), RED[..., 0], 200),
@@ -21,6 +22,7 @@ PICTURES = {
     "[1, H, W]": (box((1, 24, 30)), RED[None, ..., 0], 200),
     "float32": (box((24, 30, 3), 1, np.float32), FLOATS, GRAY_OF_RED),
     "float64 where float32 is declared": (box((24, 30, 3), 1, np.float32), RED / 255, GRAY_OF_RED),
+    "float32 that rounding took past 1": (box((24, 30, 3), 1, np.float32), PAST_1, 76),
     "float, channels first": (box((3, 24, 30), 1, np.float64), (RED / 255).transpose(2, 0, 1), GRAY_OF_RED),
     "3000x3000": (box((3000, 3000)), np.full((3000, 3000), 200, np.uint8), 200),
     "8x8": (box((8, 8)), np.full((8, 8), 200, np.uint8), 200),
@@ -188,6 +190,42 @@ def test_a_skip_sums_rewards_and_stops_at_the_end_of_the_episode():
         (0.5, True, False, True),
     ]
     assert len(inner.given) == 7
+
+
+class Counting:
+    """Its only reward, one array that it writes into at every step."""
+
+    def __init__(self):
+        self.reward = np.zeros(1)
+
+    def __call__(self):
+        self.reward += 1
+        return self.reward
+
+
+@pytest.mark.parametrize(
+    ("reward", "total"),
+    [(np.bool_(True), 3.0), (np.uint8(100), 300.0), (np.float16(60_000), 180_000.0), (Counting(), 1.0 + 2.0 + 3.0)],
+    ids=["bool", "uint8", "float16", "one array"],
+)
+def test_a_skip_sums_rewards_as_numbers_of_any_kind(reward, total, monkeypatch):
+    inner, step = Shown(box((24, 30, 3)), RED), Shown.step
+
+    def rewarding(self, action):
+        seen, _, *others = step(self, action)
+        return seen, reward() if callable(reward) else reward, *others
+
+    monkeypatch.setattr(Shown, "step", rewarding)
+    env = made(inner, frame_skip=3)
+    env.reset()
+    assert env.step(0).reward == total
+
+
+def test_a_reward_that_is_none_within_a_skip_is_named():
+    env = made(Shown(box((24, 30, 3)), RED, reward=None), frame_skip=3)
+    env.reset()
+    with pytest.raises(EnvFailed, match="failed: the reward is None; allowed is a number that float32 holds"):
+        env.step(0)
 
 
 def test_an_episode_is_cut_off_after_so_many_agent_steps():

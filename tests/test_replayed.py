@@ -56,6 +56,25 @@ class Unseeded(Walk):
         self.place = next(count) % 84
         return self.look(0.0)
 
+
+class Remembering(Walk):
+    \"\"\"Counts its episodes. Its rewards grow with them.\"\"\"
+
+    episodes = 0
+
+    def reset(self):
+        self.episodes += 1
+        return super().reset()
+
+    def step(self, action):
+        return super().step(action)._replace(reward=float(self.episodes))
+
+
+class Lengthening(Remembering):
+    \"\"\"Its episodes grow longer.\"\"\"
+
+    def step(self, action):
+        return Walk.step(self, action)._replace(reward=0.0, truncated=self.age == 20 + self.episodes)
 """
 SETTINGS = {"learn_start": 60, "batch_size": 4, "n_step": 2, "hidden": 16}
 
@@ -88,14 +107,34 @@ def test_playing_the_episode_again_leads_to_the_same_run(small, walks):
     assert len(again["env.taken"]) > 0
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["pixels", "latents"])
-def test_where_that_leads_elsewhere_the_episode_starts_again_and_the_summary_says_so(small, walks, kept):
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("Unseeded", True), ("Unseeded", False), ("Remembering", True)],
+    ids=["pixels", "latents", "rewards"],
+)
+def test_where_that_leads_elsewhere_the_episode_starts_again_and_the_summary_says_so(small, walks, name, kept):
     freeze_at = None if kept else 100
-    config = small("walks:Unseeded", run={"steps": 160, "freeze_at": freeze_at}, replay=SETTINGS)
+    config = small(f"walks:{name}", run={"steps": 160, "freeze_at": freeze_at}, replay=SETTINGS)
     found = stopped_and_resumed(config, walks / "run")
     assert (found["status"], found["steps"], found["episodes_restarted"]) == ("finished", 160, 1)
     # Five episodes of 30 steps at most, each cut off with a row of its own, and the one that was cut by the resume.
     assert found["replay"]["rows"] >= 160 + 1
+
+
+@pytest.mark.parametrize("name", ["Remembering", "Lengthening"])
+def test_what_an_environment_remembers_from_before_its_episode_leads_elsewhere(name, walks):
+    first, second, third = (suites.make(f"walks:{name}", np.random.default_rng(0), training=True) for _ in range(3))
+    for _ in range(3):
+        first.reset()
+    for _ in range(22):
+        first.step(1)
+    arrays, values = first.state()
+    with pytest.raises(EpisodeLost, match="playing it again led elsewhere"):
+        second.restore(arrays, values)
+    if name == "Remembering":  # as checkpoints were before they held sums of rewards
+        del values["rewards"]
+        third.restore(arrays, values)
+        np.testing.assert_array_equal(third.window, first.window)
 
 
 def test_a_failing_replay_says_why():

@@ -184,6 +184,32 @@ print(count, random.random())
     assert float(drawn) == random.random()  # noqa: S311
 
 
+FORKED = """
+import multiprocessing, time
+from edgerl.runs.signals import handling
+
+fork = multiprocessing.get_context("fork")
+begun = fork.Event()
+
+def wait():
+    begun.set()
+    time.sleep(60)
+
+with handling(print), handling(print):
+    process = fork.Process(target=wait, daemon=True)
+    process.start()
+    begun.wait()
+    process.terminate()
+    process.join(20)
+    print(process.exitcode)
+"""
+
+
+def test_a_process_that_an_environment_forks_does_not_have_the_handlers_of_the_run():
+    forked = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True)
+    assert forked.stdout == f"{-signal.SIGTERM}\n"
+
+
 def test_a_handler_that_was_not_set_in_python_stays(monkeypatch):
     """As in a program that embeds Python: what `signal` cannot name it could not set again."""
     getsignal, before = signal.getsignal, signal.getsignal(signal.SIGTERM)

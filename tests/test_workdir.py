@@ -2,10 +2,15 @@
 
 import os
 import sys
+import tempfile
 
+import numpy as np
 import pytest
 
 import edgerl
+from edgerl.envs.door import Door
+from edgerl.envs.toy import Catch
+from edgerl.errors import EnvFailed
 
 MOVING = """
 import os
@@ -36,6 +41,29 @@ class Moving(Catch):
             assert Path("here").read_text() == "the simulator's folder"
         return super().step(action)
 """
+
+
+class Gone(Catch):
+    """Works in a folder that is gone after each step, the one that fails included."""
+
+    def step(self, action):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            if action == 2:
+                raise ValueError("no solution")
+        return super().step(action)
+
+
+def test_where_the_environments_folder_is_gone_the_program_is_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    env = Door(lambda: Gone(rng), rng := np.random.default_rng(0), "gone")
+    env.reset()
+    for _ in range(2):
+        env.step(0)
+        assert os.getcwd() == str(tmp_path)
+    with pytest.raises(EnvFailed, match=r"step\(\) raised ValueError: no solution \("):
+        env.step(2)
+    assert os.getcwd() == str(tmp_path)
 
 
 @pytest.fixture

@@ -92,9 +92,9 @@ class Interface(NamedTuple):
 
 
 def interface(env: Any) -> Interface:
-    """An environment's `interface`; one that has none, such as a user's, is taken as it is."""
-    own: Interface = getattr(env, "interface", Interface())
-    return own
+    """An environment's `interface`; one that has none, or something else of that name, is taken as it is."""
+    own = getattr(env, "interface", None)
+    return own if isinstance(own, Interface) else Interface()
 
 
 def sees(env: Any) -> str | None:
@@ -146,7 +146,10 @@ def random_action(env: Environment, rng: "np.random.Generator") -> Any:
 def fault(env: Any) -> str | None:
     """What keeps something from being an environment to train on, in words; None if nothing does."""
     if missing := [part for part in PARTS if not hasattr(env, part)]:
-        return f"is no environment: it has no {', '.join(missing)}"
+        if hasattr(env, "single_action_space"):
+            return "is a vector environment; name what makes one environment, and give --envs"
+        gym = "; Gymnasium's environments are subclasses of gymnasium.Env" if hasattr(env, "action_space") else ""
+        return f"is no environment: it has no {', '.join(missing)}{gym}"
     spec = env.spec
     if not isinstance(spec, EnvSpec):
         return f"is no environment: its spec is a {type(spec).__name__}, not an EnvSpec"
@@ -155,6 +158,9 @@ def fault(env: Any) -> str | None:
         wrong = f"it has {env.actions!r} actions, its spec {spec.actions}"
     if wrong is None:
         wrong = window_fault(env.window, (spec.history, *spec.frame))
+    most = getattr(env, "most_steps", None)
+    if wrong is None and most is not None and not _counts(most):
+        wrong = f"its most_steps is {most!r}; allowed is a whole number from 1, or None"
     return None if wrong is None else f"cannot be trained on: {wrong}"
 
 

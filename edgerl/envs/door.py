@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from edgerl.envs.base import fault, in_words, interface, window_fault
-from edgerl.envs.outside.workdir import Workdir
+from edgerl.envs.outside import callables
+from edgerl.envs.outside.workdir import Workdir, here
 from edgerl.envs.resumable import Resumable
-from edgerl.envs.simulator import reason
+from edgerl.envs.simulator import as_number, reason
 from edgerl.errors import EnvError, EnvFailed, EpisodeLost
 from edgerl.types import Array, TimeStep
 
 MOST_REWARD = float(np.finfo(np.float32).max)  # a row holds a reward as float32
-NUMBERS = (float, int, np.floating, np.integer, np.bool_)
 OURS = str(Path(__file__).parents[1]) + os.sep
 STANDARD = (sysconfig.get_path("stdlib") + os.sep, "<frozen ")
 INSTALLED = ("site-packages", "dist-packages")
@@ -41,29 +41,26 @@ class Door:
 
     def __init__(self, make: Callable[[], Any], rng: np.random.Generator, called: str) -> None:
         self.rng = rng
-        self._make, self._called, self._workdir = make, called, Workdir()
+        self._make, self._called = make, called
         self.open()
 
     def open(self) -> None:
         """Make the environment, again if it was closed; reset or restore it then. Raises EnvError."""
-        self._failed, self._closed, self._between = False, False, True
-        with self._workdir.within():
-            self._open()
-
-    def _open(self) -> None:
-        env = None
+        self._failed, self._closed, self._between, env = False, False, True, None
+        self._workdir = Workdir()
         try:
-            env = self._make()
-            if (wrong := fault(env)) is not None:
-                raise EnvError(f"--env: {self._called!r} {wrong}")
-            self._take(env)
+            with self._workdir.within():
+                env = self._make()
+                if (wrong := fault(env)) is not None:
+                    raise EnvError(f"--env: {self._called!r} {wrong}")
+                self._take(env)
         except KeyboardInterrupt:
             raise
         except EnvError as error:
-            _close_quietly(env)
+            self._close_quietly(env)
             raise EnvError(f"{error}{place(error.__cause__, libraries=False)}") from error
         except BaseException as error:
-            _close_quietly(env)
+            self._close_quietly(env)
             raise EnvError(f"--env: {self._called!r} cannot be loaded: {reason(error)}{place(error)}") from error
 
     def _take(self, env: Any) -> None:
@@ -89,9 +86,7 @@ class Door:
         """Begin an episode. After one that could not begin, the generator is as it was before."""
         before = self.rng.bit_generator.state
         try:
-            with self._named("reset"):
-                returned = self.env.reset()
-            begun = self._checked(returned, "reset")
+            begun = self._checked(self._call("reset", self.env.reset), "reset")
         except EnvFailed:
             self.rng.bit_generator.state = before
             raise
@@ -99,25 +94,19 @@ class Door:
         return begun
 
     def step(self, action: Any) -> TimeStep:
-        """Act. After a step that failed, another episode must begin."""
+        """Act; a vector is the environment's to write into. After a step that failed, another episode must begin."""
         self._between = True
-        before = self._workdir.enter()
-        try:  # no context manager here: it would take as long as all the rest
-            returned = self.env.step(action)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise self._failure("step", error) from error
-        finally:
-            self._workdir.leave(before)
-        timestep = self._checked(returned, "step")
-        self._between = timestep.terminated or timestep.truncated
+        given = action.copy() if isinstance(action, np.ndarray) else action
+        timestep = self._checked(self._call("step", lambda: self.env.step(given)), "step")
+        has_ended = timestep.terminated or timestep.truncated
+        if timestep.over and not has_ended:
+            raise self._refusal("over is True, but neither terminated nor truncated is: a game ends with its episode")
+        self._between = has_ended
         return timestep
 
     def render(self) -> Array:
         """The screen as people see it; who shows it checks that it is a picture."""
-        with self._named("render"):
-            screen: Array = self.env.render()
+        screen: Array = self._call("render", lambda: self.env.render())
         return screen
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -129,9 +118,7 @@ class Door:
             return {"window": self.window}, {BETWEEN: True, "rng": self.rng.bit_generator.state}
         has_failed = self._failed
         try:
-            with self._named("state"):
-                arrays, values = self.env.state()
-                _check_state(arrays, values)
+            arrays, values = self._call("state", lambda: _whole_state(self.env))
         except EnvFailed as error:
             if not has_failed:
                 raise
@@ -145,10 +132,8 @@ class Door:
             if LOST in values:
                 raise EpisodeLost(values[LOST])
             return
-        with self._named("restore"):
-            self.env.restore(arrays, values)
-            window = self.env.window
-        self._window = self._checked_window(window)
+        self._call("restore", lambda: self.env.restore(arrays, values))
+        self._window = self._checked_window(self._call("window", lambda: self.env.window))
 
     def close(self) -> None:
         """Let go of all that the environment holds; a second call does nothing."""
@@ -156,11 +141,9 @@ class Door:
             return
         self._closed = True
         if self._failed:
-            with self._workdir.within():
-                _close_quietly(self.env)  # its first failure says more
+            self._close_quietly(self.env)  # its first failure says more
             return
-        with self._named("close"):
-            _close(self.env)
+        self._call("close", lambda: callables.close(self.env))
 
     @contextmanager
     def drawing_from(self, rng: np.random.Generator) -> Iterator[None]:
@@ -196,30 +179,36 @@ class Door:
         return checked
 
     def _reward(self, value: Any) -> float:
-        number = _number(value)
+        number = as_number(value)
         if number is None or not -MOST_REWARD <= number <= MOST_REWARD:
             raise self._refusal(f"the reward is {reprlib.repr(value)}; allowed is a number that float32 holds")
         return number
 
     def _flag(self, value: Any, name: str) -> bool:
-        number = _number(value)
+        number = as_number(value)
         if number not in (0.0, 1.0):
             raise self._refusal(f"{name} is {reprlib.repr(value)}; allowed is True or False")
         return bool(number)
 
-    @contextmanager
-    def _named(self, method: str) -> Iterator[None]:
-        """Make what a method raises an EnvFailed, whatever that is but Ctrl-C."""
+    def _call(self, method: str, call: Callable[[], Any]) -> Any:
+        """What a call of the environment gives. Whatever that raises is an EnvFailed, but for Ctrl-C.
+
+        No context manager: it would take as long as all the rest, and let StopIteration pass.
+        """
+        before = self._workdir.enter()
         try:
-            with self._workdir.within():
-                yield
+            try:
+                return call()
+            finally:
+                self._workdir.leave(before)
         except (KeyboardInterrupt, EpisodeLost):
             raise
         except BaseException as error:
-            raise self._failure(method, error) from error
+            raise self._refusal(f"{method}() raised {reason(error)}{place(error)}") from error
 
-    def _failure(self, method: str, error: BaseException) -> EnvFailed:
-        return self._refusal(f"{method}() raised {reason(error)}{place(error)}")
+    def _close_quietly(self, env: Any) -> None:
+        with self._workdir.within(), suppress(Exception, SystemExit):
+            callables.close(env)
 
     def _refusal(self, what: str) -> EnvFailed:
         self._failed = True
@@ -238,35 +227,26 @@ def place(error: BaseException | None, *, libraries: bool = True) -> str:
     if not own and not (libraries and foreign):
         return ""
     file, line = (own or foreign)[-1]
-    here = os.getcwd() + os.sep
-    return f" ({file.removeprefix(here)}, line {line})"
+    return f" ({file.removeprefix(f'{here()}{os.sep}')}, line {line})"
 
 
-def _number(value: Any) -> float | None:
-    """A number, or an array of one, as a float; None for anything else."""
-    try:
-        if isinstance(value, NUMBERS):
-            return float(value)
-        array = np.asarray(value)
-        return float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else None
-    except Exception:  # of a number too large, or of an object that is none
-        return None
-
-
-def _check_state(arrays: Any, values: Any) -> None:
-    """Raise TypeError or ValueError for a state that a checkpoint cannot hold."""
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+def _whole_state(env: Any) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The state of an environment; raises TypeError or ValueError for one that a checkpoint cannot hold."""
+    arrays, values = env.state()
+    if not all(isinstance(name, str) and isinstance(array, np.ndarray) for name, array in arrays.items()):
         raise TypeError("the first part of a state holds arrays by name")
+    for name, array in arrays.items():
+        kind = array.dtype
+        if kind.kind not in "biuf" or kind.itemsize > 8 or not kind.isnative:
+            raise TypeError(f"{name} of a state is {kind}; a checkpoint holds numbers of 64 bits at most, and booleans")
     json.dumps(values, allow_nan=False)
-    if not isinstance(values, dict):
-        raise TypeError("the second part of a state holds values by name")
+    if not isinstance(values, dict) or not _has_text_keys(values):
+        raise TypeError("the second part of a state holds values by name; names are text, within it too")
+    return arrays, values
 
 
-def _close(env: Any) -> None:
-    if hasattr(env, "close"):
-        env.close()
-
-
-def _close_quietly(env: Any) -> None:
-    with suppress(Exception, SystemExit):
-        _close(env)
+def _has_text_keys(value: Any) -> bool:
+    """Whether all keys of a value for JSON are text: others come back as text."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _has_text_keys(part) for key, part in value.items())
+    return not isinstance(value, list | tuple) or all(map(_has_text_keys, value))

@@ -1,7 +1,7 @@
 """Any Gymnasium environment that shows pixels: gray 84x84 for discrete actions, RGB 100x100 for continuous ones."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from edgerl import plugins
@@ -9,7 +9,7 @@ from edgerl.envs.base import EnvOptions, EnvSpec, Interface
 from edgerl.envs.door import place
 from edgerl.envs.outside import callables, names
 from edgerl.envs.outside.screen import headless
-from edgerl.envs.simulator import reason
+from edgerl.envs.simulator import as_number, reason
 from edgerl.errors import EnvError
 from edgerl.types import Array
 
@@ -33,9 +33,7 @@ DEFAULT = EnvOptions()
 def describe(task: str, options: EnvOptions = DEFAULT) -> EnvSpec:
     """The spec of the environment with this id; raises EnvError if it cannot be made, shown or acted in."""
     name, env = f"gym/{task}", _made(task, options)
-    with _closed_if_refused(name, env):
-        _source(name, env, options, drawing=_can_draw(env))
-        spec = _spec(options, _actions(name, env))
+    spec = _described(name, env, options, _can_draw)
     _close(name, env)
     return spec
 
@@ -54,9 +52,7 @@ def registered(task: str, options: EnvOptions = DEFAULT) -> "Gym":
 
 def describe_brought(name: str, env: GymEnv, options: EnvOptions, *, close: bool) -> EnvSpec:
     """The spec of an environment that a user's callable made. `close`: whether it is closed afterwards."""
-    with _closed_if_refused(name, env):
-        _source(name, env, options, drawing=env.render_mode == "rgb_array")
-        spec = _spec(options, _actions(name, env))
+    spec = _described(name, env, options, _draws)
     if close:
         _close(name, env)
     return spec
@@ -65,8 +61,15 @@ def describe_brought(name: str, env: GymEnv, options: EnvOptions, *, close: bool
 def brought(name: str, env: GymEnv, options: EnvOptions) -> "Gym":
     """An environment that a user's callable made, as it is; raises EnvError if it cannot be shown or acted in."""
     with _closed_if_refused(name, env):
-        source = _source(name, env, options, drawing=env.render_mode == "rgb_array")
+        source = _source(name, env, options, drawing=_draws(env))
     return Gym(name, env, source, options)
+
+
+def _described(name: str, env: GymEnv, options: EnvOptions, drawing: Callable[[GymEnv], bool]) -> EnvSpec:
+    """Its spec; `drawing`: says whether it draws. Raises EnvError if it cannot be shown or acted in; it is closed."""
+    with _closed_if_refused(name, env):
+        _source(name, env, options, drawing=drawing(env))
+        return _spec(options, _actions(name, env))
 
 
 @contextmanager
@@ -75,9 +78,8 @@ def _closed_if_refused(name: str, env: GymEnv) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # an environment may raise anything
-        callables.release(env)
         with suppress(Exception):
-            env.close()
+            callables.close(env)
         if isinstance(error, EnvError):
             raise
         if isinstance(error, PictureError):
@@ -134,13 +136,16 @@ class Gym:
 
     def step(self, action: Any) -> tuple[Any, Any, Any]:
         taken = self._actions.taken(action)
-        total: Any = None
+        total: float | None = None
         for _ in range(self._repeat):
             returned = self._env.step(taken)
             if not isinstance(returned, tuple) or len(returned) != 5:
                 raise TypeError("its step() must give observation, reward, terminated, truncated and a dict")
             seen, reward, terminated, truncated, _ = returned
-            total = reward if total is None else total + reward
+            number = as_number(reward)  # which adds as it is worth: NumPy's small types overflow, its arrays change
+            if number is None:
+                return reward, terminated, truncated  # and the door refuses it
+            total = number if total is None else total + number
             if terminated or truncated:
                 break
         self._steps += 1
@@ -161,8 +166,7 @@ class Gym:
         return self._source.picture.read(self._seen)
 
     def close(self) -> None:
-        callables.release(self._env)
-        self._env.close()
+        callables.close(self._env)
 
     def _keep(self, seen: Any) -> None:
         if not self._source.draws:
@@ -183,8 +187,9 @@ def _made(task: str, options: EnvOptions, **settings: Any) -> GymEnv:
     if ":" not in task and not _is_known(task) and (game := names.atari_game(task)) is not None:
         raise EnvError(f"--env: gym/{task}: Atari's games are a suite of their own: {game}")
     try:
-        with plugins.current_folder() if ":" in task else nullcontext():
-            return gymnasium.make(task, disable_env_checker=True, **arguments)
+        if ":" in task:
+            plugins.reach_current_folder()
+        return gymnasium.make(task, disable_env_checker=True, **arguments)
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
         raise EnvError(f"--env: {names.unknown(task, gymnasium.registry)}") from error
     except (Exception, SystemExit) as error:  # an environment may raise anything
@@ -199,6 +204,10 @@ def _own_limit(env: GymEnv, repeat: int) -> int | None:
 
 def _can_draw(env: GymEnv) -> bool:
     return "rgb_array" in (env.metadata.get("render_modes") or ())
+
+
+def _draws(env: GymEnv) -> bool:
+    return env.render_mode == "rgb_array"
 
 
 def _source(name: str, env: GymEnv, options: EnvOptions, *, drawing: bool) -> Source:

@@ -9,6 +9,8 @@ import numpy as np
 from edgerl.envs.base import EnvSpec, interface
 from edgerl.types import Array, TimeStep
 
+NUMBERS = (float, int, np.floating, np.integer, np.bool_)
+
 
 class Simulator(Protocol):
     """Episodes that follow from a seed and the actions alone; a frame is drawn when it is asked for."""
@@ -39,6 +41,17 @@ def reason(error: BaseException) -> str:
     except Exception:  # of a user's own class
         message = ""
     return ": ".join(filter(None, (type(error).__name__, message)))
+
+
+def as_number(value: Any) -> float | None:
+    """A number, or an array of one, as a float; None for anything else."""
+    try:
+        if isinstance(value, NUMBERS):
+            return float(value)
+        array = np.asarray(value)
+        return float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else None
+    except Exception:  # of a number too large, or of an object that is none
+        return None
 
 
 def scaled(action: Any, low: Array, high: Array) -> Array:

@@ -1,7 +1,6 @@
 """Environments by name: the suites atari, dmc, gym and toy, and the user's own `module:callable`."""
 
 import difflib
-from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -92,19 +91,23 @@ def _described(name: str, options: EnvOptions) -> EnvSpec:
 
 
 def _describe_custom(name: str, options: EnvOptions) -> EnvSpec:
-    """The spec of what `module:callable` makes or is; what it makes is closed again."""
+    """The spec of what `module:callable` makes or is; what it makes is closed again, unless it is in use."""
     rng = np.random.default_rng(0)
     env = _called(name, rng, options)
     if callables.is_gym(env):
         from edgerl.envs.gym import describe_brought
 
-        return describe_brought(name, env, options, close=not callables.is_named(name, env))
+        in_use = callables.is_named(name, env) or callables.is_lent(env)
+        return describe_brought(name, env, options, close=not in_use)
     _refuse_of_gym(name, options)
+    in_use = callables.is_lent(env)
+    door = Door(lambda: env, rng, name)
     try:
-        with closing(Door(lambda: env, rng, name)) as door:
-            spec: EnvSpec = door.spec
-    except EnvFailed as error:  # as it was closed
+        if not in_use:
+            door.close()
+    except EnvFailed as error:
         raise EnvError(f"--env: {error}") from error
+    spec: EnvSpec = door.spec
     return spec
 
 
@@ -147,13 +150,14 @@ def _made(name: str, rng: np.random.Generator, training: bool, options: EnvOptio
 def _custom(name: str, rng: np.random.Generator, options: EnvOptions) -> Any:
     """What `module:callable` makes or is, wrapped if it is Gymnasium's; not checked yet."""
     env = _called(name, rng, options)
+    if not callables.is_gym(env):
+        _refuse_of_gym(name, options)
+    callables.lend(env)
     if callables.is_gym(env):
         from edgerl.envs.gym import brought
         from edgerl.envs.simulator import Simulated
 
-        callables.lend(name, env)
         return Simulated(brought(name, env, options), rng, name)
-    _refuse_of_gym(name, options)
     most = options.env_max_steps
     return env if most is None or fault(env) is not None else Limited(env, most)
 

@@ -6,8 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal, or an ssh session, is gone
+
+# Within `handling`, by signal: the handler that it set, and the one from before all of its blocks.
+_handled: dict[int, tuple[Any, Any]] = {}
 
 
 @contextmanager
@@ -15,7 +19,8 @@ def handling(handler: Callable[[int, object], None], numbers: Iterable[int] = IN
     """Call `handler(number, frame)` for these signals within the block; afterwards the old handlers are restored.
 
     A SIGHUP that is ignored, as under nohup, stays so, and a handler that was not set in Python. Only a program's main
-    thread can handle signals: in another one the block runs without.
+    thread can handle signals: in another one the block runs without. A process that is forked within has the old
+    handlers: who ends it means that process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -25,11 +30,33 @@ def handling(handler: Callable[[int, object], None], numbers: Iterable[int] = IN
     if before.get(signal.SIGHUP) == signal.SIG_IGN:
         kept.add(signal.SIGHUP)
     old_handlers = {number: signal.signal(number, handler) for number in before if number not in kept}
+    outer = dict(_handled)
+    _handled.update({number: (handler, outer.get(number, (None, old))[1]) for number, old in old_handlers.items()})
     try:
         yield
     finally:
+        _handled.clear()
+        _handled.update(outer)
         for number, old_handler in old_handlers.items():
             signal.signal(number, old_handler)
+
+
+def handle_again() -> None:
+    """Handle the signals of `handling` again, where an environment that was made or reset has set handlers since."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number, (handler, _) in _handled.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+
+
+def _leave_to_child() -> None:
+    for number, (_, old_handler) in _handled.items():
+        signal.signal(number, old_handler)
+    _handled.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_child)
 
 
 @contextmanager
@@ -68,6 +95,7 @@ class Interruption:
         if self._first is None:
             self._first = now
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            _handled.pop(signal.SIGINT, None)
             self._stop()
         elif now - self._first > self.SECONDS:
             signal.signal(number, signal.SIG_DFL)

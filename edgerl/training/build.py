@@ -1,6 +1,6 @@
 """The replay and the environment of a run, from its configuration."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 
 import numpy as np
 
@@ -64,9 +64,17 @@ def make_training_env(config: Config, rng: np.random.Generator) -> Door | Fleet:
     return make_env(config, rng, training=True) if run.envs == 1 else Fleet(run.env, run.env_options, run.envs, rng)
 
 
-def make_env(config: Config, rng: np.random.Generator, *, training: bool) -> Door:
-    """The configured environment, to train on or to be scored on."""
-    return suites.make(config.run.env, rng, training=training, options=config.run.env_options)
+def make_env(config: Config, rng: np.random.Generator, *, training: bool, like: EnvSpec | None = None) -> Door:
+    """The configured environment, to train on or to be scored on.
+
+    Raises EnvError as `suites.make` does, and if its spec is not `like`, that of another one of it.
+    """
+    env = suites.make(config.run.env, rng, training=training, options=config.run.env_options)
+    if like is not None and env.spec != like:
+        with suppress(EnvFailed):
+            env.close()
+        raise EnvError(f"--env: {env.name} is not always the same: {env.spec}, and before {like}")
+    return env
 
 
 def try_out(env: Door | Fleet, config: Config) -> str | None:
@@ -78,10 +86,10 @@ def try_out(env: Door | Fleet, config: Config) -> str | None:
     """
     try:
         env.reset()
-        alone = _try_second(env, config) if config.run.eval_every else None
-        if alone is not None and isinstance(env, Fleet):
-            raise EnvError(f"--envs: beside {len(env)} environments there can be none to evaluate on: {alone}")
-        return alone
+        why_alone = _try_second(env, config) if config.run.eval_every else None
+        if why_alone is not None and isinstance(env, Fleet):
+            raise EnvError(f"--envs: beside {len(env)} environments there can be none to evaluate on: {why_alone}")
+        return why_alone
     except EnvFailed as error:
         raise EnvError(f"--env: {error}") from error
 
@@ -89,7 +97,7 @@ def try_out(env: Door | Fleet, config: Config) -> str | None:
 def _try_second(env: Door | Fleet, config: Config) -> str | None:
     rng = np.random.default_rng(config.run.seed)
     try:
-        second = make_env(config, rng, training=False)
+        second = make_env(config, rng, training=False, like=env.spec)
     except EnvError as error:
         return str(error).removeprefix("--env: ")
     with closing(second):

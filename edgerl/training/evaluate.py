@@ -13,6 +13,7 @@ from edgerl.envs.door import Door
 from edgerl.envs.resumable import LONGEST
 from edgerl.errors import EnvError, EnvFailed
 from edgerl.replay.representation import Representation
+from edgerl.runs.signals import handle_again
 from edgerl.training.build import make_env
 from edgerl.training.policy import Policy
 from edgerl.training.state import Parts, State, cut_episode
@@ -73,6 +74,7 @@ def evaluate(
         game = len(played.scores)
         hooks.playing(game)
         timestep, score = env.reset(), 0.0
+        handle_again()
         hooks.show(env, game, score)
         for _ in range(longest):
             if hooks.stopping():
@@ -99,7 +101,7 @@ def play(parts: Parts, state: State, hooks: Hooks) -> dict[str, Any] | None:
     """
     run = parts.config.run
     rng = np.random.default_rng([run.seed, state.step, 1])
-    with _arena(parts, state, rng) as env:
+    with _played_on(parts, state, rng) as env:
         games = Games(run.eval_episodes, run.eval_epsilon, rng, run.eval_max_steps)
         played = evaluate(parts.agent, parts.replay.representation, env, games, hooks)
     if len(played.scores) < run.eval_episodes:
@@ -114,7 +116,7 @@ def play(parts: Parts, state: State, hooks: Hooks) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _arena(parts: Parts, state: State, rng: np.random.Generator) -> Iterator[Door]:
+def _played_on(parts: Parts, state: State, rng: np.random.Generator) -> Iterator[Door]:
     """The environment to play on: one of its own, or the training environment between two of its episodes.
 
     On the latter the games draw numbers of their own, so that training goes on as if there had been none.
@@ -130,6 +132,7 @@ def _arena(parts: Parts, state: State, rng: np.random.Generator) -> Iterator[Doo
         env = parts.make_eval_env(rng)
     except EnvError as error:
         raise EnvFailed(str(error).removeprefix("--env: ")) from error
+    handle_again()
     with closing(env):
         yield env
 
@@ -199,5 +202,6 @@ def play_with(
 
     `representation`: what the actor sees of windows; `seed`: of the environment; `show`: as in `Hooks`.
     """
-    with closing(make_env(policy.config, np.random.default_rng(seed), training=False)) as env:
+    rng = np.random.default_rng(seed)
+    with closing(make_env(policy.config, rng, training=False, like=policy.spec)) as env:
         return evaluate(actor, representation, env, games, Hooks(show=show))

@@ -33,9 +33,12 @@ class TrainingLoop:
         try:
             self.train()
             resume.save(self.parts, self.state, needed=True)
-        except EnvFailed:  # its episode was cut after the checkpoint of this step, if there is one
-            resume.write_checkpoint(self.parts, self.state, needed=False, replace=True)
-            raise
+        except EnvFailed as error:  # its episode was cut after the checkpoint of this step, if there is one
+            asked = self.state.stop is not None
+            resume.write_checkpoint(self.parts, self.state, needed=asked, replace=True)
+            if not asked:
+                raise
+            self.say(f"{error}, as the run was interrupted")  # Ctrl-C reaches all processes of a terminal
         finally:
             resume.settle(self.parts, self.state)
         self.show(f"{len(self.parts.replay):,} rows  {format_bytes(self.parts.watchdog.peak)} at most")

@@ -18,6 +18,7 @@ from edgerl.replay.stem import frozen
 from edgerl.runs import checkpoint, snapshots
 from edgerl.runs.checkpoint import Contents
 from edgerl.runs.files import write_whole
+from edgerl.runs.signals import handle_again
 from edgerl.runs.snapshots import Snapshot
 from edgerl.training.acting import several
 from edgerl.training.meters import Stopwatch
@@ -206,6 +207,7 @@ def _restore_env(parts: Parts, state: State, arrays: dict[str, Array], values: d
             cut_episode(parts, state, parts.replay.representation.observe(arrays["window"])[1])
             state.episodes_restarted += 1
             parts.reporter.say(f"the episode under way starts again: {error}")
+    handle_again()
 
 
 def reopen(parts: Parts, state: State, arrays: dict[str, Array], values: dict[str, Any]) -> None:

@@ -123,6 +123,7 @@ def _train(
             tell(reporter, request, checked, networks, env)
             arena = limits.take_arena(watchdog, checked.plan.budget, request.folder)
             checks = checked.plan.checks
+            another = partial(make_env, config, training=False, like=env.spec)
             parts = Parts(
                 config=config,
                 env=env,
@@ -141,7 +142,7 @@ def _train(
                 reporter=reporter,
                 plan=checked.plan,
                 library_bytes=networks.library_bytes,
-                make_eval_env=partial(make_env, config, training=False) if checked.alone is None else None,
+                make_eval_env=another if checked.why_alone is None else None,
                 baseline=handed.baseline if handed else networks.baseline,
                 lock=lock,
                 launcher=request.launcher,
@@ -207,7 +208,12 @@ def _run(parts: Parts, state: State, saved: Saved | None, handed: Handover | Non
             if handed is not None:
                 began = handover.take_over(parts, state, handed)
             ended = TrainingLoop(parts, state).run(began)
-            parts.env.close()
+            try:
+                parts.env.close()
+            except EnvFailed as error:
+                if state.stop is None:
+                    raise
+                parts.reporter.say(f"{error}, as the run was interrupted")
             status = ended
         except EnvFailed as error:
             if is_new and state.checkpoint is None:

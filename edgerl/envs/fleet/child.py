@@ -1,5 +1,6 @@
 """The process of one environment: it does what it is told through a pipe, and ends when that is closed."""
 
+import os
 import signal
 import socket
 import tomllib
@@ -23,10 +24,26 @@ Answer = tuple[dict[str, Any], dict[str, Array]]
 
 def main(descriptor: int) -> None:
     """Serve the environment that the first message describes, until the pipe of this descriptor is closed."""
-    for number in LEFT_TO_THE_RUN:
-        signal.signal(number, signal.SIG_IGN)
+    _leave_signals_to_the_run()
     with socket.socket(fileno=descriptor) as pipe, suppress(EOFError, OSError):
         _serve(pipe)
+
+
+def _leave_signals_to_the_run() -> None:
+    """Do nothing at these signals. Programs and processes that the environment starts end by them as elsewhere.
+
+    They would inherit that a signal is ignored. A handler ends where a program begins, and is taken back at a fork.
+    """
+    before = {number: signal.getsignal(number) for number in LEFT_TO_THE_RUN}
+
+    def as_before() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in [number for number, handler in before.items() if handler != signal.SIG_IGN]:
+        signal.signal(number, lambda *_: None)
+        signal.siginterrupt(number, False)  # a simulator's system calls go on
+    os.register_at_fork(after_in_child=as_before)
 
 
 def _serve(pipe: socket.socket) -> None:

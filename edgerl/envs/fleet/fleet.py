@@ -42,6 +42,10 @@ class Fleet:
                 called = f"environment {place} of {count}"
                 self.remotes.append(Remote(self._named, self._options, rng, called))
             self._all(Remote.answer_made)
+            first = self.remotes[0].spec
+            for other in self.remotes:
+                if other.spec != first:
+                    raise EnvError(f"--envs: {other.called} has {other.spec}, the first {first}")
         except BaseException:
             with suppress(EnvFailed):
                 self.close()

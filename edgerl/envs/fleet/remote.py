@@ -23,7 +23,7 @@ PROGRAM = (
     "from edgerl.envs.fleet.child import main; main(int(sys.argv[2]))"
 )
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-PATIENCE = 10  # seconds that a process has to end in order
+PATIENCE = 10  # seconds that an environment has to close, and then its process to end
 REFUSALS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (EnvError, EnvFailed, EpisodeLost)}
 
 
@@ -109,6 +109,7 @@ class Remote:
             return
         try:
             if not self._asked and not self._gone:
+                self._pipe.settimeout(PATIENCE)
                 self._ask({"do": "close"})
                 self._answer()
         finally:
@@ -128,6 +129,8 @@ class Remote:
         """The answer to what was asked. Raises what the environment raised, or EnvFailed if its process is gone."""
         try:
             message = receive(self._pipe)
+        except TimeoutError as error:  # there is a limit only as it closes
+            raise EnvFailed(f"{self.called}: close() has not ended after {PATIENCE} s") from error
         except (EOFError, OSError) as error:
             raise EnvFailed(f"{self.called}: {self._ended()}") from error
         self._asked = False

@@ -10,7 +10,7 @@ from edgerl import plugins
 from edgerl.envs.base import EnvOptions
 from edgerl.envs.outside.screen import headless
 
-_lent: list[Any] = []  # environments that users named themselves, not a callable, and that are in use
+_lent: list[Any] = []  # what users' callables have given, and what they named itself, as long as it is in use
 
 
 def called(name: str, rng: np.random.Generator, options: EnvOptions) -> Any:
@@ -76,15 +76,24 @@ def is_named(name: str, env: Any) -> bool:
     return plugins.load(name) is env
 
 
-def lend(name: str, env: Any) -> None:
-    """Keep an environment that the user named itself from being used twice at once; raises RuntimeError for that."""
-    if not is_named(name, env):
-        return
-    if any(env is lent for lent in _lent):
-        raise RuntimeError("it is one environment, and in use; name a callable, which makes another for evaluation")
-    _lent.append(env)
+def lend(env: Any) -> None:
+    """Keep an environment from being used twice at once; raises RuntimeError for that. `close` gives it back."""
+    if is_lent(env):
+        raise RuntimeError("it is one environment, and in use; name a callable that makes another at each call")
+    _lent.append(_innermost(env))
 
 
-def release(env: Any) -> None:
-    """What was lent is free again."""
-    _lent[:] = [lent for lent in _lent if lent is not env]
+def is_lent(env: Any) -> bool:
+    """Whether an environment is in use, or one that it wraps."""
+    return any(lent is _innermost(env) for lent in _lent)
+
+
+def close(env: Any) -> None:
+    """Close an environment if it can be closed. It is in use no more, even if that fails."""
+    _lent[:] = [lent for lent in _lent if lent is not _innermost(env)]
+    if hasattr(env, "close"):
+        env.close()
+
+
+def _innermost(env: Any) -> Any:
+    return env.unwrapped if is_gym(env) else env

@@ -3,13 +3,14 @@
 from typing import Any
 
 from edgerl.envs.base import interface
+from edgerl.envs.outside import callables
 from edgerl.types import Array, TimeStep
 
 
 class Limited:
     """`env`, with episodes of `most` agent steps at most: the last of them is truncated, unless it is terminated.
 
-    It can save its state if `env` can. A lost life that is no game's end does not begin the count again.
+    It can save its state if `env` can.
     """
 
     def __init__(self, env: Any, most: int) -> None:
@@ -42,8 +43,7 @@ class Limited:
         return screen
 
     def close(self) -> None:
-        """Close `env`, if it can be closed."""
-        getattr(self.env, "close", lambda: None)()
+        callables.close(self.env)
 
     def _state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         arrays, values = self.env.state()

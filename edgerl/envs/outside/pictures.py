@@ -8,6 +8,7 @@ from gymnasium import spaces
 from edgerl.types import Array
 
 LEAST = 8  # height and width in pixels; smaller arrays are boards of symbols
+ROUNDING = 1e-5  # that floats may pass 0 and 1 by: far less than a shade
 ALLOWED = (
     "a picture is uint8 from 0 to 255 or float from 0 to 1, [H, W], [H, W, 1], [H, W, 3], [H, W, 4] or channels first "
     f"([1, H, W], [3, H, W]), of {LEAST}x{LEAST} pixels or more"
@@ -41,7 +42,7 @@ class Picture(NamedTuple):
             raise PictureError(f"it observes {described(seen)}, but its space declares {self.dtype} {list(self.shape)}")
         if floats:
             low, high = float(pixels.min()), float(pixels.max())
-            if not (low >= 0 and high <= 1):  # NaN too
+            if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN too
                 raise PictureError(f"it observes values from {low:g} to {high:g}, but its space declares 0 to 1")
             pixels = np.rint(pixels * 255).astype(np.uint8)
         if self.channels_first:

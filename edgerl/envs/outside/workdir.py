@@ -16,15 +16,15 @@ class Workdir:
 
     def enter(self) -> str | None:
         """Go where the environment left off; returns where the program was, for `leave`."""
-        before = _here()
+        before = here()
         _go(self._own)
         return before
 
     def leave(self, before: str | None) -> None:
         """Go back to where the program was, and note where the environment is."""
-        here = _here()
-        self._own = None if here == before else here
-        if self._own is not None:
+        own = here()
+        self._own = None if own == before else own
+        if own != before:  # its own may be gone by now
             _go(before)
 
     @contextmanager
@@ -37,7 +37,7 @@ class Workdir:
             self.leave(before)
 
 
-def _here() -> str | None:
+def here() -> str | None:
     """The working directory; None if it is gone."""
     try:
         return os.getcwd()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgerl.config.settings import Config
-from edgerl.envs.base import random_action, sees
+from edgerl.envs.base import EnvSpec, random_action, sees
 from edgerl.envs.door import Door
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvError, EnvFailed, EpisodeLost
@@ -62,7 +62,7 @@ def check(config: Config, steps: int, playing: Callable[[int], None] = lambda do
 
         def look() -> None:
             _play(env, steps, findings, playing)
-            findings.second = _second(config)
+            findings.second = _second(config, env.spec)
             findings.resumes = _resumes(env, config, alone=findings.second is not None)
 
         for part in (look, env.close):
@@ -127,11 +127,11 @@ def _note(findings: Findings, steps: int, timestep: TimeStep) -> None:
     findings.window = timestep.window.copy()
 
 
-def _second(config: Config) -> str | None:
-    """Why there cannot be a second environment beside the first; None if there can."""
+def _second(config: Config, spec: EnvSpec) -> str | None:
+    """Why there cannot be a second environment beside the first, of the same spec; None if there can."""
     rng = np.random.default_rng(1)
     try:
-        with closing(make_env(config, rng, training=False)) as second:
+        with closing(make_env(config, rng, training=False, like=spec)) as second:
             second.reset()
             second.step(random_action(second, rng))
     except (EnvError, EnvFailed) as error:

@@ -3,6 +3,7 @@
 from edgerl.envs.door import Door
 from edgerl.errors import EnvFailed
 from edgerl.replay.buffer import Replay
+from edgerl.runs.signals import handle_again
 from edgerl.training.state import Parts, State, clipped, cut_episode
 
 
@@ -12,6 +13,7 @@ def act(parts: Parts, state: State, env: Door) -> None:
     assert isinstance(replay, Replay)  # noqa: S101
     if state.between_episodes:
         env.reset()
+        handle_again()
         state.between_episodes = False
     observation, stored = replay.representation.observe(env.window)
     action = parts.agent.act(observation, explore=True)

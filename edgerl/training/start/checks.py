@@ -30,7 +30,7 @@ class Checked:
 
     `limit`, `limit_source`: bytes that the process tree may hold, and the name of that limit. `places`: the folder's
     checkpoints as they were when `saved` was read, the checkpoint to begin from. `source`: the networks to begin with.
-    `alone`: why there can be no second environment to evaluate on; None if there can.
+    `why_alone`: why there can be no second environment to evaluate on; None if there can.
     """
 
     config: Config
@@ -41,7 +41,7 @@ class Checked:
     places: list[Path]
     saved: Saved | None
     source: Source | None
-    alone: str | None
+    why_alone: str | None
 
 
 def check(request: Request, env: Door | Fleet) -> Checked:

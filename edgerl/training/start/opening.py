@@ -34,6 +34,6 @@ def _lines(request: Request, checked: Checked, networks: Networks, env: Door | F
     if (missed := torch_is_missed(config, shape, frozen=networks.frozen)) is not None:
         lines.append(missed)
     lines += env.notes
-    if checked.alone is not None:
-        lines.append(f"evaluations are played on the training environment, after an episode: {checked.alone}")
+    if checked.why_alone is not None:
+        lines.append(f"evaluations are played on the training environment, after an episode: {checked.why_alone}")
     return lines
