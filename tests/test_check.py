@@ -62,6 +62,10 @@ class RandomLater(Plain):
     def reward(self):
         return float(np.random.rand()) if self.steps > 5 else 0.0
 
+class NeverOver(Plain):
+    def step(self, action):
+        return super().step(action)._replace(over=False)
+
 class Seeded(Plain):
     def reward(self):
         return float(self.rng.random())
@@ -194,6 +198,11 @@ def test_one_that_saves_its_state_resumes_by_it(program):
 
 def test_one_without_an_end_says_when_games_are_cut(checked):
     assert checked("Lasting")[1]["episodes"] == "none ended in 300 steps; games of evaluations are cut after 27,000"
+
+
+def test_one_whose_games_are_never_over_is_told_so(checked):
+    assert checked("NeverOver")[1]["note"].startswith("no episode's end was `over`, a whole game: ")
+    assert "note" not in checked("Plain")[1]
 
 
 def test_one_that_can_exist_once_says_why(checked):

@@ -22,6 +22,7 @@ from edgerl.types import TimeStep
         ("Five", "step() gave a tuple of 5, as Gymnasium's environments do, not a TimeStep(window, reward"),
         ("ResetOfTwo", "reset() gave a tuple of 2, as Gymnasium's environments do, not a TimeStep(window, reward"),
         ("Huge", "the reward is 1e+308; allowed is a number that float32 holds"),
+        ("Numbered", "state() raised TypeError: the second part of a state holds values by name; names are text"),
         ("Misspelt", f"AttributeError: 'Misspelt' object has no attribute 'rmg' {place('self.rmg')}"),
         ("Leaving", f"SystemExit: 0 {place('sys.exit')}"),
     ],

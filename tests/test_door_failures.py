@@ -21,8 +21,8 @@ from edgerl.runs import tensor_file
         pytest.param("Plain", "reset", 5, 28, marks=pytest.mark.long),  # the first call is before step 0
         ("Saving", "step", 40, 39),
         pytest.param("Saving", "reset", 5, 28, marks=pytest.mark.long),
-        ("Saving", "state", 2, 50),  # the first call is at step 0
-        pytest.param("Saving", "state", 3, 60, marks=pytest.mark.long),
+        ("Saving", "state", 3, 50),  # the first call is before step 0, the second at it
+        pytest.param("Saving", "state", 4, 60, marks=pytest.mark.long),
         ("Plain", "close", 1, 60),
     ],
 )

@@ -1,12 +1,15 @@
 """A run that begins as another one did is the run that was trained alone, bit for bit."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 from cases import quick
 from test_resume import final, logged
 
 from edgerl import configure
-from edgerl.errors import ConfigError
+from edgerl.errors import CheckpointError, ConfigError
 from edgerl.training import train
 
 BEGINNING = {"budget": 1_500_000, "steps": 200, "learn_start": 60, "hidden": 8, "batch_size": 8, "freeze_at": 120}
@@ -50,6 +53,15 @@ def test_a_fork_is_the_run_that_was_trained_alone(later, beginning, small, tmp_p
     weights, again = ({file.name: file.read_bytes() for file in run.glob("snapshots/*")} for run in (alone, fork))
     assert len(weights) >= 6
     assert weights == again
+
+
+def test_a_damaged_snapshot_is_refused_by_name_and_nothing_is_left(beginning, small, tmp_path):
+    source = shutil.copytree(beginning, tmp_path / "source")
+    snapshot = source / "snapshots/000000040.safetensors"
+    snapshot.write_bytes(snapshot.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=f"^{re.escape(str(snapshot))} is damaged: "):
+        train.train(small(run=BEGINNING | {"until": None}), tmp_path / "fork", fork=source, quiet=True)
+    assert not (tmp_path / "fork").exists()
 
 
 @pytest.mark.long

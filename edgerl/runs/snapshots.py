@@ -6,7 +6,6 @@ changes, is in the snapshot of T_f (taken just before the freeze) and in encoder
 """
 
 import hashlib
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +57,13 @@ def save(folder: Path, snapshot: Snapshot) -> None:
 
 
 def copy(source: Path, folder: Path, steps: Iterable[int]) -> None:
-    """Copy those of these steps that the run in `source` has, as they are; raises OSError if the disk refuses one."""
+    """Copy those of these steps that the run in `source` has.
+
+    Raises CheckpointError for a damaged one, and OSError if the disk refuses one.
+    """
     there = files(source)
     for step in sorted(there.keys() & set(steps)):
-        make_folder(folder / "snapshots")
-        with writing_whole(place(folder, step)) as part:
-            shutil.copyfile(there[step], part)
+        save(folder, read(there[step]))
 
 
 def read(file: Path) -> Snapshot:

@@ -86,6 +86,7 @@ def try_out(env: Door | Fleet, config: Config) -> str | None:
     """
     try:
         env.reset()
+        env.state()  # one that no checkpoint can hold is refused now
         why_alone = _try_second(env, config) if config.run.eval_every else None
         if why_alone is not None and isinstance(env, Fleet):
             raise EnvError(f"--envs: beside {len(env)} environments there can be none to evaluate on: {why_alone}")

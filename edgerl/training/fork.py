@@ -48,7 +48,7 @@ def find(source: Path, config: Config) -> Saved:
 def take_over(saved: Saved, source: Path, config: Config, folder: Path) -> Saved:
     """Copy a checkpoint, with metrics and snapshots up to it, into the new run's folder; returns the copy as read.
 
-    Raises OSError, naming the file, if the disk refuses them.
+    Raises OSError, naming the file, if the disk refuses them, and CheckpointError for a damaged snapshot.
     """
     trainer = saved.values["trainer"] | {"fork": {"run": str(source), "step": saved.values["step"]}}
     checkpoint.copy(saved, folder / "checkpoint", saved.values | {"trainer": trainer})

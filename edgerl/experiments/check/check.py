@@ -93,14 +93,14 @@ def _actions(env: Door) -> str:
 
 def _play(env: Door, steps: int, findings: Findings, playing: Callable[[int], None]) -> None:
     rng, shades = np.random.default_rng(0), np.zeros(256, bool)  # shades: those that pixels of windows had
-    score, length, resident = 0.0, 0, 0
+    score, length, games, resident = 0.0, 0, 0, 0
     timestep, began = env.reset(), time.perf_counter()
     for step in range(steps):
         shades[timestep.window] = True
         if step == steps // 2:
             resident = rss_bytes()
         timestep = env.step(random_action(env, rng))
-        length, score = length + 1, score + timestep.reward
+        length, score, games = length + 1, score + timestep.reward, games + timestep.over
         _note(findings, step + 1, timestep)
         playing(step + 1)
         if timestep.terminated or timestep.truncated:
@@ -108,6 +108,8 @@ def _play(env: Door, steps: int, findings: Findings, playing: Callable[[int], No
             findings.lengths.append(length)
             timestep, score, length = env.reset(), 0.0, 0
     findings.speed = steps / (time.perf_counter() - began)
+    if findings.returns and not games:
+        findings.notes.append("no episode's end was `over`, a whole game: training games are not counted")
     left, second_half = max(0, rss_bytes() - resident), steps - steps // 2
     findings.left_bytes = left / second_half
     if left > MUCH:
