@@ -7,6 +7,7 @@ from misbehaving import SMALL
 from stopping import stopped_after
 
 import edgerl
+from edgerl.runs.signals import Interruption, handle_again, handling
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +43,20 @@ def test_one_that_handles_ctrl_c_itself_does_not_take_it_from_the_run(step, mine
     with stopped_after(step):
         ended = edgerl.train(config, tmp_path / "run")
     assert (ended["status"], ended["steps"]) == ("interrupted", step)
+
+
+def test_a_signal_that_arrives_while_handlers_are_taken_back_is_handled_once(monkeypatch):
+    getsignal, stopped = signal.getsignal, []
+    handler = Interruption(lambda: stopped.append(True))
+
+    def interrupted(number):
+        if not stopped:
+            handler(signal.SIGINT, None)
+        return getsignal(number)
+
+    with handling(handler):
+        monkeypatch.setattr(signal, "getsignal", interrupted)
+        handle_again()
+        handle_again()
+        assert getsignal(signal.SIGINT) is signal.default_int_handler  # a second Ctrl-C ends the program
+        assert getsignal(signal.SIGTERM) is handler

@@ -45,7 +45,8 @@ def handle_again() -> None:
     """Handle the signals of `handling` again, where an environment that was made or reset has set handlers since."""
     if threading.current_thread() is not threading.main_thread():
         return
-    for number, (handler, _) in _handled.items():
+    for number in tuple(_handled):  # a signal that arrives meanwhile may change them
+        handler, _ = _handled[number]
         if signal.getsignal(number) is not handler:
             signal.signal(number, handler)
 
@@ -95,7 +96,8 @@ class Interruption:
         if self._first is None:
             self._first = now
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            _handled.pop(signal.SIGINT, None)
+            if signal.SIGINT in _handled:
+                _handled[signal.SIGINT] = signal.default_int_handler, _handled[signal.SIGINT][1]
             self._stop()
         elif now - self._first > self.SECONDS:
             signal.signal(number, signal.SIG_DFL)
