@@ -46,7 +46,7 @@ def append(replay, rows, rng):
             stored[: rng.integers(1, 13)] = rng.integers(0, 256, (1, 12))
         replay.append(stored, number % 3, float(number), terminated=rng.random() < 0.02)
     numbers = rng.integers(replay.ring.oldest, replay.ring.head, 4)
-    replay.prioritize(replay.ring.slots(numbers), rng.random(4).astype(np.float32) + 0.1)
+    replay.prioritize(numbers, rng.random(4).astype(np.float32) + 0.1)
 
 
 def contents(replay):

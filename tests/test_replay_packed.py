@@ -58,7 +58,7 @@ def test_priorities_are_those_of_the_rows_present_whatever_was_evicted_for_what(
         if number % 5 == 0:
             some = rng.integers(ring.oldest, ring.head, 4)
             losses = rng.random(4).astype(np.float32) + 0.1
-            replay.prioritize(ring.slots(some), losses)
+            replay.prioritize(some, losses)
             wanted |= dict(zip(some.tolist(), (losses.astype(np.float64) ** 0.5).tolist(), strict=True))
         numbers = np.arange(ring.oldest, ring.head)
         expected = np.array([wanted[each] for each in numbers.tolist()])
