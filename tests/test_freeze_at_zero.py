@@ -161,9 +161,9 @@ def test_a_report_shows_runs_frozen_at_the_start_beside_others(tmp_path):
     (section,) = found.sections
     variants = {variant["name"]: variant for variant in section.curves["variants"]}
     start = variants["frozen at 0"]
-    assert start["freeze"]["steps"] == start["freeze"]["env_steps"] == start["freeze"]["flops"] == 0
-    assert variants["never frozen"]["freeze"] is None
-    assert variants["frozen at 8"]["freeze"]["steps"] == 8
+    assert [(freeze["steps"], freeze["env_steps"], freeze["flops"]) for freeze in start["freezes"]] == [(0, 0, 0)]
+    assert variants["never frozen"]["freezes"] == []
+    assert [freeze["steps"] for freeze in variants["frozen at 8"]["freezes"]] == [8]
     assert start["capacity"]["x"] == [0, 0, 0, 12]
     rows = {row[0]: row for row in section.cost.rows}
     assert rows["frozen at 0"][3] != "-"
