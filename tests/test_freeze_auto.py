@@ -195,6 +195,7 @@ def test_it_freezes_once_the_stem_is_calm_and_games_score_more_but_no_longer_ris
     assert Policy(whole).frozen_at == freeze["step"]
 
 
+@pytest.mark.long
 def test_the_forecast_of_a_run_that_froze_early_is_that_of_its_freeze(tmp_path):
     config, every = auto(**STILL, device="pi_4_4gb")
     settled = train.train(config, tmp_path / "auto", quiet=True)

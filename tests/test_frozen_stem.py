@@ -31,7 +31,7 @@ RUNS = {  # what is trained, and by which agent
     CROPS: ({"env": "gym/Drift-v0", "algo": "curl", "cut": "conv1"}, CurlSac),
 }
 TINY = SHORT | {"steps": 32, "freeze_at": 26, "learn_start": 22, "n_step": 2, "batch_size": 2, "hidden": 8}
-every_run = pytest.mark.parametrize("case", RUNS)
+every_run = pytest.mark.parametrize("case", quick(RUNS, "canonical", CROPS))
 
 
 def accelerate(patch):

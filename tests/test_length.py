@@ -8,6 +8,7 @@ import pytest
 import edgerl
 from edgerl.envs import suites
 from edgerl.planning import forecast, plan
+from edgerl.planning import introduction as beginning
 from edgerl.planning.here import this_machine
 from edgerl.planning.introduction import introduction, length
 from edgerl.replay import representation
@@ -63,7 +64,10 @@ def test_the_plan_and_the_first_line_of_a_run_say_which_option_ends_it(small, pr
     assert json.loads(program(*words, "--json")[1])["last_step"] == 1500
 
 
-def test_what_is_said_to_be_shorter_is_a_run_that_begins_and_its_own_time(tmp_path):
+def test_what_is_said_to_be_shorter_is_a_run_that_begins_and_its_own_time(tmp_path, monkeypatch):
+    here = this_machine(1)
+    monkeypatch.setattr(beginning, "this_machine", lambda threads: here)  # whose clock changes all the time
+
     def time_of(**settings):
         config = edgerl.configure(env="atari/qbert", budget="0.07GB", threads=1, **settings)
         spec = suites.describe("atari/qbert")

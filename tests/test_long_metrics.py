@@ -104,6 +104,7 @@ def test_a_file_is_cut_by_reading_its_end(tail, tmp_path, monkeypatch):
     assert json.loads(file.read_bytes().splitlines()[-1])["step"] == 501
 
 
+@pytest.mark.long
 def test_a_run_whose_metrics_are_thinned_is_resumed_and_reported(small, tmp_path, monkeypatch):
     monkeypatch.setattr(metrics, "MOST_LINES", 8)
     config = small(run={"steps": 400, "freeze_at": 200, "eval_every": 100, "eval_episodes": 1})
