@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import psutil
 import pytest
-from waiting import until
+from waiting import FORKING, until
 
 from edgerl.envs import suites
 from edgerl.envs.base import EnvOptions
@@ -157,16 +157,9 @@ def test_what_is_one_environment_is_refused_by_name(tmp_path, monkeypatch):
         fleet("single:env")
 
 
-CLOSING = """
-import multiprocessing, subprocess, time
+CLOSING = f"""{FORKING}
+import subprocess
 from edgerl.envs.toy import Catch
-
-fork = multiprocessing.get_context("fork")
-begun = fork.Event()
-
-def wait():
-    begun.set()
-    time.sleep(300)
 
 class Starting(Catch):
     def __init__(self, rng):

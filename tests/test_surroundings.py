@@ -17,6 +17,7 @@ import pytest
 import threadpoolctl
 import torch
 from stopping import signalled_after
+from waiting import FORKING
 
 import edgerl
 from edgerl.agents.torch_encoder import tensors
@@ -184,16 +185,8 @@ print(count, random.random())
     assert float(drawn) == random.random()  # noqa: S311
 
 
-FORKED = """
-import multiprocessing, time
+FORKED = f"""{FORKING}
 from edgerl.runs.signals import handling
-
-fork = multiprocessing.get_context("fork")
-begun = fork.Event()
-
-def wait():
-    begun.set()
-    time.sleep(60)
 
 with handling(print), handling(print):
     process = fork.Process(target=wait, daemon=True)

@@ -131,8 +131,8 @@ class Networks:
     def freeze(self, cut: str, engine: Engine) -> None:
         """Keep what lies right of `cut`, on `engine`; the contrast ends, and the target shares the stem."""
         self.contrast = None
-        trains = np.random.default_rng(0)  # layers made with a generator are trained; what it draws is copied over
-        for name, rng in (("encoders", trains), ("target_encoders", None)):
+        generator = np.random.default_rng(0)  # layers made with one are trained; what it draws is copied over
+        for name, rng in (("encoders", generator), ("target_encoders", None)):
             old = named_arrays(getattr(self, name).parameters)
             kept = self._twin(engine, cut, rng)
             for key, array in named_arrays(kept.parameters).items():

@@ -152,8 +152,8 @@ class ValueAgent(Generic[OwnHead]):
         left goes to the engine that trains such layers.
         """
         self.engine, self.cut = self.engine.frozen(right_of(self.config.encoder, self.window, cut)), cut
-        trains = np.random.default_rng(0)  # layers made with a generator are trained; what it draws is copied over
-        for network, rng in ((self.online, trains), (self.target, None)):
+        generator = np.random.default_rng(0)  # layers made with one are trained; what it draws is copied over
+        for network, rng in ((self.online, generator), (self.target, None)):
             old = named_arrays(network.encoder.parameters)
             network.encoder = self._encoder(rng)
             for name, array in named_arrays(network.encoder.parameters).items():
