@@ -39,9 +39,9 @@ def test_a_fork_that_was_killed_as_it_began_leaves_its_copy_of_a_checkpoint(tmp_
     run = CellRun(cell_of(), tmp_path, CellRun(cell_of(), tmp_path))
     (tmp_path / "a" / "checkpoint").mkdir(parents=True)
     (tmp_path / "a" / ".lock").touch()
-    assert run._no_leftover() is None
+    assert run._foreign_file() is None
     (tmp_path / "a" / "summary.json").touch()
-    assert run._no_leftover() == "summary.json"
+    assert run._foreign_file() == "summary.json"
 
 
 def cell_of(*arguments, steps=80):

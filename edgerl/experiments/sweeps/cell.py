@@ -99,7 +99,7 @@ class CellRun:
     def start(self, executor: Executor) -> None:
         """Start or resume it; what a run that never began has left in its folder is removed. Other files fail it."""
         if not self.begun:
-            if (other := self._no_leftover()) is not None:
+            if (other := self._foreign_file()) is not None:
                 self.state = "failed"
                 self.reason = f"{self.folder} has no config.toml, but {other}, which no new run leaves: move it away"
                 return
@@ -108,7 +108,7 @@ class CellRun:
         self.job = executor.submit(self.argv, self.log, self.cell.threads, self.cell.planned_bytes)
         self.state, self.began = "running", time.monotonic()
 
-    def _no_leftover(self) -> str | None:
+    def _foreign_file(self) -> str | None:
         """A file in its folder that no run leaves as it begins; None if there is none."""
         known = LEFTOVERS if self.beginning is None else (*LEFTOVERS, "checkpoint")  # which a fork takes over first
         there = sorted(place.name for place in self.folder.iterdir()) if self.folder.is_dir() else []
