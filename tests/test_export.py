@@ -17,6 +17,7 @@ from edgerl.envs.simulator import scaled
 from edgerl.experiments.export import export as exporting
 from edgerl.experiments.export import windows as windowing
 from edgerl.replay import crops
+from edgerl.runs import checkpoint
 from edgerl.training.policy import Policy
 
 CATCH = {"env": "toy/catch", "budget": "1.5MB", "threads": 1, "steps": 120, "learn_start": 30, "hidden": 8}
@@ -101,6 +102,17 @@ def test_an_exported_policy_acts_as_the_program_does(name, trained, tmp_path):
         np.testing.assert_array_equal(together["values"].argmax(axis=1), together["action"])
     np.testing.assert_allclose(together["action"], own, rtol=0, atol=tolerance)
     np.testing.assert_allclose(np.concatenate(alone), own, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", quick(RUNS, "rainbow", "dqn frozen", "curl frozen"))
+def test_a_policy_has_the_networks_of_its_run_and_leaves_the_moments_where_they_are(name, trained):
+    saved, (own, _) = checkpoint.newest(trained(name) / "checkpoint").agent_arrays, Policy(trained(name)).agent.state()
+    moments = [array for key, array in own.items() if key.startswith("optimizer.")]
+    assert moments
+    assert not any(array.any() for array in moments)
+    for key in own:
+        if not key.startswith("optimizer."):
+            np.testing.assert_array_equal(own[key], saved[key])
 
 
 @pytest.mark.parametrize("name", ["rainbow frozen", "curl frozen"])

@@ -2,6 +2,7 @@
 
 import engines
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch_agents import fused_adam
@@ -216,3 +217,13 @@ def test_what_a_freeze_keeps_goes_on_as_if_it_had_been_alone(engine, other):
     take(whole, reference, range(5, 10))
     for name, array in weights(kept).items():
         np.testing.assert_allclose(array, weights(whole)[name], **CLOSE, err_msg=name)
+
+
+def test_gradients_and_moments_take_no_memory_before_the_first_step():
+    megabyte, process = 2**20, psutil.Process()
+    drawn = {"weight": np.ones((64, megabyte // 4), np.float32)}  # 64 MB
+    before = process.memory_info().rss
+    layers = {"head": Parameters(engines.NUMPY, drawn, trained=True)}
+    optimizer = Adam(engines.NUMPY, layers, RATE)
+    assert optimizer.nbytes == 128 * megabyte
+    assert process.memory_info().rss - before < 80 * megabyte  # the weights

@@ -80,6 +80,9 @@ def test_a_bad_file_is_one_line_that_names_it(text, tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
         started(tmp_path / "nowhere.toml")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="^--config: .*file is not a folder$"):
+        started(tmp_path / "file" / "mine.toml")
 
 
 @pytest.mark.parametrize(

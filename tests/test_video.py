@@ -89,6 +89,7 @@ BAD = {
     "a folder": (["--video", "folder.mp4"], "--video: folder.mp4 is a folder"),
     "a name too long": (["--video", f"{'x' * 251}.gif"], "cannot be written: File name too long"),
     "no games": (["--video", "out.gif", "--video-games", "0"], "--video-games: 0 is below 1"),
+    "no video": (["--video-games", "2"], "--video-games: there is no video; give --video FILE too"),
 }
 
 

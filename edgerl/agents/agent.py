@@ -75,8 +75,11 @@ class Agent(Protocol):
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """All that training changes: arrays by name (views, not copies, on the CPU), and values for JSON."""
 
-    def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
-        """Restore what `state` returned, its cut too. Raises RuntimeError or KeyError for another agent's arrays."""
+    def load(self, arrays: dict[str, Array], values: dict[str, Any], *, to_act: bool = False) -> None:
+        """Restore what `state` returned, its cut too; `to_act`: without the moments, which then take no memory.
+
+        Raises RuntimeError or KeyError for another agent's arrays.
+        """
 
     def nbytes(self) -> dict[str, int]:
         """Bytes held, by line of the ledger."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgerl.agents.layers import threads
-from edgerl.agents.layers.arrays import Engine, namespace, to_numpy
+from edgerl.agents.layers.arrays import Engine, to_numpy, zeros_like
 from edgerl.agents.layers.parameters import Missing, Parameters, copy
 from edgerl.types import Array
 
@@ -189,7 +189,6 @@ def _under(layer: str, name: str) -> str:
 
 
 def _zeros(parameters: Parameters) -> Moments:
-    zeros_like = namespace(parameters.flat).zeros_like
     return Moments(zeros_like(parameters.flat), zeros_like(parameters.flat))
 
 

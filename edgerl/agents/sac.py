@@ -258,12 +258,12 @@ class CurlSac:
         values = {"cut": self.cut, "acted": self.acted, "updates": self.updates, "metrics": self.metrics}
         return arrays, values | {"rng": self.rng.bit_generator.state}
 
-    def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
-        """Restore what `state` returned, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
+    def load(self, arrays: dict[str, Array], values: dict[str, Any], *, to_act: bool = False) -> None:
+        """See `Agent`."""
         if values["cut"] is not None and self.cut is None:
             self.freeze(values["cut"])
         load(self.net.arrays, arrays_under(arrays, "net."))
-        for name, optimizer in self.optimizers.items():
+        for name, optimizer in () if to_act else self.optimizers.items():
             optimizer.load(arrays_under(arrays, f"optimizer.{name}."))
         self.acted, self.updates, self.metrics = values["acted"], values["updates"], values["metrics"]
         self.rng.bit_generator.state = values["rng"]

@@ -215,13 +215,14 @@ class ValueAgent(Generic[OwnHead]):
         values = {"cut": self.cut, "updates": self.updates, "acted": self.acted}
         return arrays, values | {"rng": self.rng.bit_generator.state}
 
-    def load(self, arrays: dict[str, Array], values: dict[str, Any]) -> None:
-        """Restore what `state` returned, cut included. Raises RuntimeError or KeyError for another agent's arrays."""
+    def load(self, arrays: dict[str, Array], values: dict[str, Any], *, to_act: bool = False) -> None:
+        """See `Agent`."""
         if values["cut"] is not None and self.cut is None:
             self.freeze(values["cut"])
         for part, network in self._networks().items():
             load(network.arrays(), arrays_under(arrays, f"{part}."))
-        self.optimizer.load(arrays_under(arrays, "optimizer."))
+        if not to_act:
+            self.optimizer.load(arrays_under(arrays, "optimizer."))
         self.updates, self.acted = values["updates"], values.get("acted", 0)  # Rainbow once counted no acts
         self.rng.bit_generator.state = values["rng"]
 

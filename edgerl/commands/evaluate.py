@@ -24,7 +24,9 @@ def evaluate(
     video: Annotated[
         Path | None, typer.Option(help="film the first game into this file, .gif or .mp4", metavar="FILE")
     ] = None,
-    video_games: Annotated[int, typer.Option(help="how many games to film, from the first on")] = 1,
+    video_games: Annotated[
+        int | None, typer.Option(help="how many games to film, from the first on (default: 1)", metavar="N")
+    ] = None,
 ) -> None:
     """Play whole games with a run's newest checkpoint: unclipped scores, no exploration but the run's eval_epsilon."""
     least_one = {"episodes": episodes, "video-games": video_games, "eval-max-steps": eval_max_steps}
@@ -32,9 +34,11 @@ def evaluate(
         if value is not None and value < 1:
             raise ConfigError(f"--{name}: {value} is below 1")
     check_threads(threads)
+    if video_games is not None and video is None:
+        raise ConfigError("--video-games: there is no video; give --video FILE too")
     if seed < 0:
         raise ConfigError(f"--seed: {seed} is below 0")
-    with _filming(video, video_games) as film:
+    with _filming(video, video_games or 1) as film:
         from edgerl.training.evaluate import cut_games, evaluate_run, show_nothing
 
         show = show_nothing if film is None else film.show

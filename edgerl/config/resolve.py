@@ -9,7 +9,7 @@ from typing import Any
 from edgerl.config import architectures, toml
 from edgerl.config.agent_settings import AGENTS
 from edgerl.config.device import settle_machine
-from edgerl.config.setting import Setting
+from edgerl.config.setting import Setting, flag
 from edgerl.config.settings import SETTINGS, TABLES, Config
 from edgerl.config.toml import Tables
 from edgerl.config.updates import check_updates, settle_learn_start
@@ -86,11 +86,6 @@ def refuse_at_resume(options: Mapping[str, Any], may_change: list[str]) -> None:
         if value is not None and value is not False and value not in ([], ()) and name not in may_change:
             allowed = ", ".join(map(flag, may_change))
             raise ConfigError(f"{flag(name)}: cannot change at --resume; what can: {allowed}")
-
-
-def flag(name: str) -> str:
-    """The option of a name, written out."""
-    return f"--{name.replace('_', '-')}"
 
 
 def assigned(assignments: list[str], option: str = "--set") -> Tables:

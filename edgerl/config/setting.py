@@ -7,6 +7,11 @@ from typing import Any, Literal, get_args, get_origin
 MARKS = ("low", "high", "option", "metavar", "size", "resumable", "identity", "always", "after_freeze")
 
 
+def flag(name: str) -> str:
+    """The option of a name, written out."""
+    return f"--{name.replace('_', '-')}"
+
+
 def setting(help: str, *, default: Any = MISSING, hash: bool | None = None, **marks: Any) -> Any:
     """A dataclass field that is a setting; `help` says what it is, `marks` are those of `Setting`.
 
@@ -56,7 +61,7 @@ class Setting:
     @property
     def flag(self) -> str:
         """Its option, written out."""
-        return f"--{self.name.replace('_', '-')}"
+        return flag(self.name)
 
     @property
     def kinds(self) -> tuple[Any, ...]:

@@ -124,6 +124,8 @@ def read(path: Path) -> Tables:
         tables = reading.toml(reading.content(path, reading.MOST_SETTINGS))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist") from None
+    except NotADirectoryError:
+        raise ConfigError(f"{path.parent} is not a folder") from None
     except (ValueError, OSError) as error:
         raise ConfigError(f"{path} is not a run's configuration: {error}") from None
     try:

@@ -59,7 +59,7 @@ class Policy:
             if saved.for_training:
                 self.agent.adopt(saved.agent_arrays, {}, heads=True)
             else:
-                self.agent.load(saved.agent_arrays, saved.values["agent"])
+                self.agent.load(saved.agent_arrays, saved.values["agent"], to_act=True)
         self.representation: Representation = pixels
         if report is not None:
             most = representation.chunk(self.config.agent.encoder, pixels.shape)

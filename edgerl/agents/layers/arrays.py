@@ -42,6 +42,13 @@ def namespace(array: Any) -> Any:
     return array_api_compat.array_namespace(array)
 
 
+def zeros_like(array: Any) -> Any:
+    """Zeros of an array's shape and type, where it is; NumPy's take no memory until they are written."""
+    if isinstance(array, np.ndarray):
+        return np.zeros(array.shape, array.dtype)  # np.zeros_like writes its zeros
+    return namespace(array).zeros_like(array)
+
+
 def to_numpy(array: Any) -> Array:
     """The same numbers as a NumPy array on the CPU; no copy if they are there already."""
     if isinstance(array, np.ndarray):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgerl.agents.layers.arrays import Engine, namespace, to_numpy
+from edgerl.agents.layers.arrays import Engine, namespace, to_numpy, zeros_like
 from edgerl.config.architectures import Shape
 from edgerl.types import Array
 
@@ -27,7 +27,7 @@ class Parameters:
         self.shapes = {name: array.shape for name, array in drawn.items()}
         self.channels_last = channels_last
         self.flat: Any = engine.array(np.concatenate([self._stored(array).reshape(-1) for array in drawn.values()]))
-        self.gradient: Any = namespace(self.flat).zeros_like(self.flat) if trained else None
+        self.gradient: Any = zeros_like(self.flat) if trained else None
         self._look()
 
     def _look(self) -> None:
@@ -56,7 +56,7 @@ class Parameters:
             return
         self.flat = engine.array(to_numpy(self.flat))
         if self.gradient is not None:
-            self.gradient = namespace(self.flat).zeros_like(self.flat)
+            self.gradient = zeros_like(self.flat)
         self._look()
 
     @property

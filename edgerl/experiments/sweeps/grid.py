@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from edgerl.config import resolve
 from edgerl.config.arguments import arguments
 from edgerl.config.device import available_cores
-from edgerl.config.resolve import flag
+from edgerl.config.setting import flag
 from edgerl.config.settings import SETTINGS, Config, RunConfig
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
