@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, help="runs at a time (default: the study's)")
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="also draw the runs in --runs, as a PNG")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="also draw the learning curves, as a PNG")
     args = parser.parse_args()
     whole = load(args.study)
     study = whole.only(args.game, args.variant)
@@ -62,8 +62,10 @@ def main() -> None:
         print(json.dumps(shown, indent=1))
     else:
         print("\n\n".join([about, *map(table_text, tables)]))
-    if args.picture is not None and any(result.run for result in results):
-        args.picture.write_bytes(learning_report.picture(results))
+    if args.picture is not None and results:
+        import learning_picture
+
+        args.picture.write_bytes(learning_picture.picture(study, results))
     sys.exit(ended)
 
 

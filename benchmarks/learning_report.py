@@ -1,4 +1,4 @@
-"""The report of benchmarks/learning.py: tables over the runs of a study, and a picture."""
+"""The report of benchmarks/learning.py: tables over the runs of a study."""
 
 import math
 from typing import Any
@@ -9,11 +9,8 @@ from learning_runs import Cell, Study, Variant
 
 from edgerl import ConfigError
 from edgerl.envs.human_scores import References, references
-from edgerl.experiments.reports import contents
 from edgerl.experiments.reports.estimates import Estimate, estimate, iqm
-from edgerl.experiments.reports.formats.picture import picture as draw
 from edgerl.experiments.reports.groups import LAST_EVALUATIONS
-from edgerl.experiments.reports.reading import LoadedRuns
 from edgerl.experiments.reports.tables import Table, interval, score_text
 from edgerl.runs.metrics import LAST_GAMES
 
@@ -225,12 +222,3 @@ def plain(results: list[Result]) -> list[dict[str, Any]]:
         }
         for result in results
     ]
-
-
-def picture(results: list[Result]) -> bytes:
-    """A PNG of the runs whose folders are there.
-
-    Learning curves of every game, with random play and a human tester; and rows, memory and costs.
-    """
-    loaded = LoadedRuns([result.run for result in results if result.run is not None], [], None)
-    return draw(contents.collect(loaded, "Learning, game by game"))

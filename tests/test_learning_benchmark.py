@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import learning
+import learning_picture
 import learning_report
 import learning_results
 import learning_runs
@@ -201,6 +202,8 @@ def test_what_is_kept_says_the_same_without_the_folders(study, all_runs, tmp_pat
         assert again[title] == shown[title]
     assert again["The rule for defaults"] == shown["The rule for defaults"]
     assert "qbert, krull: at equal wall time" not in again  # another machine's minutes say nothing
+    results, _ = learning_results.read(study, tmp_path / "runs", kept)
+    assert learning_picture.picture(study, results).startswith(b"\x89PNG")
     whole, few = (learning_runs.sweep_of(study, study, done)[0] for done in ((), kept))
     assert {cell.name for cell in whole.cells} - set(kept) == {cell.name for cell in few.cells}
 
