@@ -23,7 +23,8 @@ def picture(study: Study, results: list[Result]) -> bytes:
     games = [game for game in study.games if any(result.cell.game == game for result in results)]
     figure = Figure(figsize=(3.9 * len(games), 3.2 * len(ROWS) + 0.9), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle("Scores of evaluations: lines are means over the seeds, bands reach from the lowest to the highest", fontsize=11)
+    title = "Scores of evaluations: lines are means over the seeds, bands reach from the lowest to the highest"
+    figure.suptitle(title, fontsize=11)
     panels = figure.subplots(len(ROWS), len(games), squeeze=False)
     for game, column in zip(games, panels.T, strict=True):
         own = [result for result in results if result.cell.game == game]

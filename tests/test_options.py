@@ -81,7 +81,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
         started(tmp_path / "nowhere.toml")
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="^--config: .*file is not a folder$"):
+    with pytest.raises(ConfigError, match=r"^--config: .*file is not a folder$"):
         started(tmp_path / "file" / "mine.toml")
 
 
