@@ -175,7 +175,7 @@ def load_snapshot(agent: Agent, snapshot: Snapshot) -> None:
         arrays, values = agent.state()
         if missing := learned(arrays).keys() ^ snapshot.arrays.keys():
             raise KeyError(", ".join(sorted(missing)[:3]))
-        agent.load(arrays | snapshot.arrays, values)
+        agent.load(arrays | snapshot.arrays, values, to_act=True)
     except (RuntimeError, KeyError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise CheckpointError(f"the snapshot of step {snapshot.step:,} is of another run: {reason}") from None
