@@ -238,7 +238,7 @@ def test_a_plan_says_what_is_possible_there_beside_whether_memory_fits(program):
 def test_a_plan_says_where_the_freeze_is_and_what_became_of_a_presets(program):
     found = json.loads(program("plan", "--json", "--env", "atari/qbert", "--steps", "20000")[1])
     assert found["freeze_at"] is None
-    assert [note for note in found["notes"] if note.startswith("no freeze: the preset's step 100,000 lies beyond")]
+    assert [note for note in found["notes"] if note.startswith("no freeze: the preset's step 100,000 is not before")]
     found = json.loads(program("plan", "--json", "--env", "toy/catch", "--steps", "900", "--freeze-at", "700")[1])
     assert (found["freeze_at"], found["notes"]) == (700, [])
 
@@ -248,6 +248,20 @@ def test_what_a_later_freeze_adds_or_saves_is_said(rate, words, program):
     options = ("--env", "atari/qbert", "--device", "jetson_nano", "--updates-per-step-after-freeze", rate)
     (row,) = [line for line in program("plan", *options)[1].splitlines() if line.startswith("a freeze 10,000")]
     assert re.fullmatch(rf"a freeze 10,000 steps later +{words} [\d.]+ to [\d.]+ (min|h) *", row), row
+
+
+@pytest.mark.parametrize(("every", "shown"), [("700", "700"), ("0", "-"), ("auto", "22,500")])
+def test_a_plan_prints_the_pace_of_checkpoints_that_the_run_will_have(every, shown, program):
+    lines = program("plan", "--device", "pi_5_8gb", "--checkpoint-every", every)[1].splitlines()
+    assert [line.split()[-1] for line in lines if line.startswith("a checkpoint every, steps")] == [shown]
+
+
+def test_a_plan_says_that_more_compressed_rows_may_fit(program):
+    options = ("--pixel-codec", "lz4", "--latent-dtype", "uint8")
+    lines = [" ".join(line.split()) for line in program("plan", *options)[1].splitlines()]
+    assert "pixels 9,850 or more 9,920 7,076 or less" in lines
+    assert "latents 118,209 30,380 584" in lines
+    assert not any(line.startswith("growth") for line in lines)
 
 
 @pytest.mark.parametrize("env", ["atari/qbert", "dmc/cartpole-swingup"])

@@ -69,6 +69,7 @@ BAD = {
     "a length beside an experiment": (["sweep", "--preset", "paper/figure5", "--steps", "0"], "--scale"),
     "a scale beside a length": ([*SWEEP, "--scale", "0.1", "--steps", "100"], "--steps 100"),
     "a scale beside a freeze": ([*SWEEP, "--scale", "0.1", "--freeze-at", "never,100"], "--freeze-at"),
+    "a scale beside multiply-adds": ([*SWEEP, "--scale", "0.1", "--stop-at-flops", "1e12"], "--stop-at-flops 1e12"),
     "a scale beside a setting": ([*SWEEP, "--scale", "0.1", "--set", "eval_every=9"], "--scale"),
     "a scale of nothing": ([*SWEEP, "--scale", "0"], "--scale"),
     "a scale that is no number": ([*SWEEP, "--scale", "nan"], "--scale"),

@@ -282,4 +282,5 @@ def _settle_freeze(run: dict[str, Any], *, explicit: bool) -> list[str]:
     if explicit:
         raise ConfigError(f"--freeze-at: {freeze_at} is not within the run; give 0 to {steps - 1}, never or auto")
     run["freeze_at"] = "never"
-    return [f"no freeze: the preset's step {freeze_at:,} lies beyond --steps {steps:,}; --freeze-at chooses another"]
+    beyond = f"the preset's step {freeze_at:,} is not before the last of --steps {steps:,}"
+    return [f"no freeze: {beyond}; --freeze-at chooses another"]

@@ -39,7 +39,7 @@ class RunConfig:
         "a board or phone (see edgerl devices), or a profile's file", option=True, always=True, metavar="NAME[:MODE]"
     )
     process_limit: int | None = setting(
-        "bytes the process tree may hold (default: what the device leaves)",
+        "bytes the process tree may hold, if device and control group do not allow less (default: what they allow)",
         low=1, option=True, size=True, resumable=True,
     )  # fmt: skip
     steps: int = setting("agent steps", low=1, high=LONGEST, option=True, always=True, resumable=True)

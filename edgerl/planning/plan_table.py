@@ -37,7 +37,7 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
 
     console.print(f"{updates.in_words(**first['updates'])}\n", soft_wrap=True)
     keeps_pixels = first["advice"]["store"] == "pixels"
-    _show_rows(sizes, first["capacity"], console, keeps_pixels=keeps_pixels)
+    _show_rows(sizes, first["capacity"], console, keeps_pixels=keeps_pixels, varies=config.replay.pixel_codec == "lz4")
     if keeps_pixels:
         why = "latents are larger than frames: " if sizes["row_latents"] > sizes["row_pixels"] else ""
         console.print(f"  {why}frames stay, and the frozen encoder encodes every batch")
@@ -69,17 +69,24 @@ def show(config: Config, reports: list[Report], console: Console) -> None:
         )
 
 
-def _show_rows(sizes: dict[str, Any], capacity: dict[str, int], console: Console, *, keeps_pixels: bool) -> None:
-    """How many rows fit the budget, before the freeze and after it."""
+def _show_rows(
+    sizes: dict[str, Any], capacity: dict[str, int], console: Console, *, keeps_pixels: bool, varies: bool
+) -> None:
+    """How many rows fit the budget, before the freeze and after it.
+
+    `varies`: frames are compressed, so that more may fit, and nobody knows how the replay grows.
+    """
     table: list[Row] = []
     for name, form, phase in (
         ("pixels", "pixels", "initial"),
         ("after the freeze", "pixels", "after_freeze") if keeps_pixels else ("latents", "latents", "after_freeze"),
     ):
         rows, paper_rows = capacity[phase], capacity[f"paper_{phase}"]
-        table.append((name, f"{rows:,}", f"{paper_rows:,}", f"{sizes[f'row_{form}']:,}"))
-    ratios = (capacity[f"{count}after_freeze"] / capacity[f"{count}initial"] for count in ("", "paper_"))
-    table.append(("growth", *(f"{ratio:.2f}x" for ratio in ratios), ""))
+        more, less = (" or more", " or less") if varies and form == "pixels" else ("", "")
+        table.append((name, f"{rows:,}{more}", f"{paper_rows:,}", f"{sizes[f'row_{form}']:,}{less}"))
+    if not varies:
+        ratios = (capacity[f"{count}after_freeze"] / capacity[f"{count}initial"] for count in ("", "paper_"))
+        table.append(("growth", *(f"{ratio:.2f}x" for ratio in ratios), ""))
     title, headings = f"replay in {format_bytes(sizes['budget'])}", ("rows", "rows, paper's count", "bytes a row")
     side_by_side(console, title, headings, table)
 
@@ -136,7 +143,7 @@ def _show_forecast(reports: list[Report], console: Console) -> None:
     row(bold("the run"), lambda report: report["hours"] and bold(forecast.duration(report["hours"])))
     row(bold("energy, kJ"), lambda report: report["joules"] and bold(forecast.low_to_high(report["joules"], 1e3)))
     row("a freeze 10,000 steps later", lambda report: _later(report["advice"]["hours_per_10000_steps"]))
-    row("a checkpoint every, steps", lambda report: _count(report["advice"]["checkpoint_every"]))
+    row("a checkpoint every, steps", lambda report: _count(report["storage"]["checkpoint_every"] or None) or "-")
     row("written to storage in all", lambda report: format_bytes(report["storage"]["written"]))
     row("such runs that the storage endures", lambda report: _count(report["storage"]["runs"]))
     row("largest budget that fits", lambda report: _largest(report["advice"]["largest_budget"]))

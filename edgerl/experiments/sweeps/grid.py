@@ -149,7 +149,8 @@ def _check_scale(options: dict[str, Any]) -> float:
     if not 0 < scale <= LARGEST_SCALE:
         raise ConfigError(f"--scale: {scale:g} is not above 0 and at most {LARGEST_SCALE:,}")
     if options["scale"] is not None:
-        lengths = [name for name in ("steps", "freeze_by", "eval_every") if options.get(name) is not None]
+        given = ("steps", "freeze_by", "eval_every", "stop_at_flops")
+        lengths = [name for name in given if options.get(name) is not None]
         lengths += ["freeze_at"] if re.search(r"\d", options["freeze_at"] or "") else []
         for name in lengths:
             raise ConfigError(
