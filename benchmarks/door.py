@@ -20,9 +20,8 @@ from edgerl.experiments.calibration.calibrate import training_step
 from edgerl.planning import plan
 from edgerl.replay import representation
 from edgerl.training.build import make_env, make_replay
-from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import TimeStep
-from memory_budget.malloc import keep_blocks
+from memory_budget.malloc import SCRATCH_BLOCK, keep_blocks
 
 ENVS = ("toy/catch", "atari/qbert")
 GOAL = 0.01  # of a training step

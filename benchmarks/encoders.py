@@ -25,8 +25,7 @@ from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.training.build import make_replay
 from edgerl.training.freeze import FreezeSettings, freeze
-from edgerl.training.start.networks import SCRATCH_BLOCK
-from memory_budget.malloc import keep_blocks
+from memory_budget.malloc import SCRATCH_BLOCK, keep_blocks
 
 ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
 CASES = [

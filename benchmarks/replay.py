@@ -28,10 +28,9 @@ from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import CHUNK
 from edgerl.training.freeze import SCALE_ROWS
 from edgerl.training.policy import Policy
-from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import Array
 from memory_budget import format_bytes
-from memory_budget.malloc import keep_blocks
+from memory_budget.malloc import SCRATCH_BLOCK, keep_blocks
 from runtime import Session
 from runtime.export import export
 

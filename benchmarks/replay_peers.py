@@ -29,10 +29,9 @@ from replays import ADDS, BUDGETS, Play, StoreSpeed, empty, fill, head, line, pi
 import edgerl
 from edgerl.config.replay_settings import ReplayConfig
 from edgerl.training.policy import Policy
-from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import Array
 from memory_budget import format_bytes, rss_bytes
-from memory_budget.malloc import keep_blocks, trim
+from memory_budget.malloc import SCRATCH_BLOCK, keep_blocks, trim
 
 COUNT, SAMPLED = 10_000, 2048  # transitions: of every store at equal count; by which a store that grows is sized
 OURS: dict[str, dict[str, Any]] = {

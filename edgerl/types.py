@@ -43,9 +43,9 @@ class Batch:
     """A sampled batch.
 
     `obs`, `next_obs`: [B, ...] as the representation reads them; an accelerator's own arrays if the frozen stem runs
-    there. `action`: [B], or [B, A] if actions are vectors; `index`: slots, int64 [B]. The others are float32 [B].
-    `reward`: n-step returns; `discount`: gamma^k for a window of k steps, 0 if the episode terminated in it; `weight`:
-    importance weights.
+    there. `action`: [B], or [B, A] if actions are vectors; `index`: numbers of the rows, int64 [B]. The others are
+    float32 [B]. `reward`: n-step returns; `discount`: gamma^k for a window of k steps, 0 if the episode terminated in
+    it; `weight`: importance weights.
     """
 
     obs: Array

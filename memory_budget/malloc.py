@@ -5,6 +5,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+SCRATCH_BLOCK = 32 * 2**20  # bytes: what a training step frees is kept for the next; glibc's own bound
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -25,7 +26,7 @@ def trim() -> None:
 
 
 def keep_blocks(up_to: int) -> None:
-    """Keep freed blocks of up to `up_to` bytes for reuse (at most 32 MiB: glibc's own bound).
+    """Keep freed blocks of up to `up_to` bytes for reuse, at most SCRATCH_BLOCK.
 
     A training step frees and takes the same few megabytes again; when they were given back in between, dividing a
     batch of frames by 255, which takes 0.2 ms, cost 4 ms of page faults.
@@ -37,8 +38,8 @@ def keep_blocks(up_to: int) -> None:
 
 
 @contextmanager
-def returning_blocks(above: int, afterwards: int = 4 * 2**20) -> Iterator[None]:
-    """Inside, freed blocks larger than `above` bytes leave the process at once; later, those larger than `afterwards`.
+def returning_blocks(above: int) -> Iterator[None]:
+    """Inside, freed blocks larger than `above` bytes leave the process at once; later, those above SCRATCH_BLOCK.
 
     By default glibc raises that limit to 32 MiB as it goes and leaves holes in the heap: converting a replay 32 rows at
     a time then held 25 to 40 MB while 7 MB were in use.
@@ -51,5 +52,5 @@ def returning_blocks(above: int, afterwards: int = 4 * 2**20) -> Iterator[None]:
     try:
         yield
     finally:
-        library.mallopt(_M_MMAP_THRESHOLD, afterwards)
+        library.mallopt(_M_MMAP_THRESHOLD, SCRATCH_BLOCK)
         library.malloc_trim(0)

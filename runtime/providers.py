@@ -40,7 +40,7 @@ def session(
 ) -> tuple[Session, float, str | None]:
     """The stem on `provider` if its latents of `windows` are as `expected`, otherwise on the CPU.
 
-    `expected`: None for the CPU's latents; `tolerance`: the largest difference allowed; `most`: as in `Session`.
+    `expected`: None for the CPU's latents; `tolerance`: as in `allowed`; `most`: as in `Session`.
     Returns the session, its largest difference (NaN if any is), and why the session is not `provider`'s.
     """
     refusal = None
@@ -49,15 +49,23 @@ def session(
             reference = Session(model, most=most)(windows) if expected is None else expected
             candidate = Session(model, most=most, provider=provider)
             difference = max_difference(candidate(windows), reference)
-            if difference <= tolerance:
+            if difference <= (most_allowed := allowed(tolerance, reference)):
                 return candidate, difference, None
-            refusal = f"{provider} differs by {difference:.3g}, above {tolerance}"
+            refusal = f"{provider} differs by {difference:.3g}, above {most_allowed:.3g}"
             del candidate
         except Exception as error:  # a vendor's provider may raise anything; the CPU is always there
             refusal = str(error).splitlines()[0] if isinstance(error, ValueError) else f"{provider} failed: {error}"
         refusal = f"{' '.join(refusal.split())}; the CPU encodes"
     encode = Session(model, most=most)
     return encode, 0.0 if expected is None else max_difference(encode(windows), expected), refusal
+
+
+def allowed(tolerance: float, expected: npt.NDArray[np.float32]) -> float:
+    """The largest difference allowed from `expected`: `tolerance`, times the largest number if that is above 1.
+
+    Engines add in another order, so that float32 differs by a share of what it adds.
+    """
+    return tolerance * max(1.0, float(np.abs(expected).max()))
 
 
 def max_difference(latents: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:

@@ -10,7 +10,7 @@ from test_resume import final, logged
 
 from edgerl import configure
 from edgerl.errors import CheckpointError, ConfigError
-from edgerl.training import train
+from edgerl.training import fork, train
 
 BEGINNING = {"budget": 1_500_000, "steps": 200, "learn_start": 60, "hidden": 8, "batch_size": 8, "freeze_at": 120}
 BEGINNING |= {"until": 120, "eval_every": 60, "eval_episodes": 1, "snapshot_every": 40}
@@ -118,6 +118,15 @@ def test_what_no_fork_can_be_is_refused_in_one_line(refused, short, program, tmp
     assert lines[0].startswith(f"edgerl: {said.format(short)}")
     assert len(lines) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_several_environments_is_forked_at_the_round_that_reaches_its_freeze(small, tmp_path):
+    run = BEGINNING | {"envs": 2, "steps": 90, "freeze_at": 71, "until": 71, "eval_every": 0}
+    train.train(small(run=run), tmp_path / "source", quiet=True)
+    assert fork.find(tmp_path / "source", small(run=run | {"until": None})).values["step"] == 72
+    for changed, option in (({"until": 70}, "--until: 70"), ({"freeze_at": 69, "until": None}, "--freeze-at: 69")):
+        with pytest.raises(ConfigError, match=f"^{option} is below 72, the step at which"):
+            fork.find(tmp_path / "source", small(run=run | changed))
 
 
 def test_a_run_past_its_freeze_or_none_at_all_is_refused(small, program, tmp_path):

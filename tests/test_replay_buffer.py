@@ -223,3 +223,21 @@ def test_its_bytes_are_its_own_and_free_again_when_it_is_dropped(codec):
         assert held() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("envs", [1, 2])
+def test_one_large_loss_does_not_slow_the_draws_down(envs, monkeypatch):
+    """The newest rows get the largest priority ever seen, and start no window yet."""
+    for module in ("sampling", "draw"):
+        monkeypatch.setattr(f"edgerl.replay.{module}.TRIES", 60)
+    buffer = edgerl.ReplayBuffer(
+        budget=100_000, observation=(8, 8), action=2, codec="raw", n_step=5, envs=envs, prioritized=True
+    )
+    frame, largest = np.zeros((8, 8), np.uint8), 1e12
+    for step in range(120):
+        for env in range(envs):
+            buffer.add(frame, 0, 0.0, frame, terminated=False, env=env)
+        if step >= 60:
+            index, losses = buffer.sample(32).index, np.full(32, 0.01)
+            losses[0], largest = largest, 0.01
+            buffer.update_priorities(index, losses)

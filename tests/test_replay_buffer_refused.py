@@ -79,7 +79,7 @@ def test_paddings_are_not_mixed():
     ({"budget": 300}, "budget: 300 B for each environment are sure of"),
     ({"budget": 20_000, "envs": 80}, "for each environment"),
     ({"n_step": 0}, "n_step = 0"),
-    ({"n_step": 500}, "n_step=500 take 504"),
+    ({"n_step": 500}, "n_step=500 take 505"),
     ({"gamma": 1.5}, "gamma = 1.5"),
     ({"omega": float("nan")}, "omega = nan"),
     ({"history": 2.0}, "history = 2.0"),

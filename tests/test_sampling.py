@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from edgerl.replay.sampling import FAN, Prioritized
+from edgerl.replay.sampling import FAN, PATIENCE, Prioritized
 
 SPECIAL = [1, 63, 64, 65, 4096, 4097, 5000]
 CAPACITIES = st.sampled_from(SPECIAL) | st.integers(1, 300)
@@ -151,6 +151,19 @@ def test_frequencies_are_proportional_to_priorities(draws, count):
 def test_a_batch_takes_one_row_from_each_equal_share():
     drawn, _ = holding(np.ones(320)).draw(32, 320, 0.5, everywhere)
     assert (drawn // 10).tolist() == list(range(32))
+
+
+def test_rows_that_start_no_window_and_hold_nearly_all_the_mass_are_set_aside(monkeypatch):
+    """New rows get the largest priority ever seen, and start no window before n others have come."""
+    priorities = np.r_[np.tile([1e-3, 3e-3], 50), np.full(20, 1e12)]
+    sampler, calls = holding(priorities), []
+    find = sampler.find
+    monkeypatch.setattr(sampler, "find", lambda mass: calls.append(len(mass)) or find(mass))
+    drawn = np.concatenate([sampler.draw(32, 120, 1.0, lambda slots: slots < 100)[0] for _ in range(300)])
+    assert len(calls) < 300 * (PATIENCE + 20)
+    counts = np.bincount(drawn, minlength=100)
+    assert stats.chisquare(counts, len(drawn) * priorities[:100] / priorities[:100].sum()).pvalue > 1e-3
+    check(sampler, priorities)
 
 
 def test_drawing_where_no_row_can_start_a_window_is_an_error():

@@ -1,11 +1,12 @@
 """A batch drawn from several replays as from one: a row's chance is its share of what all rows weigh together."""
 
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from edgerl.replay.buffer import Replay
-from edgerl.replay.sampling import TRIES
+from edgerl.replay.sampling import PATIENCE, TRIES
 from edgerl.types import Array
 
 
@@ -25,16 +26,21 @@ def draw(replays: list[Replay], count: int, beta: float, rng: np.random.Generato
     window.
     """
     joined = _Joined(replays)
-    total = float(joined.ends[-1])
-    owners, slots = joined.find((np.arange(count) + rng.random(count)) * (total / count))
-    for _ in range(TRIES):
-        priorities = joined.priorities(owners, slots)
-        again = np.flatnonzero(priorities <= 0)
-        if not len(again):
-            break
-        owners[again], slots[again] = joined.find(rng.random(len(again)) * total)
-    else:
-        raise RuntimeError("no row of the replay can start a window")
+    owners, slots = joined.find((np.arange(count) + rng.random(count)) * (joined.total / count))
+    with ExitStack() as stack:
+        set_aside = [stack.enter_context(replay.sampler.setting_aside()) for replay in replays]
+        for tries in range(TRIES):
+            priorities = joined.priorities(owners, slots)
+            again = np.flatnonzero(priorities <= 0)
+            if not len(again):
+                break
+            if tries >= PATIENCE:
+                for owner in np.unique(owners[again]).tolist():
+                    set_aside[owner](slots[again][owners[again] == owner])
+                joined.weigh()
+            owners[again], slots[again] = joined.find(rng.random(len(again)) * joined.total)
+        else:
+            raise RuntimeError("no row of the replay can start a window")
     weight = priorities**-beta
     weight = (weight / weight.max()).astype(np.float32)
     chosen = [np.flatnonzero(owners == replay) for replay in range(len(replays))]
@@ -42,13 +48,17 @@ def draw(replays: list[Replay], count: int, beta: float, rng: np.random.Generato
 
 
 class _Joined:
-    """Replays one behind the other; `ends`: the running sum of what their rows weigh."""
+    """Replays one behind the other; `ends`: the running sum of what their rows weigh; `total`: all of it."""
 
     def __init__(self, replays: list[Replay]) -> None:
         self.replays = replays
-        masses = np.array([replay.sampler.mass(replay.ring.extent) for replay in replays])
+        self.weigh()
+
+    def weigh(self) -> None:
+        """Take what rows weigh now."""
+        masses = np.array([replay.sampler.mass(replay.ring.extent) for replay in self.replays])
         self.ends = masses.cumsum()
-        self.begins = self.ends - masses
+        self.begins, self.total = self.ends - masses, float(self.ends[-1])
 
     def find(self, mass: Array) -> tuple[Array, Array]:
         """The replays and the slots at which the running sum over all rows passes the values of `mass`, both [n]."""

@@ -1,6 +1,7 @@
 """Which rows a batch is drawn from. A sampler's arrays lie in the bytes the ring gives it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ _BLOCKS = np.int64(FAN)
 # usual 0.04 nats, so that it is met again before it leaves the replay.
 SMALLEST_LOSS = 1e-4
 TRIES = 10_000  # times that rows which start no window are drawn again
+PATIENCE = 20  # of these, before such rows are set aside: new ones can hold nearly all that rows weigh
 
 
 def _blocks(capacity: int) -> int:
@@ -68,6 +70,9 @@ class Sampler(Protocol):
     def priorities_at(self, slots: Array) -> Array:
         """What these slots weigh, float64 [n]."""
 
+    def setting_aside(self) -> AbstractContextManager[Callable[[Array], None]]:
+        """Within, the function that is given makes slots [n] weigh nothing, if rows have priorities."""
+
 
 class Uniform:
     """All rows are drawn alike: no priorities, no bytes."""
@@ -116,6 +121,10 @@ class Uniform:
     def priorities_at(self, slots: Array) -> Array:
         """What these slots weigh, float64 [n]."""
         return np.ones(len(slots))
+
+    def setting_aside(self) -> AbstractContextManager[Callable[[Array], None]]:
+        """Nothing to do: all rows weigh alike."""
+        return nullcontext(lambda slots: None)
 
     def draw(self, count: int, size: int, beta: float, valid: Callable[[Array], Array]) -> tuple[Array, Array]:
         """`count` of the first `size` slots; slots that are not `valid` are drawn again. All weights are 1.
@@ -225,15 +234,33 @@ class Prioritized:
         """
         total = self.total
         slots = self.find((np.arange(count) + self.rng.random(count)) * (total / count))
-        for _ in range(TRIES):
-            bad = ~valid(slots) | (self.priorities()[slots] <= 0)
-            if not bad.any():
-                break
-            slots[bad] = self.find(self.rng.random(int(bad.sum())) * total)
-        else:
-            raise RuntimeError("no row of the replay can start a window")
+        with self.setting_aside() as set_aside:
+            for tries in range(TRIES):
+                bad = ~valid(slots) | (self.priorities()[slots] <= 0)
+                if not bad.any():
+                    break
+                if tries >= PATIENCE:
+                    set_aside(slots[bad])
+                slots[bad] = self.find(self.rng.random(int(bad.sum())) * self.total)
+            else:
+                raise RuntimeError("no row of the replay can start a window")
         weights = (size / total * self.priorities()[slots]) ** -beta
         return slots, (weights / weights.max()).astype(np.float32)
+
+    @contextmanager
+    def setting_aside(self) -> Iterator[Callable[[Array], None]]:
+        """Within, the function that is given makes slots [n] weigh nothing; afterwards they weigh what they did."""
+        aside: list[tuple[Array, Array]] = []
+
+        def set_aside(slots: Array) -> None:
+            aside.append((slots, self.priorities_at(slots)))
+            self.set(slots, 0.0)
+
+        try:
+            yield set_aside
+        finally:
+            for slots, priorities in reversed(aside):
+                self.set(slots, priorities)
 
     def find(self, mass: Array) -> Array:
         """The slots at which the running sum of priorities passes the values of `mass`."""

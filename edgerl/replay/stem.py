@@ -15,7 +15,7 @@ from edgerl.types import Array
 from runtime import CPU, Session, providers
 
 ONNX_FILE = "encoder.onnx"
-TOLERANCE = 1e-4  # ONNX Runtime against the trained encoder, float32
+TOLERANCE = 1e-4  # ONNX Runtime against the trained encoder, float32; as a share of latents above 1
 
 
 class FrozenStem(Protocol):

@@ -80,7 +80,8 @@ class ReplayBuffer:
             rows = 0
         except OSError as error:
             raise ConfigError(f"budget: {format_bytes(part)} cannot be allocated: {error.strerror}") from None
-        least = self.history + n_step + (2 * GROUP if self.codec == "lz4" else 0)  # whole groups leave an lz4 ring
+        # One more than a window takes: its first row may be the last of an episode. Whole groups leave an lz4 ring.
+        least = self.history + n_step + 1 + (2 * GROUP if self.codec == "lz4" else 0)
         if rows < least:
             raise ConfigError(
                 f"budget: {format_bytes(part)} for each environment are sure of {rows} rows; "

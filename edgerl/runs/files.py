@@ -82,8 +82,9 @@ def writing_whole(file: Path) -> Iterator[Path]:
 def making_folder(place: Path) -> Iterator[Path]:
     """Make a folder of files so that a crash leaves the old one or the new one. The block fills the folder it is given.
 
-    What is in that temporary folder is synced, then it is renamed to `place`; one that was there is removed. Raises
-    OSError, naming `place`, if the disk refuses it.
+    What is in that temporary folder is synced, then it is renamed to `place`; one that was there is renamed before,
+    and removed (a crash between these two renames leaves neither in place). Raises OSError, naming `place`, if the
+    disk refuses it.
     """
     part, replaced = (place.with_name(f".{place.name}.{kind}") for kind in ("part", "old"))
     for rest in (part, replaced):

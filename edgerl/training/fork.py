@@ -38,11 +38,18 @@ def find(source: Path, config: Config) -> Saved:
         raise ConfigError(
             f"{OPTION}: {source} is past its T_f, step {report['step']:,}; --until {report['step']} ends there"
         )
-    if run.latest_freeze is not None and run.latest_freeze < step:
+    if run.latest_freeze is not None and _round_of(run.latest_freeze, run.envs) < step:
         raise ConfigError(f"--freeze-at: {run.latest_freeze} is below {step}, the step at which {source} is forked")
     if run.steps < step:
         raise ConfigError(f"--steps: {run.steps} is below {step}, the step at which {source} is forked")
+    if run.until is not None and run.until < step:
+        raise ConfigError(f"--until: {run.until} is below {step}, the step at which {source} is forked")
     return saved
+
+
+def _round_of(step: int, envs: int) -> int:
+    """The step after which what is due at `step` happens: `envs` steps are made at once."""
+    return -(-step // envs) * envs
 
 
 def take_over(saved: Saved, source: Path, config: Config, folder: Path) -> Saved:
@@ -66,10 +73,9 @@ def take_over(saved: Saved, source: Path, config: Config, folder: Path) -> Saved
 def _snapshots(config: Config, last: int) -> list[int]:
     """The steps up to the last one at which a run of these settings takes snapshots."""
     run = config.run
+    freeze = None if run.latest_freeze is None else _round_of(run.latest_freeze, run.envs)
     return [
         step
         for step in range(0, last + 1, run.envs)
-        if snapshots.due(
-            step, run.snapshot_every, freezing=step == run.latest_freeze, done=step >= run.steps, stride=run.envs
-        )
+        if snapshots.due(step, run.snapshot_every, freezing=step == freeze, done=step >= run.steps, stride=run.envs)
     ]

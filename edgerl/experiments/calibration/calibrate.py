@@ -38,11 +38,10 @@ from edgerl.replay.buffer import Replay
 from edgerl.runs import versions
 from edgerl.training.build import make_env, make_replay
 from edgerl.training.freeze import FreezeSettings, freeze, rehearse
-from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import Array, Phases
 from memory_budget import format_bytes, rss_bytes
 from memory_budget.limits import cgroup_bytes
-from memory_budget.malloc import keep_blocks, trim
+from memory_budget.malloc import SCRATCH_BLOCK, keep_blocks, trim
 
 ENVS = {"rainbow": "atari/qbert", "curl": "dmc/walker-walk"}
 BUDGET = 10_000_000  # bytes of the replays that are timed
@@ -191,7 +190,6 @@ def training(config: Config, spec: EnvSpec, *, before: bool) -> PartTimes:
 
     `before`: whether steps before the freeze are timed. Raises EnvError if the environment cannot be made.
     """
-    keep_blocks(SCRATCH_BLOCK)  # again: the previous algorithm's freeze has undone it
     rng = np.random.default_rng(0)
     with contextlib.closing(make_env(config, rng, training=True)) as env:
         return _training(config, spec, env, rng, before=before)

@@ -21,10 +21,9 @@ from edgerl.replay.buffer import Replay
 from edgerl.replay.latents import Encoded, Latents, Stem
 from edgerl.replay.representation import Pixels
 from edgerl.training.build import make_env, make_replay
-from edgerl.training.start.networks import SCRATCH_BLOCK
 from edgerl.types import Array
 from memory_budget import format_bytes
-from memory_budget.malloc import keep_blocks
+from memory_budget.malloc import SCRATCH_BLOCK, keep_blocks
 from runtime import Session
 from runtime.export import export
 

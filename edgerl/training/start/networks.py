@@ -16,9 +16,7 @@ from edgerl.training.start.checks import Checked
 from edgerl.training.start.request import Request
 from edgerl.training.state import freeze_report_of
 from memory_budget import rss_bytes
-from memory_budget.malloc import keep_blocks, trim
-
-SCRATCH_BLOCK = 32 * 2**20  # bytes: what a training step frees is kept for the next
+from memory_budget.malloc import SCRATCH_BLOCK, keep_blocks, trim
 
 
 @dataclass(frozen=True)
