@@ -90,3 +90,39 @@ def test_a_sweeps_variant_may_freeze_at_another_step_in_each_game(run, tmp_path)
     run("c", HUMAN["krull"], env="atari/krull", freeze_at="never")
     (row,) = all_games([sweep(tmp_path, [("a", "preset"), ("b", "preset"), ("c", "never")])])
     assert row == ["preset", "2", "2", "1.000", "1.000"]
+
+
+def test_variants_are_compared_over_the_games_that_they_have_in_common(run):
+    folders = [run(f"large-{game}", HUMAN[game], env=f"atari/{game}", batch_size=8) for game in HUMAN]
+    folders += [run(f"small-{game}", RANDOM[game], env=f"atari/{game}") for game in HUMAN]
+    folders.append(run("small-pong", 20, env="atari/pong"))
+    large, small = all_games(folders)
+    assert large[1:4] == ["2", "2", "1.000"]
+    assert small[1:4] == ["2", "2", "0.000"]  # without Pong, which only one of them played
+    assert [large[0], small[0]] == ["batch_size 8", "batch_size 16"]
+
+
+def test_variants_without_two_games_in_common_name_their_own(run):
+    folders = [run(f"one-{game}", HUMAN[game], env=f"atari/{game}", batch_size=8) for game in HUMAN]
+    folders += [run("two-pong", 20, env="atari/pong"), run("two-krull", HUMAN["krull"], env="atari/krull")]
+    assert [row[1] for row in all_games(folders)] == ["atari/qbert, atari/krull", "atari/krull, atari/pong"]
+
+
+def test_a_beginning_that_others_share_is_no_run_of_its_own(run):
+    fork = {"run": "elsewhere/beginning", "step": 400}
+    beginning, whole = run("beginning", until=400), run("whole", freeze_at=200)
+    summary = json.loads((whole / "summary.json").read_text())
+    assert json.loads((beginning / "summary.json").read_text())["steps"] == 400
+    (whole / "summary.json").write_text(json.dumps(summary | {"fork": fork}))
+    loaded = reading.read([beginning, whole])
+    assert [found.folder for found in loaded.runs] == [whole]
+    assert loaded.left_out == [(str(beginning), "other runs here begin with it, and have its evaluations")]
+    assert [found.folder for found in reading.read([beginning]).runs] == [beginning]
+
+
+def test_a_run_that_ended_before_its_freeze_is_no_never_frozen_one(run):
+    paused = run("paused", freeze_at=350)
+    summary = json.loads((paused / "summary.json").read_text())
+    unfrozen = summary | {"freeze": dict.fromkeys(summary["freeze"])}
+    (paused / "summary.json").write_text(json.dumps(unfrozen))
+    assert reaching.pairs(variants([run("frozen"), paused])) == []

@@ -1,12 +1,16 @@
 """What is wrong with a sweep is one line that names it, and nothing is written."""
 
+from dataclasses import replace
+
 import pytest
+from test_sweep_grid import made
 
 from edgerl import configure
 from edgerl.envs.suites import describe
 from edgerl.errors import ConfigError
-from edgerl.experiments.sweeps import grid
+from edgerl.experiments.sweeps import grid, manifest, runner
 from edgerl.planning.plan import make_plan
+from memory_budget import tree_bytes
 
 SWEEP = ("sweep", "--env", "toy/catch")
 
@@ -36,6 +40,10 @@ BAD = {
     "a budget twice": ([*SWEEP, "--budgets", "3MB,3MB"], "--budgets"),
     "a budget that holds no batch": ([*SWEEP, "--budgets", "3MB,100kB"], "cell toy/catch, 100kB"),
     "a budget above the machine": ([*SWEEP, "--budgets", "90000GB"], "larger than this machine"),
+    "a budget that fits no device": (
+        [*SWEEP, "--budgets", "3MB,200MB", "--process-limit", "250MB"],
+        "(cell toy/catch, 200MB)",
+    ),
     "an empty budget": ([*SWEEP, "--budgets", "3MB,,2MB"], "--budgets"),
     "seeds in words": ([*SWEEP, "--seeds", "many"], "--seeds"),
     "no seeds": ([*SWEEP, "--seeds", "0"], "--seeds"),
@@ -124,3 +132,19 @@ def test_what_is_resumed_is_the_sweep_that_was_begun(program, tmp_path):
     code, _, (line,) = program("sweep", "--resume", tmp_path, "--seeds", "3")
     assert code == 2
     assert line.startswith("edgerl: --seeds: cannot change at --resume; what can: --jobs, --memory-limit")
+
+
+def test_all_cells_together_take_no_more_than_a_control_group_leaves(monkeypatch):
+    cells = made(env=["toy/catch"], budgets="2MB,3MB").cells
+    monkeypatch.setattr(runner, "cgroup_bytes", lambda: tree_bytes() + 1_000_000_000)
+    assert runner.memory_limit(None, cells) == pytest.approx(runner.SHARE * 1e9, rel=0.1)
+    monkeypatch.setattr(runner, "cgroup_bytes", lambda: tree_bytes() + 50_000_000)
+    with pytest.raises(ConfigError, match=r"^--memory-limit: .* is too little for one cell"):
+        runner.memory_limit(None, cells)
+
+
+def test_a_sweep_without_cells_is_none(tmp_path):
+    sweep = made(env=["toy/catch"], budgets="2MB")
+    manifest.write(replace(sweep, cells=()), tmp_path)
+    with pytest.raises(ConfigError, match=r"is not a sweep's: it has no cells$"):
+        manifest.read(tmp_path)

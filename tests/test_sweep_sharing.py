@@ -64,6 +64,8 @@ def config_of(arguments):
         ({"freeze_at": "999,never"}, [], 0),  # too short to pay
         ({"freeze_at": "never", "vary": ["latent_dtype=float32,uint8"]}, [], 0),
         ({"freeze_at": "2000"}, [], 0),
+        ({"freeze_at": "2000,never", "until": 4000}, [2000], 2000),
+        ({"freeze_at": "2000,never", "until": 1500}, [], 0),  # before any of them freezes
     ],
 )
 def test_cells_share_what_does_not_depend_on_what_comes_after_the_freeze(given, beginnings, saved, tmp_path):

@@ -23,9 +23,10 @@ def process_limit(config: Config) -> tuple[int | None, str]:
     return limit, LIMIT_NAMES.get(name, "")
 
 
-def lasting_limit(config: Config) -> int | None:
+def lasting_limit(config: Config) -> tuple[int | None, str]:
     """The same without the control group's, which may change while the run goes on."""
-    return smallest(**_lasting(config))[0]
+    limit, name = smallest(**_lasting(config))
+    return limit, LIMIT_NAMES.get(name, "")
 
 
 def _lasting(config: Config) -> dict[str, int | None]:

@@ -117,7 +117,7 @@ def _train(
     with _held(request, state) as lock:
         saved = _take_over(request, checked)
         with (
-            PeakWatchdog(limits.lasting_limit(config), peak=peak, frozen=networks.frozen) as watchdog,
+            PeakWatchdog(limits.lasting_limit(config)[0], peak=peak, frozen=networks.frozen) as watchdog,
             Reporter(checked.plan.last_step, **shown) as reporter,
         ):
             tell(reporter, request, checked, networks, env)

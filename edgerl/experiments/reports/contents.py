@@ -90,7 +90,7 @@ def _subtitle(loaded: LoadedRuns, by_env: dict[str, list[Group]], scale: float) 
     if scale != 1:
         parts.append(f"{scale:g} of the paper's length")
     if loaded.left_out:
-        parts.append(f"{len(loaded.left_out)} left out, named below")
+        parts.append(f"{len(loaded.left_out)} left out")
     return " · ".join(parts)
 
 

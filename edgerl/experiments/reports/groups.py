@@ -125,20 +125,20 @@ def _of_variant(run: Run) -> tuple[str, ...]:
 
 def _variants(env: str, variants: list[list[Run]]) -> list[Group]:
     by_seed = [sorted(seeds, key=lambda run: run.config.run.seed) for seeds in variants]
-    names = _names([seeds[0] for seeds in by_seed])
-    return [Group(env, name, seeds) for name, seeds in zip(names, by_seed, strict=True)]
+    named = names([seeds[0] for seeds in by_seed])
+    return [Group(env, name, seeds) for name, seeds in zip(named, by_seed, strict=True)]
 
 
-def _names(runs: list[Run]) -> list[str]:
-    """A short name for each variant of an environment, given a run of each: its sweep's, or how it differs."""
+def names(runs: list[Run]) -> list[str]:
+    """A short name for each variant, given a run of each: its sweep's, or how it differs from the others."""
     of_sweeps = [run.variant for run in runs]
     if all(of_sweeps) and len(set(of_sweeps)) == len(of_sweeps):
         return [str(name) for name in of_sweeps]
     settings = {key: None for run in runs for key in run.settings}
     differing = [key for key in settings if len({_setting(run, key) for run in runs}) > 1]
-    others = [key for key in differing if key not in (*WORDED, *NO_VARIANT)]
+    others = [key for key in differing if key not in ("run.env", *WORDED, *NO_VARIANT)]
     worded = [key for key in WORDED if key in differing] or ([] if others else WORDED)
-    names = []
+    found = []
     for run in runs:
         latest = run.config.run.latest_freeze
         frozen = "never frozen" if latest is None else f"frozen at {latest:,}"
@@ -151,8 +151,8 @@ def _names(runs: list[Run]) -> list[str]:
             *([frozen] if {"run.freeze_at", "run.freeze_by"} & set(worded) else []),
             *(f"{name} {value}" for name, value in values.items() if value not in UNSAID),
         ]
-        names.append(", ".join(words or [f"{name} {value}" for name, value in values.items()]))
-    return names
+        found.append(", ".join(words or [f"{name} {value}" for name, value in values.items()]))
+    return found
 
 
 def budget_text(run: Run) -> str:

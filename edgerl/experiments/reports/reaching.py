@@ -25,7 +25,7 @@ def pairs(groups: list[Group]) -> list[tuple[Group, Group]]:
     """Each frozen variant with the never frozen one that differs from it in the fewest settings, the first of these."""
     evaluated = [group for group in groups if group.steps]
     frozen = [group for group in evaluated if group.freeze_steps]
-    never = [group for group in evaluated if not group.freeze_steps]
+    never = [group for group in evaluated if group.first.config.run.latest_freeze is None]
     return [(group, min(never, key=lambda whole: _differences(group, whole))) for group in frozen] if never else []
 
 

@@ -21,7 +21,7 @@ from edgerl.runs.metrics import LAST_GAMES
 from edgerl.types import Array
 
 LONGEST_LINE = 64 * 1024  # bytes; a file with a longer one is read up to there
-METRICS = ("replay/rows", "memory/rss_bytes", "flops/total", "seconds", "train/score")
+METRICS = ("replay/rows", "memory/rss_bytes", "memory/tree_peak_bytes", "flops/total", "seconds", "train/score")
 LINE = {"step": COUNT, "time?": Or(NUMBER)} | {f"{name}?": Or(NUMBER) for name in METRICS}
 # Settings that change how fast a run is or what it keeps, not what it learns.
 WITHOUT_EFFECT = ("run.threads", "run.checkpoint_every", "run.snapshot_every", "run.process_limit")
@@ -98,8 +98,9 @@ def read(paths: Iterable[Path]) -> LoadedRuns:
                 runs.append(read_run(folder, variant))
             except ConfigError as error:
                 left_out.append((str(folder), str(error)))
-    runs, repetitions = _once(runs)
-    left_out += repetitions
+    for leave in (_beginnings_apart, _once):
+        runs, others = leave(runs)
+        left_out += others
     if not runs:
         why = f"{left_out[0][0]}: {left_out[0][1]}" if left_out else "no folder was named"
         more = f" (and {len(left_out) - 1} more like it)" if len(left_out) > 1 else ""
@@ -209,6 +210,17 @@ def _lines(file: Path) -> Iterator[dict[str, Any]]:
                         yield values
     except (OSError, ValueError):
         return
+
+
+def _beginnings_apart(runs: list[Run]) -> tuple[list[Run], list[tuple[str, str]]]:
+    """The runs without the beginnings that others of them share, and those as (folder, why).
+
+    A beginning ended at its T_f (--until) and another run forked from it: its evaluations are that run's too.
+    """
+    shared = {(Path(fork["run"]).name, fork["step"]) for run in runs if (fork := run.summary.get("fork")) is not None}
+    apart = [run for run in runs if (run.folder.name, run.summary["steps"]) in shared and run.config.run.until]
+    why = "other runs here begin with it, and have its evaluations"
+    return [run for run in runs if run not in apart], [(str(run.folder), why) for run in apart]
 
 
 def _once(runs: list[Run]) -> tuple[list[Run], list[tuple[str, str]]]:

@@ -1,6 +1,7 @@
 """The report's tables, for the page, Markdown and JSON."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,12 @@ import numpy as np
 
 from edgerl.envs.human_scores import References, human_normalised, is_below_random, references
 from edgerl.experiments.reports.estimates import Estimate, estimate, iqm, mean
-from edgerl.experiments.reports.groups import Group, budget_text, over_games
+from edgerl.experiments.reports.groups import Group, budget_text, names, over_games
+from edgerl.experiments.reports.reading import Run
 from edgerl.runs.metrics import LAST_GAMES
 from memory_budget import format_bytes
+
+RANGE = 3  # seeds: the 2.5% and 97.5% of resampled means of as many, or fewer, are the lowest and the highest seed
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,9 @@ def scores(groups: list[Group]) -> Table:
     rows = []
     for group in groups:
         if not group.steps:
-            rows.append([group.name, str(len(group.runs)), "never evaluated", "", "", "", ""])
+            evaluated = any(run.summary["returns"] for run in group.runs)
+            why = "never at the same step" if evaluated else "never evaluated"
+            rows.append([group.name, str(len(group.runs)), why, "", "", "", ""])
             continue
         rows.append(
             [
@@ -47,6 +53,7 @@ def scores(groups: list[Group]) -> Table:
         "Scores of whole games without exploration, unclipped. Mean and interquartile mean (IQM) over the seeds, with "
         "95% percentile intervals of 2,000 bootstrap resamples of seeds."
         + (" One seed has no interval." if few else "")
+        + few_seeds(len(group.runs) for group in groups)
         + f" Last {LAST_GAMES} training games: their mean, exploration included, over the seeds."
     )
     known = references(groups[0].env)
@@ -56,6 +63,16 @@ def scores(groups: list[Group]) -> Table:
         row.append(f"{known.normalised(float(np.mean(group.scores[-1]))):.3f}" if group.steps else "")
     notes = f"{notes} {below_random(groups)}".strip()
     return Table("Scores at the end", [*head, "human-normalised"], rows + _reference_rows(known), notes)
+
+
+def few_seeds(counts: Iterable[int]) -> str:
+    """A sentence, after a space, on the intervals of so few seeds; empty if there are none of so few."""
+    if not any(1 < count <= RANGE for count in counts):
+        return ""
+    return (
+        " The interval of two or three seeds is their range, which misses the mean of many seeds in about half or a "
+        "quarter of all cases."
+    )
 
 
 def _reference_rows(known: References) -> list[list[str]]:
@@ -98,7 +115,7 @@ def cost(groups: list[Group]) -> Table:
                 f"{np.mean(minutes):,.1f}" if minutes else "-",
                 _rate(summaries, "steps_per_s_before"),
                 _rate(summaries, "steps_per_s_after") if frozen else "-",
-                format_bytes(max(summary["memory"]["rss_peak"] for summary in summaries)),
+                format_bytes(max(_peak(run) for run in group.runs)),
             ]
         )
     head = [
@@ -161,23 +178,32 @@ def beside_paper(by_env: dict[str, list[Group]], experiment: Any, scale: float) 
 
 
 def all_games(by_env: dict[str, list[Group]]) -> Table | None:
-    """Human-normalised scores of the variants that ran on several Atari games; None if there is no such variant."""
+    """Human-normalised scores of the variants that ran on several Atari games; None if there is no such variant.
+
+    They are over the games that all of these have in common, if there are two or more; else over each one's own games,
+    which the table names.
+    """
+    variants = [[group for group in variant if group.steps and references(group.env)] for variant in over_games(by_env)]
+    variants = [variant for variant in variants if len(variant) > 1]
+    if not variants:
+        return None
+    common = set.intersection(*({group.env for group in variant} for variant in variants))
+    compared = len(common) > 1
+    own = [[group for group in variant if not compared or group.env in common] for variant in variants]
     rows = []
-    for variant in over_games(by_env):
-        games = [group for group in variant if group.steps]
+    for name, games in zip(names([games[0].first for games in own]), own, strict=True):
         strata = [[human_normalised(group.env, score) for score in group.scores[-1]] for group in games]
-        if len(games) < 2 or any(score is None for scores in strata for score in scores):
-            continue
         arrays = [np.array([scores], np.float64) for scores in strata]
         middle, average = (estimate(arrays, statistic, np.random.default_rng(0))[0] for statistic in (iqm, mean))
-        rows.append([games[0].name, str(len(games)), str(sum(map(len, strata))), _fraction(middle), _fraction(average)])
-    if not rows:
-        return None
+        told = str(len(games)) if compared else ", ".join(group.env for group in games)
+        rows.append([name, told, str(sum(map(len, strata))), _fraction(middle), _fraction(average)])
     notes = (
         "Human-normalised: 0 is random play, 1 a human tester (Wang et al. 2016); what is below 0 ranks nothing. Raw "
         "scores of different games are never averaged. Games count alike, however many seeds each has. Intervals: 95%, "
         "seeds drawn again within each game (stratified bootstrap, 2,000 resamples)."
     )
+    if compared and len(common) < len({group.env for variant in variants for group in variant}):
+        notes += f" Over the games that all these variants have: {', '.join(sorted(common))}."
     return Table("All games together", ["variant", "games", "runs", "IQM [95%]", "mean [95%]"], rows, notes)
 
 
@@ -199,6 +225,12 @@ def _fraction(score: Estimate) -> str:
     if score.low is None or score.high is None:
         return f"{score.value:.3f}"
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+
+
+def _peak(run: Run) -> int:
+    """The highest resident memory of a run, of its beginning too, which only the log of an older fork knows."""
+    logged = run.metrics["memory/tree_peak_bytes"][1]
+    return max(int(run.summary["memory"]["rss_peak"]), int(logged.max()) if len(logged) else 0)
 
 
 def _average(summaries: list[dict[str, Any]], table: str, key: str) -> float:

@@ -134,12 +134,17 @@ def _scaled(run: RunConfig, scale: float) -> dict[str, Any]:
 
 
 def _plan(config: Config, describe: Callable[..., EnvSpec], local: bool) -> plan.Plan:
-    """The plan of a cell; raises ConfigError if this machine or a limit is too small."""
+    """The plan of a cell; raises ConfigError if this machine or a limit is too small.
+
+    Elsewhere (not `local`) only the limits that the options say are known.
+    """
     run = config.run
     spec = describe(run.env, run.env_options)
     planned = plan.make_plan(config, spec)
+    limit, source = limits.process_limit(config) if local else limits.lasting_limit(config)
     if local:
-        limits.check_size(planned, *limits.process_limit(config))
+        limits.check_size(planned, limit, source)
+    limits.check_fit(planned, planned.ledger["libraries"], limit, source)
     return planned
 
 

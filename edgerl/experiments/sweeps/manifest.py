@@ -88,6 +88,8 @@ def read(folder: Path, option: str = "--resume") -> Sweep:
         if (wrong := reading.fault(values, SHAPE)) is not None:
             raise ValueError(wrong)
         cells, beginnings = (tuple(map(_cell, entries)) for entries in (values["cells"], values.get("beginnings", [])))
+        if not cells:
+            raise ValueError("it has no cells")
         for cell in (*cells, *beginnings):
             _check_arguments(cell)
         return Sweep(values["preset"], values["scale"], values["title"], cells, beginnings)

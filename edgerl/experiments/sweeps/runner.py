@@ -16,7 +16,8 @@ from edgerl.experiments.sweeps.executors.local import Executor
 from edgerl.experiments.sweeps.manifest import Cell, Sweep
 from edgerl.runs.folder import locked
 from edgerl.runs.signals import handling
-from memory_budget import format_bytes
+from memory_budget import format_bytes, tree_bytes
+from memory_budget.limits import cgroup_bytes
 
 SHARE = 0.9  # of the available memory: the limit if none is given
 TICK = 0.3  # seconds between two looks at the jobs
@@ -147,7 +148,7 @@ def check_new(folder: Path) -> None:
 
 def memory_limit(wanted: int | None, cells: tuple[Cell, ...]) -> int:
     """Bytes that all cells may hold: `wanted` if said. Raises ConfigError if one alone is planned to hold more."""
-    limit = int(SHARE * psutil.virtual_memory().available) if wanted is None else wanted
+    limit = int(SHARE * _available()) if wanted is None else wanted
     largest = max(cells, key=lambda cell: cell.planned_bytes)
     if largest.planned_bytes > limit:
         default = "" if wanted is not None else f" ({SHARE:.0%} of what is available now)"
@@ -156,6 +157,12 @@ def memory_limit(wanted: int | None, cells: tuple[Cell, ...]) -> int:
             f"{format_bytes(largest.planned_bytes)} (cell {largest.name})"
         )
     return limit
+
+
+def _available() -> int:
+    """Bytes that new processes may take: what the machine has, or less if a control group allows less."""
+    available, group = int(psutil.virtual_memory().available), cgroup_bytes()
+    return available if group is None else min(available, max(0, group - tree_bytes()))
 
 
 def parallel_jobs(wanted: int | None, cells: tuple[Cell, ...], *, local: bool) -> int:

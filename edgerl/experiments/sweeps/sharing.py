@@ -36,9 +36,9 @@ def share(cells: Sequence[tuple[Cell, Config]]) -> Shared:
     beginnings: list[Cell] = []
     for group in groups.values():
         step = min((config.run.latest_freeze for _, config in group if config.run.latest_freeze is not None), default=0)
-        if len(group) < 2 or step < SHORTEST:
-            continue
         first, config = group[0]
+        if len(group) < 2 or step < SHORTEST or (config.run.until is not None and config.run.until <= step):
+            continue
         config = replace(config, run=replace(config.run, freeze_at=step, until=step))
         folder = f"{first.folder.partition('__')[0]}__beginning-{len(beginnings) + 1}__{first.seed}"
         name = f"{first.env}, beginning of {len(group)} cells to step {step:,}, seed {first.seed}"
@@ -61,6 +61,7 @@ def _differences(config: Config, beginning: Config) -> list[str]:
     theirs = {setting.key: value for setting, value in beginning.values()}
     options = []
     for setting, value in config.values():
-        if value != theirs[setting.key] and setting.name != "until":
+        ends = setting.name == "until" and value is None  # as a fork does if nothing else is said
+        if value != theirs[setting.key] and not ends:
             options += ["--set", f"{setting.key}={text(setting, value)}"]
     return options
