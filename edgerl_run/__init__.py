@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgerl_run.policy_file import PolicyError, check_action, check_window, entry, one_line, opened
+from edgerl_run.policy_file import PolicyError, check_action, check_environment, check_window, entry, one_line, opened
 
 __version__ = "0.2.0"  # the one place: both distributions, edgerl and edgerl-run, read it here
 __all__ = ["FrameError", "Player", "PolicyError", "gray", "resize"]
@@ -99,6 +99,7 @@ class Player:
         self.values: Array | None = None
         self.log_std: Array | None = None
         check_action(path, self.about, self._run(self._window).get("action"))
+        check_environment(path, self.about)
 
     def reset(self) -> None:
         """Forget all frames: the next one is the first of an episode."""

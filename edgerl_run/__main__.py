@@ -14,6 +14,7 @@ from edgerl_run import LARGEST, Array, FrameError, Player, PolicyError
 from edgerl_run.policy_file import MOST_THREADS
 
 LONGEST = 18  # digits of a number that a user gives
+LONGEST_GAME = 27_000  # steps after which a game is cut, where neither the policy nor the environment says one
 USERS, FAILED, INTERRUPTED = 2, 1, 130  # exit codes: the user's input, an environment that failed, Ctrl-C
 
 
@@ -22,12 +23,14 @@ class Refused(ValueError):
 
 
 class Game:
-    """A Gymnasium environment as frames and actions. `name`: its id.
+    """A Gymnasium environment as frames and actions. `name`: its id; `about`: what the policy says of itself.
 
-    Raises Refused without Gymnasium, and for an environment that the policy cannot act in or that shows no frames.
+    `most`: policy's steps after which a game is cut, None if the environment does it. Raises Refused without Gymnasium,
+    and for an environment that the policy cannot act in or that shows no frames.
     """
 
-    def __init__(self, name: str, action: dict[str, Any]) -> None:
+    def __init__(self, name: str, about: dict[str, Any]) -> None:
+        action, trained_in = about["action"], about.get("environment") or {}
         if sys.platform == "linux" and "DISPLAY" not in os.environ:
             os.environ.setdefault("MUJOCO_GL", "egl")
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # draws without a screen
@@ -38,17 +41,21 @@ class Game:
         gymnasium.logger.min_level = gymnasium.logger.ERROR
         try:
             env: Any = gymnasium.make(name, disable_env_checker=True)
-            seen = env.observation_space
-            self._observes_pixels = seen.dtype == np.uint8 and len(seen.shape) in (2, 3)
-            if not self._observes_pixels:
+            self._observed = _observed(env.observation_space, trained_in.get("observation"))
+            if self._observed is None:
                 env.close()
                 env = gymnasium.make(name, disable_env_checker=True, render_mode="rgb_array")
-        except Exception as error:  # an environment may raise anything
+        except (Exception, SystemExit) as error:  # an environment may raise anything
             raise Refused(f"--env: {name} cannot be made: {_line(error)}") from None
         self._env, self._space = env, env.action_space
         self._seen: Any = None
+        self.most = trained_in.get("most_steps") or (
+            None if getattr(env.spec, "max_episode_steps", 0) else LONGEST_GAME
+        )
+        self._sizes = getattr(self._space, "nvec", None)  # of a MultiDiscrete, whose last component is the fastest
         if action["kind"] == "discrete":
-            agrees = getattr(self._space, "n", None) == action["count"]
+            count = getattr(self._space, "n", None) if self._sizes is None else int(np.prod(self._sizes))
+            agrees = count == action["count"]
         else:
             agrees = self._space.shape == (action["size"],)
         if not agrees:
@@ -61,25 +68,55 @@ class Game:
 
     def step(self, action: Any) -> tuple[float, bool]:
         """Act once: the reward, and whether the episode is over."""
-        is_number = isinstance(action, int)
-        taken = int(self._space.start + action) if is_number else action.astype(self._space.dtype)
+        space = self._space
+        taken: Any
+        if isinstance(action, int) and self._sizes is not None:
+            parts = np.array(np.unravel_index(action, self._sizes.ravel())).reshape(self._sizes.shape)
+            taken = (parts + space.start).astype(space.dtype)
+        elif isinstance(action, int):
+            taken = int(space.start + action)
+        else:  # rounding to the space's type may pass its bounds
+            taken = np.clip(action.astype(space.dtype), space.low, space.high)
         self._seen, reward, terminated, truncated, _ = self._env.step(taken)
         return float(reward), bool(terminated or truncated)
 
     def frame(self) -> Array:
         """What it shows now, uint8 [H, W] or [H, W, 3]."""
-        shown = np.asarray(self._seen if self._observes_pixels else self._env.render())
-        return shown[:, :, 0] if shown.shape[2:] == (1,) else shown
+        if self._observed is None:
+            return _as_taken(np.asarray(self._env.render()))
+        key = self._observed.get("key")
+        shown = np.asarray(self._seen if key is None else self._seen[key])
+        if np.issubdtype(shown.dtype, np.floating):
+            shown = np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)
+        return _as_taken(shown.transpose(1, 2, 0) if self._observed.get("channels_first") else shown)
+
+
+def _observed(space: Any, said: Any) -> dict[str, Any] | None:
+    """How the picture is read of an observation; None: it is what the environment draws.
+
+    `said`: by the policy; where an older one says nothing, observations that look like pictures are taken.
+    """
+    if said is None:
+        return {} if space.dtype == np.uint8 and len(space.shape) in (2, 3) else None
+    return None if said == "render" else dict(said)
+
+
+def _as_taken(shown: Array) -> Array:
+    """A picture as the policy takes it, uint8 [H, W] or [H, W, 3]: gray without its axis, without transparency."""
+    if shown.ndim != 3:
+        return shown
+    return shown[:, :, 0] if shown.shape[2] == 1 else shown[:, :, :3] if shown.shape[2] == 4 else shown
 
 
 def episode(player: Player, game: Game, seed: int) -> float:
     """The score of one episode; actions are repeated as in training."""
     trained_in = player.about.get("environment") or {}
-    repeats, looks_twice = int(trained_in.get("frame_skip", 1)), bool(trained_in.get("max_of_last_two"))
+    repeats, looks_twice = int(trained_in.get("frame_skip") or 1), bool(trained_in.get("max_of_last_two"))
     player.reset()
     game.reset(seed)
-    score, over, before = 0.0, False, None
-    while not over:
+    score, steps, over, before = 0.0, 0, False, None
+    while not over and (game.most is None or steps < game.most):
+        steps += 1
         action = player.act(game.frame(), before)
         for repeat in range(repeats):
             before = game.frame() if looks_twice and repeat and repeat == repeats - 1 else None
@@ -95,13 +132,13 @@ def play(player: Player, name: str, episodes: int, seed: int) -> None:
 
     The games are those of `edgerl eval` with this seed, which takes a random action with probability `eval_epsilon`.
     """
-    game, rng, scores = Game(name, player.about["action"]), np.random.default_rng(seed), []
+    game, rng, scores = Game(name, player.about), np.random.default_rng(seed), []
     for number in range(1, episodes + 1):
         try:
             scores.append(episode(player, game, int(rng.integers(2**31))))
         except FrameError:
             raise
-        except Exception as error:  # an environment may raise anything
+        except (Exception, SystemExit) as error:  # an environment may raise anything
             _leave(f"{name} failed: {_line(error)}", FAILED)
         print(f"game {number}  score {_figure(scores[-1])}", flush=True)
     mean, deviation, low, high = (_figure(float(of(scores))) for of in (np.mean, np.std, min, max))

@@ -98,6 +98,22 @@ def _is_described(action: dict[str, Any]) -> bool:
     return are_words and type(action.get(number)) is int
 
 
+def check_environment(path: Path, about: dict[str, Any]) -> None:
+    """Raise PolicyError unless what the metadata says of the environment can be played; older files say less."""
+    said = about.get("environment")
+    said = {} if said is None else said
+    if not isinstance(said, dict):
+        raise PolicyError(f"{path}: its metadata says of the environment {said!r}, which is no table")
+    for name in ("frame_skip", "most_steps"):
+        number = said.get(name)
+        if number is not None and (type(number) is not int or not 1 <= number < 2**31):
+            raise PolicyError(f"{path}: its metadata says {name} = {number!r}, which is no number of steps")
+    shown = said.get("observation")
+    key = shown.get("key") if isinstance(shown, dict) else None
+    if shown not in (None, "render") and not (isinstance(shown, dict) and (key is None or isinstance(key, str))):
+        raise PolicyError(f"{path}: its metadata says observation = {shown!r}, which names no picture")
+
+
 def one_line(error: Exception) -> str:
     """What an error says, on one line."""
     return " ".join(str(error).split())

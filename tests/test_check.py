@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgerl.envs.base import EnvSpec
+from edgerl.experiments.check.show import GAP, SIDE, draw
 from edgerl.output.messages import figure
 
 MINE = """
@@ -220,6 +222,15 @@ def test_the_picture_is_the_last_window_enlarged(program, tmp_path):
     pixels = np.asarray(Image.open(file))
     assert pixels.shape == (252, 4 * 252 + 3 * 8)
     assert set(np.unique(pixels[:, -252:])) == {0, 160, 255}
+
+
+@pytest.mark.parametrize(("channels", "width"), [(1, 1), (2, 2), (3, 1), (5, 5)])
+def test_frames_of_any_number_of_channels_are_drawn(channels, width, tmp_path):
+    window = np.full((2, channels, 8, 8), 7, np.uint8)
+    draw(window, EnvSpec((channels, 8, 8), 2, 3, 1), tmp_path / "window.png")
+    times = SIDE // 8
+    pixels = np.asarray(Image.open(tmp_path / "window.png"))
+    assert pixels.shape == (8 * times, 2 * width * 8 * times + GAP, *([3] if channels == 3 else []))
 
 
 def test_options_of_the_environment_are_taken_and_others_are_not(program):

@@ -197,7 +197,7 @@ def test_a_thousand_windows_are_compared_and_the_file_says_what_was_found(traine
         "checkpoint_sha256": hashlib.sha256((saved / "weights.safetensors").read_bytes()).hexdigest(),
         "frame": {"height": 84, "width": 84, "colour": "gray", "resize": "none", "stored": [84, 84]},
         "window": {"frames": 4, "before_first": "zeros"},
-        "environment": {"frame_skip": 1, "max_of_last_two": False},
+        "environment": {"frame_skip": 1, "max_of_last_two": False, "observation": None, "most_steps": 27_000},
         "action": {"kind": "discrete", "count": 3, "meanings": ["left", "stay", "right"]},
     }
 
@@ -256,10 +256,12 @@ def test_windows_are_played_if_the_replay_holds_too_few_or_latents_or_is_too_lar
     ("edgerl.envs.toy:Catch", ("none", False, ("left", "stay", "right"), None)),
 ])  # fmt: skip
 def test_an_environment_says_what_lies_between_it_and_the_real_one(name, facts):
-    resize, max_of_last_two, meanings, bounds, _ = interface(edgerl.make_env(name, np.random.default_rng(0)))
+    own = interface(edgerl.make_env(name, np.random.default_rng(0)))
+    resize, max_of_last_two, meanings, bounds = own[:4]
+    assert own.observation == ("render" if name.startswith("gym/") else None)
     found = None if bounds is None else tuple(bound.tolist() for bound in bounds)
     assert (resize, max_of_last_two, meanings, found) == facts
 
 
 def test_what_an_environment_does_not_say_is_taken_as_nothing():
-    assert interface(object()) == ("none", False, None, None, None)
+    assert interface(object()) == ("none", False, None, None, None, None)

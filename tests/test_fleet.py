@@ -2,8 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
 import numpy as np
 import psutil
@@ -14,6 +17,7 @@ from edgerl.envs import suites
 from edgerl.envs.base import EnvOptions
 from edgerl.envs.fleet import remote
 from edgerl.envs.fleet.fleet import Fleet
+from edgerl.envs.fleet.wire import receive, send
 from edgerl.errors import EnvError, EnvFailed
 
 MINE = '''
@@ -231,3 +235,34 @@ def test_processes_end_with_a_run_that_is_killed():
         assert all(map(psutil.pid_exists, pids))
         run.kill()
     until(lambda: not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids))
+
+
+def test_arrays_have_the_same_shapes_at_the_other_end():
+    ours, theirs = socket.socketpair()
+    sent = {"no axes": np.array(2.5), "columns": np.arange(6).reshape(2, 3).T, "none": np.zeros((0, 4), bool)}
+    with ours, theirs:
+        send(ours, {"do": "state"}, sent)
+        values, arrays = receive(theirs)
+    assert values == {"do": "state"}
+    for name, array in sent.items():
+        assert (arrays[name].shape, arrays[name].dtype) == (array.shape, array.dtype)
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+FORKS = MINE.replace("import os", "import os, time").replace(
+    'raise RuntimeError("the robot fell over")',
+    "os.fork() or time.sleep(20)\n            os._exit(3)",
+)
+
+
+def test_a_process_that_dies_is_noticed_though_one_that_it_forked_lives_on(mine, tmp_path):
+    (tmp_path / "mine.py").write_text(FORKS)
+    some = fleet(mine)
+    some.begin()
+    (tmp_path / "fail").touch()
+    began = time.monotonic()
+    with pytest.raises(EnvFailed, match=r"its process has ended, with exit code 3"):
+        play(some, 4)
+    assert time.monotonic() - began < 15
+    with suppress(EnvFailed):
+        some.close()

@@ -1,5 +1,7 @@
 """Action spaces of Gymnasium: how actions of every kind arrive, and which are refused."""
 
+from enum import Enum
+
 import numpy as np
 import pytest
 from shown import RED, Shown, box, made
@@ -72,3 +74,38 @@ def test_vectors_reach_uneven_bounds_and_rounding_does_not_pass_them():
     np.testing.assert_array_equal(inner.given[1], space.high)
     np.testing.assert_allclose(inner.given[2], (space.low + space.high) / 2, atol=1e-5)
     assert all(given in space for given in inner.given)
+
+
+def test_an_environment_that_writes_into_its_action_is_given_each_repetition_anew():
+    class Halving(Shown):
+        def step(self, action):
+            returned = super().step(action.copy())
+            action *= 0.5
+            return returned
+
+    inner = Halving(box((24, 30, 3)), RED, actions=spaces.Box(-1, 1, (2,)))
+    made(inner, frame_skip=3).step(np.float32([0.8, -0.4]))
+    np.testing.assert_allclose(inner.given, [[0.8, -0.4]] * 3, rtol=1e-6)
+
+
+class Keys(Enum):
+    LEFT, STAY, RIGHT = range(3)
+
+
+@pytest.mark.parametrize(("said", "meanings"), [
+    (["left", "stay", "right"], ("left", "stay", "right")),
+    (Keys, ("LEFT", "STAY", "RIGHT")),
+    ({0: "left", 1: "stay", 2: "right"}, None),  # its keys are no texts
+    (["left", "right"], None),  # of another number of actions
+    (7, None),
+    (SystemExit(), None),
+])  # fmt: skip
+def test_meanings_of_actions_are_texts_for_each_or_there_are_none(said, meanings):
+    class Told(Shown):
+        def get_action_meanings(self):
+            if isinstance(said, BaseException):
+                raise said
+            return said
+
+    env = made(Told(box((24, 30, 3)), RED))
+    assert (env.interface.meanings, env.interface.resize) == (meanings, "area")

@@ -19,6 +19,7 @@ from waiting import until
 import edgerl
 from edgerl.envs import suites
 from edgerl.envs.base import EnvSpec
+from edgerl.envs.outside.limited import Limited
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import EnvFailed
 from edgerl.experiments.video import writers
@@ -217,7 +218,7 @@ class Blinking:
 
 @pytest.mark.parametrize("frame", [(41, 41), (3, 41, 41)], ids=["gray", "colours"])
 def test_an_environment_without_render_shows_its_newest_frame(frame, tmp_path):
-    env = Resumable(Blinking(frame), np.random.default_rng(0), "mine:make")
+    env = Resumable(Limited(Blinking(frame), 7), np.random.default_rng(0), "mine:make")  # as --env-max-steps has it
     with VideoRecorder(tmp_path / "out.gif") as film:
         film.show(env, 0, 0.0)
         env.step(0)

@@ -82,6 +82,8 @@ class Interface(NamedTuple):
     `resize`: how screens become frames, linear or area as OpenCV has them, or none; `max_of_last_two`: whether a frame
     is the maximum of the last two screens; `meanings`: of whole-number actions, in words, if there are any; `bounds`:
     the lowest and the highest action [A] that -1 and 1 are scaled to; `pictures`: where they come from, in words.
+    `observation`, of a Gymnasium environment: "render", or the `key` of the picture in Dict observations (None: all of
+    an observation is the picture), and whether its channels come first.
     """
 
     resize: str = "none"
@@ -89,6 +91,7 @@ class Interface(NamedTuple):
     meanings: tuple[str, ...] | None = None
     bounds: tuple[Array, Array] | None = None
     pictures: str | None = None
+    observation: str | dict[str, Any] | None = None
 
 
 def interface(env: Any) -> Interface:

@@ -134,6 +134,7 @@ class Door:
             return
         self._call("restore", lambda: self.env.restore(arrays, values))
         self._window = self._checked_window(self._call("window", lambda: self.env.window))
+        self._between = False
 
     def close(self) -> None:
         """Let go of all that the environment holds; a second call does nothing."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum
 from typing import Any
 
 from edgerl import plugins
@@ -112,6 +113,14 @@ class Gym:
         with _closed_if_refused(name, env):
             self._actions = _actions(name, env)
             self.spec = _spec(options, self._actions)
+            meanings = self._actions.meanings(_words(env, self._actions.count))
+            self.interface = Interface(
+                "area",
+                meanings=meanings,
+                bounds=self._actions.bounds,
+                pictures=source.words,
+                observation=source.observation,
+            )
             self.most_steps = self._most or _own_limit(env, self._repeat)
             self.steps_per_second = float(env.metadata.get("render_fps") or 15) / self._repeat
             import cv2  # here, not above: its 17 MB are of no use to a plan
@@ -119,13 +128,6 @@ class Gym:
             self._cv2: Any = cv2
             self.reset(0)
             self.frame()
-
-    @property
-    def interface(self) -> Interface:
-        """Actions have meanings if the environment says them, as ALE's do."""
-        words: Callable[[], Any] = getattr(self._env.unwrapped, "get_action_meanings", lambda: ())
-        meanings = self._actions.meanings(tuple(words()))
-        return Interface("area", meanings=meanings, bounds=self._actions.bounds, pictures=self._source.words)
 
     def reset(self, seed: int) -> None:
         self._steps = 0
@@ -135,10 +137,9 @@ class Gym:
         self._keep(returned[0])
 
     def step(self, action: Any) -> tuple[Any, Any, Any]:
-        taken = self._actions.taken(action)
         total: float | None = None
         for _ in range(self._repeat):
-            returned = self._env.step(taken)
+            returned = self._env.step(self._actions.taken(action))  # each its own: it may write into a vector
             if not isinstance(returned, tuple) or len(returned) != 5:
                 raise TypeError("its step() must give observation, reward, terminated, truncated and a dict")
             seen, reward, terminated, truncated, _ = returned
@@ -237,6 +238,16 @@ def _actions(name: str, env: GymEnv) -> Choices | Controls:
         return actions_of(env.action_space)
     except ValueError as error:
         raise EnvError(f"--env: {name} is acted in by {error}") from None
+
+
+def _words(env: GymEnv, count: int) -> tuple[str, ...]:
+    """The actions in words if the environment says them, as ALE's do: a text, or the name of an Enum, for each."""
+    try:
+        said = tuple(env.unwrapped.get_action_meanings())  # type: ignore[attr-defined]
+    except (Exception, SystemExit):  # most have none
+        return ()
+    words = tuple(word.name if isinstance(word, Enum) else word for word in said)
+    return words if len(words) == count and all(isinstance(word, str) for word in words) else ()
 
 
 def _spec(options: EnvOptions, actions: Choices | Controls) -> EnvSpec:

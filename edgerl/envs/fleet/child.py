@@ -26,6 +26,9 @@ def main(descriptor: int) -> None:
     """Serve the environment that the first message describes, until the pipe of this descriptor is closed."""
     _leave_signals_to_the_run()
     with socket.socket(fileno=descriptor) as pipe, suppress(EOFError, OSError):
+        # What the environment starts does not hold the pipe: the run waits at it, and sees that this process is gone.
+        os.set_inheritable(descriptor, False)
+        os.register_at_fork(after_in_child=pipe.close)
         _serve(pipe)
 
 

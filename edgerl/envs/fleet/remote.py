@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -117,7 +118,8 @@ class Remote:
             try:
                 self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                with suppress(OSError):
+                    os.killpg(self._process.pid, signal.SIGKILL)  # what it started ends with it
                 self._process.wait()
 
     def _ask(self, values: dict[str, Any], arrays: dict[str, Array] | None = None) -> None:

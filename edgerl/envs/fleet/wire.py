@@ -22,7 +22,7 @@ class Message(NamedTuple):
 def send(pipe: socket.socket, values: dict[str, Any], arrays: dict[str, Array] | None = None) -> None:
     """Send a message; raises OSError if nobody is there."""
     whole = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
-    layout = [[name, array.dtype.str, array.shape] for name, array in whole.items()]
+    layout = [[name, array.dtype.str, array.shape] for name, array in (arrays or {}).items()]  # [] stays []
     header = json.dumps({"values": values, "arrays": layout}).encode()
     lengths = LENGTHS.pack(len(header), sum(array.nbytes for array in whole.values()))
     pipe.sendall(b"".join([lengths, header, *(array.tobytes() for array in whole.values())]))

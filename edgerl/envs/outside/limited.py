@@ -15,6 +15,7 @@ class Limited:
 
     def __init__(self, env: Any, most: int) -> None:
         self.env, self._most, self._steps = env, most, 0
+        self.most_steps = most
         self.spec, self.actions, self.interface = env.spec, env.actions, interface(env)
         if hasattr(env, "name"):
             self.name = env.name

@@ -23,6 +23,13 @@ class Source(NamedTuple):
     def draws(self) -> bool:
         return self.picture is None
 
+    @property
+    def observation(self) -> str | dict[str, Any]:
+        """The same as `Interface` has it."""
+        if self.picture is None:
+            return "render"
+        return {"key": self.key, "channels_first": self.picture.channels_first}
+
 
 def source_of(name: str, space: Any, options: EnvOptions) -> Source:
     """The source of pictures that the options ask for; with auto the picture it observes, if there is just one.

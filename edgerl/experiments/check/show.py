@@ -64,7 +64,7 @@ def draw(window: Array, spec: EnvSpec, file: Path) -> None:
     except ImportError:
         raise ConfigError("--picture: needs the package pillow: pip install pillow") from None
     times = max(1, SIDE // spec.frame[-1])
-    frames = [frame if frame.ndim == 2 else frame.transpose(1, 2, 0) for frame in window]
+    frames = [_drawable(frame) for frame in window]
     large = [frame.repeat(times, axis=0).repeat(times, axis=1) for frame in frames]
     gap = np.full((large[0].shape[0], GAP, *large[0].shape[2:]), 255, np.uint8)
     row = np.concatenate([part for frame in large for part in (frame, gap)][:-1], axis=1)
@@ -73,3 +73,10 @@ def draw(window: Array, spec: EnvSpec, file: Path) -> None:
             Image.fromarray(row).save(part, format="png")
     except OSError as error:
         raise ConfigError(f"--picture: {file} cannot be written: {error.strerror}") from None
+
+
+def _drawable(frame: Array) -> Array:
+    """A frame [H, W], or [C, H, W] as [H, W, 3] if it has three channels; others lie side by side."""
+    if frame.ndim == 2:
+        return frame
+    return frame.transpose(1, 2, 0) if len(frame) == 3 else np.concatenate(list(frame), axis=1)

@@ -57,7 +57,7 @@ class Compared:
 
     def metadata(self, int8: dict[str, Any] | None = None) -> dict[str, str]:
         """What the file says of itself; `int8`: as in `metadata`."""
-        return metadata(self.policy, interface(self.env), self.bounds, self.parity, int8)
+        return metadata(self.policy, self.env, self.bounds, self.parity, int8)
 
     def written(self, nbytes: int) -> Written:
         """The policy once it is in a file of so many bytes."""

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from edgerl.envs.base import EnvSpec, Interface
+from edgerl.envs.base import EnvSpec, Interface, interface
+from edgerl.envs.door import Door
+from edgerl.envs.resumable import LONGEST
 from edgerl.experiments.export.parity import Parity
 from edgerl.replay import representation
 from edgerl.runs import strict_json, versions
@@ -17,16 +19,17 @@ SCORES = ("step", "episodes", "mean", "std")
 
 def metadata(
     policy: Policy,
-    env_interface: Interface,
+    env: Door,
     bounds: tuple[Array, Array] | None,
     parity: Parity,
     int8: dict[str, Any] | None = None,
 ) -> dict[str, str]:
     """The entries of the file, by key: one, whose value is JSON. `bounds`: of actions that are vectors.
 
+    `env`: as evaluations play it.
     `int8`: how the policy in 8 bits compares with the float one, if this is that policy.
     """
-    run, spec, saved = policy.config.run, policy.spec, policy.saved
+    run, spec, saved, own = policy.config.run, policy.spec, policy.saved, interface(env)
     said = {
         "format": FORMAT,
         "env": run.env,
@@ -35,16 +38,26 @@ def metadata(
         "steps": policy.step,
         "licence": LICENCE,
         "checkpoint_sha256": saved.values["sha256"]["weights.safetensors"],
-        "versions": {name: own for name, own in versions.installed().items() if name in versions.PACKAGES and own},
+        "versions": dict(_versions()),
         "scores": [{name: score[name] for name in SCORES} for score in saved.values["trainer"]["returns"]],
-        "frame": _frame(policy, env_interface),
+        "frame": _frame(policy, own),
         "window": {"frames": spec.history, "before_first": "first" if spec.refill else "zeros"},
-        "environment": {"frame_skip": spec.repeat, "max_of_last_two": env_interface.max_of_last_two},
-        "action": _action(spec, env_interface, bounds),
+        "environment": {
+            "frame_skip": spec.repeat,
+            "max_of_last_two": own.max_of_last_two,
+            "observation": own.observation,
+            "most_steps": run.eval_max_steps or env.most_steps or LONGEST,
+        },
+        "action": _action(spec, own, bounds),
         "parity": parity.summary(),
         **({} if int8 is None else {"int8": int8}),
     }
     return {KEY: strict_json.dumps(said)}
+
+
+def _versions() -> list[tuple[str, str]]:
+    """The packages that a policy depends on, those that are here, with their versions."""
+    return [(name, own) for name, own in versions.installed().items() if name in versions.PACKAGES and own]
 
 
 def _frame(policy: Policy, env_interface: Interface) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgerl.envs.base import Environment
 from edgerl.envs.door import Door
+from edgerl.envs.outside.limited import Limited
 from edgerl.envs.resumable import Resumable
 from edgerl.errors import ConfigError, EnvFailed
 from edgerl.output.messages import figure
@@ -136,8 +137,8 @@ def speed(env: Environment) -> float:
 
 
 def _unwrapped(env: Environment) -> Environment:
-    """What is in `Door` and `Resumable`, which have render() even if the environment does not."""
-    while isinstance(env, Door | Resumable):
+    """What is in wrappers of ours, which have render() even if the environment does not."""
+    while isinstance(env, Door | Resumable | Limited):
         env = env.env
     return env
 
