@@ -28,7 +28,8 @@ class Plain:
 
     def step(self, action):
         self.steps += 1
-        self.window[-1, self.steps] = self.shade
+        self.window[0] = self.window[1]
+        self.window[1, self.steps] = self.shade
         ended = self.steps == 7
         return edgerl.TimeStep(self.window, self.reward(), ended, False, ended)
 
@@ -64,6 +65,21 @@ class RandomLater(Plain):
     def reward(self):
         return float(np.random.rand()) if self.steps > 5 else 0.0
 
+class FirstRepeated(Plain):
+    def reset(self):
+        returned = super().reset()
+        self.window[:] = 7
+        return returned
+
+class SameRepeated(FirstRepeated):
+    spec = Plain.spec._replace(refill=True)
+
+class NewestFirst(Plain):
+    def step(self, action):
+        returned = super().step(action)
+        self.seen = self.window[::-1].copy()
+        return returned._replace(window=self.seen)
+
 class NeverOver(Plain):
     def step(self, action):
         return super().step(action)._replace(over=False)
@@ -83,7 +99,8 @@ class Guessing(Plain):
 class Lasting(Plain):
     def step(self, action):
         self.steps = (self.steps + 1) % 84
-        self.window[-1, self.steps] = 9
+        self.window[0] = self.window[1]
+        self.window[1, self.steps] = 9
         return edgerl.TimeStep(self.window, 0.0, False, False, False)
 
 class Once(Plain):
@@ -156,6 +173,14 @@ def test_random_actions_are_not_the_numbers_that_an_environment_draws(checked):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
+        (
+            "FirstRepeated",
+            "what stands before the first frame of its first window is unlike what learning sees: zeros, or",
+        ),
+        (
+            "NewestFirst",
+            "its window is not the one before without its oldest frame, and a new one: learning sees it so",
+        ),
         ("Black", "every pixel of every window is 0, so an agent sees nothing: draw in shades from 0 to 255"),
         ("Hoarding", "150 steps left "),
         ("Failing", f"step() raised ValueError: the line is dead {place('raise ValueError')}"),
@@ -165,6 +190,10 @@ def test_a_fault_is_one_line_and_exit_code_2(name, line, checked):
     code, found, lines = checked(name)
     assert (code, found["faults"], len(lines)) == (2, "1", 1)
     assert lines[0].startswith(f"edgerl: checked:{name}: {line}")
+
+
+def test_the_first_frame_again_is_what_refill_says(checked):
+    assert checked("SameRepeated")[0] == 0
 
 
 def test_what_cannot_be_closed_is_one_line(checked):

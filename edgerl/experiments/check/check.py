@@ -95,8 +95,12 @@ def _play(env: Door, steps: int, findings: Findings, playing: Callable[[int], No
     rng, shades = np.random.default_rng(0), np.zeros(256, bool)  # shades: those that pixels of windows had
     score, length, games, resident = 0.0, 0, 0, 0
     timestep, began = env.reset(), time.perf_counter()
+    before: Array | None = None  # the window before, in this episode
     for step in range(steps):
         shades[timestep.window] = True
+        if not (timestep.terminated or timestep.truncated):
+            findings.faults += _unlike_the_replays(env.spec, before, timestep.window)
+        before = timestep.window.copy()
         if step == steps // 2:
             resident = rss_bytes()
         timestep = env.step(random_action(env, rng))
@@ -106,7 +110,7 @@ def _play(env: Door, steps: int, findings: Findings, playing: Callable[[int], No
         if timestep.terminated or timestep.truncated:
             findings.returns.append(score)
             findings.lengths.append(length)
-            timestep, score, length = env.reset(), 0.0, 0
+            timestep, score, length, before = env.reset(), 0.0, 0, None
     findings.speed = steps / (time.perf_counter() - began)
     if findings.returns and not games:
         findings.notes.append("no episode's end was `over`, a whole game: training games are not counted")
@@ -120,6 +124,23 @@ def _play(env: Door, steps: int, findings: Findings, playing: Callable[[int], No
         findings.faults.append(
             f"every pixel of every window is {shades.argmax()}, so an agent sees nothing: draw in shades from 0 to 255"
         )
+
+
+def _unlike_the_replays(spec: EnvSpec, before: Array | None, window: Array) -> list[str]:
+    """What is wrong with the frames before the newest one of a window, a line or none.
+
+    The replay stores the newest frames alone, and puts windows together from them: what was acted on must be the same.
+    `before`: the window of the step before, None at the first one.
+    """
+    older = window[:-1]
+    if before is not None:
+        if np.array_equal(older, before[1:]):
+            return []
+        return ["its window is not the one before without its oldest frame, and a new one: learning sees it so"]
+    if np.array_equal(older, np.broadcast_to(window[-1], older.shape) if spec.refill else np.zeros_like(older)):
+        return []
+    should = "that frame again, as refill=True says" if spec.refill else "zeros, or that frame again with refill=True"
+    return [f"what stands before the first frame of its first window is unlike what learning sees: {should}"]
 
 
 def _note(findings: Findings, steps: int, timestep: TimeStep) -> None:
