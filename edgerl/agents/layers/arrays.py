@@ -45,7 +45,7 @@ def namespace(array: Any) -> Any:
 def zeros_like(array: Any) -> Any:
     """Zeros of an array's shape and type, where it is; NumPy's take no memory until they are written."""
     if isinstance(array, np.ndarray):
-        return np.zeros(array.shape, array.dtype)  # np.zeros_like writes its zeros
+        return np.zeros(array.shape, array.dtype).view(type(array))  # np.zeros_like writes its zeros
     return namespace(array).zeros_like(array)
 
 
