@@ -63,7 +63,7 @@ class Endless(Sides):
     length = -1
 
 
-class Leaving(Sides):
+class Quits(Sides):
     def step(self, action):
         raise SystemExit
 
@@ -80,7 +80,7 @@ class Narrow(Sides):
 
 for number, kind in enumerate(KINDS):
     gymnasium.register(f"Sides{number}-v0", Sides, kwargs={"kind": kind})
-for game in (Several, Endless, Leaving, Narrow):
+for game in (Several, Endless, Quits, Narrow):
     gymnasium.register(f"{game.__name__}-v0", game)
 
 
@@ -109,8 +109,8 @@ def test_a_game_is_cut_where_evaluations_cut_it(command, tmp_path):  # noqa: F81
 
 
 def test_an_environment_that_leaves_is_named(command, tmp_path):  # noqa: F811
-    policy = policy_of(tmp_path, "Leaving-v0")
-    assert command(policy, "--env", "gym:Leaving-v0") == (1, [], ["edgerl_run: Leaving-v0 failed: SystemExit"])
+    policy = policy_of(tmp_path, "Quits-v0")
+    assert command(policy, "--env", "gym:Quits-v0") == (1, [], ["edgerl_run: Quits-v0 failed: SystemExit"])
 
 
 def test_vectors_stay_within_bounds_that_float32_rounds(command, tmp_path):  # noqa: F811
