@@ -22,7 +22,7 @@ from edgerl.envs.base import EnvSpec
 from edgerl.replay import representation
 from edgerl.replay.buffer import Replay
 from edgerl.training.freeze import FreezeSettings, freeze
-from memory_budget.malloc import keep_blocks
+from memory_budget.malloc import SCRATCH_BLOCK, keep_blocks
 
 SPEC = EnvSpec((3, 100, 100), 3, 6, 4, continuous=True, refill=True)
 UPDATES, WARM_UP = {"pixels": 8, "latents": 100}, {"pixels": 2, "latents": 20}
@@ -41,7 +41,7 @@ def filled(config: edgerl.Config, rng: np.random.Generator) -> tuple[Replay, rep
 
 def ours(threads: int, updates: dict[str, int]) -> dict[str, float]:
     """Updates/s in both phases, sampling included, as in a run; and seconds to encode the crops of a step."""
-    keep_blocks(32 * 2**20)  # as a run does
+    keep_blocks(SCRATCH_BLOCK)  # as a run does
     config = edgerl.configure(env="dmc/walker-walk", budget="30MB", threads=threads, steps=1000, freeze_at="never")
     rng = np.random.default_rng(0)
     replay, pixels = filled(config, rng)

@@ -40,7 +40,7 @@ def session(
 ) -> tuple[Session, float, str | None]:
     """The stem on `provider` if its latents of `windows` are as `expected`, otherwise on the CPU.
 
-    `expected`: None for the CPU's latents; `tolerance`: as in `allowed`; `most`: as in `Session`.
+    `expected`: None for the CPU's latents; `tolerance`: as in `allowed_difference`; `most`: as in `Session`.
     Returns the session, its largest difference (NaN if any is), and why the session is not `provider`'s.
     """
     refusal = None
@@ -49,7 +49,7 @@ def session(
             reference = Session(model, most=most)(windows) if expected is None else expected
             candidate = Session(model, most=most, provider=provider)
             difference = max_difference(candidate(windows), reference)
-            if difference <= (most_allowed := allowed(tolerance, reference)):
+            if difference <= (most_allowed := allowed_difference(tolerance, reference)):
                 return candidate, difference, None
             refusal = f"{provider} differs by {difference:.3g}, above {most_allowed:.3g}"
             del candidate
@@ -60,7 +60,7 @@ def session(
     return encode, 0.0 if expected is None else max_difference(encode(windows), expected), refusal
 
 
-def allowed(tolerance: float, expected: npt.NDArray[np.float32]) -> float:
+def allowed_difference(tolerance: float, expected: npt.NDArray[np.float32]) -> float:
     """The largest difference allowed from `expected`: `tolerance`, times the largest number if that is above 1.
 
     Engines add in another order, so that float32 differs by a share of what it adds.

@@ -263,8 +263,9 @@ class CurlSac:
         if values["cut"] is not None and self.cut is None:
             self.freeze(values["cut"])
         load(self.net.arrays, arrays_under(arrays, "net."))
-        for name, optimizer in () if to_act else self.optimizers.items():
-            optimizer.load(arrays_under(arrays, f"optimizer.{name}."))
+        if not to_act:
+            for name, optimizer in self.optimizers.items():
+                optimizer.load(arrays_under(arrays, f"optimizer.{name}."))
         self.acted, self.updates, self.metrics = values["acted"], values["updates"], values["metrics"]
         self.rng.bit_generator.state = values["rng"]
 

@@ -19,13 +19,16 @@ LIMIT_NAMES = {"given": "--process-limit", "device": "--device", "cgroup": "the 
 
 def process_limit(config: Config) -> tuple[int | None, str]:
     """What the process tree may hold now, in bytes (the smallest limit rules), and the name of that limit."""
-    limit, name = smallest(**_lasting(config), cgroup=cgroup_bytes())
-    return limit, LIMIT_NAMES.get(name, "")
+    return _named(**_lasting(config), cgroup=cgroup_bytes())
 
 
 def lasting_limit(config: Config) -> tuple[int | None, str]:
     """The same without the control group's, which may change while the run goes on."""
-    limit, name = smallest(**_lasting(config))
+    return _named(**_lasting(config))
+
+
+def _named(**known: int | None) -> tuple[int | None, str]:
+    limit, name = smallest(**known)
     return limit, LIMIT_NAMES.get(name, "")
 
 

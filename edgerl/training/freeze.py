@@ -150,7 +150,7 @@ def _session(
     encode, difference, refusal = providers.session(
         file, settings.provider, windows, expected, TOLERANCE, most=settings.chunk
     )
-    most = providers.allowed(TOLERANCE, expected)
+    most = providers.allowed_difference(TOLERANCE, expected)
     if not difference <= most:  # NaN fails too
         raise FreezeError(f"ONNX Runtime differs from the trained encoder by {difference:.3g}, above {most:.3g}")
     return encode, difference, refusal
